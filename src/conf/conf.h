@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * conf: a loaded configuration.
+ *
+ *	files ─ini─► lines ─module─► modules loaded ─type─► values in blocks
+ *	                                                       │
+ *	                        constant from here on ◄─check──┘
+ *
+ * All files are read first, then modules are loaded, then values are read and
+ * checked: each step goes on behind an error, so that one run tells them all.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "weir.h"
+
+struct conf;
+struct conf_module;
+
+enum scope_kind { SCOPE_WEIR, SCOPE_SERVER, SCOPE_UPSTREAM, SCOPE_KINDS };
+
+struct conf_request {
+	const char        *path;	/* of the main file; absolute, or of the working directory */
+	const char        *prefix;	/* absolute, ends with no slash */
+	const char        *module_dir;
+	const char *const *globals;	/* -g: "key = value" of [weir], each replaces the file's; NULL-terminated or NULL */
+	const struct weir_module *const *core;	/* pseudo-modules of the core: their keys may stand
+						   everywhere they say; NULL-terminated */
+	const struct weir_module *const *builtin;	/* NULL-terminated */
+};
+
+/*
+ * Loads and checks. Returns the configuration; conf_errors of it is 0 when it
+ * may be used. Never NULL (out of memory ends the process with a message).
+ */
+struct conf *conf_load(const struct conf_request *);
+void         conf_free(struct conf *);
+
+/*
+ * Messages, in the order of files and lines. An error without a place has file
+ * NULL. Texts say what is wrong and what to do, and begin with a small letter.
+ */
+struct conf_message {
+	const char *file;
+	unsigned    line;
+	bool        warning;
+	const char *text;
+};
+unsigned                   conf_errors(const struct conf *);
+const struct conf_message *conf_messages(const struct conf *, unsigned *count);
+/* "weir.conf:12: error: unknown key …", without a newline. Returns out. */
+char *conf_message_print(const struct conf_message *, char *out, size_t size);
+
+/* For what checks find out themselves. The scope's section head is the place;
+ * with a key that the section sets, its line is. key may be NULL. */
+void conf_error(struct weir_scope *, const char *key, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void conf_warn(struct weir_scope *, const char *key, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Scopes of a kind in the order of the file, without [defaults …]; [weir] is
+ * always there, once. NULL behind the last. */
+struct weir_scope *conf_scope(const struct conf *, enum scope_kind, unsigned index);
+struct weir_scope *conf_find(const struct conf *, enum scope_kind, const char *name);
+struct conf       *scope_conf(const struct weir_scope *);
+
+/* Whether the section itself (or its defaults) sets the key; its line as a
+ * place: "weir.conf:12" (or "default"). */
+bool        scope_sets(const struct weir_scope *, const char *key);
+const char *scope_place(const struct weir_scope *, const char *key, char *out, size_t size);
+
+const char *conf_prefix(const struct conf *);
+
+/* "logs/x" → prefix/logs/x, in the configuration's memory. */
+const char *conf_path(struct weir_scope *, const char *path);
+
+/*
+ * A module by name that has the role (protocol or balancer); NULL when there is
+ * none. scope_uses says that the scope uses it: only then may its keys stand in
+ * that section, and its check is called.
+ */
+enum module_role { ROLE_PROTOCOL, ROLE_BALANCER };
+const struct weir_module *conf_role(const struct conf *, enum module_role, const char *name);
+void scope_uses(struct weir_scope *, const struct weir_module *);
+/* "echo, stream_proxy": for errors. In the configuration's memory. */
+const char *conf_role_names(struct weir_scope *, enum module_role);
+
+/* -T: the effective configuration, each value with where it came from. */
+void conf_print(const struct conf *, FILE *);
+
+/* weir explain [KEY]: from the tables of core and builtin (and loaded) modules.
+ * Returns false when there is no such key (and says what is near). */
+bool conf_explain(const struct conf *, const char *key, FILE *);
+
+/* Reads just one key of [weir] as it is written, whatever else is wrong with
+ * the file: how the commands find a running weir. -g comes first. Returns
+ * malloc'ed text, or NULL when it is not set (or there is no such file). */
+char *conf_peek(const struct conf_request *, const char *key) __attribute__((warn_unused_result));
+
+#endif

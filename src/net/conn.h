@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * conn: one connected socket.
+ *
+ * Registered once, edge-triggered, for reading, writing and the peer's end: one
+ * epoll_ctl for life, so that a dead peer is always seen. Events only set
+ * facts; facts are cleared by EAGAIN and by operations that fell short:
+ *
+ *	readable   reading may yield something
+ *	writable   writing may be taken
+ *	closed     the peer has ended its side (a FIN may have come with data and
+ *	           makes no second edge: read until `eof` when this is set)
+ *	eof        the last byte has been read
+ *	broken     the socket failed: nothing can be read or written any more
+ *
+ * The owner embeds the conn and decides, in handler->ready, what comes next.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "net/loop.h"
+#include "net/timer.h"
+
+struct conn;
+
+struct conn_handler {
+	/* Facts have changed, or its turn in the run queue has come. */
+	void (*ready)(struct conn *);
+	/* conn_arm's time has come. */
+	void (*expired)(struct conn *);
+};
+
+/* How bytes travel: plain here, TLS in net/tls. Results as of recv(2) and
+ * send(2): bytes, 0 for the end (recv), -1 with errno. */
+struct transport_ops {
+	ssize_t (*recv)(struct conn *, void *into, size_t);
+	ssize_t (*send)(struct conn *, const void *from, size_t);
+	int     (*finish)(struct conn *);	/* end the sending side */
+	void    (*destroy)(struct conn *);	/* before the fd is closed */
+};
+
+/* A transport with a state of its own begins with this. */
+struct transport {
+	const struct transport_ops *ops;
+};
+
+struct conn {
+	struct event               event;	/* carries the fd */
+	const struct transport    *transport;
+	const struct conn_handler *handler;
+	struct buf                *in;		/* read, not yet used */
+	struct buf                *out;		/* accepted, not yet sent */
+	struct timer               timer;
+	struct task                task;
+	bool                       readable : 1;
+	bool                       writable : 1;
+	bool                       closed : 1;
+	bool                       eof : 1;
+	bool                       broken : 1;
+	bool                       open : 1;	/* has an fd */
+	bool                       finish : 1;	/* end our side once `out` is empty */
+	bool                       finished : 1;
+	uint16_t                   error;	/* errno of `broken`; 0: the peer just went */
+};
+
+/* Sets up what all conns of a process share. */
+void conn_start(void);
+
+/*
+ * Takes over a connected (or connecting) non-blocking fd with fresh state: in,
+ * out and facts start empty. The conn must be zeroed or closed. Returns 0, or
+ * -1 with errno; the fd is then still the caller's.
+ */
+int conn_adopt(struct conn *, int fd, const struct conn_handler *)
+	__attribute__((warn_unused_result));
+
+/* Gives the fd back: the event is removed, timer and turn are cancelled,
+ * nothing is closed; buffers stay. -1 when it has none. */
+int conn_detach(struct conn *);
+
+/* Ends everything: fd, transport, buffers, timer, turn. Twice is once. */
+void conn_close(struct conn *);
+
+static inline int
+conn_fd(const struct conn *c)
+{
+	return event_get_fd(&c->event);
+}
+
+/*
+ * Reads what there is, at most size bytes. Returns how many; 0 when nothing
+ * can be read now: look at eof and broken. Clears `readable` when the socket
+ * is drained.
+ */
+size_t conn_read(struct conn *, char *into, size_t size);
+
+/*
+ * Sends, behind what waits already: at once as far as the socket takes it, the
+ * rest is copied to `out`. Returns false when the conn is broken or memory is
+ * short (broken is then set, too).
+ */
+bool conn_send(struct conn *, struct weir_span);
+
+/* The same without touching the socket: several small pieces go out with one
+ * conn_flush. */
+bool conn_gather(struct conn *, struct weir_span);
+
+/* Sends what waits. Returns false when broken. */
+bool conn_flush(struct conn *);
+
+/* Ends the sending side behind what waits (half-close). */
+void conn_finish(struct conn *);
+
+/* Bytes accepted and not yet sent. */
+static inline size_t
+conn_waiting(const struct conn *c)
+{
+	return buf_len(c->out);
+}
+
+/* Another turn without a new event, in the next pass. */
+void conn_again(struct conn *);
+
+/* handler->expired at this time (of loop_now); replaces an earlier one. */
+void conn_arm(struct conn *, uint64_t at);
+void conn_disarm(struct conn *);
+
+#endif

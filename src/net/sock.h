@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* sock: sockets as the configuration wants them: options, listening, connecting. */
+#ifndef NET_SOCK_H
+#define NET_SOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "net/addr.h"
+
+/* tcp(7), socket(7). What does not apply to UNIX sockets is left out for them. */
+struct sock_options {
+	bool     nodelay;
+	uint32_t keepalive_idle;	/* s; 0: off */
+	uint32_t keepalive_interval;	/* s; 0: the kernel's */
+	uint32_t keepalive_count;	/* 0: the kernel's */
+	uint32_t user_timeout;		/* ms; 0: off */
+	uint32_t rcvbuf;		/* bytes; 0: the kernel tunes it */
+	uint32_t sndbuf;
+	char     congestion[16];	/* "": the kernel's */
+};
+
+/* One `listen =` line, with the options of its server. */
+struct listen_spec {
+	struct addr         addr;
+	char                name[ADDR_TEXT_MAX];	/* addr_print: what it is called everywhere */
+	struct sock_options options;
+	uint32_t            backlog;
+	bool                reuseport;	/* a socket a slot; never for AF_UNIX */
+	bool                deferred;	/* TCP_DEFER_ACCEPT */
+	bool                v6only;
+	bool                transparent;
+	uint32_t            fastopen;	/* TCP_FASTOPEN queue; 0: off */
+	char                device[16];	/* SO_BINDTODEVICE; "": any */
+	mode_t              mode;	/* AF_UNIX */
+	uid_t               owner;	/* AF_UNIX; -1: as created */
+	gid_t               group;
+};
+
+#define SOCK_BACKLOG 4096u	/* default; the kernel caps it at net.core.somaxconn */
+
+/*
+ * Whether the address is free: binds without SO_REUSEPORT, which would let two
+ * programs of one user share it in silence, and lets go. Returns 0, or -1 with
+ * errno (EADDRINUSE, EADDRNOTAVAIL, EACCES …). A UNIX socket that nobody
+ * answers on counts as free.
+ */
+int sock_probe(const struct listen_spec *) __attribute__((warn_unused_result));
+
+/*
+ * A listening socket, non-blocking, close-on-exec. For AF_UNIX a stale file is
+ * replaced, one that somebody answers on is EADDRINUSE; mode and owner are set
+ * before it listens. Returns the fd, or -1 with errno; *step (may be NULL)
+ * names the call that failed.
+ */
+int sock_listen(const struct listen_spec *, const char **step) __attribute__((warn_unused_result));
+
+/* Applies to an open listener what can be changed while it listens: backlog and
+ * options. Returns 0, or -1 with errno and *step. */
+int sock_relisten(int fd, const struct listen_spec *, const char **step);
+
+/* Whether a listener opened for `old` can serve `wanted` after sock_relisten. */
+bool sock_same_listener(const struct listen_spec *old, const struct listen_spec *wanted);
+
+/* Makes the reuseport group of fd hand connections to its first n sockets only,
+ * in the order they began to listen (SO_ATTACH_REUSEPORT_CBPF, socket(7)); 0:
+ * to all again. Returns 0, or -1 with errno. */
+int sock_reuseport_limit(int fd, unsigned n) __attribute__((warn_unused_result));
+
+/* Sets options on a socket. Returns 0, or -1 with errno and *step. */
+int sock_set(int fd, int family, const struct sock_options *, const char **step);
+
+/* A non-blocking socket on its way to the address, with the options. Returns
+ * the fd, or -1 with errno. EINPROGRESS is not an error here; a full backlog of
+ * a UNIX socket is EAGAIN. */
+int sock_connect(const struct addr *, const struct sock_options *)
+	__attribute__((warn_unused_result));
+
+/* SO_ERROR: 0, or the errno of the asynchronous failure. */
+int sock_error(int fd);
+
+/* "3m", "3m:30s:4", "off" → the three fields. Returns NULL or a phrase. */
+const char *sock_keepalive_parse(struct sock_options *, const char *text);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * board: the memory that all processes of a weir share: counters, limits, the
+ * state of peers and slots.
+ *
+ *	entry ──┬── schema    names and kinds of its fields
+ *	        ├── shared    a few words for all processes (a peer's failures)
+ *	        └── cells     one a seat: a word for each field
+ *
+ * The first master makes it, as a sparse memfd; it is never rebuilt, so counts
+ * and limits hold over reloads. Entries are found by (kind, name); each belongs
+ * to the generations that use it and is freed with the last of them.
+ *
+ * A seat is a worker's place on the board: one for each slot of each
+ * generation; a respawned worker takes over the seat. A cell is written by its
+ * seat's worker alone: counting is a plain store, never contended. Seat
+ * BOARD_PAST belongs to the master: it keeps what ended generations counted.
+ */
+#ifndef UPSTREAM_BOARD_H
+#define UPSTREAM_BOARD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BOARD_FIELDS      48u	/* of one entry */
+#define BOARD_SHARED       8u
+#define BOARD_SEATS     1024u
+#define BOARD_ENTRIES   2048u
+#define BOARD_SCHEMAS     64u
+#define BOARD_SLOTS      256u	/* workers of one generation */
+#define BOARD_GENERATIONS 64u	/* alive at once */
+#define BOARD_PAST         0u
+#define BOARD_NAME_MAX   192u
+
+enum board_type {
+	BOARD_COUNTER,		/* only grows; survives its worker */
+	BOARD_GAUGE,		/* what is open now; goes with its worker */
+};
+
+struct board_field {
+	const char     *name;	/* at most 31 bytes */
+	enum board_type type;
+};
+
+/* What entries of one kind count. */
+struct board_schema {
+	const char               *kind;	/* "server", "peer"; at most 15 bytes */
+	const struct board_field *fields;
+	unsigned                  count;
+};
+
+typedef _Atomic uint64_t board_word;
+
+/* Master: makes the board. Returns its fd, or -1 with errno. The calling
+ * process is attached. */
+int board_create(void) __attribute__((warn_unused_result));
+
+/* A program that was given the fd (after exec). Children of an attached
+ * process are attached. Returns 0, or -1 with errno (EPROTO: another layout). */
+int board_attach(int fd) __attribute__((warn_unused_result));
+
+/*
+ * Template: the entry (kind, name) for a generation (0 … BOARD_GENERATIONS-1),
+ * made when it is not there. One process at a time may call this. Returns its
+ * id, or -1 with errno: ENOSPC (board full), ENAMETOOLONG, EPROTO (the kind's
+ * fields are not those of the entry that is there).
+ */
+int board_enter(const struct board_schema *, const char *name, unsigned generation)
+	__attribute__((warn_unused_result));
+
+/* Master: a generation has ended; frees the entries that only it used. */
+void board_leave(unsigned generation);
+
+/* The fields of one seat. */
+board_word *board_cell(int id, unsigned seat);
+
+/* The words that all share, zero at first. */
+board_word *board_shared(int id);
+
+/* One's own counter or gauge: plain load and store, no lock prefix. */
+static inline void
+board_add(board_word *w, uint64_t n)
+{
+	atomic_store_explicit(w, atomic_load_explicit(w, memory_order_relaxed) + n,
+		memory_order_relaxed);
+}
+
+static inline void
+board_sub(board_word *w, uint64_t n)
+{
+	board_add(w, (uint64_t)0 - n);
+}
+
+/* A field over all seats, the past included. */
+uint64_t board_sum(int id, unsigned field);
+
+/*
+ * A limit over all workers: takes one token, which is the gauge `field` of the
+ * own seat. False when `limit` are taken already (limit 0: there is none).
+ * Racing takers may both be refused; never are more than `limit` out.
+ */
+bool board_take(int id, unsigned field, unsigned seat, uint64_t limit)
+	__attribute__((warn_unused_result));
+void board_give(int id, unsigned field, unsigned seat);
+
+/* Master: a free seat (not BOARD_PAST), or -1 with errno ENOSPC. */
+int  board_seat_take(void);
+/* Master: the seat's worker died: its gauges go to zero. */
+void board_seat_clear(unsigned seat);
+/* Master: its generation has ended: counts are added to BOARD_PAST's. */
+void board_seat_give(unsigned seat);
+
+enum board_slot_state {
+	BOARD_SLOT_ABSENT,	/* no worker: others accept from its sockets */
+	BOARD_SLOT_ACCEPTING,
+	BOARD_SLOT_PAUSED,	/* at its limit: others accept */
+};
+/* One word a slot: who serves it (generation number) and its state. A worker
+ * writes its own slot only while its generation is the slot's. */
+void board_slot_set(unsigned slot, uint32_t generation, enum board_slot_state);
+enum board_slot_state board_slot_get(unsigned slot, uint32_t *generation);
+
+/* Walks all entries in order of (kind as first seen, name). Returns false at the end. */
+struct board_view {
+	int         id;		/* start with -1 */
+	const char *kind;
+	const char *name;
+	uint64_t    generations;	/* bits: who uses it */
+};
+bool board_next(struct board_view *);
+/* Name and type of a field of that entry; NULL behind the last. */
+const char *board_field_name(int id, unsigned field, enum board_type *);
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * weir.h: all that a module sees of weir. weir-module(7) tells the story that
+ * these declarations belong to: one session's way through the hooks.
+ *
+ * Hooks run in a worker, one at a time, and must not block. What a hook is
+ * given is valid until it returns, unless its description says otherwise.
+ */
+#ifndef WEIR_H
+#define WEIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct weir_session;	/* one client's stay */
+struct weir_scope;	/* one section of the configuration */
+struct weir_upstream;	/* an [upstream NAME] as one worker sees it */
+struct weir_peer;	/* one backend address in it */
+struct weir_attempt;	/* one search for a peer: who asks, what was tried */
+
+/* Bytes that somebody else owns. */
+struct weir_span {
+	const char *data;
+	size_t      len;
+};
+
+/* ------------------------------------------------------------------ keys */
+
+enum weir_type {
+	WEIR_SWITCH,	/* on | off; bool */
+	WEIR_NUMBER,	/* uint64_t */
+	WEIR_SIZE,	/* 512, 4k, 1m, 2g; uint64_t, bytes */
+	WEIR_TIME,	/* 500ms, 30s, 5m, 1h, 1d, a bare number is seconds; uint64_t, ms */
+	WEIR_STRING,	/* const char *, never empty; it lives as long as the configuration */
+	WEIR_PATH,	/* the same, made absolute with the prefix */
+	WEIR_OWN,	/* the module's: parse() reads it */
+};
+
+enum {			/* where a key may stand: bits of weir_key.where */
+	WEIR_IN_WEIR     = 1 << 0,
+	WEIR_IN_SERVER   = 1 << 1,
+	WEIR_IN_UPSTREAM = 1 << 2,
+};
+
+enum {			/* bits of weir_key.flags */
+	WEIR_OFF      = 1 << 0,	/* "off" is a value too, stored as 0 (NULL) */
+	WEIR_AUTO     = 1 << 1,	/* "auto" is a value too, stored as WEIR_AUTOMATIC */
+	WEIR_REPEATED = 1 << 2,	/* WEIR_OWN only: may stand several times, parse() is called for each */
+	WEIR_NOT_INHERITED = 1 << 3,	/* not allowed in [defaults ...] */
+};
+
+#define WEIR_AUTOMATIC UINT64_MAX
+
+/*
+ * One directive. The same table serves the parser, the defaults, weir -T,
+ * weir explain, and the checks that manual pages and examples are complete.
+ */
+struct weir_key {
+	const char    *name;
+	unsigned       where;	/* WEIR_IN_* */
+	enum weir_type type;
+	size_t         offset;	/* of the value in the module's block: offsetof */
+	const char    *initial;	/* default, as a user would write it; NULL: zeroed */
+	uint64_t       min;	/* bounds of a number, size or time (ms); */
+	uint64_t       max;	/* max 0: none */
+	unsigned       flags;	/* WEIR_OFF | ... */
+
+	/* WEIR_OWN: reads text into value (block + offset). Returns NULL, or a
+	 * phrase that completes «key = text: …». Memory: weir_scope_alloc. */
+	const char  *(*parse)(struct weir_scope *, const char *text, void *value);
+
+	const char    *syntax;	/* what may stand there; NULL: the type says it */
+	const char    *help;	/* one line */
+};
+
+/* ------------------------------------------------------- a session's hooks */
+
+enum weir_verdict {
+	WEIR_GO_ON,	/* read on */
+	WEIR_WAIT,	/* read nothing more from this client: the core goes on by itself */
+	WEIR_CLOSE,	/* close, once all that was sent is on its way */
+};
+
+struct weir_protocol {
+	/* The client is connected, nothing has been read. NULL: GO_ON. */
+	enum weir_verdict (*open)(struct weir_session *);
+
+	/* Bytes from the client, always all that are there: what weir_keep
+	 * kept comes first. What is neither used nor kept is gone. */
+	enum weir_verdict (*data)(struct weir_session *, struct weir_span in);
+
+	/* The client will send no more. What was kept is gone after this.
+	 * NULL, or anything but WAIT: close once all is sent. */
+	enum weir_verdict (*eof)(struct weir_session *);
+
+	/* The last call for this session, whatever ended it. */
+	void              (*close)(struct weir_session *);
+
+	unsigned            needs;	/* WEIR_NEEDS_* */
+};
+
+enum {
+	WEIR_NEEDS_UPSTREAM = 1 << 0,	/* a server of this protocol must name an upstream */
+};
+
+/* ------------------------------------------------------- a balancer's hooks */
+
+struct weir_balancer {
+	size_t upstream_size;	/* zeroed memory for each upstream in each worker */
+	size_t peer_size;	/* and for each peer */
+
+	/* Once before the first pick in a worker, and whenever the set of peers
+	 * has changed. NULL: not called. */
+	void              (*change)(struct weir_upstream *);
+
+	/* One of the peers for which weir_peer_usable says yes, or NULL when
+	 * there is none. */
+	struct weir_peer *(*pick)(struct weir_upstream *, const struct weir_attempt *);
+};
+
+/* ------------------------------------------------------------------ module */
+
+/* The role of a module shows in the pointers it sets; a null pointer is not
+ * called. */
+struct weir_module {
+	const char                 *name;	/* as in protocol = NAME, balance = NAME */
+	const struct weir_key      *keys;	/* ends with a name of NULL */
+	size_t                      conf_size;	/* of its block in each scope where its keys may stand */
+	size_t                      state_size;	/* of its part of a session; zeroed */
+
+	/* For each scope that uses the module, when all values are there.
+	 * Returns NULL, or a phrase that says what is wrong. */
+	const char               *(*check)(struct weir_scope *);
+
+	const struct weir_protocol *protocol;
+	const struct weir_balancer *balancer;
+};
+
+/* ------------------------------------------------------- what a module calls */
+
+/* Sends to the client: at once or when it can take it; the bytes are copied
+ * if they must wait. Returns GO_ON, or CLOSE when the client is gone: a
+ * verdict that a hook may return as it is. */
+enum weir_verdict weir_send(struct weir_session *, struct weir_span);
+
+/* In data: keeps the rest of `in`, to be given again with what comes behind
+ * it. read_timeout runs from here until data leaves nothing kept. Returns
+ * GO_ON, or CLOSE when there is no memory or the rest is longer than
+ * read_buffer. */
+enum weir_verdict weir_keep(struct weir_session *, struct weir_span rest);
+
+/* Connects the session to a peer of the upstream and carries bytes both ways
+ * from now on, `first` (may be empty) before all others. No hook but close is
+ * called any more. Returns WAIT, or CLOSE. */
+enum weir_verdict weir_relay(struct weir_session *, struct weir_upstream *, struct weir_span first);
+
+/* The upstream that the session's server names, or NULL. */
+struct weir_upstream *weir_session_upstream(const struct weir_session *);
+
+/* The module's part of the session: state_size bytes. */
+void *weir_state(struct weir_session *);
+
+/* The calling module's block in the session's server, as configured. */
+const void *weir_conf(const struct weir_session *);
+
+/* A number that no other session of this weir has or had. */
+uint64_t weir_session_id(const struct weir_session *);
+
+/* In check and parse: the module's block in this scope, still writable. */
+void *weir_scope_conf(struct weir_scope *, const struct weir_module *);
+
+/* The section's name: NAME of [server NAME]. */
+const char *weir_scope_name(const struct weir_scope *);
+
+/* In parse and check: zeroed memory that lives as long as the configuration.
+ * Never NULL: without memory, loading ends with an error. */
+void *weir_scope_alloc(struct weir_scope *, size_t);
+
+/* For balancers: peers are numbered from 0 to count - 1. */
+unsigned          weir_upstream_peers(const struct weir_upstream *);
+struct weir_peer *weir_upstream_peer(const struct weir_upstream *, unsigned index);
+void             *weir_upstream_memory(struct weir_upstream *);
+void             *weir_peer_memory(struct weir_peer *);
+unsigned          weir_peer_weight(const struct weir_peer *);
+
+/* Whether this attempt may go to the peer: it is not down, not failed, not
+ * full, not tried before, and a backup only when no other peer is left. */
+bool weir_peer_usable(const struct weir_peer *, const struct weir_attempt *);
+
+enum weir_level {
+	WEIR_ALERT,	/* our bug, or a resource lost */
+	WEIR_ERROR,	/* the operator must act */
+	WEIR_WARN,	/* degraded */
+	WEIR_NOTICE,	/* life of the processes */
+	WEIR_INFO,	/* life of sessions, faults of clients and peers */
+	WEIR_DEBUG,
+};
+
+/* One line in the error log; who is concerned (session, server, upstream) is
+ * added by weir. No newline at the end. */
+void weir_log(enum weir_level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* --------------------------------------------------------------------- ABI */
+
+/*
+ * Modules built for another WEIR_ABI_MAJOR are refused. Within one major the
+ * structs above only grow at their ends, and weir reads nothing of a module
+ * beyond the sizes it was built with.
+ */
+#define WEIR_ABI_MAGIC 0x7765697231000000u	/* "weir1" */
+#define WEIR_ABI_MAJOR 1
+#define WEIR_ABI_MINOR 0
+
+struct weir_abi {
+	uint64_t                  magic;
+	uint32_t                  size;		/* of this struct */
+	uint16_t                  major;
+	uint16_t                  minor;
+	uint32_t                  module_size;
+	uint32_t                  key_size;
+	uint32_t                  protocol_size;
+	uint32_t                  balancer_size;
+	const struct weir_module *module;
+};
+
+#ifdef WEIR_BUILTIN
+#define WEIR_MODULE(m) extern const struct weir_module m
+#else
+#define WEIR_MODULE(m)                                                         \
+	__attribute__((visibility("default"))) extern const struct weir_abi weir_abi; \
+	const struct weir_abi weir_abi = {                                     \
+		.magic         = WEIR_ABI_MAGIC,                               \
+		.size          = sizeof(struct weir_abi),                      \
+		.major         = WEIR_ABI_MAJOR,                               \
+		.minor         = WEIR_ABI_MINOR,                               \
+		.module_size   = sizeof(struct weir_module),                   \
+		.key_size      = sizeof(struct weir_key),                      \
+		.protocol_size = sizeof(struct weir_protocol),                 \
+		.balancer_size = sizeof(struct weir_balancer),                 \
+		.module        = &(m),                                         \
+	}
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
