@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Processes: forked children of a test, commands with a deadline, /proc.
+#
+#	Weir::Process::run([@command], %option)	{ exit, signal, out, err, text }, see below
+#	Weir::Process::spawn([@command], %option)	pid; options env, output, user, group_leader
+#	Weir::Process::reap($pid, $seconds)	the wait status; undef while it lives
+#	Weir::Process::all()			[{ pid, ppid, pgrp, state, title }, ...]
+#	Weir::Process::memory($pid)		bytes of anonymous resident memory
+#	Weir::Process::become_child($fh)	in a forked child: let go of all but 0-2 and $fh
+#
+# run: exit is the exit status or undef, text is out and err together.
+package Weir::Process;
+use v5.36;
+use File::Temp ();
+use POSIX qw(WNOHANG);
+use Weir::Wait;
+
+# Descriptors that a child inherited would keep the test's connections open.
+# They become /dev/null: perl counts its users of each number, and would not
+# really close one that was closed behind its back and taken again.
+sub become_child($keep)
+{
+	opendir(my $dir, '/proc/self/fd') or die "/proc/self/fd: $!\n";
+	my @fds = grep { /^\d+$/ && $_ > 2 && $_ != fileno($keep) && $_ != fileno($dir) }
+	    readdir($dir);
+	closedir($dir);
+	my $null = POSIX::open('/dev/null', POSIX::O_RDWR());
+	POSIX::dup2($null, $_) for @fds;
+	POSIX::close($null) if !grep { $_ == $null } @fds;
+	POSIX::dup2(2, 1);
+	$SIG{$_} = 'DEFAULT' for qw(TERM INT HUP);
+	$SIG{PIPE} = 'IGNORE';
+}
+
+sub spawn($command, %option)
+{
+	my $pid = fork() // die "fork: $!\n";
+	return $pid if $pid;
+	POSIX::setpgid(0, 0) if $option{group_leader};
+	$SIG{$_} = 'DEFAULT' for qw(TERM INT HUP PIPE);
+	open(STDIN, '<', '/dev/null');
+	open(STDOUT, '>>', $option{output} // '/dev/null');
+	open(STDERR, '>>', $option{error} // $option{output} // '/dev/null');
+	if ($option{user}) {
+		my (undef, undef, $uid, $gid) = getpwnam($option{user});
+		($(, $)) = ($gid, "$gid $gid");
+		($<, $>) = ($uid, $uid);
+		$ENV{HOME} = '/';
+	}
+	my %env = %{$option{env} // {}};
+	$ENV{$_} = $env{$_} for keys %env;
+	chdir($option{dir}) if $option{dir};
+	{ no warnings; exec { $command->[0] } @$command; }
+	print STDERR "$command->[0]: $!\n";
+	POSIX::_exit(127);
+}
+
+sub reap($pid, $seconds = 10)
+{
+	my $status;
+	wait_for {
+		my $got = waitpid($pid, WNOHANG);
+		$status = $? if $got == $pid;
+		$got != 0;
+	} $seconds;
+	return $status;
+}
+
+sub run($command, %option)
+{
+	my $out = File::Temp->new;
+	my $err = File::Temp->new;
+	my $pid = spawn($command, %option, output => $out->filename, error => $err->filename);
+	my $deadline = now() + patience($option{timeout} // 30);
+	my $status;
+	for (my $pause = 0.001; ; $pause = $pause < 0.01 ? $pause * 2 : $pause) {
+		local $?;
+		if (waitpid($pid, WNOHANG) == $pid) {
+			$status = $?;
+			last;
+		}
+		if (now() > $deadline) {
+			kill('KILL', $pid);
+			waitpid($pid, 0);
+			die "timed out: @$command\n", _slurp($out), _slurp($err);
+		}
+		select(undef, undef, undef, $pause);
+	}
+	my %result = (out => _slurp($out), err => _slurp($err), signal => $status & 127,
+	    exit => $status & 127 ? undef : $status >> 8);
+	$result{text} = $result{out} . $result{err};
+	return \%result;
+}
+
+sub _slurp($fh)
+{
+	local $/;
+	seek($fh, 0, 0);
+	return scalar(readline($fh)) // '';
+}
+
+sub all()
+{
+	my @all;
+	for my $pid (map { m{/(\d+)$} } glob('/proc/[0-9]*')) {
+		my $stat = _read("/proc/$pid/stat") // next;
+		my ($state, $ppid, $pgrp) = $stat =~ /^.*\) (\S) (\d+) (\d+)/s or next;
+		my $title = _read("/proc/$pid/cmdline") // '';
+		$title =~ s/\0+\z//;
+		push @all, { pid => $pid, ppid => $ppid, pgrp => $pgrp, state => $state,
+		    title => $title =~ tr/\0/ /r };
+	}
+	return @all;
+}
+
+sub _read($path)
+{
+	local $/;
+	open(my $fh, '<', $path) or return undef;
+	return scalar(readline($fh));
+}
+
+sub memory($pid)
+{
+	my ($kib) = (_read("/proc/$pid/status") // '') =~ /^RssAnon:\s+(\d+) kB/m
+	    or die "no memory of process $pid\n";
+	return $kib * 1024;
+}
+
+sub descriptors($pid)
+{
+	opendir(my $dir, "/proc/$pid/fd") or return ();
+	return grep { defined } map { readlink("/proc/$pid/fd/$_") } readdir($dir);
+}
+
+1;
