@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* replay: the main of a fuzz target in `make check`; feeds it the files of its corpus, or those it is told, as TAP. */
+/* replay: the main of a fuzz target in `make check`; it reads files, its corpus by default, and speaks TAP. */
 #include <dirent.h>
 #include <err.h>
 #include <limits.h>
