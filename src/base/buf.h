@@ -7,7 +7,8 @@
  *
  * An owner keeps a `struct buf *` that is NULL while it has nothing. The
  * header lives in the lent memory. Sizes are powers of two; what is given back
- * stays on a free list of its size, up to BUF_CACHE_MAX bytes in all.
+ * stays on a free list of its size, up to BUF_CACHE_MAX bytes in all (those of
+ * more than an eighth of it do not).
  * A process has one set of lists, so the functions take none.
  */
 #ifndef BASE_BUF_H

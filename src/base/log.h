@@ -40,16 +40,17 @@ struct log_spec {
 void log_configure(const struct log_spec *specs, const int *fds, unsigned n);
 
 /* Puts another descriptor in place of the one for specs[i] (after reopening);
- * closes the old one. Ignored when i is no LOG_FILE sink. */
+ * closes the old one. fd is log's from here on: where i is no LOG_FILE sink it is
+ * closed at once. */
 void log_replace(unsigned i, int fd);
 
 /* Opens a LOG_FILE for appending, mode 0640, created when missing, O_CLOEXEC.
- * Returns the fd, or -1 with errno. */
+ * Returns the fd, or -1 with errno (ENXIO: a FIFO that nobody reads). */
 int log_open(const struct log_spec *) __attribute__((warn_unused_result));
 
-/* "error_log = FILE | stderr | syslog[:FACILITY], then a level" → spec; a
- * relative FILE stays relative (the caller knows the prefix). Returns NULL, or
- * a phrase that says what is wrong. */
+/* "error_log = FILE | stderr | syslog[:FACILITY], then a level" → spec; without
+ * a level it is notice. A relative FILE stays relative (the caller knows the
+ * prefix). Returns NULL, or a phrase that says what is wrong and *spec as it was. */
 const char *log_spec_parse(struct log_spec *, const char *text);
 
 /* "worker 0": printed behind the pid from now on. At most 31 bytes. */
@@ -80,7 +81,9 @@ void log_vwrite(enum weir_level, const char *format, va_list) __attribute__((for
 #define log_debug(...)  log_write(WEIR_DEBUG, __VA_ARGS__)
 
 /* Lines that could not be written (disk full, a reader that does not read):
- * they are counted, never waited for. */
+ * they are counted for each sink, never waited for; the sink's next line that
+ * can be written tells how many. A pipe whose reader is gone raises SIGPIPE:
+ * processes ignore it. */
 uint64_t log_lost(void);
 
 /* The level's name ("warn"), and the level of a name (-1: none such). */
