@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Modules from outside the tree: contrib/modules/reverse and those of weir-module(7), built with nothing but what
+# make install installs, loaded, replaced while weir runs.
+use v5.36;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use File::Copy qw(copy);
+use File::Find qw(find);
+use File::Temp qw(tempdir);
+use Weir::Test;
+
+my $src = Weir::Build::srcdir();
+my $build = $ENV{WEIR_BUILDDIR} // $src;
+skip_all('needs make, cc and pkg-config') if grep { !program($_) } 'make', 'cc', 'pkg-config';
+skip_all("nothing was built with a Makefile in $build") if !-f "$build/Makefile";
+
+my $root = tempdir('weir-install-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+my $dir = tempdir('weir-module-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+my %env;
+
+sub run($dir, @command)
+{
+	return Weir::Process::run(\@command, dir => $dir, env => \%env, timeout => 120);
+}
+
+sub run_ok($dir, @command)
+{
+	my $result = run($dir, @command);
+	die "@command: $result->{text}" if ($result->{exit} // -1) != 0;
+	return $result;
+}
+
+sub slurp($path)
+{
+	local $/;
+	open(my $in, '<', $path) or die "$path: $!\n";
+	return scalar(readline($in));
+}
+
+sub write_file($path, $text)
+{
+	open(my $out, '>', $path) or die "$path: $!\n";
+	print $out $text;
+	close($out) or die "$path: $!\n";
+}
+
+# What one session of reverse says to a line.
+sub answer($port, $line)
+{
+	my $c = client($port);
+	$c->line;
+	return $c->ask("$line\n", "$line\n");
+}
+
+it 'installs the header and the pkg-config file' => sub {
+	run_ok($build, 'make', 'install', "DESTDIR=$root");
+	my %found;
+	find({ no_chdir => 1, wanted => sub { $found{$1} = $File::Find::dir if m{/(weir\.(?:h|pc))$} } }, $root);
+	ok $found{'weir.h'} && $found{'weir.pc'};
+	%env = (PKG_CONFIG_PATH => $found{'weir.pc'}, PKG_CONFIG_SYSROOT_DIR => $root, MAKEFLAGS => '');
+	like run_ok($dir, 'pkg-config', '--cflags', 'weir')->{out}, qr/\Q-I$found{'weir.h'}\E/;
+};
+
+#
+# reverse
+#
+
+my $port = free_port;
+my $module;
+my $w;
+
+it 'builds the example and installs it' => sub {
+	copy($_, $dir) for glob("$src/contrib/modules/reverse/*");
+	my $made = run_ok($dir, 'make');
+	unlike $made->{text}, qr/warning/, 'without a warning';
+	run_ok($dir, 'make', 'install', "DESTDIR=$dir/installed", 'MODULEDIR=/modules');
+	$module = "$dir/installed/modules/reverse.so";
+	ok -x $module;
+	chmod(0755, $dir, "$dir/installed", "$dir/installed/modules");
+};
+
+it 'can be asked what it is' => sub {
+	my $info = run_ok($dir, Weir::Build::binary(), 'modinfo', $module)->{out};
+	like $info, qr/\breverse\b/;
+	like $info, qr/\b\Q$_\E\b/ for 'reverse_line_max', 'reverse_greeting', '1k';
+};
+
+it 'comes with a configuration that is right' => sub {
+	my $result = run($dir, Weir::Build::binary(), '-t', '-p', $dir, '-c', "$dir/reverse.conf",
+	    '-g', "load_module = $module");
+	is $result->{exit}, 0 or diag $result->{text};
+};
+
+it 'is loaded' => sub {
+	$w = weir(<<"CONF");
+[weir]
+workers = 2
+load_module = $module
+error_log = logs/error.log info
+
+[server reverse]
+listen = 127.0.0.1:$port
+protocol = reverse
+reverse_greeting = say something
+reverse_line_max = 20
+read_timeout = 60s
+CONF
+	is client($port)->line, "say something\n";
+};
+
+it 'answers lines, however they come' => sub {
+	my $c = client($port);
+	$c->line;
+	is $c->ask("stressed\n", "desserts\n"), "desserts\n";
+	is $c->ask("one\ntwo\n\nfo", "eno\nowt\n\n"), "eno\nowt\n\n", 'three at once, and a part of one';
+	is $c->ask("ur\n", "ruof\n"), "ruof\n", 'whose rest comes later';
+	is $c->dribble("drawer\n")->line, "reward\n", 'a byte at a time';
+	$c->send('unfinished')->shutdown;
+	is $c->rest, "6 lines\n", 'a last word when the client has ended';
+};
+
+it 'allows lines as long as reverse_line_max, and no longer' => sub {
+	my $c = client($port);
+	$c->line;
+	is $c->ask('a' x 19 . "\n", 'a' x 19 . "\n"), 'a' x 19 . "\n";
+	$w->mark;
+	is $c->send('a' x 20)->rest, "line too long\n";
+	$w->wait_log(qr/line too long.*server reverse/);
+};
+
+it 'refuses what its check finds' => sub {
+	my $good = $w->conf;
+	$w->edit_conf(sub { s/^reverse_greeting = .*/reverse_greeting = good morning, stranger/m });
+	for my $result ($w->command('-t'), $w->reload) {
+		isnt $result->{exit}, 0;
+		like $result->{text}, qr/greeting is longer than reverse_line_max = 20 allows/;
+	}
+	is answer($port, 'desserts'), "stressed\n", 'and the old configuration serves';
+	$w->write_conf($good =~ s/reverse_line_max = 20/reverse_line_max = 20k/r);
+	like $w->command('-t')->{text}, qr/weir\.conf:10\b.*reverse_line_max/, 'and what is out of bounds';
+	$w->write_conf($good);
+};
+
+it 'is replaced at a reload; sessions keep the one they began with' => sub {
+	my $old = client($port);
+	$old->line;
+	my $changed = slurp("$dir/reverse.c") =~ s/line\[length - 1 - i\]/line[i]/r;
+	write_file("$dir/reverse.c", $changed);
+	run_ok($dir, 'make');
+	run_ok($dir, 'make', 'install', "DESTDIR=$dir/installed", 'MODULEDIR=/modules');
+	is answer($port, 'drawer'), "reward\n", 'not before the reload';
+	my $result = $w->reload;
+	is $result->{exit}, 0 or diag $result->{text};
+	is answer($port, 'drawer'), "drawer\n", 'the new one';
+	is $old->ask("drawer\n", "reward\n"), "reward\n", 'the old one';
+	$old->shutdown;
+	is $old->rest, "1 line\n";
+};
+
+it 'is refused when it is not a module any more, and nothing changes' => sub {
+	write_file("$module.new", "not a module\n");
+	rename("$module.new", $module);
+	my $result = $w->reload;
+	isnt $result->{exit}, 0;
+	like $result->{text}, qr/reverse\.so/;
+	is answer($port, 'drawer'), "drawer\n";
+};
+
+#
+# weir-module(7)
+#
+
+# What stands behind the comments `.\" file NAME` and `.\" command NAME` of the page.
+my (%file, %command);
+{
+	my $page = slurp("$src/man/weir-module.7");
+	while ($page =~ /^\.\\" (file|command) (\S+)\n\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)/mg) {
+		my ($kind, $name, $text) = ($1, $2, $3 =~ s/\\e/\\/gr);
+		($kind eq 'file' ? \%file : \%command)->{$name} = $text;
+	}
+}
+
+it 'builds the modules of weir-module(7) as the page says' => sub {
+	write_file("$dir/$_", $file{$_}) for keys %file;
+	for my $name (sort map { /^(.*)\.c$/ ? $1 : () } keys %file) {
+		my $command = $command{mirror} =~ s/mirror/$name/gr =~ s/-O2/-O2 -Wall -Wextra -Werror/r;
+		run_ok($dir, 'sh', '-c', $command);
+		ok -f "$dir/$name.so", $name;
+	}
+};
+
+it 'and they do what it says' => sub {
+	my ($mirror, $proxy) = free_ports(2);
+	my $conf = $file{'mirror.conf'} =~ s/:8083/:$mirror/r
+	    =~ s/^load_module = mirror\.so/load_module = $dir\/mirror.so\nload_module = $dir\/first.so/mr;
+	my $other = weir($conf . <<"CONF");
+
+[server proxy]
+listen = 127.0.0.1:$proxy
+protocol = stream_proxy
+upstream = both
+[upstream both]
+balance = first
+server = 127.0.0.1:$mirror
+server = 127.0.0.1:1
+CONF
+	ok client($mirror)->ping, 'mirror';
+	ok client($proxy)->ping, 'first' for 1 .. 4;
+};
+
+done_testing;
