@@ -150,8 +150,8 @@ enum weir_verdict weir_send(struct weir_session *, struct weir_span);
 
 /* In data: keeps the rest of `in`, to be given again with what comes behind
  * it. read_timeout runs from here until data leaves nothing kept. Returns
- * GO_ON, or CLOSE when there is no memory or the rest is longer than
- * read_buffer. */
+ * GO_ON, or CLOSE when there is no memory, or no room for more in read_buffer
+ * (the message is too long for this server). */
 enum weir_verdict weir_keep(struct weir_session *, struct weir_span rest);
 
 /* Connects the session to a peer of the upstream and carries bytes both ways

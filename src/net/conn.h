@@ -65,16 +65,19 @@ struct conn {
 	bool                       open : 1;	/* has an fd */
 	bool                       finish : 1;	/* end our side once `out` is empty */
 	bool                       finished : 1;
+	bool                       progress : 1;	/* some of `out` went; the owner clears it */
 	uint16_t                   error;	/* errno of `broken`; 0: the peer just went */
 };
 
-/* Sets up what all conns of a process share. */
+/* Sets up what all conns of a process share: after loop_open, which is given
+ * conn_fired. */
 void conn_start(void);
+void conn_fired(struct timer *);
 
 /*
- * Takes over a connected (or connecting) non-blocking fd with fresh state: in,
- * out and facts start empty. The conn must be zeroed or closed. Returns 0, or
- * -1 with errno; the fd is then still the caller's.
+ * Takes over a connected (or connecting) non-blocking fd with fresh facts. The
+ * conn must be zeroed or without an fd; what waits in its buffers stays.
+ * Returns 0, or -1 with errno; the fd is then still the caller's.
  */
 int conn_adopt(struct conn *, int fd, const struct conn_handler *)
 	__attribute__((warn_unused_result));
@@ -82,6 +85,9 @@ int conn_adopt(struct conn *, int fd, const struct conn_handler *)
 /* Gives the fd back: the event is removed, timer and turn are cancelled,
  * nothing is closed; buffers stay. -1 when it has none. */
 int conn_detach(struct conn *);
+
+/* Closes the fd; what waits in the buffers stays, for another fd. */
+void conn_hang_up(struct conn *);
 
 /* Ends everything: fd, transport, buffers, timer, turn. Twice is once. */
 void conn_close(struct conn *);

@@ -20,8 +20,9 @@
 struct listener;
 
 struct listener_ops {
-	/* A new connection; the callee owns the fd. */
-	void (*accepted)(struct listener *, int fd, const struct addr *from);
+	/* A new connection: true when the callee has taken the fd over, false
+	 * when it is refused and to be closed. */
+	bool (*accepted)(struct listener *, int fd, const struct addr *from);
 	/* Whether another one may be accepted now; when not, the owner calls
 	 * listener_resume later. */
 	bool (*may_accept)(struct listener *);

@@ -28,13 +28,14 @@
 #include "base/queue.h"
 #include "net/timer.h"
 
-/* Milliseconds of CLOCK_MONOTONIC_COARSE, read once a pass. */
-extern uint64_t loop_clock;
+extern uint64_t loop_clock;	/* 0: not read in this pass */
+uint64_t loop_read_clock(void);
 
+/* Milliseconds of CLOCK_MONOTONIC_COARSE, the same throughout a pass. */
 static inline uint64_t
 loop_now(void)
 {
-	return loop_clock;
+	return loop_clock != 0 ? loop_clock : loop_read_clock();
 }
 
 /* Returns 0, or -1 with errno. scratch: bytes of loop_scratch (at least 4096).

@@ -42,6 +42,7 @@ struct weir_peer {
 struct weir_upstream {
 	const char               *name;
 	const struct weir_module *balancer;
+	const char               *balance;		/* its name */
 	struct weir_peer         *peers;
 	unsigned                  peer_count;
 	uint64_t                  connect_timeout;	/* ms */
@@ -69,8 +70,9 @@ enum peer_field {
 /* Keys and checks of [upstream NAME], for conf_request.core. */
 extern const struct weir_module upstream_module;
 
-/* The upstream of that name; NULL: there is none. */
+/* The upstream of that name, or by its place in the file; NULL: there is none. */
 struct weir_upstream *upstream_find(const struct conf *, const char *name);
+struct weir_upstream *upstream_at(const struct conf *, unsigned index);
 
 /* Template: board entries. Returns 0, or -1 with errno. */
 int upstreams_enter(const struct conf *, unsigned generation) __attribute__((warn_unused_result));
@@ -79,13 +81,21 @@ int upstreams_enter(const struct conf *, unsigned generation) __attribute__((war
 int  upstreams_start(const struct conf *, unsigned seat) __attribute__((warn_unused_result));
 void upstreams_stop(void);
 
+/* How far a search had to go. */
+enum attempt_stage {
+	ATTEMPT_GOOD,		/* peers that do not fail */
+	ATTEMPT_BACKUP,		/* backups that do not */
+	ATTEMPT_FAILED,		/* none is left: better one that fails than none */
+};
+
 /* One search: begin with a zeroed one that says who asks. */
 struct weir_attempt {
 	struct addr_packed client;
 	uint64_t           now;		/* ms, CLOCK_MONOTONIC */
-	bool               backups;	/* the others are exhausted */
-	uint8_t            tried;
-	uint16_t           peers[UPSTREAM_RETRIES_MAX + 1];	/* their indices */
+	uint8_t            stage;	/* enum attempt_stage */
+	uint8_t            tried;	/* connections attempted */
+	uint8_t            ruled_out;	/* how many of peers[] */
+	uint16_t           peers[UPSTREAM_RETRIES_MAX + 1];	/* by their index */
 };
 
 /*
@@ -96,8 +106,9 @@ struct weir_attempt {
 struct weir_peer *upstream_choose(struct weir_upstream *, struct weir_attempt *);
 void              peer_release(struct weir_peer *);
 
-/* What became of a connection attempt: failures within fail_timeout make a peer
- * failed for fail_timeout; then one attempt probes it. Logs the changes. */
+/* What became of a connection attempt: max_fails failures within fail_timeout
+ * make a peer failed for fail_timeout; then one attempt probes it. What one
+ * worker learns holds for all. Logs the changes. */
 enum peer_outcome { PEER_CONNECTED, PEER_REFUSED, PEER_TIMED_OUT };
 void peer_report(struct weir_peer *, enum peer_outcome, uint64_t now);
 

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* conn: one connected socket: facts from events, bytes through a transport. */
+#include "net/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "net/sock.h"
+
+/* The budget of an idle session begins here. */
+static_assert(sizeof(struct conn) - sizeof(struct event) <= 80, "a conn is 80 bytes and an event");
+
+static ssize_t plain_recv(struct conn *, void *, size_t);
+static ssize_t plain_send(struct conn *, const void *, size_t);
+static int     plain_finish(struct conn *);
+static void    happened(evutil_socket_t, short, void *);
+static void    turn(struct task *);
+static bool    fail(struct conn *, int error);
+static size_t  send_now(struct conn *, struct weir_span);
+static bool    keep(struct conn *, struct weir_span);
+static void    finish_when_sent(struct conn *);
+
+static const struct transport_ops plain_ops = {
+	.recv   = plain_recv,
+	.send   = plain_send,
+	.finish = plain_finish,
+};
+static const struct transport plain = { &plain_ops };
+
+void
+conn_start(void)
+{
+	loop_on_task(turn);
+}
+
+void
+conn_fired(struct timer *t)
+{
+	struct conn *c = container_of(t, struct conn, timer);
+
+	c->handler->expired(c);
+}
+
+int
+conn_adopt(struct conn *c, int fd, const struct conn_handler *handler)
+{
+	assert(!c->open);
+	c->transport = &plain;
+	c->handler = handler;
+	c->readable = c->writable = c->closed = c->eof = c->broken = false;
+	c->finish = c->finished = c->progress = false;
+	c->error = 0;
+	if (loop_watch(&c->event, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET, happened, c) < 0)
+		return -1;
+	c->open = true;
+	return 0;
+}
+
+int
+conn_detach(struct conn *c)
+{
+	if (!c->open)
+		return -1;
+	/* Before the fd can be closed: a reused number would otherwise get no
+	 * events (libevent keeps its registration by number). */
+	loop_unwatch(&c->event);
+	loop_disarm(&c->timer);
+	loop_unqueue(&c->task);
+	c->open = false;
+	return conn_fd(c);
+}
+
+void
+conn_hang_up(struct conn *c)
+{
+	if (!c->open)
+		return;
+	if (c->transport->ops->destroy != NULL)
+		c->transport->ops->destroy(c);
+	close(conn_detach(c));
+}
+
+void
+conn_close(struct conn *c)
+{
+	conn_hang_up(c);
+	buf_return(&c->in);
+	buf_return(&c->out);
+}
+
+size_t
+conn_read(struct conn *c, char *into, size_t size)
+{
+	ssize_t n;
+
+	if (c->eof || c->broken)
+		return 0;
+	do
+		n = c->transport->ops->recv(c, into, size);
+	while (n < 0 && errno == EINTR);
+	if (n > 0) {
+		/* A short read has drained the socket; but the FIN behind it, once
+		 * announced, is not announced again. */
+		if ((size_t)n < size && !c->closed)
+			c->readable = false;
+		return (size_t)n;
+	}
+	c->readable = false;
+	if (n == 0)
+		c->eof = true;
+	else if (errno != EAGAIN)
+		fail(c, errno);
+	return 0;
+}
+
+bool
+conn_send(struct conn *c, struct weir_span s)
+{
+	if (c->out != NULL && !conn_flush(c))
+		return false;
+	if (c->out == NULL)
+		s = span_skip(s, send_now(c, s));
+	return keep(c, s);
+}
+
+bool
+conn_gather(struct conn *c, struct weir_span s)
+{
+	return keep(c, s);
+}
+
+bool
+conn_flush(struct conn *c)
+{
+	size_t n;
+
+	if (c->out != NULL) {
+		n = send_now(c, buf_span(c->out));
+		if (n > 0)
+			c->progress = true;
+		buf_consume(&c->out, n);
+		finish_when_sent(c);
+	}
+	return !c->broken;
+}
+
+void
+conn_finish(struct conn *c)
+{
+	c->finish = true;
+	finish_when_sent(c);
+}
+
+void
+conn_again(struct conn *c)
+{
+	loop_queue(&c->task);
+}
+
+void
+conn_arm(struct conn *c, uint64_t at)
+{
+	loop_arm(&c->timer, at);
+}
+
+void
+conn_disarm(struct conn *c)
+{
+	loop_disarm(&c->timer);
+}
+
+static ssize_t
+plain_recv(struct conn *c, void *into, size_t size)
+{
+	return recv(conn_fd(c), into, size, 0);
+}
+
+static ssize_t
+plain_send(struct conn *c, const void *from, size_t size)
+{
+	return send(conn_fd(c), from, size, MSG_NOSIGNAL);
+}
+
+static int
+plain_finish(struct conn *c)
+{
+	return shutdown(conn_fd(c), SHUT_WR);
+}
+
+static void
+happened(evutil_socket_t fd, short what, void *argument)
+{
+	struct conn *c = argument;
+	int          error;
+
+	/* libevent shows EPOLLERR as both. While reading is paused nobody would
+	 * find the error by reading. */
+	if (c->readable && (what & (EV_READ | EV_WRITE)) == (EV_READ | EV_WRITE) &&
+	    (error = sock_error(fd)) != 0) {
+		fail(c, error);
+		c->handler->ready(c);
+		return;
+	}
+	if (what & EV_READ)
+		c->readable = true;
+	if (what & EV_WRITE)
+		c->writable = true;
+	if (what & EV_CLOSED)
+		c->closed = c->readable = true;
+	c->handler->ready(c);
+}
+
+static void
+turn(struct task *t)
+{
+	struct conn *c = container_of(t, struct conn, task);
+
+	c->handler->ready(c);
+}
+
+static bool
+fail(struct conn *c, int error)
+{
+	c->broken = true;
+	c->error = (uint16_t)error;
+	c->readable = c->writable = false;
+	return false;
+}
+
+/* How much the socket took. */
+static size_t
+send_now(struct conn *c, struct weir_span s)
+{
+	ssize_t n;
+
+	if (!c->writable || s.len == 0)
+		return 0;
+	do
+		n = c->transport->ops->send(c, s.data, s.len);
+	while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)s.len)
+		return s.len;
+	c->writable = false;
+	if (n >= 0)
+		return (size_t)n;
+	if (errno != EAGAIN)
+		fail(c, errno);
+	return 0;
+}
+
+static bool
+keep(struct conn *c, struct weir_span s)
+{
+	if (c->broken)
+		return false;
+	if (s.len == 0 || buf_append(&c->out, s) == 0)
+		return true;
+	return fail(c, errno);
+}
+
+static void
+finish_when_sent(struct conn *c)
+{
+	if (!c->finish || c->finished || c->out != NULL || c->broken || !c->open)
+		return;
+	c->finished = true;
+	/* ENOTCONN: the peer has gone already; reading will tell. */
+	(void)c->transport->ops->finish(c);
+}

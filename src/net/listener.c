@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* listener: accepting, in a worker, from a listening socket that the master owns. */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+enum outcome { ACCEPTED, QUEUE_EMPTY, STARVED };
+
+static void         ready(evutil_socket_t, short, void *);
+static void         pause_over(evutil_socket_t, short, void *);
+static enum outcome accept_one(struct listener *);
+static void         update(struct listener *, bool watch);
+
+void
+listener_init(struct listener *l, int fd, bool shared, const struct listener_ops *ops)
+{
+	*l = (struct listener){
+		.ops = ops,
+		.fd = fd,
+		.batch = shared ? LISTENER_BATCH_SHARED : LISTENER_BATCH,
+	};
+	loop_timer_init(&l->pause, pause_over, l);
+}
+
+void
+listener_start(struct listener *l)
+{
+	l->wanted = true;
+	update(l, true);
+}
+
+void
+listener_stop(struct listener *l)
+{
+	l->wanted = false;
+	update(l, false);
+	loop_timer_stop(&l->pause);
+}
+
+void
+listener_resume(struct listener *l)
+{
+	if (l->wanted)
+		update(l, true);
+}
+
+void
+listener_sweep(struct listener *l, unsigned most)
+{
+	while (most-- > 0 && l->ops->may_accept(l) && accept_one(l) == ACCEPTED)
+		;
+}
+
+static void
+ready(evutil_socket_t fd, short what, void *argument)
+{
+	struct listener *l = argument;
+
+	(void)fd;
+	(void)what;
+	for (uint32_t i = 0; i < l->batch; i++) {
+		if (!l->ops->may_accept(l)) {
+			update(l, false);
+			return;
+		}
+		switch (accept_one(l)) {
+		case ACCEPTED:
+			break;
+		case QUEUE_EMPTY:
+			return;
+		case STARVED:
+			/* Level-triggered, it would come back at once, for nothing. */
+			update(l, false);
+			loop_timer_start(&l->pause, LISTENER_PAUSE);
+			return;
+		}
+	}
+}
+
+static void
+pause_over(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	listener_resume(argument);
+}
+
+static enum outcome
+accept_one(struct listener *l)
+{
+	struct addr from;
+	int         fd;
+
+	from.len = sizeof from.un;
+	fd = accept4(l->fd, &from.sa, &from.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		if (!l->ops->accepted(l, fd, &from))
+			close(fd);
+		return ACCEPTED;
+	}
+	switch (errno) {
+	case EAGAIN:
+		return QUEUE_EMPTY;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		l->ops->starved(l, errno);
+		return STARVED;
+	/* accept(2): errors of the new socket's network are passed on by Linux;
+	 * the connection is gone, the listener is well. */
+	case ECONNABORTED:
+	case EINTR:
+	case EPROTO:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+	case ETIMEDOUT:
+	case EPERM:
+		return ACCEPTED;
+	default:
+		log_alert("accept: %m");
+		return STARVED;
+	}
+}
+
+static void
+update(struct listener *l, bool watch)
+{
+	if (watch == l->watching)
+		return;
+	if (!watch)
+		loop_unwatch(&l->event);
+	else if (loop_watch(&l->event, l->fd, EV_READ, ready, l) < 0) {
+		loop_timer_start(&l->pause, LISTENER_PAUSE);
+		return;
+	}
+	l->watching = watch;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* sock: sockets as the configuration wants them: options, listening, connecting. */
+#include "net/sock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+static int  set_int(int fd, int level, int option, int value);
+static int  set_before_bind(int fd, const struct listen_spec *, const char **step);
+static int  set_keepalive(int fd, const struct sock_options *);
+static int  bind_unix(int fd, const struct listen_spec *, const char **step);
+static int  unix_is_served(const struct addr *);
+static void close_keeping_errno(int fd);
+
+static int
+failed(const char **step, const char *name)
+{
+	if (step != NULL)
+		*step = name;
+	return -1;
+}
+
+int
+sock_probe(const struct listen_spec *spec)
+{
+	int fd, served;
+
+	if (spec->addr.sa.sa_family == AF_UNIX) {
+		served = unix_is_served(&spec->addr);
+		if (served > 0)
+			errno = EADDRINUSE;
+		return served == 0 ? 0 : -1;
+	}
+	fd = socket(spec->addr.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	/* SO_REUSEADDR passes over connections in TIME_WAIT, never over a listener. */
+	if (set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
+	    set_before_bind(fd, spec, NULL) < 0 ||
+	    bind(fd, &spec->addr.sa, spec->addr.len) < 0) {
+		close_keeping_errno(fd);
+		return -1;
+	}
+	close(fd);
+	return 0;
+}
+
+int
+sock_listen(const struct listen_spec *spec, const char **step)
+{
+	bool local = spec->addr.sa.sa_family == AF_UNIX;
+	int  fd;
+
+	fd = socket(spec->addr.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return failed(step, "socket");
+	if (local) {
+		if (bind_unix(fd, spec, step) < 0)
+			goto fail;
+	} else {
+		if (set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
+		    (spec->reuseport && set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0)) {
+			failed(step, "setsockopt");
+			goto fail;
+		}
+		if (set_before_bind(fd, spec, step) < 0)
+			goto fail;
+		if (bind(fd, &spec->addr.sa, spec->addr.len) < 0) {
+			failed(step, "bind");
+			goto fail;
+		}
+	}
+	if (sock_relisten(fd, spec, step) < 0)
+		goto fail;
+	return fd;
+fail:
+	close_keeping_errno(fd);
+	return -1;
+}
+
+int
+sock_relisten(int fd, const struct listen_spec *spec, const char **step)
+{
+	if (sock_set(fd, spec->addr.sa.sa_family, &spec->options, step) < 0)
+		return -1;
+	if (spec->addr.sa.sa_family != AF_UNIX) {
+		/* Seconds after which a silent client is given up (tcp(7)). */
+		if (set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, spec->deferred ? 10 : 0) < 0)
+			return failed(step, "TCP_DEFER_ACCEPT");
+		if (spec->fastopen > 0 &&
+		    set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)spec->fastopen) < 0)
+			return failed(step, "TCP_FASTOPEN");
+	}
+	if (listen(fd, (int)spec->backlog) < 0)
+		return failed(step, "listen");
+	return 0;
+}
+
+bool
+sock_same_listener(const struct listen_spec *old, const struct listen_spec *wanted)
+{
+	return addr_equal(&old->addr, &wanted->addr) &&
+	    old->reuseport == wanted->reuseport && old->v6only == wanted->v6only &&
+	    old->transparent == wanted->transparent && strcmp(old->device, wanted->device) == 0 &&
+	    old->mode == wanted->mode && old->owner == wanted->owner && old->group == wanted->group;
+}
+
+int
+sock_reuseport_limit(int fd, unsigned n)
+{
+	/* A random socket of the first n. Every packet of a handshake after the
+	 * SYN finds its request, so they need not agree with it. */
+	struct sock_filter pick[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM)),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, n),
+		BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	struct sock_fprog program = { .len = 3, .filter = pick };
+	int nothing = 0;
+
+	if (n > 0)
+		return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+			sizeof program);
+	if (setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &nothing, sizeof nothing) < 0 &&
+	    errno != ENOENT)
+		return -1;
+	return 0;
+}
+
+int
+sock_set(int fd, int family, const struct sock_options *o, const char **step)
+{
+	if (o->rcvbuf > 0 && set_int(fd, SOL_SOCKET, SO_RCVBUF, (int)o->rcvbuf) < 0)
+		return failed(step, "SO_RCVBUF");
+	if (o->sndbuf > 0 && set_int(fd, SOL_SOCKET, SO_SNDBUF, (int)o->sndbuf) < 0)
+		return failed(step, "SO_SNDBUF");
+	if (family == AF_UNIX)
+		return 0;
+	if (set_int(fd, IPPROTO_TCP, TCP_NODELAY, o->nodelay) < 0)
+		return failed(step, "TCP_NODELAY");
+	if (set_keepalive(fd, o) < 0)
+		return failed(step, "SO_KEEPALIVE");
+	if (set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)o->user_timeout) < 0)
+		return failed(step, "TCP_USER_TIMEOUT");
+	if (o->congestion[0] != '\0' && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
+		    (socklen_t)strlen(o->congestion)) < 0)
+		return failed(step, "TCP_CONGESTION");
+	return 0;
+}
+
+int
+sock_connect(const struct addr *to, const struct sock_options *options)
+{
+	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	if (sock_set(fd, to->sa.sa_family, options, NULL) < 0 ||
+	    (connect(fd, &to->sa, to->len) < 0 && errno != EINPROGRESS)) {
+		close_keeping_errno(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int
+sock_error(int fd)
+{
+	int       error = 0;
+	socklen_t len = sizeof error;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return errno;
+	return error;
+}
+
+const char *
+sock_keepalive_parse(struct sock_options *o, const char *text)
+{
+	char     copy[96], *field[3] = { NULL, NULL, NULL }, *rest = copy;
+	uint64_t idle, interval = 0, count = 0;
+	unsigned n = 0;
+
+	if (strcmp(text, "off") == 0) {
+		o->keepalive_idle = o->keepalive_interval = o->keepalive_count = 0;
+		return NULL;
+	}
+	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
+		return "is too long; write off, or IDLE[:INTERVAL[:COUNT]]";
+	while (rest != NULL && n < 3)
+		field[n++] = strsep(&rest, ":");
+	if (rest != NULL || !str_time(field[0], &idle) ||
+	    (n > 1 && !str_time(field[1], &interval)) ||
+	    (n > 2 && !str_number(field[2], &count)))
+		return "write off, or IDLE[:INTERVAL[:COUNT]], like 3m or 3m:30s:4";
+	/* The bounds of tcp(7), in seconds. */
+	if (idle < 1000 || idle > 32767000 || (n > 1 && (interval < 1000 || interval > 32767000)))
+		return "IDLE and INTERVAL are 1s to 32767s";
+	if (n > 2 && (count < 1 || count > 127))
+		return "COUNT is 1 to 127";
+	o->keepalive_idle = (uint32_t)(idle / 1000);
+	o->keepalive_interval = (uint32_t)(interval / 1000);
+	o->keepalive_count = (uint32_t)count;
+	return NULL;
+}
+
+static int
+set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof value);
+}
+
+static int
+set_before_bind(int fd, const struct listen_spec *spec, const char **step)
+{
+	int family = spec->addr.sa.sa_family;
+
+	if (family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->v6only) < 0)
+		return failed(step, "IPV6_V6ONLY");
+	if (spec->transparent && set_int(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
+		    family == AF_INET6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, 1) < 0)
+		return failed(step, "IP_TRANSPARENT");
+	if (spec->device[0] != '\0' && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, spec->device,
+		    (socklen_t)strlen(spec->device)) < 0)
+		return failed(step, "SO_BINDTODEVICE");
+	return 0;
+}
+
+static int
+set_keepalive(int fd, const struct sock_options *o)
+{
+	if (set_int(fd, SOL_SOCKET, SO_KEEPALIVE, o->keepalive_idle > 0) < 0)
+		return -1;
+	if (o->keepalive_idle > 0 &&
+	    set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)o->keepalive_idle) < 0)
+		return -1;
+	if (o->keepalive_interval > 0 &&
+	    set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)o->keepalive_interval) < 0)
+		return -1;
+	if (o->keepalive_count > 0 &&
+	    set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)o->keepalive_count) < 0)
+		return -1;
+	return 0;
+}
+
+/* The file gets its mode and owner before anybody can connect: connecting
+ * needs listen(2). */
+static int
+bind_unix(int fd, const struct listen_spec *spec, const char **step)
+{
+	const char *path = spec->addr.un.sun_path;
+	int         served = unix_is_served(&spec->addr);
+	mode_t      mask;
+	int         bound;
+
+	if (served != 0) {
+		if (served > 0)
+			errno = EADDRINUSE;
+		return failed(step, "bind");
+	}
+	if (unlink(path) < 0 && errno != ENOENT)
+		return failed(step, "unlink");
+	mask = umask(0777 & ~spec->mode);
+	bound = bind(fd, &spec->addr.sa, spec->addr.len);
+	umask(mask);
+	if (bound < 0)
+		return failed(step, "bind");
+	if (chmod(path, spec->mode) < 0)
+		return failed(step, "chmod");
+	if ((spec->owner != (uid_t)-1 || spec->group != (gid_t)-1) &&
+	    chown(path, spec->owner, spec->group) < 0)
+		return failed(step, "chown");
+	return 0;
+}
+
+/* 1: somebody answers; 0: the path is free or a socket that nobody answers on;
+ * -1: with errno (EEXIST: something that is no socket). */
+static int
+unix_is_served(const struct addr *a)
+{
+	struct stat st;
+	int         fd, error;
+
+	if (lstat(a->un.sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISSOCK(st.st_mode)) {
+		errno = EEXIST;
+		return -1;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	error = connect(fd, &a->sa, a->len) < 0 ? errno : 0;
+	close(fd);
+	/* EAGAIN: its backlog is full, so it has one. */
+	if (error == 0 || error == EAGAIN || error == EINPROGRESS)
+		return 1;
+	if (error == ECONNREFUSED || error == ENOENT)
+		return 0;
+	errno = error;
+	return -1;
+}
+
+static void
+close_keeping_errno(int fd)
+{
+	int saved = errno;
+
+	close(fd);
+	errno = saved;
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* relay: a session's bytes, both ways, between its client and one peer. */
+#include "session/relay.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/slab.h"
+#include "base/str.h"
+#include "net/sock.h"
+#include "session/server.h"
+
+static struct slab relays;
+
+static void peer_ready(struct conn *);
+static void peer_expired(struct conn *);
+static bool connect_next(struct relay *, enum session_reason *why);
+static bool connect_to(struct relay *, struct weir_peer *);
+static void connect_failed(struct relay *, enum peer_outcome, int error);
+static void connect_progress(struct relay *);
+static bool pump(struct relay *, struct conn *from, struct conn *to);
+static void settle(struct relay *);
+static void note_peer_blocked(struct relay *);
+
+static const struct conn_handler peer_handler = {
+	.ready   = peer_ready,
+	.expired = peer_expired,
+};
+
+void
+relays_start(void)
+{
+	slab_init(&relays, sizeof(struct relay));
+}
+
+void
+relays_stop(void)
+{
+	slab_finish(&relays);
+}
+
+bool
+relay_open(struct weir_session *s, struct weir_upstream *u, struct weir_span first,
+	enum session_reason *why)
+{
+	struct relay *r = slab_take(&relays);
+
+	if (r == NULL)
+		goto no_memory;
+	r->session = s;
+	r->upstream = u;
+	r->attempt.client = s->from;
+	if (first.len > 0 && !conn_gather(&r->peer_conn, first)) {
+		relay_free(r);
+		goto no_memory;
+	}
+	s->relay = r;
+	if (connect_next(r, why))
+		return true;
+	relay_close(r);
+	return false;
+no_memory:
+	*why = SESSION_NO_MEMORY;
+	return false;
+}
+
+void
+relay_run(struct relay *r)
+{
+	struct weir_session *s = r->session;
+
+	if (r->connect_by != 0) {
+		connect_progress(r);
+		if (s->step != STEP_RELAY || r->connect_by != 0)
+			return;
+	}
+	if (pump(r, &s->client, &r->peer_conn) && pump(r, &r->peer_conn, &s->client)) {
+		note_peer_blocked(r);
+		settle(r);
+	} else if (s->client.broken)
+		session_close(s, SESSION_CLIENT_FAILED);
+	else
+		session_finish(s, SESSION_PEER_FAILED);
+}
+
+uint64_t
+relay_deadline(const struct relay *r, enum session_reason *why)
+{
+	const struct weir_session *s = r->session;
+	const struct server       *server = s->server;
+	uint64_t                   at = UINT64_MAX, since;
+
+	if (r->connect_by != 0) {
+		*why = SESSION_CONNECT_FAILED;
+		return r->connect_by;
+	}
+	if (r->blocked != 0 && server->write_timeout > 0) {
+		at = r->blocked + server->write_timeout;
+		*why = SESSION_WRITE_TIMEOUT;
+	}
+	/* A download that goes on behind the end of its request is no zombie. */
+	if (r->half_closed != 0 && server->half_close_timeout > 0) {
+		since = r->half_closed > s->active ? r->half_closed : s->active;
+		if (since + server->half_close_timeout < at) {
+			at = since + server->half_close_timeout;
+			*why = SESSION_HALF_CLOSE_TIMEOUT;
+		}
+	}
+	return at;
+}
+
+void
+relay_connect_expired(struct relay *r)
+{
+	connect_failed(r, PEER_TIMED_OUT, ETIMEDOUT);
+	session_watch(r->session);
+}
+
+void
+relay_close(struct relay *r)
+{
+	conn_close(&r->peer_conn);
+	if (r->peer != NULL)
+		peer_release(r->peer);
+	r->peer = NULL;
+}
+
+void
+relay_free(struct relay *r)
+{
+	slab_give(&relays, r);
+}
+
+static void
+peer_ready(struct conn *c)
+{
+	session_run(container_of(c, struct relay, peer_conn)->session);
+}
+
+/* The session's one timer serves the relay, too. */
+static void
+peer_expired(struct conn *c)
+{
+	(void)c;
+}
+
+/* ---------------------------------------------------------------- connecting */
+
+static bool
+connect_next(struct relay *r, enum session_reason *why)
+{
+	struct weir_peer *peer;
+
+	*why = r->attempt.tried > 0 ? SESSION_CONNECT_FAILED : SESSION_NO_PEER;
+	r->attempt.now = loop_now();
+	while (r->attempt.tried <= r->upstream->retries) {
+		if (r->attempt.tried > 0)
+			board_add(&r->upstream->cell[UPSTREAM_RETRIED], 1);
+		peer = upstream_choose(r->upstream, &r->attempt);
+		if (peer == NULL)
+			return false;
+		if (connect_to(r, peer))
+			return true;
+		*why = SESSION_CONNECT_FAILED;
+	}
+	return false;
+}
+
+/* The client's bytes stay in its socket (and what the protocol sent first in
+ * peer_conn.out) until a peer has been reached, so the next one can be tried. */
+static bool
+connect_to(struct relay *r, struct weir_peer *peer)
+{
+	int fd = sock_connect(&peer->addr, &r->upstream->options);
+
+	r->peer = peer;
+	if (fd < 0) {
+		/* Without descriptors, ports or memory here, the peer is not to blame. */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM ||
+		    errno == EADDRNOTAVAIL)
+			log_error("connect: %m: raise the limit or close connections");
+		else {
+			log_info("connect: %m");
+			peer_report(peer, PEER_REFUSED, loop_now());
+		}
+		goto fail;
+	}
+	if (conn_adopt(&r->peer_conn, fd, &peer_handler) < 0) {
+		log_error("watching a connection: %m");
+		close(fd);
+		goto fail;
+	}
+	r->connect_by = loop_now() + r->upstream->connect_timeout;
+	return true;
+fail:
+	peer_release(peer);
+	r->peer = NULL;
+	return false;
+}
+
+static void
+connect_failed(struct relay *r, enum peer_outcome outcome, int error)
+{
+	enum session_reason why;
+
+	log_info("connect: %s", strerror(error));
+	peer_report(r->peer, outcome, loop_now());
+	conn_hang_up(&r->peer_conn);
+	peer_release(r->peer);
+	r->peer = NULL;
+	r->connect_by = 0;
+	if (!connect_next(r, &why))
+		session_finish(r->session, why);
+	else
+		session_watch(r->session);
+}
+
+/* A connecting socket is silent until it is writable, or broken: then it is
+ * readable, too, and only SO_ERROR tells that from a peer that spoke first. */
+static void
+connect_progress(struct relay *r)
+{
+	struct conn *c = &r->peer_conn;
+	int          error;
+
+	if (!c->writable && !c->readable)
+		return;
+	if (c->readable && (error = sock_error(conn_fd(c))) != 0) {
+		connect_failed(r, PEER_REFUSED, error);
+		return;
+	}
+	r->connect_by = 0;
+	peer_report(r->peer, PEER_CONNECTED, loop_now());
+}
+
+/* ------------------------------------------------------------------- moving */
+
+/* From one side to the other, for as long as there are bytes and room, but not
+ * longer than a share. False when one side is broken. */
+static bool
+pump(struct relay *r, struct conn *from, struct conn *to)
+{
+	const struct server *server = r->session->server;
+	unsigned             share = SESSION_SHARE;
+	size_t               n;
+
+	if (!conn_flush(to))
+		return false;
+	while (from->readable && conn_waiting(to) + server->read_buffer <= server->write_buffer) {
+		if (share-- == 0) {
+			conn_again(from);
+			break;
+		}
+		n = conn_read(from, loop_scratch(), server->read_buffer);
+		if (n == 0)
+			break;
+		if (from == &r->peer_conn) {
+			board_add(&r->peer->cell[PEER_BYTES_RECEIVED], n);
+			session_went(r->session, n);
+		} else {
+			board_add(&r->peer->cell[PEER_BYTES_SENT], n);
+			session_came(r->session, n);
+		}
+		if (!conn_send(to, span(loop_scratch(), n)))
+			return false;
+	}
+	if (from->eof && !to->finish)
+		conn_finish(to);
+	return !from->broken;
+}
+
+/* Both sides have ended: so has the session. One has: the other's time runs. */
+static void
+settle(struct relay *r)
+{
+	struct weir_session *s = r->session;
+	struct conn         *client = &s->client, *peer = &r->peer_conn;
+
+	if (!client->eof && !peer->eof)
+		return;
+	if (r->half_closed == 0) {
+		s->reason = client->eof ? SESSION_CLIENT_CLOSED : SESSION_PEER_CLOSED;
+		r->half_closed = loop_now();
+		session_watch(s);
+	}
+	if (client->finished && peer->finished)
+		session_close(s, s->reason);
+}
+
+static void
+note_peer_blocked(struct relay *r)
+{
+	if (conn_waiting(&r->peer_conn) == 0)
+		r->blocked = 0;
+	else if (r->peer_conn.progress || r->blocked == 0) {
+		r->blocked = loop_now();
+		session_watch(r->session);
+	}
+	r->peer_conn.progress = false;
+}

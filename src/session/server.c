@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* server: [server NAME] scopes: settings, read and checked in the template. */
+#include "session/server.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "conf/conf.h"
+#include "session/session.h"
+#include "upstream/sock_keys.h"
+#include "upstream/upstream.h"
+
+static const char *parse_listen(struct weir_scope *, const char *, void *);
+static const char *parse_listen_option(struct listen_spec *, char *word);
+static const char *parse_owner(struct listen_spec *, const char *text);
+static bool        find_group(const char *name, gid_t *);
+static const char *check(struct weir_scope *);
+static void        check_protocol(struct weir_scope *, struct server *);
+static void        check_upstream(struct weir_scope *, struct server *);
+static void        check_listens(struct weir_scope *, struct server *);
+
+#define HERE(member) offsetof(struct server, member)
+
+static const struct weir_key keys[] = {
+	{ .name = "listen", .where = WEIR_IN_SERVER, .type = WEIR_OWN, .offset = HERE(listens),
+	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED, .parse = parse_listen,
+	  .syntax = "ADDRESS [backlog=N] [reuseport=on|off] [deferred] [fastopen=N] [device=IF] "
+		    "[v6only] [transparent] [mode=0660] [owner=USER[:GROUP]]",
+	  .help = "where clients connect" },
+	{ .name = "protocol", .where = WEIR_IN_SERVER, .type = WEIR_STRING,
+	  .offset = HERE(protocol_name), .syntax = "NAME of a protocol module",
+	  .help = "what is spoken with clients" },
+	{ .name = "upstream", .where = WEIR_IN_SERVER, .type = WEIR_STRING,
+	  .offset = HERE(upstream_name), .syntax = "NAME of an [upstream]",
+	  .help = "the services behind, for the protocols that need them" },
+	{ .name = "read_buffer", .where = WEIR_IN_SERVER, .type = WEIR_SIZE,
+	  .offset = HERE(read_buffer), .initial = "64k", .min = 1024, .max = 16 << 20,
+	  .help = "most bytes that one read takes" },
+	{ .name = "write_buffer", .where = WEIR_IN_SERVER, .type = WEIR_SIZE,
+	  .offset = HERE(write_buffer), .initial = "64k", .min = 1024, .max = 1 << 29,
+	  .help = "most bytes that wait for a slow reader before its source is paused" },
+	{ .name = "idle_timeout", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
+	  .offset = HERE(idle_timeout), .initial = "5m", .min = 1, .flags = WEIR_OFF,
+	  .help = "no byte either way" },
+	{ .name = "read_timeout", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
+	  .offset = HERE(read_timeout), .initial = "60s", .min = 1, .flags = WEIR_OFF,
+	  .help = "a message, once begun, is whole within this" },
+	{ .name = "write_timeout", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
+	  .offset = HERE(write_timeout), .initial = "60s", .min = 1, .flags = WEIR_OFF,
+	  .help = "bytes wait and the reader takes none" },
+	{ .name = "half_close_timeout", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
+	  .offset = HERE(half_close_timeout), .initial = "60s", .min = 1, .flags = WEIR_OFF,
+	  .help = "one side has ended, the other has not and is silent" },
+	{ .name = "max_lifetime", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
+	  .offset = HERE(max_lifetime), .initial = "off", .min = 1, .flags = WEIR_OFF,
+	  .help = "a session ends after this, whatever it does" },
+	{ .name = "max_connections", .where = WEIR_IN_SERVER, .type = WEIR_NUMBER,
+	  .offset = HERE(max_connections), .initial = "off", .min = 1, .max = 1 << 30,
+	  .flags = WEIR_OFF, .help = "most sessions of this server, all workers together" },
+	SOCK_KEYS(WEIR_IN_SERVER, HERE(options)),
+	{ .name = NULL },
+};
+
+const struct weir_module server_module = {
+	.name      = "server",
+	.keys      = keys,
+	.conf_size = sizeof(struct server),
+	.check     = check,
+};
+
+static const struct board_field fields[] = {
+	[SERVER_SESSIONS] = { "sessions", BOARD_GAUGE },
+	[SERVER_ACCEPTED] = { "accepted", BOARD_COUNTER },
+	[SERVER_BYTES_IN] = { "bytes_in", BOARD_COUNTER },
+	[SERVER_BYTES_OUT] = { "bytes_out", BOARD_COUNTER },
+	[SERVER_PAUSED] = { "paused", BOARD_COUNTER },
+	[SERVER_STARVED] = { "starved", BOARD_COUNTER },
+	[SERVER_REFUSED_MAX_CONNECTIONS] = { "refused_max_connections", BOARD_COUNTER },
+	[SERVER_REFUSED_NO_MEMORY] = { "refused_no_memory", BOARD_COUNTER },
+#define X(name, counter) [SERVER_END + SESSION_##name] = { "end_" counter, BOARD_COUNTER },
+	SESSION_REASONS(X)
+#undef X
+};
+
+static const struct board_schema server_schema = {
+	"server", fields, sizeof fields / sizeof *fields
+};
+static const struct board_field  listener_fields[] = {
+	[LISTENER_ACCEPTED] = { "accepted", BOARD_COUNTER },
+};
+static const struct board_schema listener_schema = { "listener", listener_fields, 1 };
+
+struct server *
+server_at(const struct conf *conf, unsigned index)
+{
+	struct weir_scope *scope = conf_scope(conf, SCOPE_SERVER, index);
+
+	return scope != NULL ? weir_scope_conf(scope, &server_module) : NULL;
+}
+
+void
+servers_each_listen(const struct conf *conf,
+	void (*each)(const struct listen_spec *, void *context), void *context)
+{
+	struct server *s;
+
+	for (unsigned i = 0; (s = server_at(conf, i)) != NULL; i++)
+		for (unsigned k = 0; k < s->listen_count; k++)
+			each(&s->listens[k], context);
+}
+
+int
+servers_enter(const struct conf *conf, unsigned generation)
+{
+	struct server *s;
+
+	if (upstreams_enter(conf, generation) < 0)
+		return -1;
+	for (unsigned i = 0; (s = server_at(conf, i)) != NULL; i++) {
+		if ((s->board = board_enter(&server_schema, s->name, generation)) < 0)
+			return -1;
+		for (unsigned k = 0; k < s->listen_count; k++)
+			if ((s->listen_board[k] = board_enter(&listener_schema, s->listens[k].name,
+				     generation)) < 0)
+				return -1;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------- listen */
+
+static const char *
+parse_listen(struct weir_scope *scope, const char *text, void *value)
+{
+	struct server      *s = weir_scope_conf(scope, &server_module);
+	struct listen_spec *spec, *grown;
+	char                copy[512], *rest = copy, *word;
+	const char         *wrong;
+
+	(void)value;
+	if (s->listen_count == SERVER_LISTENS_MAX)
+		return "is one too many: a server listens on at most 64 addresses";
+	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
+		return "is too long";
+	if ((s->listen_count & (s->listen_count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
+		grown = weir_scope_alloc(scope, (s->listen_count ? s->listen_count * 2 : 1) *
+			sizeof *grown);
+		if (s->listen_count > 0)
+			memcpy(grown, s->listens, s->listen_count * sizeof *grown);
+		s->listens = grown;
+	}
+	spec = &s->listens[s->listen_count];
+	*spec = (struct listen_spec){
+		.backlog = SOCK_BACKLOG,
+		.reuseport = true,
+		.mode = 0660,
+		.owner = (uid_t)-1,
+		.group = (gid_t)-1,
+	};
+	if ((word = str_word(&rest)) == NULL)
+		return "is empty: write an address like 8080, 127.0.0.1:8080 or unix:run/web.sock";
+	if ((wrong = addr_parse(&spec->addr, word, conf_prefix(scope_conf(scope)))) != NULL)
+		return wrong;
+	if (spec->addr.sa.sa_family == AF_UNIX)
+		spec->reuseport = false;
+	while ((word = str_word(&rest)) != NULL)
+		if ((wrong = parse_listen_option(spec, word)) != NULL)
+			return wrong;
+	addr_print(&spec->addr, spec->name);
+	s->listen_count++;
+	return NULL;
+}
+
+static const char *
+parse_listen_option(struct listen_spec *spec, char *word)
+{
+	char    *value = strchr(word, '=');
+	bool     local = spec->addr.sa.sa_family == AF_UNIX;
+	uint64_t n;
+	char    *end;
+
+	if (value != NULL)
+		*value++ = '\0';
+	if (strcmp(word, "backlog") == 0 && value != NULL) {
+		if (!str_number(value, &n) || n < 1 || n > INT32_MAX)
+			return "backlog is a number from 1";
+		spec->backlog = (uint32_t)n;
+	} else if (local && strcmp(word, "mode") == 0 && value != NULL) {
+		n = strtoul(value, &end, 8);
+		if (*value == '\0' || *end != '\0' || n > 0777)
+			return "mode is octal, like 0660";
+		spec->mode = (mode_t)n;
+	} else if (local && strcmp(word, "owner") == 0 && value != NULL)
+		return parse_owner(spec, value);
+	else if (local)
+		return "a UNIX socket takes backlog=N, mode=0660 and owner=USER[:GROUP] only";
+	else if (strcmp(word, "mode") == 0 || strcmp(word, "owner") == 0)
+		return "mode and owner are for UNIX sockets only";
+	else if (strcmp(word, "reuseport") == 0 && value != NULL) {
+		if (!str_switch(value, &spec->reuseport))
+			return "reuseport is on or off";
+	} else if (strcmp(word, "fastopen") == 0 && value != NULL) {
+		if (!str_number(value, &n) || n < 1 || n > 65535)
+			return "fastopen is a number from 1 to 65535";
+		spec->fastopen = (uint32_t)n;
+	} else if (strcmp(word, "device") == 0 && value != NULL) {
+		if (*value == '\0' || strlen(value) >= sizeof spec->device)
+			return "device is the name of an interface";
+		snprintf(spec->device, sizeof spec->device, "%s", value);
+	} else if (strcmp(word, "deferred") == 0 && value == NULL)
+		spec->deferred = true;
+	else if (strcmp(word, "transparent") == 0 && value == NULL)
+		spec->transparent = true;
+	else if (strcmp(word, "v6only") == 0 && value == NULL) {
+		if (spec->addr.sa.sa_family != AF_INET6)
+			return "v6only is for IPv6 addresses";
+		spec->v6only = true;
+	} else
+		return "has an unknown option; there are backlog=N, reuseport=on|off, deferred, "
+		       "fastopen=N, device=IF, v6only, transparent, mode=0660, owner=USER[:GROUP]";
+	return NULL;
+}
+
+static const char *
+parse_owner(struct listen_spec *spec, const char *text)
+{
+	char           name[64], *group;
+	struct passwd *user;
+
+	if ((size_t)snprintf(name, sizeof name, "%s", text) >= sizeof name)
+		return "owner is too long";
+	group = strchr(name, ':');
+	if (group != NULL)
+		*group++ = '\0';
+	if ((user = getpwnam(name)) == NULL)
+		return "owner names a user that does not exist";
+	spec->owner = user->pw_uid;
+	if (group != NULL && !find_group(group, &spec->group))
+		return "owner names a group that does not exist";
+	return NULL;
+}
+
+static bool
+find_group(const char *name, gid_t *out)
+{
+	struct group *g = getgrnam(name);
+
+	if (g != NULL)
+		*out = g->gr_gid;
+	return g != NULL;
+}
+
+/* -------------------------------------------------------------------- checks */
+
+static const char *
+check(struct weir_scope *scope)
+{
+	struct server *s = weir_scope_conf(scope, &server_module);
+
+	s->scope = scope;
+	s->name = weir_scope_name(scope);
+	s->listen_board = weir_scope_alloc(scope, (s->listen_count + 1) * sizeof(int));
+	if (s->listen_count == 0)
+		conf_error(scope, "listen", "nothing to listen on: add listen = ADDRESS");
+	if (s->write_buffer < s->read_buffer)
+		conf_error(scope, "write_buffer",
+			"write_buffer is smaller than read_buffer: a read could not be passed on; "
+			"raise it to at least that");
+	check_protocol(scope, s);
+	check_upstream(scope, s);
+	check_listens(scope, s);
+	return NULL;
+}
+
+static void
+check_protocol(struct weir_scope *scope, struct server *s)
+{
+	if (s->protocol_name == NULL) {
+		conf_error(scope, "protocol", "no protocol: add protocol = NAME (there are %s)",
+			conf_role_names(scope, ROLE_PROTOCOL));
+		return;
+	}
+	s->protocol = conf_role(scope_conf(scope), ROLE_PROTOCOL, s->protocol_name);
+	if (s->protocol == NULL) {
+		conf_error(scope, "protocol",
+			"there is no protocol %s: there are %s; others come with load_module",
+			s->protocol_name, conf_role_names(scope, ROLE_PROTOCOL));
+		return;
+	}
+	scope_uses(scope, s->protocol);
+	s->conf = weir_scope_conf(scope, s->protocol);
+	if ((s->protocol->protocol->needs & WEIR_NEEDS_UPSTREAM) && s->upstream_name == NULL)
+		conf_error(scope, "protocol", "protocol %s needs an upstream: add upstream = NAME",
+			s->protocol_name);
+}
+
+static void
+check_upstream(struct weir_scope *scope, struct server *s)
+{
+	if (s->upstream_name == NULL)
+		return;
+	s->upstream = upstream_find(scope_conf(scope), s->upstream_name);
+	if (s->upstream == NULL)
+		conf_error(scope, "upstream", "there is no [upstream %s]", s->upstream_name);
+}
+
+static void
+check_listens(struct weir_scope *scope, struct server *s)
+{
+	struct server *other = NULL;
+	char           place[256];
+
+	for (unsigned k = 0; k < s->listen_count; k++)
+		s->listens[k].options = s->options;
+	/* Up to and with this one: each pair is looked at once. */
+	for (unsigned i = 0; other != s && (other = server_at(scope_conf(scope), i)) != NULL; i++)
+		for (unsigned k = 0; k < other->listen_count; k++)
+			for (unsigned j = 0; j < s->listen_count; j++) {
+				if ((other == s && k <= j) ||
+				    !addr_equal(&other->listens[k].addr, &s->listens[j].addr))
+					continue;
+				conf_error(scope, "listen", "%s is listened on twice: by [server %s] "
+					"(%s), too", s->listens[j].name, other->name,
+					scope_place(other->scope, "listen", place, sizeof place));
+			}
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * service: what a worker does with all servers: accepts on the master's
+ * sockets, pauses at its limit, steps in for other slots, ends.
+ */
+#ifndef SESSION_SERVICE_H
+#define SESSION_SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "session/session.h"
+
+struct conf;
+
+struct worker_place {
+	const struct conf *conf;
+	unsigned           slot;
+	unsigned           slots;
+	unsigned           seat;
+	unsigned           generation_index;	/* on the board */
+	uint32_t           generation;		/* number, as users see it */
+	uint64_t           worker_connections;
+	/* The listening socket of a `listen` for a slot, or the one that is
+	 * shared (*shared is then true); -1: there is none. */
+	int              (*listen_fd)(const char *name, unsigned slot, bool *shared);
+	/* Sockets of slots that exist no more but may still have queues: slots
+	 * up to this number are asked for. */
+	unsigned           sockets;
+	/* The slot's state on the board changed: others have to look. */
+	void             (*announce)(void);
+};
+
+/* Worker, after loop_open and conn_start: upstreams, balancers, listeners.
+ * Accepts nothing yet. Returns 0, or -1 with errno. */
+int  servers_start(const struct worker_place *) __attribute__((warn_unused_result));
+void servers_accept(void);	/* begin */
+void servers_review(void);	/* another slot came or went */
+void servers_retire(void);	/* accept no more; queues of dropped listeners are emptied first */
+
+/* From session_close: a session of the server has ended. */
+void server_session_closed(const struct server *, enum session_reason);
+
+/* Client sessions of this worker. */
+unsigned servers_sessions(void);
+/* Calls this (once) when there is none left. */
+void servers_when_empty(void (*empty)(void));
+
+/* Closes all sessions: at once, or spread evenly over `ms`. */
+void servers_close_sessions(uint64_t ms);
+
+/* After loop_run: gives everything back. */
+void servers_stop(void);
+
+#endif

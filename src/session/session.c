@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* session: one client's stay, as a step table with one driver. */
+#include "session/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/slab.h"
+#include "base/str.h"
+#include "session/relay.h"
+#include "session/server.h"
+#include "session/service.h"
+
+static_assert(offsetof(struct weir_session, state) - sizeof(struct conn) <= 112,
+	"a session is 112 bytes beside its conn and its protocol's state");
+static_assert(offsetof(struct weir_session, client) == 0, "session_of takes them for the same");
+
+/* Small sends of one turn go out together; larger ones gain nothing by it. */
+#define GATHER_MAX 2048u
+
+static void client_ready(struct conn *);
+static void client_expired(struct conn *);
+static void step_open(struct weir_session *);
+static void step_talk(struct weir_session *);
+static void step_relay(struct weir_session *);
+static void step_flush(struct weir_session *);
+static void step_linger(struct weir_session *);
+static void step_closed(struct weir_session *);
+static bool talk_once(struct weir_session *);
+static void talk_ended(struct weir_session *);
+static void obey(struct weir_session *, enum weir_verdict);
+static void note_blocked(struct weir_session *);
+static uint64_t deadline(const struct weir_session *, enum session_reason *);
+static void free_closed(void);
+static void log_end(const struct weir_session *);
+
+static const struct conn_handler client_handler = {
+	.ready   = client_ready,
+	.expired = client_expired,
+};
+
+static void (*const steps[STEP_COUNT])(struct weir_session *) = {
+	[STEP_OPEN]   = step_open,
+	[STEP_TALK]   = step_talk,
+	[STEP_RELAY]  = step_relay,
+	[STEP_FLUSH]  = step_flush,
+	[STEP_LINGER] = step_linger,
+	[STEP_CLOSED] = step_closed,
+};
+
+static const char *const reason_names[SESSION_REASON_COUNT] = {
+#define X(name, counter) [SESSION_##name] = counter,
+	SESSION_REASONS(X)
+#undef X
+};
+
+static struct {
+	struct node open;
+	struct node closed;	/* to be freed after the pass */
+	unsigned    count;
+	uint32_t    generation;
+	uint32_t    next_id;
+	uint32_t    ids_left;
+	uint32_t  (*more)(void);
+	void      (*on_close)(void);
+} all;
+
+static struct weir_session *driven;	/* whose step is being run */
+
+/* What the data hook that is running now was given. */
+static struct {
+	struct weir_session *session;	/* NULL: none is running */
+	struct weir_span     in;
+	size_t               kept;	/* weir_keep: how much of its end stays */
+	bool                 too_long;
+} turn;
+
+static struct weir_session *
+session_of(struct conn *c)
+{
+	return container_of(c, struct weir_session, client);
+}
+
+void
+sessions_start(uint32_t generation, uint32_t (*more)(void), void (*closed)(void))
+{
+	list_init(&all.open);
+	list_init(&all.closed);
+	all.count = 0;
+	all.generation = generation;
+	all.ids_left = 0;
+	all.more = more;
+	all.on_close = closed;
+	loop_on_pass_end(free_closed);
+}
+
+void
+sessions_stop(void)
+{
+	sessions_close(SESSION_SHUTDOWN, UINT32_MAX);
+	free_closed();
+}
+
+unsigned
+sessions_open(void)
+{
+	return all.count;
+}
+
+void
+sessions_close(enum session_reason reason, unsigned most)
+{
+	struct node *n;
+
+	while (most-- > 0 && (n = list_first(&all.open)) != NULL)
+		session_close(container_of(n, struct weir_session, link), reason);
+}
+
+bool
+session_open(struct server *server, int fd, const struct addr *from)
+{
+	struct weir_session *s = slab_take(server->slab);
+
+	if (s == NULL)
+		return false;
+	if (conn_adopt(&s->client, fd, &client_handler) < 0) {
+		slab_give(server->slab, s);
+		return false;
+	}
+	if (all.ids_left == 0) {
+		all.next_id = all.more();
+		all.ids_left = SESSION_ID_BLOCK;
+	}
+	all.ids_left--;
+	s->id = (uint64_t)all.generation << 32 | all.next_id++;
+	s->server = server;
+	s->start = s->active = loop_now();
+	addr_pack(&s->from, from);
+	s->client.writable = true;	/* a fresh socket is; the event only says so later */
+	list_append(&all.open, &s->link);
+	all.count++;
+	session_watch(s);
+	session_run(s);
+	return true;
+}
+
+void
+session_close(struct weir_session *s, enum session_reason reason)
+{
+	if (s->step == STEP_CLOSED)
+		return;
+	if (s->step != STEP_FLUSH && s->step != STEP_LINGER)
+		s->reason = (uint8_t)reason;
+	log_end(s);
+	s->step = STEP_CLOSED;
+	if (s->told && s->server->protocol->protocol->close != NULL)
+		s->server->protocol->protocol->close(s);
+	if (s->relay != NULL)
+		relay_close(s->relay);
+	conn_close(&s->client);
+	server_session_closed(s->server, s->reason);
+	node_unlink(&s->link);
+	list_append(&all.closed, &s->link);
+	all.count--;
+	all.on_close();
+}
+
+void
+session_finish(struct weir_session *s, enum session_reason reason)
+{
+	if (s->step >= STEP_FLUSH)
+		return;
+	s->reason = (uint8_t)reason;
+	s->step = STEP_FLUSH;
+	s->begun = 0;
+	if (s->relay != NULL)
+		relay_close(s->relay);
+	if (driven != s)
+		conn_again(&s->client);
+}
+
+void
+session_came(struct weir_session *s, size_t bytes)
+{
+	s->bytes_in += bytes;
+	s->active = loop_now();
+	board_add(&s->server->cell[SERVER_BYTES_IN], bytes);
+}
+
+void
+session_went(struct weir_session *s, size_t bytes)
+{
+	s->bytes_out += bytes;
+	s->active = loop_now();
+	board_add(&s->server->cell[SERVER_BYTES_OUT], bytes);
+}
+
+void
+session_watch(struct weir_session *s)
+{
+	enum session_reason reason;
+	uint64_t            at;
+
+	if (s->step == STEP_CLOSED)
+		return;
+	at = deadline(s, &reason);
+	if (at != UINT64_MAX &&
+	    (!timer_armed(&s->client.timer) || at < s->client.timer.at))
+		conn_arm(&s->client, at);
+}
+
+const char *
+session_reason_name(enum session_reason reason)
+{
+	return reason_names[reason];
+}
+
+void
+session_describe(const void *session, char *out, size_t size)
+{
+	const struct weir_session *s = session;
+	char                       from[ADDR_TEXT_MAX];
+	int                        n;
+
+	n = snprintf(out, size, ", session %u.%u, client %s, server %s",
+		(unsigned)(s->id >> 32), (unsigned)s->id, addr_print_packed(&s->from, from),
+		s->server->name);
+	if (n > 0 && (size_t)n < size && s->relay != NULL)
+		snprintf(out + n, size - (size_t)n, ", upstream %s%s%s", s->relay->upstream->name,
+			s->relay->peer != NULL ? ", peer " : "",
+			s->relay->peer != NULL ? s->relay->peer->name : "");
+}
+
+/* --------------------------------------------------- the calls of a module */
+
+enum weir_verdict
+weir_send(struct weir_session *s, struct weir_span what)
+{
+	struct conn *c = &s->client;
+	bool         sent;
+
+	if (s->step >= STEP_RELAY || c->finish)
+		return WEIR_CLOSE;
+	session_went(s, what.len);
+	if (what.len < GATHER_MAX && turn.session == s)
+		sent = conn_gather(c, what);
+	else
+		sent = conn_send(c, what);
+	return sent ? WEIR_GO_ON : WEIR_CLOSE;
+}
+
+enum weir_verdict
+weir_keep(struct weir_session *s, struct weir_span rest)
+{
+	assert(turn.session == s && rest.len <= turn.in.len);
+	if (rest.len >= s->server->read_buffer) {
+		turn.too_long = true;
+		return WEIR_CLOSE;
+	}
+	turn.kept = rest.len;
+	return WEIR_GO_ON;
+}
+
+enum weir_verdict
+weir_relay(struct weir_session *s, struct weir_upstream *u, struct weir_span first)
+{
+	enum session_reason why;
+
+	assert(s->relay == NULL);
+	if (!relay_open(s, u, first, &why)) {
+		session_finish(s, why);
+		return WEIR_CLOSE;
+	}
+	s->step = STEP_RELAY;
+	s->begun = 0;
+	return WEIR_WAIT;
+}
+
+struct weir_upstream *
+weir_session_upstream(const struct weir_session *s)
+{
+	return s->server->upstream;
+}
+
+void *
+weir_state(struct weir_session *s)
+{
+	return s->state;
+}
+
+const void *
+weir_conf(const struct weir_session *s)
+{
+	return s->server->conf;
+}
+
+uint64_t
+weir_session_id(const struct weir_session *s)
+{
+	return s->id;
+}
+
+/* --------------------------------------------------------------- the driver */
+
+static void
+client_ready(struct conn *c)
+{
+	session_run(session_of(c));
+}
+
+/* Runs the step; when that has changed it, the next one at once. */
+void
+session_run(struct weir_session *s)
+{
+	struct log_subject   outer = log_about((struct log_subject){ session_describe, s });
+	struct weir_session *before = driven;
+	uint8_t              step;
+
+	driven = s;
+	do {
+		step = s->step;
+		steps[step](s);
+	} while (s->step != step);
+	driven = before;
+	log_about(outer);
+}
+
+static void
+client_expired(struct conn *c)
+{
+	struct weir_session *s = session_of(c);
+	struct log_subject   outer = log_about((struct log_subject){ session_describe, s });
+	enum session_reason  reason = SESSION_SHUTDOWN;
+	uint64_t             at = deadline(s, &reason);
+
+	if (at > loop_now())
+		session_watch(s);
+	else if (reason == SESSION_CONNECT_FAILED)
+		relay_connect_expired(s->relay);
+	else
+		session_close(s, reason);
+	log_about(outer);
+}
+
+static void
+step_open(struct weir_session *s)
+{
+	const struct weir_protocol *p = s->server->protocol->protocol;
+	enum weir_verdict           verdict = WEIR_GO_ON;
+
+	s->told = true;
+	turn.session = s;
+	if (p->open != NULL)
+		verdict = p->open(s);
+	turn.session = NULL;
+	if (s->step == STEP_OPEN)
+		s->step = STEP_TALK;
+	obey(s, verdict);
+}
+
+static void
+step_talk(struct weir_session *s)
+{
+	struct conn         *c = &s->client;
+	const struct server *server = s->server;
+	unsigned             share = SESSION_SHARE;
+
+	if (!conn_flush(c)) {
+		session_close(s, SESSION_CLIENT_FAILED);
+		return;
+	}
+	while (share-- > 0 && c->readable && !s->waiting &&
+	    conn_waiting(c) + server->read_buffer <= server->write_buffer)
+		if (!talk_once(s))
+			break;
+	if (s->step != STEP_TALK)
+		return;
+	note_blocked(s);
+	if (c->broken)
+		session_close(s, SESSION_CLIENT_FAILED);
+	else if (c->eof && !s->waiting)
+		talk_ended(s);
+	else if (c->readable && !s->waiting &&
+	    conn_waiting(c) + server->read_buffer <= server->write_buffer)
+		conn_again(c);
+}
+
+/* One read and what the protocol makes of it. False: nothing more now. */
+static bool
+talk_once(struct weir_session *s)
+{
+	struct conn *c = &s->client;
+	size_t       kept = buf_len(c->in), n;
+	char        *into = loop_scratch();
+	enum weir_verdict verdict = WEIR_GO_ON;
+
+	if (kept > 0 && (into = buf_reserve(&c->in, s->server->read_buffer - kept)) == NULL) {
+		session_close(s, SESSION_NO_MEMORY);
+		return false;
+	}
+	n = conn_read(c, into, s->server->read_buffer - kept);
+	if (n == 0)
+		return false;
+	session_came(s, n);
+	if (kept > 0)
+		buf_commit(c->in, n);
+
+	turn.session = s;
+	turn.in = kept > 0 ? buf_span(c->in) : span(into, n);
+	turn.kept = 0;
+	turn.too_long = false;
+	if (s->server->protocol->protocol->data != NULL)
+		verdict = s->server->protocol->protocol->data(s, turn.in);
+	turn.session = NULL;
+
+	if (turn.too_long)
+		session_finish(s, SESSION_TOO_LONG);
+	if (s->step != STEP_TALK)
+		return false;
+	if (kept > 0)
+		buf_consume(&c->in, turn.in.len - turn.kept);
+	else if (turn.kept > 0 &&
+	    buf_append(&c->in, span_skip(turn.in, turn.in.len - turn.kept)) < 0) {
+		session_close(s, SESSION_NO_MEMORY);
+		return false;
+	}
+	if (turn.kept == 0)
+		s->begun = 0;
+	else if (s->begun == 0 || turn.kept < turn.in.len) {
+		s->begun = loop_now();	/* a message has ended: what is kept is another one */
+		session_watch(s);
+	}
+	if (!conn_flush(c))
+		return false;
+	obey(s, verdict);
+	return s->step == STEP_TALK;
+}
+
+/* The client has sent its last byte. */
+static void
+talk_ended(struct weir_session *s)
+{
+	const struct weir_protocol *p = s->server->protocol->protocol;
+	enum weir_verdict           verdict = WEIR_CLOSE;
+
+	buf_return(&s->client.in);
+	s->begun = 0;
+	turn.session = s;
+	if (p->eof != NULL)
+		verdict = p->eof(s);
+	turn.session = NULL;
+	if (s->step != STEP_TALK)
+		return;
+	if (verdict == WEIR_WAIT)
+		s->waiting = true;
+	else
+		session_finish(s, SESSION_CLIENT_CLOSED);
+}
+
+static void
+obey(struct weir_session *s, enum weir_verdict verdict)
+{
+	if (s->step >= STEP_RELAY)
+		return;
+	if (s->client.broken)
+		session_close(s, SESSION_CLIENT_FAILED);
+	else if (verdict == WEIR_CLOSE)
+		session_finish(s, SESSION_PROTOCOL_CLOSED);
+	else
+		s->waiting = verdict == WEIR_WAIT;
+}
+
+static void
+step_relay(struct weir_session *s)
+{
+	relay_run(s->relay);
+	if (s->step == STEP_RELAY)
+		note_blocked(s);
+}
+
+static void
+step_flush(struct weir_session *s)
+{
+	struct conn *c = &s->client;
+
+	if (!conn_flush(c)) {
+		session_close(s, SESSION_CLIENT_FAILED);
+		return;
+	}
+	note_blocked(s);
+	if (conn_waiting(c) > 0)
+		return;
+	if (c->eof) {
+		session_close(s, s->reason);
+		return;
+	}
+	conn_finish(c);
+	buf_return(&c->in);
+	s->step = STEP_LINGER;
+	s->begun = loop_now();
+	session_watch(s);
+}
+
+static void
+step_linger(struct weir_session *s)
+{
+	struct conn *c = &s->client;
+
+	for (unsigned share = SESSION_SHARE; share > 0 && c->readable; share--)
+		(void)conn_read(c, loop_scratch(), loop_scratch_size());
+	if (c->eof || c->broken)
+		session_close(s, s->reason);
+	else if (c->readable)
+		conn_again(c);
+}
+
+static void
+step_closed(struct weir_session *s)
+{
+	(void)s;
+}
+
+/* Since when the client has taken nothing. Any byte it takes begins anew. */
+static void
+note_blocked(struct weir_session *s)
+{
+	if (conn_waiting(&s->client) == 0)
+		s->blocked = 0;
+	else if (s->client.progress || s->blocked == 0) {
+		s->blocked = loop_now();
+		session_watch(s);
+	}
+	s->client.progress = false;
+}
+
+static void
+nearer(uint64_t *at, enum session_reason *why, uint64_t since, uint64_t timeout,
+	enum session_reason reason)
+{
+	if (timeout > 0 && since + timeout < *at) {
+		*at = since + timeout;
+		*why = reason;
+	}
+}
+
+/* The nearest deadline; UINT64_MAX: none. */
+static uint64_t
+deadline(const struct weir_session *s, enum session_reason *why)
+{
+	const struct server *server = s->server;
+	uint64_t             at = UINT64_MAX;
+
+	if (s->step == STEP_LINGER) {
+		nearer(&at, why, s->begun, SESSION_LINGER, s->reason);
+		nearer(&at, why, s->begun, server->half_close_timeout, s->reason);
+		return at;
+	}
+	nearer(&at, why, s->active, server->idle_timeout, SESSION_IDLE_TIMEOUT);
+	nearer(&at, why, s->start, server->max_lifetime, SESSION_MAX_LIFETIME);
+	if (s->begun != 0)
+		nearer(&at, why, s->begun, server->read_timeout, SESSION_READ_TIMEOUT);
+	if (s->blocked != 0)
+		nearer(&at, why, s->blocked, server->write_timeout, SESSION_WRITE_TIMEOUT);
+	if (s->step == STEP_RELAY) {
+		enum session_reason relay_why = SESSION_SHUTDOWN;
+		uint64_t            relay_at = relay_deadline(s->relay, &relay_why);
+
+		if (relay_at < at) {
+			at = relay_at;
+			*why = relay_why;
+		}
+	}
+	return at;
+}
+
+static void
+free_closed(void)
+{
+	struct node *n;
+
+	while ((n = list_first(&all.closed)) != NULL) {
+		struct weir_session *s = container_of(n, struct weir_session, link);
+
+		node_unlink(n);
+		if (s->relay != NULL)
+			relay_free(s->relay);
+		slab_give(s->server->slab, s);
+	}
+}
+
+static void
+log_end(const struct weir_session *s)
+{
+	struct log_subject outer;
+
+	if (!log_wanted(WEIR_INFO))
+		return;
+	outer = log_about((struct log_subject){ session_describe, s });
+	log_info("closed: %s%s%s, %llu bytes in, %llu out, %llu ms", reason_names[s->reason],
+		s->client.error != 0 ? ": " : "",
+		s->client.error != 0 ? strerror(s->client.error) : "",
+		(unsigned long long)s->bytes_in, (unsigned long long)s->bytes_out,
+		(unsigned long long)(loop_now() - s->start));
+	log_about(outer);
+}

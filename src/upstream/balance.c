@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* balance: which peer an attempt goes to, and what is known of peers' failures. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "conf/conf.h"
+#include "upstream/upstream.h"
+
+/* The words that a peer's board entry shares between all workers. */
+enum peer_word {
+	PEER_FAILS,		/* within the window */
+	PEER_WINDOW,		/* ms: when it began */
+	PEER_FAILED_UNTIL,	/* ms; 0: does not fail */
+};
+
+static char *memories;		/* all balancers' memory of this worker */
+
+static bool ruled_out(const struct weir_attempt *, unsigned index);
+static bool claim(struct weir_peer *, const struct weir_attempt *);
+static void failed(struct weir_peer *, uint64_t now);
+
+static size_t
+aligned(size_t size)
+{
+	return (size + 15) & ~(size_t)15;
+}
+
+int
+upstreams_start(const struct conf *conf, unsigned seat)
+{
+	const struct weir_balancer *b;
+	struct weir_upstream       *u;
+	size_t                      size = 0, at = 0;
+
+	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++) {
+		b = u->balancer->balancer;
+		size += aligned(b->upstream_size) + u->peer_count * aligned(b->peer_size);
+	}
+	if ((memories = calloc(1, size + 1)) == NULL)
+		return -1;
+	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++) {
+		b = u->balancer->balancer;
+		u->seat = seat;
+		u->cell = board_cell(u->board, seat);
+		u->memory = memories + at;
+		at += aligned(b->upstream_size);
+		for (unsigned k = 0; k < u->peer_count; k++) {
+			u->peers[k].cell = board_cell(u->peers[k].board, seat);
+			u->peers[k].shared = board_shared(u->peers[k].board);
+			u->peers[k].memory = memories + at;
+			at += aligned(b->peer_size);
+		}
+		if (b->change != NULL)
+			b->change(u);
+	}
+	return 0;
+}
+
+void
+upstreams_stop(void)
+{
+	free(memories);
+	memories = NULL;
+}
+
+struct weir_peer *
+upstream_choose(struct weir_upstream *u, struct weir_attempt *a)
+{
+	struct weir_peer *peer;
+
+	for (; a->stage <= ATTEMPT_FAILED; a->stage++)
+		while (a->ruled_out <= UPSTREAM_RETRIES_MAX &&
+		    (peer = u->balancer->balancer->pick(u, a)) != NULL) {
+			a->peers[a->ruled_out++] = (uint16_t)peer->index;
+			if (!claim(peer, a))
+				continue;
+			a->tried++;
+			return peer;
+		}
+	board_add(&u->cell[UPSTREAM_NO_PEER], 1);
+	return NULL;
+}
+
+void
+peer_release(struct weir_peer *peer)
+{
+	board_sub(&peer->cell[PEER_CONNS], 1);
+}
+
+void
+peer_report(struct weir_peer *peer, enum peer_outcome outcome, uint64_t now)
+{
+	if (outcome == PEER_CONNECTED) {
+		board_add(&peer->cell[PEER_CONNECTS], 1);
+		if (atomic_load_explicit(&peer->shared[PEER_FAILS], memory_order_relaxed) == 0)
+			return;
+		atomic_store(&peer->shared[PEER_FAILS], 0);
+		if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], 0) != 0)
+			log_notice("peer %s of upstream %s answers again", peer->name,
+				peer->upstream->name);
+		return;
+	}
+	board_add(&peer->cell[outcome == PEER_TIMED_OUT ? PEER_CONNECT_TIMED_OUT :
+		PEER_CONNECT_FAILED], 1);
+	if (peer->max_fails > 0)
+		failed(peer, now);
+}
+
+bool
+weir_peer_usable(const struct weir_peer *peer, const struct weir_attempt *a)
+{
+	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
+		memory_order_relaxed);
+	bool     fails = until != 0 && a->now < until;
+
+	if (peer->down || ruled_out(a, peer->index))
+		return false;
+	if (a->stage == ATTEMPT_FAILED)
+		return true;
+	return !fails && peer->backup == (a->stage == ATTEMPT_BACKUP);
+}
+
+/* Takes the connection's token; of a peer whose time as a failed one is over,
+ * only one attempt may find out. */
+static bool
+claim(struct weir_peer *peer, const struct weir_attempt *a)
+{
+	uint64_t until = atomic_load(&peer->shared[PEER_FAILED_UNTIL]);
+
+	if (until != 0 && a->now >= until && a->stage != ATTEMPT_FAILED &&
+	    !atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until,
+		    a->now + peer->fail_timeout))
+		return false;
+	if (peer->max_conns == 0) {
+		board_add(&peer->cell[PEER_CONNS], 1);
+		return true;
+	}
+	if (board_take(peer->board, PEER_CONNS, peer->upstream->seat, peer->max_conns))
+		return true;
+	board_add(&peer->cell[PEER_FULL], 1);
+	return false;
+}
+
+static void
+failed(struct weir_peer *peer, uint64_t now)
+{
+	char     text[STR_UNIT_MAX];
+	uint64_t fails;
+
+	if (now - atomic_load(&peer->shared[PEER_WINDOW]) > peer->fail_timeout) {
+		atomic_store(&peer->shared[PEER_WINDOW], now);
+		atomic_store(&peer->shared[PEER_FAILS], 0);
+	}
+	fails = atomic_fetch_add(&peer->shared[PEER_FAILS], 1) + 1;
+	if (fails < peer->max_fails)
+		return;
+	if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], now + peer->fail_timeout) == 0)
+		log_warn("peer %s of upstream %s fails (max_fails = %llu): not used for %s",
+			peer->name, peer->upstream->name, (unsigned long long)peer->max_fails,
+			str_print_time(peer->fail_timeout, text));
+}
+
+static bool
+ruled_out(const struct weir_attempt *a, unsigned index)
+{
+	for (unsigned i = 0; i < a->ruled_out; i++)
+		if (a->peers[i] == index)
+			return true;
+	return false;
+}
+
+/* ------------------------------------------------- what balancers ask about */
+
+unsigned
+weir_upstream_peers(const struct weir_upstream *u)
+{
+	return u->peer_count;
+}
+
+struct weir_peer *
+weir_upstream_peer(const struct weir_upstream *u, unsigned index)
+{
+	return &u->peers[index];
+}
+
+void *
+weir_upstream_memory(struct weir_upstream *u)
+{
+	return u->memory;
+}
+
+void *
+weir_peer_memory(struct weir_peer *peer)
+{
+	return peer->memory;
+}
+
+unsigned
+weir_peer_weight(const struct weir_peer *peer)
+{
+	return peer->weight;
+}

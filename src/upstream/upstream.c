@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* upstream: [upstream NAME] scopes: settings, read and checked in the template. */
+#include "upstream/upstream.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "conf/conf.h"
+#include "upstream/sock_keys.h"
+
+#define ADDRESSES_MAX 64u	/* of one name */
+
+static const char *parse_server(struct weir_scope *, const char *, void *);
+static const char *parse_server_option(struct weir_peer *, char *word);
+static const char *add_peer(struct weir_scope *, struct weir_upstream *, const struct weir_peer *);
+static const char *check(struct weir_scope *);
+
+#define HERE(member) offsetof(struct weir_upstream, member)
+
+static const struct weir_key keys[] = {
+	{ .name = "server", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN, .offset = HERE(peers),
+	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED, .parse = parse_server,
+	  .syntax = "ADDRESS [weight=N] [max_conns=N] [max_fails=N] [fail_timeout=T] [backup] "
+		    "[down]",
+	  .help = "a backend; a name stands for each of its addresses" },
+	{ .name = "balance", .where = WEIR_IN_UPSTREAM, .type = WEIR_STRING,
+	  .offset = HERE(balance), .initial = "round_robin", .syntax = "NAME of a balancer module",
+	  .help = "how a peer is chosen" },
+	{ .name = "connect_timeout", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
+	  .offset = HERE(connect_timeout), .initial = "2s", .min = 1, .max = 3600000,
+	  .help = "how long a connection to a peer may take" },
+	{ .name = "retries", .where = WEIR_IN_UPSTREAM, .type = WEIR_NUMBER,
+	  .offset = HERE(retries), .initial = "1", .max = UPSTREAM_RETRIES_MAX,
+	  .help = "other peers tried, while nothing has been sent" },
+	SOCK_KEYS(WEIR_IN_UPSTREAM, HERE(options)),
+	{ .name = NULL },
+};
+
+const struct weir_module upstream_module = {
+	.name      = "upstream",
+	.keys      = keys,
+	.conf_size = sizeof(struct weir_upstream),
+	.check     = check,
+};
+
+static const struct board_field upstream_fields[UPSTREAM_FIELDS] = {
+	[UPSTREAM_NO_PEER] = { "no_peer", BOARD_COUNTER },
+	[UPSTREAM_RETRIED] = { "retried", BOARD_COUNTER },
+};
+static const struct board_field peer_fields[PEER_FIELDS] = {
+	[PEER_CONNS] = { "connections", BOARD_GAUGE },
+	[PEER_CONNECTS] = { "connected", BOARD_COUNTER },
+	[PEER_CONNECT_FAILED] = { "connect_failed", BOARD_COUNTER },
+	[PEER_CONNECT_TIMED_OUT] = { "connect_timed_out", BOARD_COUNTER },
+	[PEER_FULL] = { "full", BOARD_COUNTER },
+	[PEER_BYTES_SENT] = { "bytes_sent", BOARD_COUNTER },
+	[PEER_BYTES_RECEIVED] = { "bytes_received", BOARD_COUNTER },
+};
+static const struct board_schema upstream_schema = { "upstream", upstream_fields, UPSTREAM_FIELDS };
+static const struct board_schema peer_schema = { "peer", peer_fields, PEER_FIELDS };
+
+struct weir_upstream *
+upstream_find(const struct conf *conf, const char *name)
+{
+	struct weir_scope *scope = conf_find(conf, SCOPE_UPSTREAM, name);
+
+	return scope != NULL ? weir_scope_conf(scope, &upstream_module) : NULL;
+}
+
+struct weir_upstream *
+upstream_at(const struct conf *conf, unsigned index)
+{
+	struct weir_scope *scope = conf_scope(conf, SCOPE_UPSTREAM, index);
+
+	return scope != NULL ? weir_scope_conf(scope, &upstream_module) : NULL;
+}
+
+int
+upstreams_enter(const struct conf *conf, unsigned generation)
+{
+	struct weir_upstream *u;
+	char                  name[BOARD_NAME_MAX];
+
+	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++) {
+		if ((u->board = board_enter(&upstream_schema, u->name, generation)) < 0)
+			return -1;
+		for (unsigned k = 0; k < u->peer_count; k++) {
+			snprintf(name, sizeof name, "%s/%s", u->name, u->peers[k].name);
+			u->peers[k].board = board_enter(&peer_schema, name, generation);
+			if (u->peers[k].board < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static const char *
+parse_server(struct weir_scope *scope, const char *text, void *value)
+{
+	struct weir_upstream *u = weir_scope_conf(scope, &upstream_module);
+	struct weir_peer      peer = { .weight = 1, .max_fails = 1, .fail_timeout = 10000 };
+	struct addr           addresses[ADDRESSES_MAX];
+	unsigned              n;
+	char                  copy[512], *rest = copy, *word, *address;
+	const char           *wrong;
+
+	(void)value;
+	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
+		return "is too long";
+	if ((address = str_word(&rest)) == NULL)
+		return "is empty: write an address like 127.0.0.1:6379, db.example:5432 or "
+		       "unix:run/app.sock";
+	while ((word = str_word(&rest)) != NULL)
+		if ((wrong = parse_server_option(&peer, word)) != NULL)
+			return wrong;
+	wrong = addr_resolve(addresses, ADDRESSES_MAX, &n, address, conf_prefix(scope_conf(scope)));
+	for (unsigned i = 0; wrong == NULL && i < n; i++) {
+		peer.addr = addresses[i];
+		wrong = add_peer(scope, u, &peer);
+	}
+	return wrong;
+}
+
+static const char *
+add_peer(struct weir_scope *scope, struct weir_upstream *u, const struct weir_peer *peer)
+{
+	struct weir_peer *grown;
+
+	if (u->peer_count == UPSTREAM_PEERS_MAX)
+		return "is one too many: an upstream has at most 1024 peers";
+	for (unsigned i = 0; i < u->peer_count; i++)
+		if (addr_equal(&u->peers[i].addr, &peer->addr))
+			return "is there already; use weight=N to give a peer more";
+	if ((u->peer_count & (u->peer_count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
+		grown = weir_scope_alloc(scope, (u->peer_count ? u->peer_count * 2 : 1) *
+			sizeof *grown);
+		if (u->peer_count > 0)
+			memcpy(grown, u->peers, u->peer_count * sizeof *grown);
+		u->peers = grown;
+	}
+	u->peers[u->peer_count] = *peer;
+	u->peers[u->peer_count].index = u->peer_count;
+	addr_print(&peer->addr, u->peers[u->peer_count].name);
+	u->peer_count++;
+	return NULL;
+}
+
+static const char *
+parse_server_option(struct weir_peer *peer, char *word)
+{
+	char    *value = strchr(word, '=');
+	uint64_t n;
+
+	if (value != NULL)
+		*value++ = '\0';
+	if (strcmp(word, "weight") == 0 && value != NULL) {
+		if (!str_number(value, &n) || n < 1 || n > 65535)
+			return "weight is a number from 1 to 65535";
+		peer->weight = (unsigned)n;
+	} else if (strcmp(word, "max_conns") == 0 && value != NULL) {
+		if (!str_number(value, &peer->max_conns))
+			return "max_conns is a number; 0: no limit";
+	} else if (strcmp(word, "max_fails") == 0 && value != NULL) {
+		if (!str_number(value, &peer->max_fails))
+			return "max_fails is a number; 0: failures are not counted";
+	} else if (strcmp(word, "fail_timeout") == 0 && value != NULL) {
+		if (!str_time(value, &peer->fail_timeout) || peer->fail_timeout == 0)
+			return "fail_timeout is a time like 10s";
+	} else if (strcmp(word, "backup") == 0 && value == NULL)
+		peer->backup = true;
+	else if (strcmp(word, "down") == 0 && value == NULL)
+		peer->down = true;
+	else
+		return "has an unknown option; there are weight=N, max_conns=N, max_fails=N, "
+		       "fail_timeout=T, backup, down";
+	return NULL;
+}
+
+static const char *
+check(struct weir_scope *scope)
+{
+	struct weir_upstream *u = weir_scope_conf(scope, &upstream_module);
+
+	u->name = weir_scope_name(scope);
+	for (unsigned i = 0; i < u->peer_count; i++)
+		u->peers[i].upstream = u;
+	if (u->peer_count == 0 && !scope_sets(scope, "server"))
+		conf_error(scope, "server", "no backend: add server = ADDRESS");
+	u->balancer = conf_role(scope_conf(scope), ROLE_BALANCER, u->balance);
+	if (u->balancer == NULL)
+		conf_error(scope, "balance", "there is no balancer %s: there are %s", u->balance,
+			conf_role_names(scope, ROLE_BALANCER));
+	else
+		scope_uses(scope, u->balancer);
+	return NULL;
+}
