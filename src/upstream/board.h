@@ -52,8 +52,9 @@ struct board_schema {
 
 typedef _Atomic uint64_t board_word;
 
-/* Master: makes the board. Returns its fd, or -1 with errno. The calling
- * process is attached. */
+/* Master: makes the board. Returns its fd, which the caller keeps for the next
+ * master and may close otherwise, or -1 with errno. The calling process is
+ * attached. */
 int board_create(void) __attribute__((warn_unused_result));
 
 /* A program that was given the fd (after exec). Children of an attached
@@ -69,7 +70,8 @@ int board_attach(int fd) __attribute__((warn_unused_result));
 int board_enter(const struct board_schema *, const char *name, unsigned generation)
 	__attribute__((warn_unused_result));
 
-/* Master: a generation has ended; frees the entries that only it used. */
+/* Master: a generation has ended; frees the entries that only it used. A template
+ * may enter entries at the same time. */
 void board_leave(unsigned generation);
 
 /* The fields of one seat. */
@@ -116,20 +118,23 @@ enum board_slot_state {
 	BOARD_SLOT_ACCEPTING,
 	BOARD_SLOT_PAUSED,	/* at its limit: others accept */
 };
-/* One word a slot: who serves it (generation number) and its state. A worker
- * writes its own slot only while its generation is the slot's. */
+/* One word a slot: who serves it and its state. The generation's number here is
+ * the one that grows with every reload. What an older generation says of a slot
+ * that a newer one has taken over is ignored. */
 void board_slot_set(unsigned slot, uint32_t generation, enum board_slot_state);
+/* generation may be NULL. */
 enum board_slot_state board_slot_get(unsigned slot, uint32_t *generation);
 
-/* Walks all entries in order of (kind as first seen, name). Returns false at the end. */
+/* Walks all entries in order of (kind as first seen, name). */
 struct board_view {
 	int         id;		/* start with -1 */
 	const char *kind;
 	const char *name;
 	uint64_t    generations;	/* bits: who uses it */
 };
+/* The next one; false at the end. */
 bool board_next(struct board_view *);
-/* Name and type of a field of that entry; NULL behind the last. */
+/* Name and type (may be NULL) of a field of that entry; NULL behind the last. */
 const char *board_field_name(int id, unsigned field, enum board_type *);
 
 #endif
