@@ -116,7 +116,7 @@ sub spawn($self)
 	$self->{child} = Weir::Process::spawn(\@command, group_leader => 1,
 	    env => { $self->_env, %{$option->{env} // {}} }, output => $self->path('console'));
 	$self->{pid} = $self->{child};
-	delete $self->{ended};
+	delete @$self{qw(ended status)};
 	return $self;
 }
 

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# What the texts say is what weir does: every directive is explained, with its default, and shown in an example;
+# every example is right; options, counters and references are those that there are.
+use v5.36;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use File::Basename qw(basename);
+use File::Temp qw(tempdir);
+use Weir::Sources ();
+use Weir::Test;
+
+my $src = Weir::Build::srcdir();
+my %page = map { $_ => join("\n", Weir::Sources::lines($_)) . "\n" }
+    grep { m{^(man|modules)/.*\.[1578]$} } Weir::Sources::sources('man', 'modules');
+my $prefix = tempdir('weir-docs-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+mkdir("$prefix/$_") for qw(conf logs run);
+
+sub ask(@arguments)
+{
+	return Weir::Process::run([Weir::Build::binary(), '-p', $prefix, @arguments]);
+}
+
+sub write_file($path, $text)
+{
+	open(my $out, '>', $path) or die "$path: $!\n";
+	print $out $text;
+	close($out) or die "$path: $!\n";
+}
+
+# bare(TEXT): a line of mdoc without what is markup.
+sub bare($text)
+{
+	return $text =~ s/\b(?:Cm|Ar|No|Ns|Pa|Li)\b //gr =~ s/ ?\.?$//r =~ s/\\&//gr;
+}
+
+# { KEY => default } of `weir explain`; undef: it has none.
+sub explained()
+{
+	my (%default, $key);
+	for my $line (split(/\n/, ask('explain')->{out})) {
+		$default{$key = $1} = undef if $line =~ /^(\w+) =/;
+		$default{$key} = $1 if defined $key && $line =~ /^\s+default:? +(.*?)$/ && $1 ne 'none';
+	}
+	return %default;
+}
+
+# { KEY => [[PAGE, DEFAULT], ...] } of the manual pages.
+sub documented()
+{
+	my %found;
+	for my $path (sort keys %page) {
+		while ($page{$path} =~ /^\.It Ic (\w+) No = .*\nDefault:(?: (none)\.|\n\.Cm (.*))\n/mg) {
+			push @{$found{$1}}, [basename($path), $2 ? undef : bare($3)];
+		}
+	}
+	return %found;
+}
+
+# [PAGE, TEXT, whether it is a whole configuration] of each literal block.
+sub examples()
+{
+	my @found;
+	for my $path (sort keys %page) {
+		while ($page{$path} =~ /((?:^\.\\" .*\n)?)^\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)/mg) {
+			push @found, [basename($path), $2 =~ s/\\e/\\/gr, $1 =~ /^\.\\" complete$/m];
+		}
+	}
+	return @found;
+}
+
+my %key = explained();
+my %text = documented();
+my @examples = examples();
+my @confs = grep { /\.conf$/ } Weir::Sources::sources('conf', 'contrib');
+
+it 'every directive is in a manual page, with its default' => sub {
+	cmp_ok scalar(keys %key), '>', 40, 'directives were found';
+	for my $name (sort keys %key) {
+		my $found = $text{$name};
+		ok $found, "$name is in a page" or next;
+		is $_->[1], $key{$name}, "$name: the default in $_->[0]" for @$found;
+	}
+};
+
+it 'no page names a directive that there is not' => sub {
+	is_deeply [grep { !exists $key{$_} } sort keys %text], [], 'as an entry';
+	my @unknown;
+	for my $path (sort keys %page) {
+		for my $line (split(/\n/, $page{$path})) {
+			next if $line !~ /^\./;
+			push @unknown, map { "$path: $_" } grep { !exists $key{$_} } $line =~ /\bIc ([a-z]\w+)/g;
+		}
+	}
+	is_deeply \@unknown, [], 'in passing';
+};
+
+it 'every directive is in an example' => sub {
+	my %shown;
+	my @texts = ((map { $_->[1] } @examples), map { join("\n", Weir::Sources::lines($_)) } @confs);
+	for my $text (@texts) {
+		$shown{$_} = 1 for $text =~ /^\s*(\w+)\s*=/mg;
+	}
+	is_deeply [grep { !$shown{$_} } sort keys %key], [];
+};
+
+it 'every example is right' => sub {
+	my @whole = map { ["the example of $_->[0]", $_->[1]] } grep { $_->[2] } @examples;
+	cmp_ok scalar(@whole), '>', 5, 'there are some';
+	push @whole, map { [$_, join("\n", Weir::Sources::lines($_))] } grep { m{^conf/} } @confs;
+	for my $example (@whole) {
+		write_file("$prefix/conf/weir.conf", "$example->[1]\n");
+		my $result = ask('-t', '-q');
+		is $result->{exit}, 0, $example->[0] or diag $result->{text};
+		is $result->{text}, '', 'and nothing is said about it';
+	}
+};
+
+it 'the options of -h and of weir(8) are the same' => sub {
+	my $help = ask('-h')->{text};
+	my %help = map { $_ => 1 } $help =~ /^\s+-(\w)\b/mg;
+	my %man = map { $_ => 1 } $page{'man/weir.8'} =~ /^\.It Fl (\w)\b/mg;
+	cmp_ok scalar(keys %help), '>', 5;
+	is_deeply [sort keys %man], [sort keys %help];
+	like $help, qr/\b$_\b/, "-h: $_" for qw(status generations explain modinfo reload quit stop reopen);
+};
+
+it 'what weir status counts is explained' => sub {
+	my ($port, $other) = free_ports(2);
+	my $w = weir(<<"CONF");
+[server a]
+listen = 127.0.0.1:$port
+protocol = stream_proxy
+upstream = u
+[upstream u]
+server = 127.0.0.1:$other
+CONF
+	my $pages = $page{'man/weir.8'} . $page{'man/weir.conf.5'};
+	my %named = map { $_ => 1 } map { split(/[ ,]+/) } $pages =~ /^\.It Cm (.*)$/mg;
+	my @unknown;
+	for my $field (sort(fields($w->command('status', '--json')->{out}))) {
+		my $word = $field =~ s/^(?:end|refused)_//r;
+		push @unknown, $field if !$named{$word};
+	}
+	is_deeply \@unknown, [];
+	$w->stop;
+};
+
+# The names of everything that is counted.
+sub fields($json)
+{
+	my %name = map { $_ => 1 } $json =~ /"(\w+)":\s*\d/g;
+	return keys %name;
+}
+
+it 'every page that is referred to is there' => sub {
+	my %there = map { basename($_) => 1 } keys %page;
+	my @missing;
+	for my $path (sort keys %page) {
+		push @missing, map { "$path: $_" } grep { !$there{$_} }
+		    map { "$1.$2" if /^(\S+) (\d)/ } $page{$path} =~ /\.Xr (weir\S* \d)/g;
+	}
+	is_deeply \@missing, [];
+	my %twice;
+	for my $link (join("\n", Weir::Sources::lines('README.md')) =~ /\]\(([^)#:]+)\)/g) {
+		ok -e "$src/$link", "README.md: $link" if !$twice{$link}++;
+	}
+};
+
+SKIP: {
+	skip('needs mandoc', 1) if !program('mandoc');
+	my $lint = Weir::Process::run([program('mandoc'), '-Tlint', '-Wwarning', map { "$src/$_" } sort keys %page]);
+	is $lint->{text}, '', 'mandoc has nothing to say';
+}
+
+done_testing;

@@ -1,0 +1,379 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Processes: signals, deaths, pid file, daemon, service manager, titles.
+use v5.36;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Weir::Test;
+use Weir::Notify;
+
+my $ROOT = $> == 0;
+
+# A weir with an echo server; more keys of [weir] may be given.
+sub echo_weir($port, $more = '', %option)
+{
+	return weir(<<"CONF", %option);
+[weir]
+workers = 2
+error_log = logs/error.log info
+$more
+[server echo]
+listen = 127.0.0.1:$port
+listen = unix:run/echo.sock mode=0666
+protocol = echo
+CONF
+}
+
+# Sessions until each worker has one: slot's pid => client.
+sub client_of_each($w, $port)
+{
+	my %of;
+	my %sessions = map { $_ => 0 } $w->workers;
+	wait_for {
+		my $c = client($port);
+		$c->ping;
+		for my $pid (keys %sessions) {
+			my $now = grep { /^socket:/ } Weir::Process::descriptors($pid);
+			$of{$pid} = $c if $sessions{$pid} && $now > $sessions{$pid};
+			$sessions{$pid} = $now;
+		}
+		keys %of == keys %sessions;
+	} or die "connections do not spread over the workers\n";
+	return %of;
+}
+
+it 'processes say what they are' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my @titles = sort map { $_->{title} } $w->processes;
+	is_deeply \@titles, ['weir: master', 'weir: template (generation 1)',
+	    'weir: worker 0 (generation 1)', 'weir: worker 1 (generation 1)'];
+	for my $p ($w->processes) {
+		is $p->{ppid}, $p->{kind} eq 'master' ? $$ : $w->pid, "$p->{title}: parent";
+	}
+	if ($ROOT) {
+		for my $pid ($w->workers) {
+			is +(stat("/proc/$pid"))[4], scalar(getpwnam('nobody')), 'runs as nobody';
+		}
+	}
+	$w->stop;
+	ok !-e $w->path('run/weir.pid'), 'the pid file is gone';
+	ok !-e $w->path('run/weir.sock'), 'the control socket is gone';
+	ok !-e $w->path('run/echo.sock'), 'the UNIX listener is gone';
+	ok !Weir::Client->try($port), 'the port is free';
+};
+
+it 'QUIT lets sessions end by themselves' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my @stay = map { my $c = client($port); $c->ping; $c } 1 .. 10;
+	$w->signal('QUIT');
+	ok wait_for { my $c = Weir::Client->try($port); !$c || !eval { $c->ping } };
+	ok !Weir::Client->try($port), 'new ones are refused';
+	for my $c (@stay) {
+		ok $c->ping, 'old ones go on';
+		is $c->shutdown->ending, 'eof';
+	}
+	$w->gone;
+};
+
+it 'QUIT ends sessions at worker_shutdown_timeout' => sub {
+	my $w = echo_weir(my $port = free_port, 'worker_shutdown_timeout = 300ms');
+	my $c = client($port);
+	$c->ping;
+	$w->signal('QUIT');
+	isnt $c->ending, 'open';
+	$w->gone;
+};
+
+for my $signal (qw(TERM INT)) {
+	it "$signal ends at once" => sub {
+		my $w = echo_weir(my $port = free_port);
+		my @stay = map { my $c = client($port); $c->ping; $c } 1 .. 10;
+		$w->signal($signal);
+		isnt $_->ending, 'open' for @stay;
+		$w->gone;
+	};
+}
+
+it 'TERM after QUIT does not wait any longer' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my $c = client($port);
+	$c->ping;
+	$w->signal('QUIT');
+	ok wait_for { !Weir::Client->try($port) };
+	$w->signal('TERM');
+	isnt $c->ending, 'open';
+	$w->gone;
+};
+
+for my $how ('quit', 'stop') {
+	it "-s $how" => sub {
+		my $w = echo_weir(free_port);
+		my $result = $w->command('-s', $how);
+		is $result->{exit}, 0 or diag $result->{text};
+		$w->gone;
+	};
+}
+
+it 'HUP reloads' => sub {
+	my ($port, $more) = free_ports(2);
+	my $w = echo_weir($port);
+	my $c = client($port);
+	$c->ping;
+	$w->edit_conf(sub {
+		$_ .= "[server more]\nlisten = 127.0.0.1:$more\nprotocol = echo\n";
+	});
+	$w->signal('HUP');
+	ok wait_for { Weir::Client->try($more) };
+	ok $c->ping, 'sessions go on';
+	ok wait_for { grep { $_->{title} eq 'weir: worker 0 (generation 2)' } $w->processes };
+	$w->edit_conf(sub { s/protocol = echo/protocol = nonsense/ });
+	$w->mark;
+	$w->signal('HUP');
+	$w->wait_log(qr/nonsense/);
+	ok client($more)->ping, 'a bad configuration changes nothing';
+	$c->close;
+	$w->stop;
+};
+
+for my $how ('USR1', '-s reopen') {
+	it "$how reopens the log" => sub {
+		my $w = echo_weir(my $port = free_port);
+		my $log = $w->path('logs/error.log');
+		rename($log, "$log.1") or die "$log: $!\n";
+		if ($how eq 'USR1') {
+			$w->signal('USR1');
+		} else {
+			is $w->command('-s', 'reopen')->{exit}, 0;
+		}
+		ok wait_for { -e $log }, 'there is a new file';
+		my @open;
+		ok wait_for {
+			@open = grep { $_ eq "$log.1" }
+			    map { Weir::Process::descriptors($_->{pid}) } $w->processes;
+			!@open;
+		}, 'nobody keeps the old one';
+		$w->signal('HUP');
+		$w->{mark} = 0;
+		$w->wait_log(qr/./);
+		$w->stop;
+	};
+}
+
+it 'a worker that is killed is replaced, and the others go on' => sub {
+	my $w = echo_weir(my $port = free_port);
+	$w->allow(qr/./);
+	my %client_of = client_of_each($w, $port);
+	my ($victim, @others) = $w->workers;
+	for (1 .. 3) {
+		kill('KILL', $victim);
+		isnt $client_of{$victim}->ending, 'open', 'its sessions are gone' if $_ == 1;
+		my $new;
+		ok wait_for { $new = $w->worker(0); $new && $new != $victim }, 'another takes its slot';
+		$victim = $new;
+		ok $client_of{$_}->ping, 'sessions of the others go on' for @others;
+		# each slot's socket is served again
+		ok client($port)->ping for 1 .. 10;
+	}
+	$w->stop;
+	like $w->log, qr/worker.*\b9\b/, 'the log says so';
+};
+
+it 'while a worker is stopped, connections find another' => sub {
+	my $w = echo_weir(my $port = free_port);
+	$w->allow(qr/./);
+	my $load = Weir::Load->background($port, churn => 4);
+	for (1 .. 5) {
+		my $victim = $w->worker(1) // next;
+		kill('KILL', $victim);
+		ok wait_for { my $new = $w->worker(1); $new && $new != $victim };
+		$load->moving;
+	}
+	my $report = $load->end;
+	# those that the dead one had accepted are lost, and no others
+	my @refused = grep { /refused/i } @{$report->{errors}};
+	is "@refused", '', 'none was refused';
+	$w->stop;
+};
+
+it 'a template that is killed is made again' => sub {
+	my $w = echo_weir(my $port = free_port);
+	$w->allow(qr/template/);
+	my $c = client($port);
+	$c->ping;
+	my $template = $w->template;
+	my @workers = $w->workers;
+	kill('KILL', $template);
+	ok wait_for { my $new = $w->template; $new && $new != $template };
+	ok $c->ping, 'sessions go on';
+	is_deeply [$w->workers], \@workers, 'workers stay';
+	my $victim = $w->worker(0);
+	$w->allow(qr/worker/);
+	kill('KILL', $victim);
+	ok wait_for { my $new = $w->worker(0); $new && $new != $victim }, 'a worker comes of it';
+	is $w->reload->{exit}, 0;
+	ok client($port)->ping;
+	$w->stop;
+};
+
+it 'when the master is killed, ports are free and workers gone' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my $c = client($port);
+	$c->ping;
+	my @all = map { $_->{pid} } $w->processes;
+	kill('KILL', $w->pid);
+	ok wait_for { !Weir::Client->try($port) };
+	$w->gone(signal => 9);
+	is scalar(grep { kill(0, $_) } grep { $_ != $w->pid } @all), 0;
+	my $again = Weir::Daemon->new($w->conf);
+	$again->spawn->wait_ready;
+	ok client($port)->ping, 'it can be started again';
+	$again->stop;
+
+	# in the same prefix too: what the dead one left there does not hinder
+	$w->spawn->wait_ready;
+	ok client($port)->ping;
+	ok client('unix:' . $w->path('run/echo.sock'))->ping;
+	$w->stop;
+};
+
+it 'the pid file holds the pid, and its lock refuses a second weir' => sub {
+	my ($port, $other) = free_ports(2);
+	my $w = echo_weir($port);
+	my ($pid) = slurp($w->path('run/weir.pid')) =~ /^(\d+)\n\z/;
+	is $pid, $w->pid;
+	my $conf = $w->conf;
+	$w->edit_conf(sub { s/$port/$other/; s/listen = unix.*\n// });
+	my $second = $w->command('-g', 'daemon = off');
+	isnt $second->{exit}, 0;
+	like $second->{text}, qr/weir\.pid|already|running/i;
+	ok client($port)->ping, 'the first is not disturbed';
+	is slurp($w->path('run/weir.pid')), "$pid\n";
+	is $w->command('status')->{exit}, 0;
+	$w->write_conf($conf);
+	is $w->reload->{exit}, 0;
+	$w->stop;
+};
+
+sub slurp($path)
+{
+	local $/;
+	open(my $fh, '<', $path) or die "$path: $!\n";
+	return readline($fh);
+}
+
+it 'a port that another weir has is refused' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my $other = Weir::Daemon->new(<<"CONF");
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+CONF
+	my $result = $other->command('-g', 'daemon = off');
+	isnt $result->{exit}, 0;
+	like $result->{text} . $other->log, qr/$port/;
+	ok client($port)->ping;
+	$w->stop;
+};
+
+it 'daemon = on goes to the background when all is ready' => sub {
+	my $port = free_port;
+	my $w = Weir::Daemon->new(<<"CONF", daemon => 1);
+[weir]
+workers = 2
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+CONF
+	$w->spawn;
+	is Weir::Process::reap($w->{child}), 0, 'the first process ends with 0';
+	$w->{status} = 0;
+	ok client($port)->ping, 'and then weir serves';
+	isnt $w->pid, $w->{child};
+	my ($master) = grep { $_->{pid} == $w->pid } Weir::Process::all();
+	is $master->{title}, 'weir: master';
+	isnt $master->{ppid}, $$;
+	$w->wait_ready;
+	$w->stop;
+	ok !-e $w->path('run/weir.pid');
+};
+
+it 'daemon = on tells of a failure to start' => sub {
+	my $w = Weir::Daemon->new("[server echo]\nprotocol = nonsense\nlisten = 1\n");
+	my $result = $w->command('-g', 'daemon = on');
+	isnt $result->{exit}, 0;
+	like $result->{text}, qr/weir\.conf:2/;
+};
+
+it 'tells the service manager' => sub {
+	my $port = free_port;
+	my $notify;
+	my $w = Weir::Daemon->new(<<"CONF");
+[weir]
+workers = 2
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+CONF
+	$notify = Weir::Notify->new($w->path('run/notify.sock'));
+	$w->{option}{env} = { NOTIFY_SOCKET => $notify->path };
+	$w->spawn;
+	$notify->wait('READY=1');
+	ok client($port)->ping, 'ready means that it serves';
+	$w->wait_ready;
+	is scalar(grep { $_ eq 'READY=1' } $notify->all), 1;
+	ok scalar(grep { /^STATUS=./ } $notify->all), 'a STATUS too';
+
+	$notify->clear;
+	is $w->reload->{exit}, 0;
+	$notify->wait('READY=1');
+	my @all = $notify->all;
+	my ($reloading) = grep { $all[$_] eq 'RELOADING=1' } 0 .. $#all;
+	my ($ready) = grep { $all[$_] eq 'READY=1' } 0 .. $#all;
+	ok defined($reloading) && $reloading < $ready, 'RELOADING before READY';
+	ok scalar(grep { /^MONOTONIC_USEC=\d+$/ } @all);
+
+	$notify->clear;
+	$w->edit_conf(sub { s/echo$/nonsense/m });
+	isnt $w->reload->{exit}, 0;
+	$notify->wait('READY=1');
+
+	$notify->clear;
+	$w->signal('TERM');
+	$notify->wait('STOPPING=1');
+	$w->gone;
+};
+
+it 'a log on a full disk stops nothing' => sub {
+	plan skip_all => 'no /dev/full' if !-c '/dev/full';
+	my $port = free_port;
+	my $w = weir(<<"CONF");
+[weir]
+workers = 2
+error_log = /dev/full debug
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+CONF
+	ok client($port)->ping for 1 .. 20;
+	is $w->reload->{exit}, 0;
+	ok client($port)->ping;
+	$w->stop;
+};
+
+it 'children that are not its own do not confuse it' => sub {
+	my $port = free_port;
+	# sh becomes weir after it has left a child behind
+	my $w = Weir::Daemon->new(<<"CONF");
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+CONF
+	my @command = ($w->_command, '-g', 'daemon = off');
+	$w->{child} = $w->{pid} = Weir::Process::spawn(['sh', '-c', '(exit 3) & exec "$@"', 'sh',
+	    @command], group_leader => 1, output => $w->path('console'), env => { $w->_env });
+	$w->wait_ready;
+	ok client($port)->ping;
+	$w->stop;
+};
+
+done_testing;
