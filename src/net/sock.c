@@ -13,6 +13,8 @@
 
 #include "base/str.h"
 
+static int  set_options(int fd, int family, const struct sock_options *, bool fresh,
+	const char **step);
 static int  set_int(int fd, int level, int option, int value);
 static int  set_before_bind(int fd, const struct listen_spec *, const char **step);
 static int  set_keepalive(int fd, const struct sock_options *);
@@ -89,7 +91,7 @@ fail:
 int
 sock_relisten(int fd, const struct listen_spec *spec, const char **step)
 {
-	if (sock_set(fd, spec->addr.sa.sa_family, &spec->options, step) < 0)
+	if (set_options(fd, spec->addr.sa.sa_family, &spec->options, false, step) < 0)
 		return -1;
 	if (spec->addr.sa.sa_family != AF_UNIX) {
 		/* Seconds after which a silent client is given up (tcp(7)). */
@@ -136,34 +138,13 @@ sock_reuseport_limit(int fd, unsigned n)
 }
 
 int
-sock_set(int fd, int family, const struct sock_options *o, const char **step)
-{
-	if (o->rcvbuf > 0 && set_int(fd, SOL_SOCKET, SO_RCVBUF, (int)o->rcvbuf) < 0)
-		return failed(step, "SO_RCVBUF");
-	if (o->sndbuf > 0 && set_int(fd, SOL_SOCKET, SO_SNDBUF, (int)o->sndbuf) < 0)
-		return failed(step, "SO_SNDBUF");
-	if (family == AF_UNIX)
-		return 0;
-	if (set_int(fd, IPPROTO_TCP, TCP_NODELAY, o->nodelay) < 0)
-		return failed(step, "TCP_NODELAY");
-	if (set_keepalive(fd, o) < 0)
-		return failed(step, "SO_KEEPALIVE");
-	if (set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)o->user_timeout) < 0)
-		return failed(step, "TCP_USER_TIMEOUT");
-	if (o->congestion[0] != '\0' && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
-		    (socklen_t)strlen(o->congestion)) < 0)
-		return failed(step, "TCP_CONGESTION");
-	return 0;
-}
-
-int
 sock_connect(const struct addr *to, const struct sock_options *options)
 {
 	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -1;
-	if (sock_set(fd, to->sa.sa_family, options, NULL) < 0 ||
+	if (set_options(fd, to->sa.sa_family, options, true, NULL) < 0 ||
 	    (connect(fd, &to->sa, to->len) < 0 && errno != EINPROGRESS)) {
 		close_keeping_errno(fd);
 		return -1;
@@ -210,6 +191,29 @@ sock_keepalive_parse(struct sock_options *o, const char *text)
 	o->keepalive_interval = (uint32_t)(interval / 1000);
 	o->keepalive_count = (uint32_t)count;
 	return NULL;
+}
+
+/* A fresh socket has the kernel's defaults: what is one is not set again. */
+static int
+set_options(int fd, int family, const struct sock_options *o, bool fresh, const char **step)
+{
+	if (o->rcvbuf > 0 && set_int(fd, SOL_SOCKET, SO_RCVBUF, (int)o->rcvbuf) < 0)
+		return failed(step, "SO_RCVBUF");
+	if (o->sndbuf > 0 && set_int(fd, SOL_SOCKET, SO_SNDBUF, (int)o->sndbuf) < 0)
+		return failed(step, "SO_SNDBUF");
+	if (family == AF_UNIX)
+		return 0;
+	if ((o->nodelay || !fresh) && set_int(fd, IPPROTO_TCP, TCP_NODELAY, o->nodelay) < 0)
+		return failed(step, "TCP_NODELAY");
+	if ((o->keepalive_idle > 0 || !fresh) && set_keepalive(fd, o) < 0)
+		return failed(step, "SO_KEEPALIVE");
+	if ((o->user_timeout > 0 || !fresh) &&
+	    set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)o->user_timeout) < 0)
+		return failed(step, "TCP_USER_TIMEOUT");
+	if (o->congestion[0] != '\0' && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
+		    (socklen_t)strlen(o->congestion)) < 0)
+		return failed(step, "TCP_CONGESTION");
+	return 0;
 }
 
 static int

@@ -68,9 +68,6 @@ bool sock_same_listener(const struct listen_spec *old, const struct listen_spec 
  * to all again. Returns 0, or -1 with errno. */
 int sock_reuseport_limit(int fd, unsigned n) __attribute__((warn_unused_result));
 
-/* Sets options on a socket. Returns 0, or -1 with errno and *step. */
-int sock_set(int fd, int family, const struct sock_options *, const char **step);
-
 /* A non-blocking socket on its way to the address, with the options. Returns
  * the fd, or -1 with errno. EINPROGRESS is not an error here; a full backlog of
  * a UNIX socket is EAGAIN. */
