@@ -29,7 +29,7 @@ my %backend = (
 	close  => backend('close'),
 	reset  => backend('reset'),
 	refuse => backend('refuse'),
-	silent => backend('silent', rcvbuf => 8192),
+	silent => backend('silent'),
 	large  => backend('source', bytes => 256 << 20, seed => 6),
 );
 my $conf = <<'CONF';
@@ -188,7 +188,7 @@ it 'closes the client when the backend refuses' => sub {
 
 it 'keeps what a silent backend does not take in bounds' => sub {
 	my $before = $w->memory;
-	my $c = client($port{silent}, sndbuf => 8192);
+	my $c = client($port{silent});
 	my $text = pattern(13, 0, 64 << 20);
 	my $sent = stalled($c, $text);
 	cmp_ok $sent, '<', length($text), "held back after $sent bytes";

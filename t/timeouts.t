@@ -12,7 +12,7 @@ my @names = qw(idle proxied connect write back_write half life patient);
 my $echo = backend('echo');
 my $full = backend('full');
 my $large = backend('source', bytes => 256 << 20);
-my $silent = backend('silent', rcvbuf => 8192);
+my $silent = backend('silent');
 my $open_end = backend('script', data => sub (@) { }, eof => sub ($c, $) { });
 
 my $w = weir(<<"CONF");
@@ -150,7 +150,7 @@ it 'write_timeout closes a client that takes nothing' => sub {
 };
 
 it 'write_timeout does not hit a slow reader' => sub {
-	my $c = client($port{write}, rcvbuf => 8192);
+	my $c = client($port{write}, rcvbuf => 65536);
 	my $until = now() + 1.2;
 	my $got = 0;
 	while (now() < $until) {
@@ -162,7 +162,7 @@ it 'write_timeout does not hit a slow reader' => sub {
 };
 
 it 'write_timeout closes when the backend takes nothing' => sub {
-	my $c = client($port{back_write}, sndbuf => 8192);
+	my $c = client($port{back_write});
 	my $text = pattern(1, 0, 64 << 20);
 	my $sent = 1000;
 	$c->send(substr($text, 0, $sent));

@@ -9,6 +9,7 @@ sub new($class, $text)
 	return bless { json => decode_json($text) }, $class;
 }
 
-sub open($self) { return () }
+sub server($self, $name) { return $self->{json}{servers}{$name} }
+sub open($self) { return map { $self->{json}{servers}{$_}{sessions} ? ($_ => $self->{json}{servers}{$_}{sessions}) : () } keys %{$self->{json}{servers}} }
 
 1;
