@@ -17,15 +17,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "conf/place.h"
 #include "weir.h"
 
 struct conf;
-struct conf_module;
 
 enum scope_kind { SCOPE_WEIR, SCOPE_SERVER, SCOPE_UPSTREAM, SCOPE_KINDS };
 
 struct conf_request {
-	const char        *path;	/* of the main file; absolute, or of the working directory */
+	const char        *path;	/* of the main file; absolute, or of the working directory;
+					   NULL: nothing is read, there are only tables to explain */
 	const char        *prefix;	/* absolute, ends with no slash */
 	const char        *module_dir;
 	const char *const *globals;	/* -g: "key = value" of [weir], each replaces the file's; NULL-terminated or NULL */
@@ -42,8 +43,17 @@ struct conf *conf_load(const struct conf_request *);
 void         conf_free(struct conf *);
 
 /*
- * Messages, in the order of files and lines. An error without a place has file
- * NULL. Texts say what is wrong and what to do, and begin with a small letter.
+ * Where to say, while conf_load runs, what it does with a module: a phrase that
+ * completes "… crashed while", like "checking [server web] with module foo";
+ * empty otherwise. It may lie in memory that another process sees. NULL: nowhere.
+ */
+void conf_progress(char *where, size_t size);
+
+/*
+ * Messages, in the order of files and lines, at most 100; then one says how
+ * many more there are. An error without a place has file NULL, one about a file
+ * as a whole (or -g, with that for a file) has line 0. Texts say what is wrong
+ * and what to do, and begin with a small letter.
  */
 struct conf_message {
 	const char *file;
@@ -63,6 +73,12 @@ void conf_error(struct weir_scope *, const char *key, const char *format, ...)
 void conf_warn(struct weir_scope *, const char *key, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The place of the value that parse is called for, to be kept with what it
+ * makes of it; and an error at a place that was kept. */
+struct place scope_value_place(const struct weir_scope *);
+void conf_error_at(struct weir_scope *, struct place, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* Scopes of a kind in the order of the file, without [defaults …]; [weir] is
  * always there, once. NULL behind the last. */
 struct weir_scope *conf_scope(const struct conf *, enum scope_kind, unsigned index);
@@ -70,7 +86,7 @@ struct weir_scope *conf_find(const struct conf *, enum scope_kind, const char *n
 struct conf       *scope_conf(const struct weir_scope *);
 
 /* Whether the section itself (or its defaults) sets the key; its line as a
- * place: "weir.conf:12" (or "default"). */
+ * place: "weir.conf:12", "weir.conf:4 [defaults server]", "-g", or "default". */
 bool        scope_sets(const struct weir_scope *, const char *key);
 const char *scope_place(const struct weir_scope *, const char *key, char *out, size_t size);
 
@@ -82,7 +98,9 @@ const char *conf_path(struct weir_scope *, const char *path);
 /*
  * A module by name that has the role (protocol or balancer); NULL when there is
  * none. scope_uses says that the scope uses it: only then may its keys stand in
- * that section, and its check is called.
+ * that section, and its check is called. To be called by parse or check of the
+ * core, for other scopes too. A module without a role is used wherever its keys
+ * may stand, and every module in [weir].
  */
 enum module_role { ROLE_PROTOCOL, ROLE_BALANCER };
 const struct weir_module *conf_role(const struct conf *, enum module_role, const char *name);
@@ -93,8 +111,9 @@ const char *conf_role_names(struct weir_scope *, enum module_role);
 /* -T: the effective configuration, each value with where it came from. */
 void conf_print(const struct conf *, FILE *);
 
-/* weir explain [KEY]: from the tables of core and builtin (and loaded) modules.
- * Returns false when there is no such key (and says what is near). */
+/* weir explain [KEY]: from the tables of core and builtin (and loaded) modules;
+ * KEY NULL: all of them. Returns false when there is no such key (and says what
+ * is near). */
 bool conf_explain(const struct conf *, const char *key, FILE *);
 
 /* Reads just one key of [weir] as it is written, whatever else is wrong with

@@ -12,30 +12,38 @@
 
 #include <stddef.h>
 
-#define INI_LINE_MAX    4096u
+#include "conf/place.h"
+
+#define INI_LINE_MAX    4096u	/* bytes, with the comment */
 #define INI_NAME_MAX    48u	/* of a section and of a key */
+#define INI_NAME_BYTES  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 #define INI_DEPTH_MAX   16u	/* include in include */
 #define INI_FILES_MAX   256u
 
 struct ini_sink {
 	void *context;
-	/* [kind] or [kind NAME]: head is what stands between the brackets. */
-	void (*section)(void *context, const char *file, unsigned line, const char *head);
-	void (*value)(void *context, const char *file, unsigned line, const char *key,
+	/* [kind] or [kind NAME]: head is what stands between the brackets, its
+	 * words one blank apart. What this returns comes back with each key of
+	 * the section, also with those behind an include that had sections of
+	 * its own. */
+	void *(*section)(void *context, struct place, const char *head);
+	void  (*value)(void *context, void *section, struct place, const char *key,
 		const char *value);
-	void (*error)(void *context, const char *file, unsigned line, const char *text);
+	/* An include, before what it includes. NULL: not called. */
+	void  (*include)(void *context, void *section, struct place, const char *pattern);
+	void  (*error)(void *context, struct place, const char *text);
 };
 
 /*
  * Reads the file and all that it includes (`include = PATTERN`, glob(7), in any
- * section, which goes on behind it; a pattern without a match is fine, a plain
- * name without a file is an error). Keys that follow a bad section head are
+ * section, which goes on behind it; a pattern without a match is fine, a folder
+ * or a plain name that does not exist is an error). Keys that follow a bad section head are
  * skipped up to the next good one. File names given to the sink live until the
- * process ends.
+ * process ends; keys and values until the call returns.
  */
 void ini_read(const char *path, const struct ini_sink *);
 
-/* The same from memory: no include; for tests and fuzzing. */
+/* The same from memory: no include; for -g, tests and fuzzing. */
 void ini_read_memory(const char *name, const char *data, size_t size, const struct ini_sink *);
 
 #endif

@@ -9,20 +9,34 @@
 #define CONF_MODULE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "weir.h"
+
+struct module_copy;
 
 /* The table that configure writes; ends with NULL. */
 extern const struct weir_module *const builtin_modules[];
 
 struct module {
 	const struct weir_module *module;	/* with full structs; NULL: not loaded */
+	const struct weir_module *own;		/* as its own code knows it */
 	const char               *path;		/* NULL: built in */
-	uint16_t                  major;
+	uint16_t                  major;	/* of the ABI */
 	uint16_t                  minor;
 	void                     *handle;
+	struct module_copy       *copy;		/* what module points to; NULL: built in */
 };
+
+/* A module that is built in. */
+void module_builtin(struct module *, const struct weir_module *);
+
+/*
+ * NULL, or what is wrong with the module's own tables (in error). Modules that
+ * are loaded have been checked.
+ */
+const char *module_fault(const struct weir_module *, char *error, size_t size);
 
 /*
  * Loads FILE (dlopen(3), RTLD_NOW | RTLD_LOCAL) and checks its ABI record

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* arena: the memory of a configuration: given piece by piece, freed at once. */
+#ifndef CONF_ARENA_H
+#define CONF_ARENA_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+struct arena_piece;
+
+struct arena {
+	struct arena_piece *pieces;
+};
+
+/* Zeroed, aligned for anything. Never NULL: without memory the process ends
+ * with a message in the log. */
+void *arena_alloc(struct arena *, size_t);
+char *arena_copy(struct arena *, const char *text);
+char *arena_print(struct arena *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *arena_vprint(struct arena *, const char *format, va_list)
+	__attribute__((format(printf, 2, 0)));
+
+/* Frees all of it; it may be used again. */
+void arena_free(struct arena *);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* check: whether the machine can carry what the settings ask of it. */
+#include "conf/check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+
+struct check {
+	const struct check_needs *needs;
+	void                    (*warn)(void *context, const char *key, const char *text);
+	void                     *context;
+};
+
+static void check_descriptors(const struct check *);
+static void check_files(const struct check *);
+static void check_backlog(const struct check *);
+static void say(const struct check *, const char *key, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+void
+check_machine(const struct check_needs *needs,
+    void (*warn)(void *context, const char *key, const char *text), void *context)
+{
+	const struct check c = { needs, warn, context };
+
+	check_descriptors(&c);
+	check_files(&c);
+	check_backlog(&c);
+}
+
+int
+check_sysctl(const char *sysctl, const char *name, uint64_t *value)
+{
+	char path[256], text[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", sysctl != NULL ? sysctl : "/proc/sys", name);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return -1;
+	if (fgets(text, sizeof(text), f) == NULL)
+		*text = '\0';
+	fclose(f);
+	text[strcspn(text, "\n")] = '\0';
+	if (str_number(text, value))
+		return 0;
+	errno = EINVAL;
+	return -1;
+}
+
+static void
+check_descriptors(const struct check *c)
+{
+	const struct check_needs *n = c->needs;
+	uint64_t most;
+
+	if (n->descriptors <= n->limit)
+		return;
+	if (check_sysctl(n->sysctl, "fs/nr_open", &most) == 0 && n->descriptors > most)
+		say(c, "worker_connections",
+		    "a worker needs %" PRIu64 " descriptors and may have %" PRIu64 "; raise fs.nr_open (%" PRIu64
+		    ") and the limit on open files (LimitNOFILE, ulimit -n), or lower worker_connections",
+		    n->descriptors, n->limit, most);
+	else
+		say(c, "worker_connections",
+		    "a worker needs %" PRIu64 " descriptors and may have %" PRIu64
+		    "; raise the limit on open files (LimitNOFILE, ulimit -n), or lower worker_connections",
+		    n->descriptors, n->limit);
+}
+
+static void
+check_files(const struct check *c)
+{
+	const struct check_needs *n = c->needs;
+	uint64_t each = n->descriptors < n->limit ? n->descriptors : n->limit, all, most;
+
+	if (check_sysctl(n->sysctl, "fs/file-max", &most) == -1 ||
+	    (!__builtin_mul_overflow(each, n->workers, &all) && all <= most))
+		return;
+	say(c, "worker_connections",
+	    "%" PRIu64 " workers with %" PRIu64 " descriptors each are more than this machine's %" PRIu64
+	    " open files; raise fs.file-max, or lower worker_connections",
+	    n->workers, each, most);
+}
+
+static void
+check_backlog(const struct check *c)
+{
+	const struct check_needs *n = c->needs;
+	uint64_t most;
+
+	if (check_sysctl(n->sysctl, "net/core/somaxconn", &most) == -1 || n->backlog <= most)
+		return;
+	say(c, "listen",
+	    "a backlog of %" PRIu64 " is cut to %" PRIu64
+	    "; raise net.core.somaxconn, or write backlog=%" PRIu64,
+	    n->backlog, most, most);
+}
+
+static void
+say(const struct check *c, const char *key, const char *format, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	c->warn(c->context, key, text);
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* conf: loads a configuration: files to lines, lines to values, values checked. */
+#include "conf/conf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/read.h"
+#include "conf/scope.h"
+#include "conf/type.h"
+
+static void conf_modules(struct conf *, const struct conf_request *);
+static void load_modules(struct conf *);
+static void find_keys(struct weir_scope *);
+static const char *unknown_key(struct weir_scope *, const struct entry *);
+static void fill_all(struct conf *, bool core);
+static void fill_scope(struct weir_scope *, bool core);
+static void fill_key(struct weir_scope *, const struct key_ref *);
+static bool fill_value(struct weir_scope *, const struct key_ref *, struct entry *);
+static void refuse_unused(struct weir_scope *);
+static void check_all(struct conf *, bool core);
+static void check_scope(struct weir_scope *, bool core);
+static void progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The keys that the reader and the loader understand by themselves: here they
+ * have their place in tables, -T and explain. */
+static const char *
+parse_nothing(struct weir_scope *s, const char *text, void *value)
+{
+	(void)s, (void)text, (void)value;
+	return NULL;
+}
+
+static const struct weir_key reader_keys[] = {
+	{
+		.name = "load_module",
+		.where = WEIR_IN_WEIR,
+		.type = WEIR_OWN,
+		.flags = WEIR_REPEATED,
+		.parse = parse_nothing,
+		.syntax = "FILE",
+		.help = "a module to load; in the module directory unless it has a /",
+	},
+	{
+		.name = "include",
+		.where = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM,
+		.type = WEIR_OWN,
+		.flags = WEIR_REPEATED,
+		.parse = parse_nothing,
+		.syntax = "FILE or pattern",
+		.help = "reads more files, from the folder of this one; the section goes on behind it",
+	},
+	{ 0 },
+};
+
+static const struct weir_module reader_module = {
+	.name = "conf",
+	.keys = reader_keys,
+	.conf_size = 1,
+};
+
+static struct {
+	char  *where;
+	size_t size;
+} told;
+
+void
+conf_progress(char *where, size_t size)
+{
+	told.where = where;
+	told.size = size;
+}
+
+struct conf *
+conf_load(const struct conf_request *request)
+{
+	struct arena first = { 0 };
+	struct weir_scope *s;
+	struct conf *c;
+
+	c = arena_alloc(&first, sizeof(*c));
+	c->arena = first;
+	c->messages.arena = &c->arena;
+	c->prefix = arena_copy(&c->arena, request->prefix != NULL ? request->prefix : "");
+	c->module_dir = arena_copy(&c->arena, request->module_dir != NULL ? request->module_dir : ".");
+	conf_modules(c, request);
+	read_scopes(c, request->path, request->globals);
+	load_modules(c);
+	for (s = c->first; s != NULL; s = s->next) {
+		scope_prepare(s);
+		find_keys(s);
+	}
+	if (request->path != NULL) {
+		fill_all(c, true);
+		check_all(c, true);
+		fill_all(c, false);
+		check_all(c, false);
+	}
+	progress("%s", "");
+	return c;
+}
+
+void
+conf_free(struct conf *c)
+{
+	struct arena arena;
+
+	if (c == NULL)
+		return;
+	registry_free(&c->registry);
+	/* It lies in its own memory. */
+	arena = c->arena;
+	arena_free(&arena);
+}
+
+unsigned
+conf_errors(const struct conf *c)
+{
+	return c->messages.errors;
+}
+
+const struct conf_message *
+conf_messages(const struct conf *c, unsigned *count)
+{
+	/* The list is made when it is asked for: no part of what is loaded. */
+	return messages_list(&((struct conf *)(uintptr_t)c)->messages, count);
+}
+
+/* ------------------------------------------------------------------ modules */
+
+static void
+add_builtin(struct conf *c, const struct weir_module *module, bool core)
+{
+	const struct place nowhere = { NULL, 0 };
+	struct conf_module *m = NULL;
+	struct module builtin;
+	char error[512];
+
+	module_builtin(&builtin, module);
+	if (module_fault(module, error, sizeof(error)) == NULL)
+		m = registry_add(&c->registry, &c->arena, &builtin, error, sizeof(error));
+	if (m != NULL)
+		m->core = core;
+	else
+		conf_say(c, false, nowhere, "built-in %s", error);
+}
+
+static void
+conf_modules(struct conf *c, const struct conf_request *request)
+{
+	const struct weir_module *const *m;
+
+	add_builtin(c, &reader_module, true);
+	for (m = request->core; m != NULL && *m != NULL; m++)
+		add_builtin(c, *m, true);
+	for (m = request->builtin; m != NULL && *m != NULL; m++)
+		add_builtin(c, *m, false);
+}
+
+static void
+load_modules(struct conf *c)
+{
+	const char *file;
+	struct conf_module *m;
+	struct module module;
+	struct entry *e;
+	char error[1024];
+
+	e = scope_entry(conf_scope(c, SCOPE_WEIR, 0), "load_module");
+	for (; e != NULL; e = scope_entry_next(e)) {
+		progress("loading module %s", e->text);
+		file = e->text;
+		if (strchr(file, '/') != NULL && *file != '/')
+			file = arena_print(&c->arena, "%s/%s", c->prefix, file);
+		if (module_load(&module, file, c->module_dir, error, sizeof(error)) == -1) {
+			conf_say(c, false, e->place, "load_module = %s", error);
+			continue;
+		}
+		m = registry_add(&c->registry, &c->arena, &module, error, sizeof(error));
+		if (m == NULL) {
+			conf_say(c, false, e->place, "load_module = %s: %s", e->text, error);
+			module_unload(&module);
+		} else
+			m->place = e->place;
+	}
+	progress("%s", "");
+}
+
+/* ------------------------------------------------------------------- values */
+
+/* Looks up what each line of the section sets, and says which may not. */
+static void
+find_keys(struct weir_scope *s)
+{
+	struct entry *e, *first;
+	const char *wrong;
+
+	for (e = s->entries; e != NULL; e = e->next) {
+		wrong = NULL;
+		if (!registry_key(&s->conf->registry, s->kind, e->name, &e->key))
+			wrong = unknown_key(s, e);
+		else if (s->defaults && (e->key.key->flags & WEIR_NOT_INHERITED) != 0)
+			wrong = arena_print(&s->conf->arena, "%s may not stand in %s; set it in each [%s NAME]",
+			    e->name, s->title, scope_kind_names[s->kind]);
+		else if ((e->key.key->flags & WEIR_REPEATED) == 0 &&
+		    (first = scope_entry(s, e->name)) != e)
+			wrong = arena_print(&s->conf->arena,
+			    "%s is set twice in %s, first at %s; take one of the lines away", e->name, s->title,
+			    place_text(s->conf, first->place));
+		if (wrong == NULL)
+			continue;
+		conf_error_at(s, e->place, "%s", wrong);
+		e->key.key = NULL;
+	}
+}
+
+static const char *
+unknown_key(struct weir_scope *s, const struct entry *e)
+{
+	struct arena *arena = &s->conf->arena;
+	struct key_ref other;
+	const char *near;
+	unsigned kind;
+
+	for (kind = 0; kind < SCOPE_KINDS; kind++)
+		if (registry_key(&s->conf->registry, kind, e->name, &other))
+			return arena_print(arena, "%s is a key of [%s%s]; it may not stand in %s", e->name,
+			    scope_kind_names[kind], kind == SCOPE_WEIR ? "" : " NAME", s->title);
+	near = registry_nearest(&s->conf->registry, s->kind, e->name, arena);
+	if (near == NULL)
+		near = registry_nearest(&s->conf->registry, SCOPE_KINDS, e->name, arena);
+	if (near == NULL)
+		return arena_print(arena, "unknown key %s in %s; \"weir explain\" lists those there are",
+		    e->name, s->title);
+	return arena_print(arena, "unknown key %s in %s; did you mean %s?", e->name, s->title, near);
+}
+
+/* Reads the values: those of the core, which say what modules a section uses;
+ * or those of the modules. */
+static void
+fill_all(struct conf *c, bool core)
+{
+	struct weir_scope *s;
+
+	for (s = c->first; s != NULL; s = s->next) {
+		fill_scope(s, core);
+		if (!core && !s->spare)
+			refuse_unused(s);
+	}
+}
+
+static void
+fill_scope(struct weir_scope *s, bool core)
+{
+	const struct conf_module *m;
+	const struct weir_key *k;
+
+	for (m = s->conf->registry.first; m != NULL; m = m->next) {
+		/* Defaults are for all modules: each line in them is read once. */
+		if (m->core != core || (!s->used[m->number] && !s->defaults))
+			continue;
+		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++)
+			if ((k->where & scope_where(s->kind)) != 0)
+				fill_key(s, &(struct key_ref){ m, k });
+	}
+}
+
+/* The section's own lines, or those of its defaults, or the initial value. */
+static void
+fill_key(struct weir_scope *s, const struct key_ref *ref)
+{
+	const struct weir_key *k = ref->key;
+	struct entry initial = { .name = k->name, .text = k->initial, .key = *ref };
+	bool repeated = (k->flags & WEIR_REPEATED) != 0, filled = false;
+	struct entry *e = scope_effective(s, k->name);
+
+	/* Where a line was wrong a check still finds something that can be. */
+	if (e == NULL)
+		repeated = false;
+	for (; e != NULL; e = repeated ? scope_entry_next(e) : NULL)
+		if (e->key.key == k)
+			filled |= fill_value(s, ref, e);
+	if (!filled && !repeated && k->initial != NULL)
+		fill_value(s, ref, &initial);
+}
+
+static bool
+fill_value(struct weir_scope *s, const struct key_ref *ref, struct entry *e)
+{
+	const struct weir_module *module = conf_module(ref->module);
+	char *block = s->blocks[ref->module->number];
+	const char *wrong;
+
+	if (!ref->module->core)
+		progress("reading \"%s = %s\" in %s with module %s", e->name, e->text, s->title,
+		    module->name);
+	s->conf->parsing = e->place.file != NULL ? e : NULL;
+	wrong = type_read(s, ref->key, e->text, block + ref->key->offset);
+	s->conf->parsing = NULL;
+	if (wrong == NULL)
+		return true;
+	if (e->place.file != NULL)
+		conf_error_at(s, e->place, "%s", wrong);
+	else
+		conf_error_at(s, s->place, "the default of module %s: %s", module->name, wrong);
+	return false;
+}
+
+/* Keys of a protocol that this server does not have are a mistake; but not when
+ * it has none at all, which is told as the mistake that it is. */
+static void
+refuse_unused(struct weir_scope *s)
+{
+	const struct weir_module *module;
+	const struct conf_module *m;
+	struct entry *e;
+	bool role;
+
+	if (s->defaults)
+		return;
+	for (e = s->entries; e != NULL; e = e->next) {
+		if (e->key.key == NULL || s->used[e->key.module->number])
+			continue;
+		module = conf_module(e->key.module);
+		role = false;
+		for (m = s->conf->registry.first; m != NULL; m = m->next)
+			role |= s->used[m->number] && !m->core &&
+			    ((module->protocol != NULL && conf_module(m)->protocol != NULL) ||
+				(module->balancer != NULL && conf_module(m)->balancer != NULL));
+		if (role)
+			conf_error_at(s, e->place, "%s is a key of module %s, which %s does not use", e->name,
+			    module->name, s->title);
+	}
+}
+
+/* ------------------------------------------------------------------- checks */
+
+static void
+check_all(struct conf *c, bool core)
+{
+	static const enum scope_kind order[] = { SCOPE_WEIR, SCOPE_UPSTREAM, SCOPE_SERVER };
+	unsigned k, i;
+
+	for (k = 0; k < SCOPE_KINDS; k++)
+		for (i = 0; i < c->scope_count[order[k]]; i++)
+			check_scope(c->scopes[order[k]][i], core);
+}
+
+static void
+check_scope(struct weir_scope *s, bool core)
+{
+	const struct weir_module *module;
+	const struct conf_module *m;
+	const char *wrong;
+
+	for (m = s->conf->registry.first; m != NULL; m = m->next) {
+		module = conf_module(m);
+		if (m->core != core || module->check == NULL || !s->used[m->number])
+			continue;
+		/* A module may trust that its values are what its table says. */
+		if (!core && s->errors > 0)
+			continue;
+		if (core)
+			progress("checking %s", s->title);
+		else
+			progress("checking %s with module %s", s->title, module->name);
+		wrong = module->check(s);
+		if (wrong != NULL)
+			conf_error(s, NULL, "%s: %s", s->title, wrong);
+	}
+}
+
+static void
+progress(const char *format, ...)
+{
+	va_list ap;
+
+	if (told.where == NULL)
+		return;
+	va_start(ap, format);
+	vsnprintf(told.where, told.size, format, ap);
+	va_end(ap);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* explain: weir explain: what the tables of keys say, for people. */
+#include "conf/conf.h"
+
+#include <string.h>
+
+#include "conf/scope.h"
+#include "conf/type.h"
+
+static const char *const section_names[SCOPE_KINDS] = { "[weir]", "[server NAME]", "[upstream NAME]" };
+
+static void explain_key(const struct key_ref *, FILE *);
+static void explain_section(const struct conf *, enum scope_kind, FILE *);
+static void print_sections(const struct weir_key *, FILE *);
+
+bool
+conf_explain(const struct conf *c, const char *key, FILE *out)
+{
+	const struct conf_module *m;
+	const struct weir_key *k;
+	const char *near;
+	bool found = false;
+	unsigned kind;
+
+	if (key == NULL) {
+		for (kind = 0; kind < SCOPE_KINDS; kind++)
+			explain_section(c, kind, out);
+		return true;
+	}
+	for (m = c->registry.first; m != NULL; m = m->next) {
+		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++) {
+			if (strcmp(k->name, key) != 0)
+				continue;
+			if (found)
+				fputc('\n', out);
+			explain_key(&(struct key_ref){ m, k }, out);
+			found = true;
+		}
+	}
+	if (found)
+		return true;
+	near = registry_nearest(&c->registry, SCOPE_KINDS, key, c->messages.arena);
+	fprintf(out, "there is no key %s", key);
+	if (near != NULL)
+		fprintf(out, "; did you mean %s?\n", near);
+	else
+		fprintf(out, "; \"weir explain\" lists those there are\n");
+	return false;
+}
+
+static void
+explain_key(const struct key_ref *ref, FILE *out)
+{
+	const struct weir_module *module = conf_module(ref->module);
+	char text[TYPE_TEXT_MAX];
+	const struct weir_key *k = ref->key;
+
+	fprintf(out, "%s\n", k->name);
+	if (k->help != NULL)
+		fprintf(out, "    %s\n\n", k->help);
+	fprintf(out, "    section   ");
+	print_sections(k, out);
+	fprintf(out, "\n    value     %s\n", type_syntax(k, text));
+	if (*type_bounds(k, text) != '\0')
+		fprintf(out, "    bounds    %s\n", text);
+	fprintf(out, "    default   %s\n", k->initial != NULL ? k->initial : "none");
+	if ((k->flags & WEIR_REPEATED) != 0)
+		fprintf(out, "    repeated  may stand several times; all together replace the defaults\n");
+	if (ref->module->loaded.path != NULL)
+		fprintf(out, "    module    %s, from %s\n", module->name, ref->module->loaded.path);
+	else if (!ref->module->core)
+		fprintf(out, "    module    %s, built in\n", module->name);
+}
+
+static void
+print_sections(const struct weir_key *k, FILE *out)
+{
+	const char *comma = "";
+	unsigned kind;
+
+	for (kind = 0; kind < SCOPE_KINDS; kind++) {
+		if ((k->where & scope_where(kind)) == 0)
+			continue;
+		fprintf(out, "%s%s", comma, section_names[kind]);
+		if (kind != SCOPE_WEIR && (k->flags & WEIR_NOT_INHERITED) == 0)
+			fprintf(out, ", [defaults %s]", scope_kind_names[kind]);
+		comma = ", ";
+	}
+}
+
+/* KEY DEFAULT HELP, in columns. */
+static void
+explain_section(const struct conf *c, enum scope_kind kind, FILE *out)
+{
+	const struct conf_module *m;
+	const struct weir_key *k;
+
+	fprintf(out, "%s%s\n", kind > 0 ? "\n" : "", section_names[kind]);
+	for (m = c->registry.first; m != NULL; m = m->next) {
+		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++) {
+			if ((k->where & scope_where(kind)) == 0)
+				continue;
+			fprintf(out, "  %-24s %-14s %s%s", k->name, k->initial != NULL ? k->initial : "-",
+			    k->flags & WEIR_REPEATED ? "(+) " : "", k->help != NULL ? k->help : "");
+			if (m->core)
+				fputc('\n', out);
+			else
+				fprintf(out, " (module %s)\n", conf_module(m)->name);
+		}
+	}
+}

@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ini: the syntax of configuration files, through inih.
+ *
+ *	sources ──source_line──► line ──reader_next──► inih ──take_value──► sink
+ *	   ▲                      │ heads, errors ──────────────────────────► sink
+ *	   └──────── include ─────┴───────────────────────┘
+ *
+ * inih is given lines that hold a key and nothing else, one at a time, and
+ * calls back before it asks for the next one: so the place of a value is known
+ * exactly, and a line that inih did not understand is noticed at once.
+ */
+#include "conf/ini.h"
+
+#include <sys/stat.h>
+#include <errno.h>
+#include <glob.h>
+#include <ini.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "config.h"
+
+#define HEAD_MAX  (2 * INI_NAME_MAX + 1)	/* two names and a blank */
+#define ERROR_MAX 1024
+
+/* The section that keys belong to. */
+struct head {
+	enum { HEAD_NONE, HEAD_GOOD, HEAD_BAD } state;
+	void *section;			/* the sink's */
+};
+
+/* A file that is being read, or waits for its turn on top of the one that
+ * included it. */
+struct source {
+	struct source *below;		/* on the stack */
+	struct source *parent;		/* that included it; NULL: the first */
+	struct place   included;	/* where */
+	unsigned       depth;
+	const char    *name;
+	FILE          *file;		/* NULL: not yet open, or from memory */
+	const char    *data;		/* from memory */
+	const char    *end;
+	dev_t          device;
+	ino_t          inode;
+	unsigned       line;
+	struct head    head;
+};
+
+struct reader {
+	const struct ini_sink *sink;
+	struct source         *top;
+	unsigned               opened;	/* files so far */
+	bool                   expected;	/* inih has a key line and owes a value */
+	struct place           place;	/* of that line */
+};
+
+enum line_end { LINE_WHOLE, LINE_LONG, LINE_NONE };
+
+static void          reader_run(struct reader *);
+static char         *reader_next(char *line, int size, void *context);
+static bool          reader_line(struct reader *, char *line);
+static bool          source_ready(struct reader *);
+static const char   *source_open(struct source *);
+static void          source_pop(struct reader *);
+static enum line_end source_line(struct reader *, char *line, size_t size, bool *nul);
+static void          take_head(struct reader *, char *line);
+static const char   *head_fault(char *line, char *head);
+static bool          is_key_line(struct reader *, char *line);
+static const char   *key_fault(const char *line, const char *equals);
+static const char   *value_cut(char *value);
+static int           take_value(void *context, const char *, const char *key, const char *value);
+static void          take_include(struct reader *, const char *pattern);
+static void          include_file(struct reader *, const char *path, const struct place *);
+static bool          include_loop(const struct source *);
+static const char   *file_name(const char *path);
+static void          fault(struct reader *, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void          fault_at(struct reader *, struct place, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void         *allocate(size_t);
+
+#if HAVE_INIH_GLOBALS
+static void
+inih_prepare(void)
+{
+	ini_use_stack = false;
+	ini_initial_alloc = INI_LINE_MAX + 8;
+	ini_allow_realloc = false;
+	ini_allow_multiline = false;
+	ini_allow_no_value = false;
+	ini_allow_inline_comments = true;
+	ini_stop_on_first_error = false;
+}
+#else
+/* As it was compiled: the size of the buffer that it gives to reader_next says
+ * how long a line may be. */
+static void
+inih_prepare(void)
+{
+}
+#endif
+
+void
+ini_read(const char *path, const struct ini_sink *sink)
+{
+	struct reader r = { .sink = sink };
+	struct place nowhere = { NULL, 0 };
+
+	include_file(&r, path, &nowhere);
+	reader_run(&r);
+}
+
+void
+ini_read_memory(const char *name, const char *data, size_t size, const struct ini_sink *sink)
+{
+	struct reader r = { .sink = sink };
+	struct source *s;
+
+	s = allocate(sizeof(*s));
+	s->name = file_name(name);
+	s->data = data;
+	s->end = data + size;
+	r.top = s;
+	reader_run(&r);
+}
+
+static void
+reader_run(struct reader *r)
+{
+	inih_prepare();
+	/* Its result is the first error's line, counted over all files: of no
+	 * use, each error has been told already. */
+	if (ini_parse_stream(reader_next, r, take_value, r) == -2)
+		fault_at(r, (struct place){ NULL, 0 }, "out of memory; nothing more was read");
+	while (r->top != NULL)
+		source_pop(r);
+}
+
+/* inih's reader: the next line that holds a key. NULL at the end. */
+static char *
+reader_next(char *line, int size, void *context)
+{
+	struct reader *r = context;
+	char whole[INI_LINE_MAX + 2];
+	size_t length;
+
+	if (r->expected) {
+		r->expected = false;
+		fault_at(r, r->place, "this is not key = value");
+	}
+	while (source_ready(r)) {
+		if (!reader_line(r, whole))
+			continue;
+		length = strlen(whole);
+		/* Its own '\n' and the NUL. */
+		if (length + 2 > (size_t)size) {
+			fault(r, "line is longer than %d bytes, which is all that this inih takes; "
+				 "split it",
+			    size - 2);
+			continue;
+		}
+		memcpy(line, whole, length + 1);
+		r->expected = true;
+		r->place = (struct place){ r->top->name, r->top->line };
+		return line;
+	}
+	return NULL;
+}
+
+/* Reads a line of the top source. Returns whether it is a good key line of a
+ * good section: without indentation and comment. */
+static bool
+reader_line(struct reader *r, char *line)
+{
+	const char *wrong = NULL;
+	char *start;
+	bool nul;
+
+	switch (source_line(r, line, INI_LINE_MAX + 2, &nul)) {
+	case LINE_NONE:
+		source_pop(r);
+		return false;
+	case LINE_LONG:
+		wrong = "line is longer than 4096 bytes; split it";
+		break;
+	case LINE_WHOLE:
+		wrong = nul ? "line has a NUL byte; configuration files are plain text" : NULL;
+		break;
+	}
+	start = line;
+	if (r->top->line == 1 && strncmp(start, "\xef\xbb\xbf", 3) == 0)
+		start += 3;
+	start += strspn(start, " \t");
+	if (wrong != NULL) {
+		fault(r, "%s", wrong);
+		if (*start == '[')
+			r->top->head.state = HEAD_BAD;
+		return false;
+	}
+	if (*start == '\0' || *start == ';' || *start == '#')
+		return false;
+	memmove(line, start, strlen(start) + 1);
+	if (*line == '[') {
+		take_head(r, line);
+		return false;
+	}
+	return is_key_line(r, line);
+}
+
+/* Makes the top of the stack an open source. False: nothing is left. */
+static bool
+source_ready(struct reader *r)
+{
+	struct source *s;
+	const char *why;
+
+	while ((s = r->top) != NULL && s->file == NULL && s->data == NULL) {
+		if (s->parent != NULL)
+			s->head = s->parent->head;
+		why = source_open(s);
+		if (why == NULL && include_loop(s))
+			why = "this file is being read already (a loop); take the include away";
+		if (why == NULL && ++r->opened > INI_FILES_MAX)
+			why = "too many files; put some of them together";
+		if (why == NULL)
+			continue;
+		if (s->parent == NULL)
+			fault_at(r, (struct place){ s->name, 0 }, "%s", why);
+		else
+			fault_at(r, s->included, "include %s: %s", s->name, why);
+		source_pop(r);
+		/* Said once, not for each file that a pattern found. */
+		while (r->opened > INI_FILES_MAX && r->top != NULL && r->top->file == NULL)
+			source_pop(r);
+	}
+	return r->top != NULL;
+}
+
+/* Returns NULL, or what is wrong. */
+static const char *
+source_open(struct source *s)
+{
+	static char text[256];
+	struct stat st;
+
+	/* Before it is opened: to open a FIFO is to wait for its other end. */
+	if (stat(s->name, &st) == 0 && !S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? "this is a directory; name the files in it, DIRECTORY/*.conf"
+					   : "this is not a regular file";
+	s->file = fopen(s->name, "re");
+	if (s->file == NULL || fstat(fileno(s->file), &st) == -1) {
+		snprintf(text, sizeof(text), "cannot be opened: %s", strerror(errno));
+		return text;
+	}
+	s->device = st.st_dev;
+	s->inode = st.st_ino;
+	return NULL;
+}
+
+static void
+source_pop(struct reader *r)
+{
+	struct source *s = r->top;
+
+	r->top = s->below;
+	if (s->file != NULL)
+		fclose(s->file);
+	free(s);
+}
+
+static int
+source_byte(struct source *s)
+{
+	if (s->file != NULL)
+		return getc_unlocked(s->file);
+	return s->data < s->end ? (unsigned char)*s->data++ : EOF;
+}
+
+/* Reads up to the next newline, which is left out, as is a CR before it. What
+ * does not fit is thrown away. */
+static enum line_end
+source_line(struct reader *r, char *line, size_t size, bool *nul)
+{
+	struct source *s = r->top;
+	size_t length = 0;
+	bool fits = true;
+	int byte;
+
+	*nul = false;
+	while ((byte = source_byte(s)) != EOF && byte != '\n') {
+		*nul |= byte == '\0';
+		fits = length < size - 1;
+		if (fits)
+			line[length++] = (char)byte;
+	}
+	if (byte == EOF && length == 0) {
+		if (s->file != NULL && ferror(s->file))
+			fault(r, "cannot be read behind this line: %s", strerror(errno));
+		return LINE_NONE;
+	}
+	s->line++;
+	if (length > 0 && line[length - 1] == '\r')
+		length--;
+	line[length] = '\0';
+	return fits && length <= INI_LINE_MAX ? LINE_WHOLE : LINE_LONG;
+}
+
+static void
+take_head(struct reader *r, char *line)
+{
+	struct source *s = r->top;
+	char head[HEAD_MAX + 1];
+	const char *wrong;
+
+	wrong = head_fault(line, head);
+	s->head.state = wrong == NULL ? HEAD_GOOD : HEAD_BAD;
+	s->head.section = NULL;
+	if (wrong != NULL)
+		fault(r, "%s", wrong);
+	else
+		s->head.section = r->sink->section(r->sink->context,
+		    (struct place){ s->name, s->line }, head);
+}
+
+/* Puts what stands between the brackets into head. Returns NULL, or what is
+ * wrong. */
+static const char *
+head_fault(char *line, char *head)
+{
+	static char text[128];
+	char *close, *rest, *word;
+	size_t length = 0, more;
+
+	close = strchr(line, ']');
+	if (close == NULL)
+		return "section head has no ]; its keys are left out";
+	rest = close + 1;
+	if (*rest != '\0' && *rest != ' ' && *rest != '\t')
+		return "text behind the ] of a section head; begin a comment with white space and ;";
+	rest += strspn(rest, " \t");
+	if (*rest != '\0' && *rest != ';')
+		return "text behind the ] of a section head; begin a comment with white space and ;";
+	*close = '\0';
+	for (line++; (word = str_word(&line)) != NULL;) {
+		more = strlen(word);
+		if (more > INI_NAME_MAX) {
+			snprintf(text, sizeof(text), "section name is longer than %u bytes; its keys are left out",
+			    INI_NAME_MAX);
+			return text;
+		}
+		if (length + (length > 0) + more > HEAD_MAX)
+			return "section head has too many words; write [KIND] or [KIND NAME]";
+		if (length > 0)
+			head[length++] = ' ';
+		memcpy(head + length, word, more);
+		length += more;
+	}
+	head[length] = '\0';
+	return length > 0 ? NULL : "section head is empty; write [KIND] or [KIND NAME]";
+}
+
+/* Checks what inih would take in silence; cuts the comment off. */
+static bool
+is_key_line(struct reader *r, char *line)
+{
+	struct head *head = &r->top->head;
+	char *equals;
+	const char *wrong;
+
+	if (head->state == HEAD_BAD)
+		return false;
+	equals = strpbrk(line, "=:");
+	wrong = key_fault(line, equals);
+	if (wrong == NULL)
+		wrong = value_cut(equals + 1);
+	if (wrong != NULL) {
+		fault(r, "%s", wrong);
+		return false;
+	}
+	if (head->state == HEAD_NONE) {
+		fault(r, "keys stand before any section; write [weir] above them");
+		head->state = HEAD_BAD;
+		return false;
+	}
+	return true;
+}
+
+/* equals: the first = or :, where inih ends the key. Returns NULL, or what is
+ * wrong. */
+static const char *
+key_fault(const char *line, const char *equals)
+{
+	static char text[256];
+	char shown[128];
+	size_t length;
+
+	length = equals != NULL ? (size_t)(equals - line) : strlen(line);
+	while (length > 0 && (line[length - 1] == ' ' || line[length - 1] == '\t'))
+		length--;
+	str_printable(span(line, length < 60 ? length : 60), shown, sizeof(shown));
+	if (equals == NULL)
+		snprintf(text, sizeof(text), "\"%s\" is not key = value", shown);
+	else if (length == 0)
+		return "no key in front of the =; write key = value";
+	else if (length > INI_NAME_MAX)
+		snprintf(text, sizeof(text), "key is longer than %u bytes", INI_NAME_MAX);
+	else if (strspn(line, INI_NAME_BYTES) < length)
+		snprintf(text, sizeof(text), "\"%s\" is no name for a key; letters, digits and _ - . make one",
+		    shown);
+	else if (*equals == ':')
+		snprintf(text, sizeof(text), "a : behind the key; write %s = value", shown);
+	else
+		return NULL;
+	return text;
+}
+
+/*
+ * Ends the value where its comment begins. inih knows no quotes: a comment
+ * begins inside them, too, which is refused rather than cut in two. Returns
+ * NULL, or what is wrong.
+ */
+static const char *
+value_cut(char *value)
+{
+	bool quoted = false;
+	char *p;
+
+	value += strspn(value, " \t");
+	if (*value == '\0' || *value == ';')
+		return "no value behind the =; leave the line out to have the default";
+	for (p = value; *p != '\0'; p++) {
+		if ((unsigned char)*p < ' ' && *p != '\t')
+			return "line has a control byte; write it as \"\\xNN\" where a value takes quotes";
+		if (*p == ';' && (p[-1] == ' ' || p[-1] == '\t')) {
+			if (quoted)
+				return "white space and ; inside quotes begin a comment; write the ; as \\x3b";
+			*p = '\0';
+			return NULL;
+		}
+		if (*p == '"')
+			quoted = !quoted;
+		else if (quoted && *p == '\\' && (p[1] == '"' || p[1] == '\\'))
+			p++;
+	}
+	return NULL;
+}
+
+/* inih's handler: it has understood the line. */
+static int
+take_value(void *context, const char *section, const char *key, const char *value)
+{
+	struct reader *r = context;
+
+	(void)section;		/* cut at 49 bytes; ours is in the source's head */
+	r->expected = false;
+	if (strcmp(key, "include") == 0)
+		take_include(r, value);
+	else
+		r->sink->value(r->sink->context, r->top->head.section, r->place, key, value);
+	return 1;
+}
+
+static void
+take_include(struct reader *r, const char *pattern)
+{
+	struct place place = r->place;
+	const char *slash;
+	char *path;
+	glob_t found;
+	int error;
+
+	if (r->top->file == NULL) {
+		fault_at(r, place, "include works in files only");
+		return;
+	}
+	if (r->sink->include != NULL)
+		r->sink->include(r->sink->context, r->top->head.section, place, pattern);
+	if (r->top->depth == INI_DEPTH_MAX) {
+		fault_at(r, place, "include %s: files include each other more than %u deep", pattern,
+		    INI_DEPTH_MAX);
+		return;
+	}
+	slash = *pattern != '/' ? strrchr(r->top->name, '/') : NULL;
+	if (asprintf(&path, "%.*s%s", slash != NULL ? (int)(slash - r->top->name) + 1 : 0,
+		r->top->name, pattern) == -1) {
+		fault_at(r, place, "include %s: out of memory", pattern);
+		return;
+	}
+	if (strpbrk(path, "*?[") == NULL) {
+		include_file(r, path, &place);
+		free(path);
+		return;
+	}
+	error = glob(path, GLOB_ERR, NULL, &found);
+	if (error == 0)
+		/* The first is to be on top of the stack. */
+		for (size_t i = found.gl_pathc; i-- > 0;)
+			include_file(r, found.gl_pathv[i], &place);
+	else if (error != GLOB_NOMATCH)
+		fault_at(r, place, "include %s: %s", pattern,
+		    error == GLOB_NOSPACE ? "out of memory" : strerror(errno));
+	globfree(&found);
+	free(path);
+}
+
+static void
+include_file(struct reader *r, const char *path, const struct place *place)
+{
+	struct source *s, *parent;
+
+	/* Those that were put on the stack before it have the same parent. */
+	for (parent = r->top; parent != NULL && parent->file == NULL;)
+		parent = parent->below;
+	s = allocate(sizeof(*s));
+	s->name = file_name(path);
+	s->parent = parent;
+	s->depth = parent != NULL ? parent->depth + 1 : 0;
+	s->included = *place;
+	s->below = r->top;
+	r->top = s;
+}
+
+/* Whether the file is one of those that led to it. */
+static bool
+include_loop(const struct source *s)
+{
+	const struct source *other;
+
+	for (other = s->parent; other != NULL; other = other->parent)
+		if (other->device == s->device && other->inode == s->inode)
+			return true;
+	return false;
+}
+
+/* The one copy of a name, which lives as long as the process. */
+static const char *
+file_name(const char *path)
+{
+	static struct name {
+		struct name *next;
+		char         text[];
+	} *names;
+	struct name *n;
+	size_t size;
+
+	for (n = names; n != NULL; n = n->next)
+		if (strcmp(n->text, path) == 0)
+			return n->text;
+	size = strlen(path) + 1;
+	n = allocate(sizeof(*n) + size);
+	memcpy(n->text, path, size);
+	n->next = names;
+	names = n;
+	return n->text;
+}
+
+static void
+fault(struct reader *r, const char *format, ...)
+{
+	char text[ERROR_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	fault_at(r, (struct place){ r->top->name, r->top->line }, "%s", text);
+}
+
+static void
+fault_at(struct reader *r, struct place place, const char *format, ...)
+{
+	char text[ERROR_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	r->sink->error(r->sink->context, place, text);
+}
+
+static void *
+allocate(size_t size)
+{
+	void *memory = calloc(1, size);
+
+	if (memory == NULL) {
+		log_alert("out of memory while the configuration is read");
+		exit(1);
+	}
+	return memory;
+}

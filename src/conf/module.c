@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* module: modules that are loaded: their ABI, copies of their structs, what they are. */
+#include "conf/module.h"
+
+#include <sys/stat.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/ini.h"
+#include "conf/type.h"
+
+#define KEYS_MAX      1000u		/* of one module: beyond, its table has no end */
+#define CONF_SIZE_MAX (1u << 20)
+#define STATE_SIZE_MAX (1u << 16)
+
+/* Full structs, for one that was built with shorter ones. */
+struct module_copy {
+	struct weir_module   module;
+	struct weir_protocol protocol;
+	struct weir_balancer balancer;
+	char                *path;
+	struct weir_key      keys[];
+};
+
+static int         open_file(struct module *, const char *path, char *error, size_t size);
+static const char *dl_fault(const char *path, char *error, size_t size);
+static const char *abi_fault(const struct weir_abi *);
+static int         abi_check(const struct weir_abi *, const char *path, char *error, size_t size);
+static const struct weir_key *abi_key(const struct weir_abi *, const struct weir_key *, size_t i);
+static struct module_copy *copy_module(const struct weir_abi *, const char *path, char *error,
+	size_t size);
+static const char *key_fault(const struct weir_module *, const struct weir_key *, char *error,
+	size_t size);
+static bool        is_name(const char *);
+static void        print_key(const struct weir_key *, FILE *);
+
+void
+module_builtin(struct module *m, const struct weir_module *builtin)
+{
+	*m = (struct module){
+		.module = builtin,
+		.own = builtin,
+		.major = WEIR_ABI_MAJOR,
+		.minor = WEIR_ABI_MINOR,
+	};
+}
+
+int
+module_load(struct module *m, const char *file, const char *dir, char *error, size_t size)
+{
+	const struct weir_abi *abi;
+	char *path;
+
+	*m = (struct module){ 0 };
+	if (strchr(file, '/') != NULL)
+		path = strdup(file);
+	else if (asprintf(&path, "%s/%s", dir, file) == -1)
+		path = NULL;
+	if (path == NULL) {
+		snprintf(error, size, "%s", strerror(ENOMEM));
+		return -1;
+	}
+	if (open_file(m, path, error, size) == -1)
+		goto fail;
+	abi = dlsym(m->handle, "weir_abi");
+	if (abi == NULL) {
+		snprintf(error, size,
+		    "%s: not a weir module: it has no weir_abi; does its source end with WEIR_MODULE(…)?", path);
+		goto fail;
+	}
+	if (abi_check(abi, path, error, size) == -1)
+		goto fail;
+	m->copy = copy_module(abi, path, error, size);
+	if (m->copy == NULL || module_fault(&m->copy->module, error, size) != NULL)
+		goto fail;
+	m->module = &m->copy->module;
+	m->own = abi->module;
+	m->path = m->copy->path = path;
+	m->major = abi->major;
+	m->minor = abi->minor;
+	return 0;
+fail:
+	free(path);
+	module_unload(m);
+	return -1;
+}
+
+void
+module_unload(struct module *m)
+{
+	if (m->copy != NULL)
+		free(m->copy->path);
+	free(m->copy);
+	if (m->handle != NULL)
+		dlclose(m->handle);
+	*m = (struct module){ 0 };
+}
+
+const char *
+module_fault(const struct weir_module *m, char *error, size_t size)
+{
+	const struct weir_key *k;
+
+	if (m->name == NULL || !is_name(m->name))
+		snprintf(error, size, "the module has no good name; letters, digits and _ - . make one");
+	else if (m->conf_size > CONF_SIZE_MAX || m->state_size > STATE_SIZE_MAX)
+		snprintf(error, size, "module %s: its conf_size or state_size is too large", m->name);
+	else if (m->balancer != NULL && m->balancer->pick == NULL)
+		snprintf(error, size, "module %s: a balancer needs pick", m->name);
+	else {
+		for (k = m->keys; k != NULL && k->name != NULL; k++)
+			if (key_fault(m, k, error, size) != NULL)
+				return error;
+		return NULL;
+	}
+	return error;
+}
+
+void
+module_print(const struct module *m, FILE *out)
+{
+	const struct weir_module *w = m->module;
+	const struct weir_key *k;
+
+	fprintf(out, "module     %s\n", w->name);
+	fprintf(out, "file       %s\n", m->path != NULL ? m->path : "(built in)");
+	fprintf(out, "abi        %u.%u\n", m->major, m->minor);
+	fprintf(out, "roles      %s%s%s%s\n", w->protocol != NULL ? "protocol" : "",
+	    w->protocol != NULL && w->balancer != NULL ? ", " : "", w->balancer != NULL ? "balancer" : "",
+	    w->protocol == NULL && w->balancer == NULL ? "none" : "");
+	if (w->protocol != NULL)
+		fprintf(out, "upstream   %s\n",
+		    w->protocol->needs & WEIR_NEEDS_UPSTREAM ? "needed" : "not needed");
+	fprintf(out, "memory     %zu bytes in each session, %zu in each section\n", w->state_size,
+	    w->conf_size);
+	if (w->balancer != NULL)
+		fprintf(out, "           %zu bytes for each upstream, %zu for each peer\n",
+		    w->balancer->upstream_size, w->balancer->peer_size);
+	if (w->keys == NULL || w->keys->name == NULL) {
+		fprintf(out, "keys       none\n");
+		return;
+	}
+	fprintf(out, "keys\n");
+	for (k = w->keys; k->name != NULL; k++)
+		print_key(k, out);
+}
+
+/* Returns 0, or -1 with a sentence in error. */
+static int
+open_file(struct module *m, const char *path, char *error, size_t size)
+{
+	struct stat st;
+
+	/* dlopen opens what it is told to: a FIFO would keep it waiting. */
+	if (stat(path, &st) == -1) {
+		snprintf(error, size, "%s: %s%s", path, strerror(errno),
+		    errno == ENOENT ? "; a name without / is looked for in the module directory" : "");
+		return -1;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		snprintf(error, size, "%s: not a weir module: it is not a regular file", path);
+		return -1;
+	}
+	m->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (m->handle == NULL) {
+		dl_fault(path, error, size);
+		return -1;
+	}
+	return 0;
+}
+
+/* Turns what dlerror(3) says into what is to be done. */
+static const char *
+dl_fault(const char *path, char *error, size_t size)
+{
+	static const char missing[] = "undefined symbol: ";
+	const char *said = dlerror(), *symbol;
+	size_t length = strlen(path);
+
+	if (said == NULL)
+		said = "dlopen failed";
+	symbol = strstr(said, missing);
+	if (symbol != NULL) {
+		symbol += strlen(missing);
+		snprintf(error, size,
+		    "%s: it needs %.*s, which this weir does not have; build the module against the weir.h of this weir",
+		    path, (int)strcspn(symbol, " \t(,"), symbol);
+		return error;
+	}
+	if (strncmp(said, path, length) == 0 && strncmp(said + length, ": ", 2) == 0)
+		said += length + 2;
+	if (strstr(said, "ELF") != NULL || strstr(said, "file too short") != NULL)
+		snprintf(error, size, "%s: not a weir module: %s", path, said);
+	else
+		snprintf(error, size, "%s: cannot be loaded: %s", path, said);
+	return error;
+}
+
+static int
+abi_check(const struct weir_abi *abi, const char *path, char *error, size_t size)
+{
+	const char *wrong = abi_fault(abi);
+	bool magic = abi->magic == WEIR_ABI_MAGIC;
+
+	if (wrong != NULL)
+		snprintf(error, size,
+		    magic ? "%s: %s (it has module interface %u.%u, this weir has %u.%u)" : "%s: %s", path,
+		    wrong, magic ? abi->major : 0, magic ? abi->minor : 0, WEIR_ABI_MAJOR, WEIR_ABI_MINOR);
+	return wrong == NULL ? 0 : -1;
+}
+
+/* Nothing is read beyond what has been checked. Returns NULL, or a phrase. */
+static const char *
+abi_fault(const struct weir_abi *abi)
+{
+	if (abi->magic != WEIR_ABI_MAGIC)
+		return "not a weir module: its weir_abi is something else";
+	if (abi->major != WEIR_ABI_MAJOR)
+		return "built for another weir; build it again with the weir.h of this one";
+	if (abi->size < sizeof(*abi))
+		return "not a weir module: its weir_abi is cut short";
+	if (abi->size > sizeof(*abi) || abi->module_size > sizeof(struct weir_module) ||
+	    abi->key_size > sizeof(struct weir_key) ||
+	    abi->protocol_size > sizeof(struct weir_protocol) ||
+	    abi->balancer_size > sizeof(struct weir_balancer))
+		return "built for a newer weir; update weir, or build it again with the weir.h of this one";
+	if (abi->module == NULL || abi->module_size == 0 || abi->key_size == 0)
+		return "not a weir module: its weir_abi names no module";
+	return NULL;
+}
+
+/* The module's i-th key, in a table of its own stride; NULL: the table is over. */
+static const struct weir_key *
+abi_key(const struct weir_abi *abi, const struct weir_key *keys, size_t i)
+{
+	const struct weir_key *k = (const void *)((const char *)keys + i * abi->key_size);
+
+	return keys != NULL && k->name != NULL ? k : NULL;
+}
+
+/* What its structs are too short for is zero. */
+static struct module_copy *
+copy_module(const struct weir_abi *abi, const char *path, char *error, size_t size)
+{
+	struct weir_module module = { 0 };
+	struct module_copy *copy;
+	size_t n = 0, i;
+
+	memcpy(&module, abi->module, abi->module_size);
+	while (n < KEYS_MAX && abi_key(abi, module.keys, n) != NULL)
+		n++;
+	if (n == KEYS_MAX) {
+		snprintf(error, size, "%s: its table of keys does not end; end it with { 0 }", path);
+		return NULL;
+	}
+	copy = calloc(1, sizeof(*copy) + (n + 1) * sizeof(struct weir_key));
+	if (copy == NULL) {
+		snprintf(error, size, "%s", strerror(ENOMEM));
+		return NULL;
+	}
+	copy->module = module;
+	for (i = 0; i < n; i++)
+		memcpy(&copy->keys[i], abi_key(abi, module.keys, i), abi->key_size);
+	copy->module.keys = copy->keys;
+	if (module.protocol != NULL) {
+		memcpy(&copy->protocol, module.protocol, abi->protocol_size);
+		copy->module.protocol = &copy->protocol;
+	}
+	if (module.balancer != NULL) {
+		memcpy(&copy->balancer, module.balancer, abi->balancer_size);
+		copy->module.balancer = &copy->balancer;
+	}
+	return copy;
+}
+
+static const char *
+key_fault(const struct weir_module *m, const struct weir_key *k, char *error, size_t size)
+{
+	const unsigned everywhere = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM;
+	const unsigned known = WEIR_OFF | WEIR_AUTO | WEIR_REPEATED | WEIR_NOT_INHERITED;
+	const char *what = NULL;
+
+	if (!is_name(k->name))
+		what = "its name may hold letters, digits and _ - . only";
+	else if (k->where == 0 || (k->where & ~everywhere) != 0)
+		what = "it stands in no section that this weir knows";
+	else if ((unsigned)k->type > WEIR_OWN)
+		what = "its type is none that this weir knows";
+	else if ((k->flags & ~known) != 0)
+		what = "it has flags that this weir does not know";
+	else if (k->type == WEIR_OWN && k->parse == NULL)
+		what = "it needs parse";
+	else if (k->type != WEIR_OWN && (k->flags & WEIR_REPEATED) != 0)
+		what = "only a key with parse can be repeated";
+	else if (k->offset > m->conf_size || type_size(k->type) > m->conf_size - k->offset ||
+	    k->offset >= m->conf_size)
+		what = "its offset is beyond conf_size";
+	if (what == NULL)
+		return NULL;
+	snprintf(error, size, "module %s, key %.60s: %s", m->name, k->name, what);
+	return error;
+}
+
+static bool
+is_name(const char *name)
+{
+	size_t length = strnlen(name, INI_NAME_MAX + 1);
+
+	return length > 0 && length <= INI_NAME_MAX &&
+	    strspn(name, INI_NAME_BYTES) == length;
+}
+
+static void
+print_key(const struct weir_key *k, FILE *out)
+{
+	char syntax[TYPE_TEXT_MAX], bounds[TYPE_TEXT_MAX];
+
+	fprintf(out, "  %s", k->name);
+	fprintf(out, " = %s%s", k->initial != NULL ? k->initial : "",
+	    k->flags & WEIR_REPEATED ? "   (+)" : "");
+	fprintf(out, "\n      in%s%s%s: %s%s%s\n", k->where & WEIR_IN_WEIR ? " [weir]" : "",
+	    k->where & WEIR_IN_SERVER ? " [server]" : "",
+	    k->where & WEIR_IN_UPSTREAM ? " [upstream]" : "", type_syntax(k, syntax),
+	    *type_bounds(k, bounds) != '\0' ? ", " : "", bounds);
+	if (k->help != NULL)
+		fprintf(out, "      %s\n", k->help);
+}
