@@ -95,6 +95,7 @@ loop_run(void)
 		for (unsigned i = 0; i < loop.pass_ends; i++)
 			loop.pass_end[i]();
 	}
+	loop.stopping = false;
 	return 0;
 }
 

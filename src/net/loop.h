@@ -43,7 +43,8 @@ loop_now(void)
 int  loop_open(size_t scratch, void (*fired)(struct timer *)) __attribute__((warn_unused_result));
 void loop_close(void);
 
-/* Passes until loop_stop; 0, or -1 with errno when waiting itself fails. */
+/* Passes until loop_stop, which may have come before; 0, or -1 with errno when
+ * waiting itself fails. May be run again. */
 int  loop_run(void) __attribute__((warn_unused_result));
 void loop_stop(void);
 

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* conn: facts, sending, ends, turns, over real sockets. */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "tap.h"
+
+#define GUARD 10000u	/* ms: a condition that never comes true ends the run */
+
+static struct conn  conn;	/* our side */
+static int          far = -1;	/* the other one */
+static unsigned     turns, expirations;
+static bool       (*until)(void);
+static struct event guard;
+static bool         guarded;
+
+static void
+ready(struct conn *c)
+{
+	(void)c;
+	turns++;
+}
+
+static void
+expired(struct conn *c)
+{
+	(void)c;
+	expirations++;
+}
+
+static const struct conn_handler handler = { ready, expired };
+
+static void
+pass_ended(void)
+{
+	if (until())
+		loop_stop();
+}
+
+static void
+give_up(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	(void)argument;
+	guarded = true;
+	loop_stop();
+}
+
+/* Runs the loop until the condition holds; false when it never did. */
+static bool
+run_until(bool (*condition)(void))
+{
+	until = condition;
+	guarded = false;
+	if (condition())
+		return true;
+	loop_timer_start(&guard, GUARD);
+	if (loop_run() < 0)
+		return false;
+	loop_timer_stop(&guard);
+	return !guarded;
+}
+
+static void
+connect_pair(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	socklen_t          len = sizeof a;
+	int                listening = socket(AF_INET, SOCK_STREAM, 0), fd = -1;
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	far = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(listening, (struct sockaddr *)&a, len) < 0 || listen(listening, 1) < 0 ||
+	    getsockname(listening, (struct sockaddr *)&a, &len) < 0 ||
+	    connect(far, (struct sockaddr *)&a, len) < 0 ||
+	    (fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK)) < 0)
+		bail_out("no connected pair: %s", strerror(errno));
+	close(listening);
+	conn = (struct conn){ 0 };
+	turns = expirations = 0;
+	if (conn_adopt(&conn, fd, &handler) < 0)
+		bail_out("conn_adopt: %s", strerror(errno));
+}
+
+static void
+disconnect_pair(void)
+{
+	conn_close(&conn);
+	if (far >= 0)
+		close(far);
+	far = -1;
+}
+
+static bool is_writable(void)  { return conn.writable; }
+static bool is_readable(void)  { return conn.readable; }
+static bool is_closed(void)    { return conn.closed; }
+static bool is_broken(void)    { return conn.broken; }
+static bool has_expired(void)  { return expirations > 0; }
+
+static void
+test_facts(void)
+{
+	char got[16];
+
+	connect_pair();
+	ok(run_until(is_writable), "a fresh socket becomes writable");
+	ok(!conn.readable && !conn.closed && !conn.eof, "and nothing else");
+	is_number(write(far, "hello", 5), 5, "the peer writes");
+	ok(run_until(is_readable), "which makes it readable");
+	is_number((long long)conn_read(&conn, got, 3), 3, "a full read");
+	ok(conn.readable, "leaves it readable");
+	is_number((long long)conn_read(&conn, got, sizeof got), 2, "a short one");
+	ok(!conn.readable, "does not");
+	is_number((long long)conn_read(&conn, got, sizeof got), 0, "then there is nothing");
+	ok(!conn.eof && !conn.broken, "which is neither the end nor an error");
+	disconnect_pair();
+}
+
+static void
+test_end_with_data(void)
+{
+	char got[16];
+
+	connect_pair();
+	is_number(send(far, "bye", 3, MSG_MORE), 3, "bytes that wait for more");
+	shutdown(far, SHUT_WR);
+	ok(run_until(is_closed), "come with the FIN");
+	is_number((long long)conn_read(&conn, got, sizeof got), 3, "a short read");
+	ok(conn.readable, "does not hide the end behind it");
+	is_number((long long)conn_read(&conn, got, sizeof got), 0, "which is read next");
+	ok(conn.eof && !conn.readable && !conn.broken, "as the end");
+	disconnect_pair();
+}
+
+/* Reads from the far side whatever is there. */
+static size_t
+drain(int flags)
+{
+	static char sink[65536];
+	size_t      all = 0;
+	ssize_t     n;
+
+	while ((n = recv(far, sink, sizeof sink, flags)) > 0)
+		all += (size_t)n;
+	return all;
+}
+
+static size_t drained;
+
+static bool
+is_sent(void)
+{
+	drained += drain(MSG_DONTWAIT);
+	return conn_flush(&conn) && conn_waiting(&conn) == 0;
+}
+
+static void
+test_backpressure(void)
+{
+	static char block[65536];
+	size_t      sent = 0;
+
+	connect_pair();
+	run_until(is_writable);
+	memset(block, 'x', sizeof block);
+	while (conn_waiting(&conn) == 0 && sent < 64u << 20) {
+		ok(conn_send(&conn, span(block, sizeof block)), "sends %zu", sizeof block);
+		sent += sizeof block;
+	}
+	ok(conn_waiting(&conn) > 0 && conn_waiting(&conn) <= sizeof block,
+		"what the socket does not take waits: %zu bytes", conn_waiting(&conn));
+	ok(!conn.writable, "and it is not writable");
+	ok(conn_gather(&conn, span("end", 3)), "more is put behind it");
+	sent += 3;
+	conn_finish(&conn);
+	ok(!conn.finished, "the end waits for the bytes before it");
+	drained = 0;
+	conn.progress = false;
+	ok(run_until(is_sent), "all goes out when the peer reads");
+	ok(conn.progress && conn.out == NULL, "with progress noted and the buffer given back");
+	ok(conn.finished, "and the end behind it");
+	drained += drain(0);
+	is_number((long long)drained, (long long)sent, "the peer has it all, and the end");
+	disconnect_pair();
+}
+
+static void
+reset_far(void)
+{
+	struct linger hard = { 1, 0 };
+
+	setsockopt(far, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	close(far);
+	far = -1;
+}
+
+static bool
+is_broken_by_reading(void)
+{
+	char got[16];
+
+	if (conn.readable)
+		(void)conn_read(&conn, got, sizeof got);
+	return conn.broken;
+}
+
+static void
+test_reset(void)
+{
+	connect_pair();
+	reset_far();
+	ok(run_until(is_broken_by_reading), "a reset is found by reading");
+	is_number(conn.error, ECONNRESET, "with its errno");
+	ok(!conn_send(&conn, span("x", 1)), "nothing can be sent any more");
+	disconnect_pair();
+
+	connect_pair();
+	run_until(is_writable);
+	is_number(write(far, "unread", 6), 6, "bytes that nobody reads");
+	run_until(is_readable);
+	reset_far();
+	ok(run_until(is_broken), "a reset is seen while reading is paused");
+	is_number(conn.error, ECONNRESET, "with its errno");
+	disconnect_pair();
+}
+
+static void
+test_detach(void)
+{
+	char got[16];
+	int  fd;
+
+	connect_pair();
+	run_until(is_writable);
+	ok(conn_gather(&conn, span("kept", 4)), "bytes wait");
+	conn_arm(&conn, loop_now() + 1);
+	conn_again(&conn);
+	turns = 0;
+	fd = conn_detach(&conn);
+	ok(fd >= 0, "the descriptor is given back");
+	is_number(conn_detach(&conn), -1, "once");
+	ok(!timer_armed(&conn.timer) && !node_linked(&conn.task.link),
+		"timer and turn are cancelled");
+	is_number(write(far, "more", 4), 4, "the peer writes");
+	ok(conn_adopt(&conn, fd, &handler) == 0, "another one takes it over");
+	is_number((long long)conn_waiting(&conn), 4, "with what waited");
+	ok(run_until(is_readable), "and sees what came in between");
+	is_number((long long)conn_read(&conn, got, sizeof got), 4, "all of it");
+	ok(conn_flush(&conn) && recv(far, got, sizeof got, 0) == 4, "and sends");
+	is_number(expirations, 0, "no timer of the former life has fired");
+	disconnect_pair();
+}
+
+static bool has_had_a_turn(void) { return turns > 0; }
+
+static void
+test_turns_and_timers(void)
+{
+	uint64_t armed;
+
+	connect_pair();
+	run_until(is_writable);
+	turns = 0;
+	conn_again(&conn);
+	conn_again(&conn);
+	ok(run_until(has_had_a_turn), "a turn comes without an event");
+	is_number(turns, 1, "one, however often it was asked for");
+	armed = loop_now();
+	conn_arm(&conn, armed + 20);
+	ok(run_until(has_expired), "a timer fires");
+	ok(loop_read_clock() >= armed + 20, "not early");
+	conn_arm(&conn, loop_now() + 5);
+	conn_again(&conn);
+	turns = expirations = 0;
+	disconnect_pair();
+	connect_pair();
+	ok(run_until(is_writable), "another conn comes after it");
+	conn_arm(&conn, loop_now() + 30);
+	ok(run_until(has_expired), "and has its own timer");
+	is_number(expirations, 1, "the closed one's has not fired");
+	conn_close(&conn);
+	conn_close(&conn);
+	ok(!conn.open, "closing twice is closing once");
+	disconnect_pair();
+}
+
+int
+main(void)
+{
+	if (loop_open(65536, conn_fired) < 0)
+		bail_out("loop_open: %s", strerror(errno));
+	conn_start();
+	loop_on_pass_end(pass_ended);
+	loop_timer_init(&guard, give_up, NULL);
+	test_facts();
+	test_end_with_data();
+	test_backpressure();
+	test_reset();
+	test_detach();
+	test_turns_and_timers();
+	is_number((long long)buf_stats().lent, 0, "no buffer is left out");
+	buf_trim();
+	loop_close();
+	return done_testing();
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* sock: probing, listening, stale UNIX sockets, sharing a port, connecting. */
+#include "net/sock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+static char folder[] = "/tmp/weir-sock-XXXXXX";
+
+static struct listen_spec
+spec_of(const char *text)
+{
+	struct listen_spec s = {
+		.backlog = 16,
+		.reuseport = true,
+		.mode = 0600,
+		.owner = (uid_t)-1,
+		.group = (gid_t)-1,
+		.options.nodelay = true,
+	};
+
+	if (addr_parse(&s.addr, text, folder) != NULL)
+		bail_out("%s is no address", text);
+	addr_print(&s.addr, s.name);
+	return s;
+}
+
+/* A port that nobody has: bound by a socket of ours that does not listen. */
+static struct listen_spec
+free_port(int *holder)
+{
+	struct listen_spec s = spec_of("127.0.0.1:1");
+	socklen_t          len = s.addr.len;
+	int                one = 1;
+
+	s.addr.in.sin_port = 0;
+	*holder = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(*holder, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	setsockopt(*holder, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+	if (bind(*holder, &s.addr.sa, s.addr.len) < 0 ||
+	    getsockname(*holder, &s.addr.sa, &len) < 0)
+		bail_out("no free port: %s", strerror(errno));
+	return s;
+}
+
+static int
+get_int(int fd, int level, int option)
+{
+	int       value = -1;
+	socklen_t len = sizeof value;
+
+	getsockopt(fd, level, option, &value, &len);
+	return value;
+}
+
+static void
+test_tcp(void)
+{
+	int                holder, fd, client, taken;
+	struct listen_spec s = free_port(&holder);
+	const char        *step = NULL;
+
+	close(holder);
+	is_number(sock_probe(&s), 0, "a free port is free");
+	s.options.keepalive_idle = 77;
+	fd = sock_listen(&s, &step);
+	ok(fd >= 0, "it can be listened on (%s)", step ? step : "no step failed");
+	ok(fcntl(fd, F_GETFL) & O_NONBLOCK, "without blocking");
+	ok(fcntl(fd, F_GETFD) & FD_CLOEXEC, "and closed on exec");
+	ok(get_int(fd, IPPROTO_TCP, TCP_NODELAY) > 0, "with TCP_NODELAY");
+	is_number(get_int(fd, IPPROTO_TCP, TCP_KEEPIDLE), 77, "and its keepalive");
+	is_number(sock_probe(&s), -1, "then it is not free");
+	is_number(errno, EADDRINUSE, "but in use");
+	taken = sock_listen(&s, NULL);
+	ok(taken >= 0, "though a further socket of ours may join");
+	close(taken);
+
+	s.options.keepalive_idle = 0;
+	s.options.nodelay = false;
+	is_number(sock_relisten(fd, &s, &step), 0, "options change while it listens");
+	is_number(get_int(fd, IPPROTO_TCP, TCP_NODELAY), 0, "TCP_NODELAY");
+	is_number(get_int(fd, SOL_SOCKET, SO_KEEPALIVE), 0, "SO_KEEPALIVE");
+
+	s.options.nodelay = true;
+	client = sock_connect(&s.addr, &s.options);
+	ok(client >= 0, "it is connected to");
+	is_number(sock_error(client), 0, "without an error");
+	ok(get_int(client, IPPROTO_TCP, TCP_NODELAY) > 0, "with the options");
+	close(client);
+	close(fd);
+}
+
+static void
+test_unix(void)
+{
+	struct listen_spec s = spec_of("unix:s.sock");
+	const char        *path = s.addr.un.sun_path, *step = NULL;
+	struct stat        st;
+	int                fd, file;
+
+	s.reuseport = false;
+	fd = sock_listen(&s, &step);
+	ok(fd >= 0, "a UNIX socket listens (%s)", step ? step : "no step failed");
+	ok(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600, "with its mode");
+	is_number(sock_probe(&s), -1, "while it is answered, it is not free");
+	is_number(errno, EADDRINUSE, "but in use");
+	is_number(sock_listen(&s, &step), -1, "and cannot be taken");
+	is_number(errno, EADDRINUSE, "for the same reason");
+	close(fd);
+	ok(stat(path, &st) == 0, "the file outlives its listener");
+	is_number(sock_probe(&s), 0, "then it counts as free");
+	fd = sock_listen(&s, &step);
+	ok(fd >= 0, "and is replaced");
+	close(fd);
+	unlink(path);
+
+	file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	is_number(write(file, "precious", 8), 8, "a plain file");
+	close(file);
+	is_number(sock_listen(&s, &step), -1, "is never replaced");
+	is_number(errno, EEXIST, "because it is there");
+	ok(stat(path, &st) == 0 && st.st_size == 8, "and stays as it is");
+	unlink(path);
+}
+
+/* How many of n connections each of the two listeners got. */
+static void
+spread(const struct listen_spec *s, int a, int b, unsigned n, unsigned *at_a, unsigned *at_b)
+{
+	int client, fd;
+
+	*at_a = *at_b = 0;
+	for (unsigned i = 0; i < n; i++) {
+		client = socket(AF_INET, SOCK_STREAM, 0);
+		if (connect(client, &s->addr.sa, s->addr.len) < 0)
+			bail_out("connect: %s", strerror(errno));
+		if ((fd = accept(a, NULL, NULL)) >= 0)
+			++*at_a;
+		else if ((fd = accept(b, NULL, NULL)) >= 0)
+			++*at_b;
+		close(fd);
+		close(client);
+	}
+}
+
+static void
+test_sharing(void)
+{
+	int                holder, a, b;
+	struct listen_spec s = free_port(&holder);
+	unsigned           at_a, at_b;
+
+	/* The holder belongs to the group until it goes, but does not listen. */
+	close(holder);
+	a = sock_listen(&s, NULL);
+	b = sock_listen(&s, NULL);
+	ok(a >= 0 && b >= 0, "two sockets share a port");
+	spread(&s, a, b, 100, &at_a, &at_b);
+	is_number(at_a + at_b, 100, "nothing is lost");
+	ok(at_a > 0 && at_b > 0, "both get some: %u and %u", at_a, at_b);
+	is_number(sock_reuseport_limit(a, 1), 0, "limited to the first");
+	spread(&s, a, b, 50, &at_a, &at_b);
+	is_number(at_a, 50, "it gets all");
+	is_number(sock_reuseport_limit(a, 0), 0, "the limit is lifted");
+	spread(&s, a, b, 100, &at_a, &at_b);
+	ok(at_a > 0 && at_b > 0, "both get some again: %u and %u", at_a, at_b);
+	is_number(sock_reuseport_limit(a, 0), 0, "lifting it twice is no error");
+	close(a);
+	close(b);
+}
+
+static void
+test_same_listener(void)
+{
+	struct listen_spec a = spec_of("127.0.0.1:80"), b = a;
+
+	b.backlog = 9;
+	b.options.nodelay = false;
+	ok(sock_same_listener(&a, &b), "backlog and options change in place");
+	b.v6only = true;
+	ok(!sock_same_listener(&a, &b), "v6only does not");
+	b = a;
+	b.mode = 0666;
+	ok(!sock_same_listener(&a, &b), "nor does a mode");
+}
+
+static void
+test_keepalive(void)
+{
+	struct sock_options o = { 0 };
+
+	ok(sock_keepalive_parse(&o, "3m:30s:4") == NULL, "three fields");
+	ok(o.keepalive_idle == 180 && o.keepalive_interval == 30 && o.keepalive_count == 4,
+		"in seconds, and a count");
+	ok(sock_keepalive_parse(&o, "off") == NULL && o.keepalive_idle == 0, "off");
+	ok(sock_keepalive_parse(&o, "3m:") != NULL, "an empty field is refused");
+	ok(sock_keepalive_parse(&o, "3m:1s:2:3") != NULL, "so is a fourth");
+	ok(sock_keepalive_parse(&o, "100ms") != NULL, "and less than a second");
+	ok(sock_keepalive_parse(&o, "1m:1m:128") != NULL, "and more probes than the kernel takes");
+	ok(sock_keepalive_parse(&o, "") != NULL, "and nothing");
+}
+
+int
+main(void)
+{
+	if (mkdtemp(folder) == NULL)
+		bail_out("mkdtemp: %s", strerror(errno));
+	test_tcp();
+	test_unix();
+	test_sharing();
+	test_same_listener();
+	test_keepalive();
+	rmdir(folder);
+	return done_testing();
+}
