@@ -37,7 +37,7 @@ CONF
 	my @open = answered(map { client($port) } 1 .. 30);
 	is scalar(@open), 7, 'as many as allowed';
 	is $w->status->server('limited')->{sessions}, 7;
-	is $w->status->server('limited')->refused('max_connections'), 23, 'the others are counted';
+	is $w->status->server('limited')->{refused_max_connections}, 23, 'the others are counted';
 	ok client($free)->ping, 'another server is not concerned';
 
 	(shift @open)->reset for 1 .. 3;
@@ -104,7 +104,7 @@ it 'more worker_connections than descriptors are clamped, with a warning' => sub
 [weir]
 workers = 1
 worker_connections = 5000
-worker_rlimit_nofile = 100
+worker_rlimit_nofile = 200
 [server echo]
 listen = 127.0.0.1:$port
 protocol = echo

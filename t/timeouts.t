@@ -129,7 +129,7 @@ it 'idle_timeout of a proxied session minds both sides' => sub {
 };
 
 it 'idle_timeout says why in the status' => sub {
-	cmp_ok $w->status->server('idle')->ended('idle_timeout'), '>=', 2;
+	cmp_ok $w->status->server('idle')->{end_idle_timeout}, '>=', 2;
 };
 
 it 'connect_timeout gives up' => sub {

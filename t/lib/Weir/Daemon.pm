@@ -333,7 +333,7 @@ sub _check_left($self)
 
 sub _check_log($self)
 {
-	my @alerts = grep { /\balert\b/ } split(/\n/, $self->log . $self->console);
+	my @alerts = grep { /^\S+ alert / } split(/\n/, $self->log . $self->console);
 	for my $allowed (@{$self->{allowed}}) {
 		@alerts = grep { $_ !~ $allowed } @alerts;
 	}
