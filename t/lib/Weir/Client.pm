@@ -77,8 +77,9 @@ sub _connect($self, $name)
 			return 0;
 		}
 		my $error = unpack('i', getsockopt($self->{fh}, SOL_SOCKET, SO_ERROR));
+		$self->{was_reset} = $error == ECONNRESET;	# it was connected, for a moment
 		$! = $error;
-		return $error == 0;
+		return $error == 0 || $self->{was_reset};
 	}
 	return 1;
 }
@@ -148,6 +149,7 @@ sub send_fin($self, $bytes)
 # Reads once into the buffer: bytes read, 0 at the end, -1 on a reset; undef: nothing in time.
 sub _fill($self, $deadline)
 {
+	return -1 if $self->{was_reset};
 	for (;;) {
 		my $n = sysread($self->{fh}, $self->{in}, 262144, length($self->{in}));
 		return $n if defined $n;
