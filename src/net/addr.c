@@ -323,7 +323,7 @@ addr_print(const struct addr *a, char out[ADDR_TEXT_MAX])
 	case AF_INET:
 		return print_ip(AF_INET, &a->in.sin_addr, 0, ntohs(a->in.sin_port), out);
 	case AF_INET6:
-		if (!is_any6(a))
+		if (!is_any6(a) || a->in6.sin6_scope_id != 0)
 			return print_ip(AF_INET6, &a->in6.sin6_addr, a->in6.sin6_scope_id,
 			    ntohs(a->in6.sin6_port), out);
 		snprintf(out, ADDR_TEXT_MAX, "*:%u", ntohs(a->in6.sin6_port));
