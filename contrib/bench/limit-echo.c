@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * limit-echo: an echo server on bare epoll, with nothing per connection but its descriptor: what
+ * a server costs at least. It reads once, writes once, and allocates only for a peer that does not
+ * take what was written. With -s it sends the bench's pattern to whoever connects, for as long as
+ * they take it, and drops what it reads.
+ */
+#include "bench.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { ACCEPT_BATCH = 64, EVENT_BATCH = 512, BUFFER = 65536 };
+
+/* What waits for a peer that reads slowly; its connection is not read meanwhile. */
+struct rest {
+	size_t len;
+	size_t done;
+	unsigned char bytes[BUFFER];
+};
+
+static int epfd, listener;
+static bool source;
+static struct rest **rests;	/* by descriptor */
+static uint64_t *offsets;	/* of a source's streams, by descriptor */
+static unsigned char buffer[BUFFER];
+
+static void accept_some(void);
+static void drop(int fd);
+static void echo(int fd);
+static void echo_rest(int fd);
+static void emit(int fd);
+static void rewatch(int fd, uint32_t events);
+static void serve(int fd, uint32_t events);
+static void usage(void) __attribute__((noreturn));
+
+int
+main(int argc, char **argv)
+{
+	struct epoll_event evs[EVENT_BATCH];
+	struct sockaddr_in sin;
+	size_t max;
+	int opt, n;
+
+	while ((opt = getopt(argc, argv, "s")) != -1) {
+		if (opt != 's') {
+			usage();
+		}
+		source = true;
+	}
+	if (argc - optind != 1) {
+		usage();
+	}
+	address(argv[optind], &sin);
+	max = raise_descriptors();
+	rests = calloc(max, sizeof(*rests));
+	offsets = calloc(max, sizeof(*offsets));
+	if (rests == NULL || offsets == NULL) {
+		die("no memory");
+	}
+	signal(SIGPIPE, SIG_IGN);
+	epfd = epoll_open();
+	listener = listen_on(&sin);
+	if (epoll_watch(epfd, listener, EPOLLIN, (uint64_t)listener) == -1) {
+		die("epoll_ctl");
+	}
+	for (;;) {
+		n = epoll_wait(epfd, evs, EVENT_BATCH, -1);
+		for (int i = 0; i < n; i++) {
+			serve((int)evs[i].data.u64, evs[i].events);
+		}
+	}
+}
+
+static void
+usage(void)
+{
+	fputs("usage: limit-echo [-s] 127.x.x.x:PORT\n", stderr);
+	exit(2);
+}
+
+static void
+serve(int fd, uint32_t events)
+{
+	if (fd == listener) {
+		accept_some();
+	} else if (source && (events & EPOLLOUT)) {
+		emit(fd);
+	} else if (rests[fd] != NULL) {
+		echo_rest(fd);
+	} else {
+		echo(fd);
+	}
+}
+
+static void
+accept_some(void)
+{
+	int fd;
+
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd == -1) {
+			return;
+		}
+		if (epoll_watch(epfd, fd, source ? EPOLLIN | EPOLLOUT : EPOLLIN, (uint64_t)fd) == -1) {
+			close(fd);
+		}
+	}
+}
+
+static void
+echo(int fd)
+{
+	ssize_t got = recv(fd, buffer, sizeof(buffer), 0);
+	ssize_t put;
+
+	if (got <= 0) {
+		if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+			drop(fd);
+		}
+		return;
+	}
+	if (source) {
+		return;
+	}
+	put = send(fd, buffer, (size_t)got, MSG_NOSIGNAL);
+	if (put == got) {
+		return;
+	}
+	if (put == -1 && errno != EAGAIN) {
+		drop(fd);
+		return;
+	}
+	put = put > 0 ? put : 0;
+	rests[fd] = malloc(sizeof(struct rest));
+	if (rests[fd] == NULL) {
+		drop(fd);
+		return;
+	}
+	rests[fd]->len = (size_t)(got - put);
+	rests[fd]->done = 0;
+	memcpy(rests[fd]->bytes, buffer + put, (size_t)(got - put));
+	rewatch(fd, EPOLLOUT);
+}
+
+static void
+echo_rest(int fd)
+{
+	struct rest *r = rests[fd];
+	ssize_t put = send(fd, r->bytes + r->done, r->len - r->done, MSG_NOSIGNAL);
+
+	if (put == -1) {
+		if (errno != EAGAIN) {
+			drop(fd);
+		}
+		return;
+	}
+	r->done += (size_t)put;
+	if (r->done == r->len) {
+		free(r);
+		rests[fd] = NULL;
+		rewatch(fd, EPOLLIN);
+	}
+}
+
+static void
+emit(int fd)
+{
+	ssize_t put = send(fd, pattern() + offsets[fd] % PATTERN_PERIOD, PATTERN_SPAN, MSG_NOSIGNAL);
+
+	if (put > 0) {
+		offsets[fd] += (uint64_t)put;
+	} else if (errno != EAGAIN) {
+		drop(fd);
+	}
+}
+
+static void
+rewatch(int fd, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.u64 = (uint64_t)fd };
+
+	if (epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev) == -1) {
+		drop(fd);
+	}
+}
+
+static void
+drop(int fd)
+{
+	free(rests[fd]);
+	rests[fd] = NULL;
+	offsets[fd] = 0;
+	close(fd);
+}
