@@ -18,7 +18,7 @@ void *arena_alloc(struct arena *, size_t);
 char *arena_copy(struct arena *, const char *text);
 char *arena_print(struct arena *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 char *arena_vprint(struct arena *, const char *format, va_list)
-	__attribute__((format(printf, 2, 0)));
+    __attribute__((format(printf, 2, 0)));
 
 /* Frees all of it; it may be used again. */
 void arena_free(struct arena *);

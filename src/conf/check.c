@@ -20,7 +20,7 @@ static void check_descriptors(const struct check *);
 static void check_files(const struct check *);
 static void check_backlog(const struct check *);
 static void say(const struct check *, const char *key, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 void
 check_machine(const struct check_needs *needs,
@@ -63,13 +63,15 @@ check_descriptors(const struct check *c)
 		return;
 	if (check_sysctl(n->sysctl, "fs/nr_open", &most) == 0 && n->descriptors > most)
 		say(c, "worker_connections",
-		    "a worker needs %" PRIu64 " descriptors and may have %" PRIu64 "; raise fs.nr_open (%" PRIu64
-		    ") and the limit on open files (LimitNOFILE, ulimit -n), or lower worker_connections",
+		    "a worker needs %" PRIu64 " descriptors and may have %" PRIu64
+		    "; raise fs.nr_open (%" PRIu64 ") and the limit on open files (LimitNOFILE, "
+		    "ulimit -n), or lower worker_connections",
 		    n->descriptors, n->limit, most);
 	else
 		say(c, "worker_connections",
 		    "a worker needs %" PRIu64 " descriptors and may have %" PRIu64
-		    "; raise the limit on open files (LimitNOFILE, ulimit -n), or lower worker_connections",
+		    "; raise the limit on open files (LimitNOFILE, ulimit -n), or lower "
+		    "worker_connections",
 		    n->descriptors, n->limit);
 }
 
@@ -83,8 +85,8 @@ check_files(const struct check *c)
 	    (!__builtin_mul_overflow(each, n->workers, &all) && all <= most))
 		return;
 	say(c, "worker_connections",
-	    "%" PRIu64 " workers with %" PRIu64 " descriptors each are more than this machine's %" PRIu64
-	    " open files; raise fs.file-max, or lower worker_connections",
+	    "%" PRIu64 " workers with %" PRIu64 " descriptors each are more than this machine's "
+	    "%" PRIu64 " open files; raise fs.file-max, or lower worker_connections",
 	    n->workers, each, most);
 }
 

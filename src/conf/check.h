@@ -18,11 +18,11 @@ struct check_needs {
  * that asks for it and a sentence that says what is missing and how to get it.
  */
 void check_machine(const struct check_needs *,
-	void (*warn)(void *context, const char *key, const char *text), void *context);
+    void (*warn)(void *context, const char *key, const char *text), void *context);
 
 /* A number below /proc/sys (or where sysctl says): "net/core/somaxconn".
  * Returns 0, or -1 with errno. */
 int check_sysctl(const char *sysctl, const char *name, uint64_t *value)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 #endif

@@ -13,12 +13,14 @@
 static void conf_modules(struct conf *, const struct conf_request *);
 static void load_modules(struct conf *);
 static void find_keys(struct weir_scope *);
+static const char *misplaced_key(struct weir_scope *, const struct entry *);
 static const char *unknown_key(struct weir_scope *, const struct entry *);
 static void fill_all(struct conf *, bool core);
 static void fill_scope(struct weir_scope *, bool core);
 static void fill_key(struct weir_scope *, const struct key_ref *);
 static bool fill_value(struct weir_scope *, const struct key_ref *, struct entry *);
 static void refuse_unused(struct weir_scope *);
+static bool uses_another(const struct weir_scope *, const struct weir_module *);
 static void check_all(struct conf *, bool core);
 static void check_scope(struct weir_scope *, bool core);
 static void progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -34,22 +36,22 @@ parse_nothing(struct weir_scope *s, const char *text, void *value)
 
 static const struct weir_key reader_keys[] = {
 	{
-		.name = "load_module",
-		.where = WEIR_IN_WEIR,
-		.type = WEIR_OWN,
-		.flags = WEIR_REPEATED,
-		.parse = parse_nothing,
-		.syntax = "FILE",
-		.help = "a module to load; in the module directory unless it has a /",
+	    .name = "load_module",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_OWN,
+	    .flags = WEIR_REPEATED,
+	    .parse = parse_nothing,
+	    .syntax = "FILE",
+	    .help = "a module to load; in the module directory unless it has a /",
 	},
 	{
-		.name = "include",
-		.where = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM,
-		.type = WEIR_OWN,
-		.flags = WEIR_REPEATED,
-		.parse = parse_nothing,
-		.syntax = "FILE or pattern",
-		.help = "reads more files, from the folder of this one; the section goes on behind it",
+	    .name = "include",
+	    .where = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM,
+	    .type = WEIR_OWN,
+	    .flags = WEIR_REPEATED,
+	    .parse = parse_nothing,
+	    .syntax = "FILE or pattern",
+	    .help = "more files to read, from the folder of this one; the section goes on",
 	},
 	{ 0 },
 };
@@ -82,8 +84,8 @@ conf_load(const struct conf_request *request)
 	c = arena_alloc(&first, sizeof(*c));
 	c->arena = first;
 	c->messages.arena = &c->arena;
-	c->prefix = arena_copy(&c->arena, request->prefix != NULL ? request->prefix : "");
-	c->module_dir = arena_copy(&c->arena, request->module_dir != NULL ? request->module_dir : ".");
+	c->prefix = arena_copy(&c->arena, request->prefix);
+	c->module_dir = arena_copy(&c->arena, request->module_dir);
 	conf_modules(c, request);
 	read_scopes(c, request->path, request->globals);
 	load_modules(c);
@@ -193,21 +195,14 @@ load_modules(struct conf *c)
 static void
 find_keys(struct weir_scope *s)
 {
-	struct entry *e, *first;
 	const char *wrong;
+	struct entry *e;
 
 	for (e = s->entries; e != NULL; e = e->next) {
-		wrong = NULL;
-		if (!registry_key(&s->conf->registry, s->kind, e->name, &e->key))
+		if (registry_key(&s->conf->registry, s->kind, e->name, &e->key))
+			wrong = misplaced_key(s, e);
+		else
 			wrong = unknown_key(s, e);
-		else if (s->defaults && (e->key.key->flags & WEIR_NOT_INHERITED) != 0)
-			wrong = arena_print(&s->conf->arena, "%s may not stand in %s; set it in each [%s NAME]",
-			    e->name, s->title, scope_kind_names[s->kind]);
-		else if ((e->key.key->flags & WEIR_REPEATED) == 0 &&
-		    (first = scope_entry(s, e->name)) != e)
-			wrong = arena_print(&s->conf->arena,
-			    "%s is set twice in %s, first at %s; take one of the lines away", e->name, s->title,
-			    place_text(s->conf, first->place));
 		if (wrong == NULL)
 			continue;
 		conf_error_at(s, e->place, "%s", wrong);
@@ -215,25 +210,43 @@ find_keys(struct weir_scope *s)
 	}
 }
 
+/* NULL, or why a key of this section may not stand at this line. */
+static const char *
+misplaced_key(struct weir_scope *s, const struct entry *e)
+{
+	const struct entry *first = scope_entry(s, e->name);
+
+	if (s->defaults && (e->key.key->flags & WEIR_NOT_INHERITED) != 0)
+		return arena_print(&s->conf->arena,
+		    "%s may not stand in %s; set it in each [%s NAME]", e->name, s->title,
+		    scope_kind_names[s->kind]);
+	if (first != e && (e->key.key->flags & WEIR_REPEATED) == 0)
+		return arena_print(&s->conf->arena,
+		    "%s is set twice in %s, first at %s; keep one of them", e->name, s->title,
+		    place_text(s->conf, first->place));
+	return NULL;
+}
+
 static const char *
 unknown_key(struct weir_scope *s, const struct entry *e)
 {
+	const struct registry *registry = &s->conf->registry;
 	struct arena *arena = &s->conf->arena;
 	struct key_ref other;
 	const char *near;
 	unsigned kind;
 
 	for (kind = 0; kind < SCOPE_KINDS; kind++)
-		if (registry_key(&s->conf->registry, kind, e->name, &other))
-			return arena_print(arena, "%s is a key of [%s%s]; it may not stand in %s", e->name,
-			    scope_kind_names[kind], kind == SCOPE_WEIR ? "" : " NAME", s->title);
-	near = registry_nearest(&s->conf->registry, s->kind, e->name, arena);
+		if (registry_key(registry, kind, e->name, &other))
+			return arena_print(arena, "%s is a key of [%s%s]; it may not stand in %s",
+			    e->name, scope_kind_names[kind], kind == SCOPE_WEIR ? "" : " NAME",
+			    s->title);
+	near = registry_nearest(registry, s->kind, e->name, arena);
 	if (near == NULL)
-		near = registry_nearest(&s->conf->registry, SCOPE_KINDS, e->name, arena);
-	if (near == NULL)
-		return arena_print(arena, "unknown key %s in %s; \"weir explain\" lists those there are",
-		    e->name, s->title);
-	return arena_print(arena, "unknown key %s in %s; did you mean %s?", e->name, s->title, near);
+		near = registry_nearest(registry, SCOPE_KINDS, e->name, arena);
+	return arena_print(arena, "unknown key %s in %s; %s%s%s", e->name, s->title,
+	    near != NULL ? "did you mean " : "\"weir explain\" lists all keys",
+	    near != NULL ? near : "", near != NULL ? "?" : "");
 }
 
 /* Reads the values: those of the core, which say what modules a section uses;
@@ -312,26 +325,32 @@ fill_value(struct weir_scope *s, const struct key_ref *ref, struct entry *e)
 static void
 refuse_unused(struct weir_scope *s)
 {
-	const struct weir_module *module;
-	const struct conf_module *m;
 	struct entry *e;
-	bool role;
 
 	if (s->defaults)
 		return;
-	for (e = s->entries; e != NULL; e = e->next) {
-		if (e->key.key == NULL || s->used[e->key.module->number])
-			continue;
-		module = conf_module(e->key.module);
-		role = false;
-		for (m = s->conf->registry.first; m != NULL; m = m->next)
-			role |= s->used[m->number] && !m->core &&
-			    ((module->protocol != NULL && conf_module(m)->protocol != NULL) ||
-				(module->balancer != NULL && conf_module(m)->balancer != NULL));
-		if (role)
-			conf_error_at(s, e->place, "%s is a key of module %s, which %s does not use", e->name,
-			    module->name, s->title);
+	for (e = s->entries; e != NULL; e = e->next)
+		if (e->key.key != NULL && !s->used[e->key.module->number] &&
+		    uses_another(s, conf_module(e->key.module)))
+			conf_error_at(s, e->place, "%s is a key of module %s, not used by %s",
+			    e->name, conf_module(e->key.module)->name, s->title);
+}
+
+/* Whether the section uses a module of the same role. */
+static bool
+uses_another(const struct weir_scope *s, const struct weir_module *module)
+{
+	const struct weir_module *other;
+	const struct conf_module *m;
+
+	for (m = s->conf->registry.first; m != NULL; m = m->next) {
+		other = conf_module(m);
+		if (s->used[m->number] &&
+		    ((module->protocol != NULL && other->protocol != NULL) ||
+			(module->balancer != NULL && other->balancer != NULL)))
+			return true;
 	}
+	return false;
 }
 
 /* ------------------------------------------------------------------- checks */

@@ -25,14 +25,16 @@ struct conf;
 enum scope_kind { SCOPE_WEIR, SCOPE_SERVER, SCOPE_UPSTREAM, SCOPE_KINDS };
 
 struct conf_request {
-	const char        *path;	/* of the main file; absolute, or of the working directory;
-					   NULL: nothing is read, there are only tables to explain */
+	/* The main file; absolute, or of the working directory. NULL: nothing is
+	 * read, there are only tables to explain. */
+	const char        *path;
 	const char        *prefix;	/* absolute, ends with no slash */
-	const char        *module_dir;
-	const char *const *globals;	/* -g: "key = value" of [weir], each replaces the file's; NULL-terminated or NULL */
-	const struct weir_module *const *core;	/* pseudo-modules of the core: their keys may stand
-						   everywhere they say; NULL-terminated */
-	const struct weir_module *const *builtin;	/* NULL-terminated */
+	const char        *module_dir;	/* absolute */
+	/* The others end with NULL, or are NULL. */
+	const char *const *globals;	/* -g: "key = value" of [weir], in place of the file's */
+	/* Pseudo-modules of the core: their keys may stand wherever they say. */
+	const struct weir_module *const *core;
+	const struct weir_module *const *builtin;
 };
 
 /*
@@ -69,15 +71,15 @@ char *conf_message_print(const struct conf_message *, char *out, size_t size);
 /* For what checks find out themselves. The scope's section head is the place;
  * with a key that the section sets, its line is. key may be NULL. */
 void conf_error(struct weir_scope *, const char *key, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 void conf_warn(struct weir_scope *, const char *key, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 /* The place of the value that parse is called for, to be kept with what it
  * makes of it; and an error at a place that was kept. */
 struct place scope_value_place(const struct weir_scope *);
 void conf_error_at(struct weir_scope *, struct place, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 /* Scopes of a kind in the order of the file, without [defaults …]; [weir] is
  * always there, once. NULL behind the last. */

@@ -7,7 +7,11 @@
 #include "conf/scope.h"
 #include "conf/type.h"
 
-static const char *const section_names[SCOPE_KINDS] = { "[weir]", "[server NAME]", "[upstream NAME]" };
+static const char *const section_names[SCOPE_KINDS] = {
+	"[weir]",
+	"[server NAME]",
+	"[upstream NAME]",
+};
 
 static void explain_key(const struct key_ref *, FILE *);
 static void explain_section(const struct conf *, enum scope_kind, FILE *);
@@ -44,7 +48,7 @@ conf_explain(const struct conf *c, const char *key, FILE *out)
 	if (near != NULL)
 		fprintf(out, "; did you mean %s?\n", near);
 	else
-		fprintf(out, "; \"weir explain\" lists those there are\n");
+		fprintf(out, "; \"weir explain\" lists all keys\n");
 	return false;
 }
 
@@ -65,7 +69,7 @@ explain_key(const struct key_ref *ref, FILE *out)
 		fprintf(out, "    bounds    %s\n", text);
 	fprintf(out, "    default   %s\n", k->initial != NULL ? k->initial : "none");
 	if ((k->flags & WEIR_REPEATED) != 0)
-		fprintf(out, "    repeated  may stand several times; all together replace the defaults\n");
+		fprintf(out, "    repeated  may stand several times, in place of the defaults\n");
 	if (ref->module->loaded.path != NULL)
 		fprintf(out, "    module    %s, from %s\n", module->name, ref->module->loaded.path);
 	else if (!ref->module->core)
@@ -100,7 +104,8 @@ explain_section(const struct conf *c, enum scope_kind kind, FILE *out)
 		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++) {
 			if ((k->where & scope_where(kind)) == 0)
 				continue;
-			fprintf(out, "  %-24s %-14s %s%s", k->name, k->initial != NULL ? k->initial : "-",
+			fprintf(out, "  %-24s %-14s %s%s", k->name,
+			    k->initial != NULL ? k->initial : "-",
 			    k->flags & WEIR_REPEATED ? "(+) " : "", k->help != NULL ? k->help : "");
 			if (m->core)
 				fputc('\n', out);

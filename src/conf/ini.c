@@ -2,9 +2,9 @@
 /*
  * ini: the syntax of configuration files, through inih.
  *
- *	sources ──source_line──► line ──reader_next──► inih ──take_value──► sink
- *	   ▲                      │ heads, errors ──────────────────────────► sink
- *	   └──────── include ─────┴───────────────────────┘
+ *	sources ─source_line─► line ─reader_next─► inih ─take_value─► sink
+ *	   ▲                    │ heads, errors ──────────────────────► sink
+ *	   └─────────────────── include ───────────────────┘
  *
  * inih is given lines that hold a key and nothing else, one at a time, and
  * calls back before it asks for the next one: so the place of a value is known
@@ -80,9 +80,9 @@ static void          include_file(struct reader *, const char *path, const struc
 static bool          include_loop(const struct source *);
 static const char   *file_name(const char *path);
 static void          fault(struct reader *, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3)));
 static void          fault_at(struct reader *, struct place, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 static void         *allocate(size_t);
 
 #if HAVE_INIH_GLOBALS
@@ -251,7 +251,7 @@ source_open(struct source *s)
 
 	/* Before it is opened: to open a FIFO is to wait for its other end. */
 	if (stat(s->name, &st) == 0 && !S_ISREG(st.st_mode))
-		return S_ISDIR(st.st_mode) ? "this is a directory; name the files in it, DIRECTORY/*.conf"
+		return S_ISDIR(st.st_mode) ? "this is a directory; name files in it, DIR/*.conf"
 					   : "this is not a regular file";
 	s->file = fopen(s->name, "re");
 	if (s->file == NULL || fstat(fileno(s->file), &st) == -1) {
@@ -339,19 +339,16 @@ head_fault(char *line, char *head)
 
 	close = strchr(line, ']');
 	if (close == NULL)
-		return "section head has no ]; its keys are left out";
-	rest = close + 1;
-	if (*rest != '\0' && *rest != ' ' && *rest != '\t')
-		return "text behind the ] of a section head; begin a comment with white space and ;";
-	rest += strspn(rest, " \t");
-	if (*rest != '\0' && *rest != ';')
-		return "text behind the ] of a section head; begin a comment with white space and ;";
+		return "section head has no ]; the section is left out";
+	rest = close + 1 + strspn(close + 1, " \t");
+	if (*rest != '\0' && (*rest != ';' || rest == close + 1))
+		return "text behind the ] of a section head; a comment begins with a blank and ;";
 	*close = '\0';
 	for (line++; (word = str_word(&line)) != NULL;) {
 		more = strlen(word);
 		if (more > INI_NAME_MAX) {
-			snprintf(text, sizeof(text), "section name is longer than %u bytes; its keys are left out",
-			    INI_NAME_MAX);
+			snprintf(text, sizeof(text),
+			    "name is longer than %u bytes; the section is left out", INI_NAME_MAX);
 			return text;
 		}
 		if (length + (length > 0) + more > HEAD_MAX)
@@ -411,8 +408,8 @@ key_fault(const char *line, const char *equals)
 	else if (length > INI_NAME_MAX)
 		snprintf(text, sizeof(text), "key is longer than %u bytes", INI_NAME_MAX);
 	else if (strspn(line, INI_NAME_BYTES) < length)
-		snprintf(text, sizeof(text), "\"%s\" is no name for a key; letters, digits and _ - . make one",
-		    shown);
+		snprintf(text, sizeof(text),
+		    "\"%s\" is no name for a key; letters, digits and _ - . make one", shown);
 	else if (*equals == ':')
 		snprintf(text, sizeof(text), "a : behind the key; write %s = value", shown);
 	else
@@ -436,10 +433,10 @@ value_cut(char *value)
 		return "no value behind the =; leave the line out to have the default";
 	for (p = value; *p != '\0'; p++) {
 		if ((unsigned char)*p < ' ' && *p != '\t')
-			return "line has a control byte; write it as \"\\xNN\" where a value takes quotes";
+			return "line has a control byte; inside quotes it is written \\xNN";
 		if (*p == ';' && (p[-1] == ' ' || p[-1] == '\t')) {
 			if (quoted)
-				return "white space and ; inside quotes begin a comment; write the ; as \\x3b";
+				return "\" ;\" inside quotes begins a comment; write \\x3b for ;";
 			*p = '\0';
 			return NULL;
 		}
@@ -461,8 +458,8 @@ take_value(void *context, const char *section, const char *key, const char *valu
 	r->expected = false;
 	if (strcmp(key, "include") == 0)
 		take_include(r, value);
-	else
-		r->sink->value(r->sink->context, r->top->head.section, r->place, key, value);
+	else if (r->top->head.section != NULL)
+		r->sink->value(r->top->head.section, r->place, key, value);
 	return 1;
 }
 
@@ -479,11 +476,11 @@ take_include(struct reader *r, const char *pattern)
 		fault_at(r, place, "include works in files only");
 		return;
 	}
-	if (r->sink->include != NULL)
-		r->sink->include(r->sink->context, r->top->head.section, place, pattern);
+	if (r->sink->include != NULL && r->top->head.section != NULL)
+		r->sink->include(r->top->head.section, place, pattern);
 	if (r->top->depth == INI_DEPTH_MAX) {
-		fault_at(r, place, "include %s: files include each other more than %u deep", pattern,
-		    INI_DEPTH_MAX);
+		fault_at(r, place, "include %s: more than %u files deep; include it further up",
+		    pattern, INI_DEPTH_MAX);
 		return;
 	}
 	slash = *pattern != '/' ? strrchr(r->top->name, '/') : NULL;
@@ -542,10 +539,11 @@ include_loop(const struct source *s)
 static const char *
 file_name(const char *path)
 {
-	static struct name {
+	struct name {
 		struct name *next;
 		char         text[];
-	} *names;
+	};
+	static struct name *names;
 	struct name *n;
 	size_t size;
 

@@ -25,12 +25,11 @@ struct ini_sink {
 	/* [kind] or [kind NAME]: head is what stands between the brackets, its
 	 * words one blank apart. What this returns comes back with each key of
 	 * the section, also with those behind an include that had sections of
-	 * its own. */
+	 * its own. NULL: the section's keys are not wanted. */
 	void *(*section)(void *context, struct place, const char *head);
-	void  (*value)(void *context, void *section, struct place, const char *key,
-		const char *value);
+	void  (*value)(void *section, struct place, const char *key, const char *value);
 	/* An include, before what it includes. NULL: not called. */
-	void  (*include)(void *context, void *section, struct place, const char *pattern);
+	void  (*include)(void *section, struct place, const char *pattern);
 	void  (*error)(void *context, struct place, const char *text);
 };
 

@@ -29,7 +29,7 @@ void messages_file(struct messages *, const char *file);
 
 /* The same text at the same place is told once. */
 void messages_add(struct messages *, bool warning, struct place, const char *format, va_list)
-	__attribute__((format(printf, 4, 0)));
+    __attribute__((format(printf, 4, 0)));
 
 /* Sorted by file and line, at most MESSAGES_MAX and one that tells how many
  * more there are; errors before warnings when they are too many. */

@@ -30,9 +30,9 @@ static const char *abi_fault(const struct weir_abi *);
 static int         abi_check(const struct weir_abi *, const char *path, char *error, size_t size);
 static const struct weir_key *abi_key(const struct weir_abi *, const struct weir_key *, size_t i);
 static struct module_copy *copy_module(const struct weir_abi *, const char *path, char *error,
-	size_t size);
+    size_t size);
 static const char *key_fault(const struct weir_module *, const struct weir_key *, char *error,
-	size_t size);
+    size_t size);
 static bool        is_name(const char *);
 static void        print_key(const struct weir_key *, FILE *);
 
@@ -67,7 +67,8 @@ module_load(struct module *m, const char *file, const char *dir, char *error, si
 	abi = dlsym(m->handle, "weir_abi");
 	if (abi == NULL) {
 		snprintf(error, size,
-		    "%s: not a weir module: it has no weir_abi; does its source end with WEIR_MODULE(…)?", path);
+		    "%s: not a weir module: it has no weir_abi; its source ends with WEIR_MODULE()",
+		    path);
 		goto fail;
 	}
 	if (abi_check(abi, path, error, size) == -1)
@@ -104,9 +105,9 @@ module_fault(const struct weir_module *m, char *error, size_t size)
 	const struct weir_key *k;
 
 	if (m->name == NULL || !is_name(m->name))
-		snprintf(error, size, "the module has no good name; letters, digits and _ - . make one");
+		snprintf(error, size, "module: no good name; letters, digits and _ - . make one");
 	else if (m->conf_size > CONF_SIZE_MAX || m->state_size > STATE_SIZE_MAX)
-		snprintf(error, size, "module %s: its conf_size or state_size is too large", m->name);
+		snprintf(error, size, "module %s: conf_size or state_size is too large", m->name);
 	else if (m->balancer != NULL && m->balancer->pick == NULL)
 		snprintf(error, size, "module %s: a balancer needs pick", m->name);
 	else {
@@ -127,9 +128,9 @@ module_print(const struct module *m, FILE *out)
 	fprintf(out, "module     %s\n", w->name);
 	fprintf(out, "file       %s\n", m->path != NULL ? m->path : "(built in)");
 	fprintf(out, "abi        %u.%u\n", m->major, m->minor);
-	fprintf(out, "roles      %s%s%s%s\n", w->protocol != NULL ? "protocol" : "",
-	    w->protocol != NULL && w->balancer != NULL ? ", " : "", w->balancer != NULL ? "balancer" : "",
-	    w->protocol == NULL && w->balancer == NULL ? "none" : "");
+	fprintf(out, "roles     %s%s%s\n", w->protocol != NULL ? " protocol" : "",
+	    w->balancer != NULL ? " balancer" : "",
+	    w->protocol == NULL && w->balancer == NULL ? " none" : "");
 	if (w->protocol != NULL)
 		fprintf(out, "upstream   %s\n",
 		    w->protocol->needs & WEIR_NEEDS_UPSTREAM ? "needed" : "not needed");
@@ -156,7 +157,7 @@ open_file(struct module *m, const char *path, char *error, size_t size)
 	/* dlopen opens what it is told to: a FIFO would keep it waiting. */
 	if (stat(path, &st) == -1) {
 		snprintf(error, size, "%s: %s%s", path, strerror(errno),
-		    errno == ENOENT ? "; a name without / is looked for in the module directory" : "");
+		    errno == ENOENT ? "; names without / are of the module directory" : "");
 		return -1;
 	}
 	if (!S_ISREG(st.st_mode)) {
@@ -185,7 +186,8 @@ dl_fault(const char *path, char *error, size_t size)
 	if (symbol != NULL) {
 		symbol += strlen(missing);
 		snprintf(error, size,
-		    "%s: it needs %.*s, which this weir does not have; build the module against the weir.h of this weir",
+		    "%s: it needs %.*s, which this weir does not have; build it again with the "
+		    "weir.h of this one",
 		    path, (int)strcspn(symbol, " \t(,"), symbol);
 		return error;
 	}
@@ -202,13 +204,15 @@ static int
 abi_check(const struct weir_abi *abi, const char *path, char *error, size_t size)
 {
 	const char *wrong = abi_fault(abi);
-	bool magic = abi->magic == WEIR_ABI_MAGIC;
 
-	if (wrong != NULL)
-		snprintf(error, size,
-		    magic ? "%s: %s (it has module interface %u.%u, this weir has %u.%u)" : "%s: %s", path,
-		    wrong, magic ? abi->major : 0, magic ? abi->minor : 0, WEIR_ABI_MAJOR, WEIR_ABI_MINOR);
-	return wrong == NULL ? 0 : -1;
+	if (wrong == NULL)
+		return 0;
+	if (abi->magic != WEIR_ABI_MAGIC)
+		snprintf(error, size, "%s: %s", path, wrong);
+	else
+		snprintf(error, size, "%s: %s (module interface %u.%u; this weir has %u.%u)", path,
+		    wrong, abi->major, abi->minor, WEIR_ABI_MAJOR, WEIR_ABI_MINOR);
+	return -1;
 }
 
 /* Nothing is read beyond what has been checked. Returns NULL, or a phrase. */
@@ -225,7 +229,7 @@ abi_fault(const struct weir_abi *abi)
 	    abi->key_size > sizeof(struct weir_key) ||
 	    abi->protocol_size > sizeof(struct weir_protocol) ||
 	    abi->balancer_size > sizeof(struct weir_balancer))
-		return "built for a newer weir; update weir, or build it again with the weir.h of this one";
+		return "built for a newer weir; build it again with the weir.h of this one";
 	if (abi->module == NULL || abi->module_size == 0 || abi->key_size == 0)
 		return "not a weir module: its weir_abi names no module";
 	return NULL;
@@ -252,7 +256,7 @@ copy_module(const struct weir_abi *abi, const char *path, char *error, size_t si
 	while (n < KEYS_MAX && abi_key(abi, module.keys, n) != NULL)
 		n++;
 	if (n == KEYS_MAX) {
-		snprintf(error, size, "%s: its table of keys does not end; end it with { 0 }", path);
+		snprintf(error, size, "%s: its keys have no end; end the table with { 0 }", path);
 		return NULL;
 	}
 	copy = calloc(1, sizeof(*copy) + (n + 1) * sizeof(struct weir_key));

@@ -46,7 +46,7 @@ const char *module_fault(const struct weir_module *, char *error, size_t size);
  * is needed), a missing symbol (which).
  */
 int  module_load(struct module *, const char *file, const char *dir, char *error, size_t size)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 void module_unload(struct module *);
 
 /* weir modinfo: name, roles, ABI, sizes, keys with their help. */

@@ -30,17 +30,14 @@ static const struct form {
 #define FORMS (sizeof(forms) / sizeof(forms[0]))
 
 static void              *take_section(void *context, struct place, const char *head);
-static void               take_value(void *context, void *section, struct place, const char *key,
-	const char *value);
-static void               take_include(void *context, void *section, struct place,
-	const char *pattern);
+static void               take_value(void *section, struct place, const char *key, const char *value);
+static void               take_include(void *section, struct place, const char *pattern);
 static void               take_error(void *context, struct place, const char *text);
 static const struct form *form_find(struct conf *, struct place, const char *head,
-	const char **name);
-static void               form_unknown(struct conf *, struct place, const char *head,
-	const char *first);
+    const char **name);
+static void form_unknown(struct conf *, struct place, const char *head, const char *first);
 static struct weir_scope *scope_create(struct conf *, const struct form *, const char *name,
-	struct place);
+    struct place);
 static struct weir_scope *scope_find(const struct conf *, const struct form *, const char *name);
 static void               read_global(struct conf *, struct weir_scope *weir, const char *text);
 static void               replace_entries(struct weir_scope *, const struct weir_scope *globals);
@@ -90,20 +87,19 @@ take_section(void *context, struct place place, const char *head)
 }
 
 static void
-take_value(void *context, void *section, struct place place, const char *key, const char *value)
+take_value(void *section, struct place place, const char *key, const char *value)
 {
-	struct conf *c = context;
+	struct weir_scope *s = section;
 
-	messages_file(&c->messages, place.file);
-	if (section != NULL)
-		scope_add(section, key, value, place);
+	messages_file(&s->conf->messages, place.file);
+	scope_add(s, key, value, place);
 }
 
 /* Known to -T and explain as any other key. */
 static void
-take_include(void *context, void *section, struct place place, const char *pattern)
+take_include(void *section, struct place place, const char *pattern)
 {
-	take_value(context, section, place, "include", pattern);
+	take_value(section, place, "include", pattern);
 }
 
 static void
@@ -143,7 +139,8 @@ form_find(struct conf *c, struct place place, const char *head, const char **nam
 	else if (more != NULL)
 		conf_say(c, false, place, "[%s] has a word too many; a name has no blanks", head);
 	else if ((*name)[strspn(*name, INI_NAME_BYTES)] != '\0')
-		conf_say(c, false, place, "[%s] has a bad name; letters, digits and _ - . make one", head);
+		conf_say(c, false, place, "[%s] has a bad name; letters, digits and _ - . make one",
+		    head);
 	else
 		return form;
 	return NULL;
@@ -167,7 +164,8 @@ form_unknown(struct conf *c, struct place place, const char *head, const char *f
 	for (i = 0; near != NULL && names[i] != near;)
 		i++;
 	if (near != NULL)
-		conf_say(c, false, place, "unknown section [%s]; did you mean %s?", head, forms[i].shown);
+		conf_say(c, false, place, "unknown section [%s]; did you mean %s?", head,
+		    forms[i].shown);
 	else
 		conf_say(c, false, place,
 		    "unknown section [%s]; there are [weir], [server NAME], [upstream NAME], "
@@ -201,7 +199,8 @@ scope_find(const struct conf *c, const struct form *form, const char *name)
 	struct weir_scope *s;
 
 	for (s = c->first; s != NULL; s = s->next)
-		if (s->kind == form->kind && s->defaults == form->defaults && strcmp(s->name, name) == 0)
+		if (s->kind == form->kind && s->defaults == form->defaults &&
+		    strcmp(s->name, name) == 0)
 			return s;
 	return NULL;
 }
@@ -211,19 +210,14 @@ scope_find(const struct conf *c, const struct form *form, const char *name)
 static void *
 take_global_section(void *context, struct place place, const char *head)
 {
-	struct weir_scope *given = context;
-
-	if (strcmp(head, "weir") != 0)
-		conf_say(given->conf, false, (struct place){ place.file, 0 },
-		    "[%s]: -g sets keys of [weir]; write -g 'key = value'", head);
-	return NULL;
+	(void)place, (void)head;
+	return context;
 }
 
 static void
-take_global(void *context, void *section, struct place place, const char *key, const char *value)
+take_global(void *section, struct place place, const char *key, const char *value)
 {
-	(void)section;
-	scope_add(context, key, value, (struct place){ place.file, 0 });
+	scope_add(section, key, value, (struct place){ place.file, 0 });
 }
 
 static void
@@ -231,7 +225,7 @@ take_global_error(void *context, struct place place, const char *text)
 {
 	struct weir_scope *given = context;
 
-	conf_say(given->conf, false, (struct place){ place.file, 0 }, "%s", text);
+	conf_error_at(given, (struct place){ place.file, 0 }, "%s", text);
 }
 
 /* As a file of its own, so that the same rules hold. */
@@ -240,15 +234,17 @@ read_global(struct conf *c, struct weir_scope *given, const char *text)
 {
 	const struct ini_sink sink = { given, take_global_section, take_global, NULL,
 		take_global_error };
+	struct entry **end = given->entries_end;
+	unsigned errors = given->errors;
 	const char *file;
 
-	if (strchr(text, '\n') != NULL) {
-		conf_say(c, false, (struct place){ GLOBAL_FILE, 0 },
-		    "has more than one line; write a -g for each key");
-		return;
-	}
+	text += strspn(text, " \t");
 	file = arena_print(&c->arena, "[weir]\n%s", text);
-	ini_read_memory(GLOBAL_FILE, file, strlen(file), &sink);
+	if (*text != '[' && strchr(text, '\n') == NULL)
+		ini_read_memory(GLOBAL_FILE, file, strlen(file), &sink);
+	if (given->entries_end == end && given->errors == errors)
+		take_global_error(given, (struct place){ GLOBAL_FILE, 0 },
+		    "this sets no key; write -g 'key = value', once for each key of [weir]");
 }
 
 /* Takes the lines of the same keys out of [weir] and puts these behind. */
@@ -303,12 +299,12 @@ peek_section(void *context, struct place place, const char *head)
 }
 
 static void
-peek_value(void *context, void *section, struct place place, const char *key, const char *value)
+peek_value(void *section, struct place place, const char *key, const char *value)
 {
-	struct peek *p = context;
+	struct peek *p = section;
 
 	(void)place;
-	if (section != NULL && p->value == NULL && strcmp(key, p->key) == 0)
+	if (p->value == NULL && strcmp(key, p->key) == 0)
 		p->value = strdup(value);
 }
 

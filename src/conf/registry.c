@@ -10,7 +10,7 @@
 
 static bool module_fits(const struct registry *, const struct module *, char *error, size_t size);
 static bool keys_collide(const struct registry *, const struct weir_module *, char *error,
-	size_t size);
+    size_t size);
 
 struct conf_module *
 registry_add(struct registry *r, struct arena *arena, const struct module *module, char *error,
@@ -115,11 +115,12 @@ module_fits(const struct registry *r, const struct module *module, char *error, 
 		if (strcmp(conf_module(m)->name, name) != 0)
 			continue;
 		if (m->loaded.path != NULL)
-			snprintf(error, size, "a module %s is loaded already, from %s; load one of them", name,
-			    m->loaded.path);
+			snprintf(error, size, "a module %s is loaded already, from %s; keep one",
+			    name, m->loaded.path);
 		else
 			snprintf(error, size,
-			    "a module %s is built in; take the load_module away, or build weir without it",
+			    "a module %s is built in; take the load_module away, or build weir "
+			    "without it",
 			    name);
 		return false;
 	}
@@ -139,7 +140,8 @@ keys_collide(const struct registry *r, const struct weir_module *module, char *e
 			    !registry_key(r, kind, k->name, &taken))
 				continue;
 			snprintf(error, size,
-			    "the key %s of module %s is a key of %s already, in the same section; one of them has to be renamed",
+			    "the key %s of module %s is one of %s already, in the same section; "
+			    "rename one of them",
 			    k->name, module->name, conf_module(taken.module)->name);
 			return true;
 		}

@@ -42,7 +42,7 @@ conf_module(const struct conf_module *m)
  * its keys.
  */
 struct conf_module *registry_add(struct registry *, struct arena *, const struct module *,
-	char *error, size_t size);
+    char *error, size_t size);
 void registry_free(struct registry *);
 
 /* By the struct that its own code or the core knows it by; NULL: not there. */
@@ -54,7 +54,7 @@ bool registry_key(const struct registry *, enum scope_kind, const char *name, st
 /* The name nearest to one that does not exist, among the keys of a kind
  * (SCOPE_KINDS: of all); NULL: none is near. */
 const char *registry_nearest(const struct registry *, enum scope_kind, const char *name,
-	struct arena *);
+    struct arena *);
 
 /* Whether it has a block in sections of the kind. */
 bool module_stands_in(const struct weir_module *, enum scope_kind);

@@ -158,7 +158,8 @@ conf_role(const struct conf *c, enum module_role role, const char *name)
 	const struct conf_module *m;
 
 	for (m = c->registry.first; m != NULL; m = m->next)
-		if (module_has_role(conf_module(m), role) && strcmp(conf_module(m)->name, name) == 0)
+		if (module_has_role(conf_module(m), role) &&
+		    strcmp(conf_module(m)->name, name) == 0)
 			return conf_module(m);
 	return NULL;
 }

@@ -78,6 +78,6 @@ struct entry *scope_effective(const struct weir_scope *, const char *key);
 const char *place_text(struct conf *, struct place);
 
 void conf_say(struct conf *, bool warning, struct place, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+    __attribute__((format(printf, 4, 5)));
 
 #endif

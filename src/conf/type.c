@@ -16,18 +16,18 @@ static const struct {
 	[WEIR_SWITCH] = { sizeof(bool), "on or off" },
 	[WEIR_NUMBER] = { sizeof(uint64_t), "a number" },
 	[WEIR_SIZE] = { sizeof(uint64_t), "a size (512, 4k, 1m, 2g)" },
-	[WEIR_TIME] = { sizeof(uint64_t), "a time (500ms, 30s, 5m, 1h, 1d; a bare number is seconds)" },
+	[WEIR_TIME] = { sizeof(uint64_t), "a time (500ms, 30s, 5m, 1h, 1d; bare: seconds)" },
 	[WEIR_STRING] = { sizeof(const char *), "a text" },
 	[WEIR_PATH] = { sizeof(const char *), "a path" },
 	[WEIR_OWN] = { 0, "a text" },
 };
 
 static const char *read_own(struct weir_scope *, const struct weir_key *, const char *text,
-	void *value);
+    void *value);
 static const char *read_amount(struct weir_scope *, const struct weir_key *, const char *text,
-	uint64_t *value);
+    uint64_t *value);
 static bool        read_text(struct weir_scope *, const struct weir_key *, const char *text,
-	const char **value);
+    const char **value);
 static bool        is_word(const struct weir_key *, const char *text, unsigned flag);
 static const char *unlike(struct weir_scope *, const struct weir_key *, const char *text);
 static char       *print_amount(const struct weir_key *, uint64_t amount, char out[STR_UNIT_MAX]);
@@ -241,7 +241,7 @@ read_escape(const char **text, char *byte)
 		return NULL;
 	}
 	if (*p != 'x' || hex_digit(p[1]) == -1 || hex_digit(p[2]) == -1)
-		return "a \\ inside quotes stands for nothing; there are \\n \\r \\t \\\\ \\\" \\xNN";
+		return "no such \\ inside quotes; there are \\n \\r \\t \\\\ \\\" \\xNN";
 	*byte = (char)(hex_digit(p[1]) << 4 | hex_digit(p[2]));
 	*text = p + 3;
 	return NULL;

@@ -32,6 +32,6 @@ char *type_bounds(const struct weir_key *, char out[TYPE_TEXT_MAX]);
  * words live as long as the configuration.
  */
 const char *conf_words(struct weir_scope *, const char *text, struct weir_span **words,
-	unsigned *count);
+    unsigned *count);
 
 #endif
