@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* replay: the main of a fuzz target in `make check`; it reads files, its corpus by default, and speaks TAP. */
+/* replay: the main of a fuzz target in make check: feeds it its corpus, or files, and speaks TAP. */
 #include <dirent.h>
 #include <err.h>
 #include <limits.h>
@@ -52,7 +52,8 @@ replay_corpus(const char *name)
 	int i, n;
 
 	srcdir = getenv("WEIR_SRCDIR");
-	snprintf(folder, sizeof(folder), "%s/t/fuzz/corpus/%s", srcdir != NULL ? srcdir : ".", name);
+	snprintf(folder, sizeof(folder), "%s/t/fuzz/corpus/%s", srcdir != NULL ? srcdir : ".",
+	    name);
 	n = scandir(folder, &entries, not_hidden, alphasort);
 	if (n == -1)
 		err(1, "%s", folder);
