@@ -50,6 +50,7 @@ our @EXPORT = (@more, @Weir::Wait::EXPORT, @Weir::Port::EXPORT, @Weir::Pattern::
 
 my $owner = $$;
 my $done;
+my $skipped;
 
 STDOUT->autoflush(1);
 $SIG{PIPE} = 'IGNORE';
@@ -75,6 +76,7 @@ sub weir(@args) { return Weir::Daemon->start(@args) }
 
 sub skip_all($why)
 {
+	$skipped = 1;
 	Test::More::plan(skip_all => $why);
 }
 
@@ -104,8 +106,8 @@ END {
 		Weir::Client->reset_all;
 		Weir::Backend->stop_all;
 		Weir::Daemon->kill_all;
-		my $builder = Test::More->builder;
-		if (!$builder->is_passing || (!$done && !$builder->has_plan) || $status) {
+		my $builder = $skipped ? undef : Test::More->builder;
+		if ($builder && (!$builder->is_passing || (!$done && !$builder->has_plan) || $status)) {
 			$_->tell for Weir::Daemon->all;
 		}
 		$? = $status;
