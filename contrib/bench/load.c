@@ -142,7 +142,7 @@ main(int argc, char **argv)
 	if (status == 0) {
 		status = mode == IDLE ? hold() : measure();
 	}
-	shared->phase = mode == IDLE || status != 0 ? END : DRAIN;
+	shared->phase = shared->phase == MEASURE ? DRAIN : END;
 	while (wait(&left) > 0) {
 		status = left == 0 ? status : 1;
 	}
