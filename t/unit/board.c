@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* board: entries, counters over generations, tokens that processes race for. */
+#include "upstream/board.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "unit/tap.h"
+
+enum { OPEN, TOTAL };
+
+static const struct board_field fields[] = {
+	[OPEN]  = { "open", BOARD_GAUGE },
+	[TOTAL] = { "total", BOARD_COUNTER },
+};
+static const struct board_schema server = { "server", fields, 2 };
+static const struct board_schema peer = { "peer", fields, 2 };
+static const struct board_schema shorter = { "server", fields, 1 };
+
+static int
+seat(void)
+{
+	int taken = board_seat_take();
+
+	if (taken < 1)
+		diag("no seat: %d", taken);
+	return taken;
+}
+
+static void
+test_entries(void)
+{
+	struct board_view v = { .id = -1 };
+	char name[BOARD_NAME_MAX + 1];
+	enum board_type type;
+	int web, app, db;
+
+	ok(!board_next(&v), "a new board has no entries");
+	web = board_enter(&server, "web", 1);
+	db = board_enter(&peer, "db", 1);
+	app = board_enter(&server, "app", 1);
+	ok(web >= 0 && app >= 0 && db >= 0 && web != app && app != db, "three entries");
+	is_number(board_enter(&server, "web", 1), web, "an entry is found again");
+	is_number(board_enter(&server, "web", 63), web, "by another generation, too");
+	ok(board_enter(&peer, "web", 1) != web, "a name is one only within its kind");
+
+	errno = 0;
+	ok(board_enter(&shorter, "web", 2) == -1 && errno == EPROTO, "the fields must be the same");
+	memset(name, 'x', sizeof(name));
+	name[BOARD_NAME_MAX] = '\0';
+	ok(board_enter(&server, name, 1) == -1 && errno == ENAMETOOLONG, "a name too long by one");
+	name[BOARD_NAME_MAX - 1] = '\0';
+	ok(board_enter(&server, name, 1) >= 0, "the longest name");
+
+	ok(board_next(&v) && v.id == app && strcmp(v.kind, "server") == 0 &&
+	    strcmp(v.name, "app") == 0, "walking: kinds as first seen, names in order");
+	ok(board_next(&v) && v.id == web, "the second");
+	is_number(v.generations, UINT64_C(1) << 63 | 1 << 1, "who uses it");
+	ok(board_next(&v) && strcmp(v.name, name) == 0, "the third");
+	ok(board_next(&v) && v.id == db && strcmp(v.kind, "peer") == 0, "the other kind");
+	ok(board_next(&v) && !board_next(&v), "to the end");
+
+	is_string(board_field_name(db, OPEN, &type), "open", "a field's name");
+	is_number(type, BOARD_GAUGE, "and type");
+	is_string(board_field_name(db, TOTAL, &type), "total", "the next");
+	is_number(type, BOARD_COUNTER, "is a counter");
+	is_string(board_field_name(db, 2, NULL), NULL, "no more");
+	board_leave(1);
+	board_leave(63);
+	v.id = -1;
+	ok(!board_next(&v), "all are gone with their generations");
+}
+
+static void
+test_counting(void)
+{
+	int id = board_enter(&server, "web", 1), a = seat(), b = seat();
+
+	ok(a != b && a != (int)BOARD_PAST && b != (int)BOARD_PAST, "two seats");
+	board_add(&board_cell(id, (unsigned)a)[TOTAL], 5);
+	board_add(&board_cell(id, (unsigned)b)[TOTAL], 7);
+	board_add(&board_cell(id, (unsigned)a)[OPEN], 2);
+	board_add(&board_cell(id, (unsigned)b)[OPEN], 3);
+	board_sub(&board_cell(id, (unsigned)b)[OPEN], 1);
+	ok(board_sum(id, TOTAL) == 12 && board_sum(id, OPEN) == 4, "sums over the seats");
+
+	board_seat_clear((unsigned)a);
+	is_number(board_sum(id, OPEN), 2, "what a dead worker had open is closed");
+	is_number(board_sum(id, TOTAL), 12, "what it counted is kept");
+	is_number(board_cell(id, (unsigned)a)[TOTAL], 5, "in the seat, for its successor");
+	board_add(&board_cell(id, (unsigned)a)[TOTAL], 1);
+
+	board_shared(id)[3] = 42;
+	is_number(board_enter(&server, "web", 2), id, "the next generation joins");
+	board_leave(1);
+	board_seat_give((unsigned)a);
+	board_seat_give((unsigned)b);
+	is_number(board_sum(id, TOTAL), 13, "counts stay when their generation has ended");
+	is_number(board_cell(id, BOARD_PAST)[TOTAL], 13, "as past");
+	is_number(board_sum(id, OPEN), 0, "nothing is open");
+	is_number(board_shared(id)[3], 42, "shared words stay");
+	is_number(board_seat_take(), a, "the lowest seat is taken again");
+	is_number(board_cell(id, (unsigned)a)[TOTAL], 0, "and is clean");
+	board_seat_give((unsigned)a);
+
+	board_leave(2);
+	is_number(board_enter(&peer, "other", 3), id, "what nobody uses is claimed by others");
+	ok(board_sum(id, TOTAL) == 0 && board_shared(id)[3] == 0, "and begins at zero");
+	board_leave(3);
+}
+
+static void
+test_tokens(void)
+{
+	int id = board_enter(&peer, "db", 1);
+	unsigned a = (unsigned)seat(), b = (unsigned)seat(), i;
+	bool taken = true;
+
+	ok(board_take(id, OPEN, a, 3) && board_take(id, OPEN, b, 3) && board_take(id, OPEN, a, 3),
+	    "three tokens");
+	ok(!board_take(id, OPEN, a, 3) && !board_take(id, OPEN, b, 3), "no fourth");
+	is_number(board_sum(id, OPEN), 3, "who was refused has none");
+	board_give(id, OPEN, a);
+	ok(board_take(id, OPEN, b, 3) && !board_take(id, OPEN, b, 3), "one came back");
+	board_seat_clear(b);
+	ok(board_take(id, OPEN, a, 3) && board_take(id, OPEN, a, 3) && !board_take(id, OPEN, a, 3),
+	    "those of a dead worker are free");
+	for (i = 0; i < 100; i++)
+		taken = taken && board_take(id, OPEN, a, 0);
+	ok(taken && board_sum(id, OPEN) == 103, "no limit");
+	board_seat_give(a);
+	board_seat_give(b);
+	board_leave(1);
+}
+
+/* What a worker of the race does: takes, counts who is in, gives. */
+static _Noreturn void
+race(int id, unsigned own, uint64_t limit, unsigned rounds, atomic_uint *in, atomic_uint *won)
+{
+	unsigned i, wins = 0;
+
+	for (i = 0; i < rounds; i++) {
+		if (!board_take(id, OPEN, own, limit))
+			continue;
+		if (atomic_fetch_add(in, 1) >= limit)
+			_exit(1);
+		if (i % 16 == 0)
+			usleep(0);	/* lets the others in while this one holds it */
+		wins++;
+		atomic_fetch_sub(in, 1);
+		board_give(id, OPEN, own);
+	}
+	atomic_fetch_add(won, wins);
+	_exit(0);
+}
+
+static void
+test_race(uint64_t limit)
+{
+	enum { WORKERS = 4 };
+	unsigned rounds = getenv("WEIR_VALGRIND") != NULL ? 2000 : 100000, i, n = 0;
+	int id = board_enter(&peer, "raced", 1), seats[WORKERS], status;
+	atomic_uint *words;
+	pid_t pids[WORKERS];
+
+	words = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	for (i = 0; i < WORKERS; i++) {
+		seats[i] = seat();
+		pids[i] = fork();
+		if (pids[i] == 0)
+			race(id, (unsigned)seats[i], limit, rounds, &words[0], &words[64]);
+	}
+	for (i = 0; i < WORKERS; i++)
+		n += waitpid(pids[i], &status, 0) == pids[i] && WIFEXITED(status) &&
+		    WEXITSTATUS(status) == 0;
+	is_number(n, WORKERS, "four processes race: never more than %u hold a token", (unsigned)limit);
+	ok(words[64] >= rounds / 100, "and they get one: %u times", words[64]);
+	is_number(board_sum(id, OPEN), 0, "all tokens are back");
+	for (i = 0; i < WORKERS; i++)
+		board_seat_give((unsigned)seats[i]);
+	munmap(words, 4096);
+	board_leave(1);
+}
+
+/* Waits for the other to arrive, too; lets it run if there is one core only. */
+static void
+arrive(atomic_uint *arrived, unsigned wanted)
+{
+	unsigned spins = 0;
+
+	atomic_fetch_add(arrived, 1);
+	while (atomic_load(arrived) < wanted) {
+		if (++spins % 1000 == 0)
+			sched_yield();
+	}
+}
+
+/* Both come to the same round at the same moment and take the only token: the
+ * case in which a store that has not reached memory yet would let both in. */
+static unsigned
+meet(int id, unsigned own, unsigned rounds, atomic_uint *arrived, atomic_uint *holders)
+{
+	unsigned i, both = 0;
+	volatile unsigned wait;
+	bool taken;
+
+	for (i = 0; i < rounds; i++) {
+		arrive(arrived, 4 * i + 2);
+		/* The moments differ by a little, in all combinations. */
+		for (wait = own % 2 ? i % 32 : i / 32 % 32; wait > 0; wait--)
+			atomic_signal_fence(memory_order_seq_cst);
+		taken = board_take(id, OPEN, own, 1);
+		both += taken && atomic_fetch_add(holders, 1) > 0;
+		arrive(arrived, 4 * i + 4);
+		if (taken) {
+			board_give(id, OPEN, own);
+			atomic_fetch_sub(holders, 1);
+		}
+	}
+	return both;
+}
+
+static void
+test_meeting(void)
+{
+	unsigned rounds = getenv("WEIR_VALGRIND") != NULL ? 200 : 200000;
+	int id = board_enter(&peer, "met", 1), first = seat(), second = seat(), status;
+	unsigned both;
+	atomic_uint *words;
+	pid_t pid;
+
+	words = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(meet(id, (unsigned)first, rounds, &words[0], &words[64]) > 0);
+	both = meet(id, (unsigned)second, rounds, &words[0], &words[64]);
+	ok(waitpid(pid, &status, 0) == pid && status == 0 && both == 0,
+	    "two processes meet %u times: never both hold the one token", rounds);
+	board_seat_give((unsigned)first);
+	board_seat_give((unsigned)second);
+	munmap(words, 4096);
+	board_leave(1);
+}
+
+/* One process enters generations, another takes them off: an entry that was
+ * entered is there, and clean if it is new. */
+static void
+test_enter_and_leave(void)
+{
+	unsigned i, rounds = getenv("WEIR_VALGRIND") != NULL ? 300 : 20000;
+	struct board_view v;
+	bool fine = true;
+	int id, status;
+	pid_t leaver;
+
+	id = board_enter(&server, "kept", 0);
+	leaver = fork();
+	if (leaver == 0) {
+		for (i = 0; ; i++)
+			board_leave(10 + i % 10);
+	}
+	for (i = 0; i < rounds && fine; i++) {
+		unsigned generation = 20 + i % 10;
+
+		fine = board_enter(&server, "kept", 10 + i % 10) == id;
+		id = board_enter(&server, "passing", 10 + i % 10);
+		id = board_enter(&server, "passing", generation);
+		fine = fine && id >= 0;
+		v.id = -1;
+		while (fine && board_next(&v) && v.id != id)
+			;
+		fine = fine && v.id == id && strcmp(v.name, "passing") == 0 &&
+		    (v.generations >> generation & 1) != 0;
+		board_leave(generation);
+		id = board_enter(&server, "kept", 0);
+	}
+	kill(leaver, SIGKILL);
+	waitpid(leaver, &status, 0);
+	ok(fine, "a generation may leave while another enters, %u times", i);
+	for (i = 0; i < 64; i++)
+		board_leave(i);
+}
+
+static void
+test_full(void)
+{
+	static char kinds[BOARD_SCHEMAS + 1][16];
+	struct board_schema schema = { NULL, fields, 2 };
+	char name[32];
+	unsigned i, entered = 0, taken = 0;
+
+	for (i = 0; i < BOARD_ENTRIES; i++) {
+		snprintf(name, sizeof(name), "entry %u", i);
+		entered += board_enter(&server, name, i % 2) >= 0;
+	}
+	is_number(entered, BOARD_ENTRIES, "the board takes all it has room for");
+	errno = 0;
+	ok(board_enter(&server, "one more", 0) == -1 && errno == ENOSPC, "and no more");
+	ok(board_enter(&server, "entry 7", 0) >= 0, "those that are there can be entered");
+	board_leave(0);
+	ok(board_enter(&server, "one more", 2) >= 0, "there is room when a generation has left");
+	board_leave(1);
+	board_leave(2);
+
+	for (i = 0; i <= BOARD_SCHEMAS; i++) {
+		snprintf(kinds[i], sizeof(kinds[i]), "kind %u", i);
+		schema.kind = kinds[i];
+		if (board_enter(&schema, "x", 4) == -1)
+			break;
+	}
+	ok(i == BOARD_SCHEMAS && errno == ENOSPC, "as many kinds as there is room for");
+	board_leave(4);
+	schema.kind = kinds[i];
+	ok(board_enter(&schema, "x", 5) >= 0, "kinds that nobody has any more make room");
+	board_leave(5);
+
+	while (board_seat_take() != -1)
+		taken++;
+	ok(taken == BOARD_SEATS - 1 && errno == ENOSPC, "all seats but the past");
+	while (taken > 0)
+		board_seat_give(taken--);
+	is_number(board_seat_take(), 1, "and back");
+	board_seat_give(1);
+}
+
+static void
+test_slots(void)
+{
+	uint32_t generation = 99;
+
+	ok(board_slot_get(3, &generation) == BOARD_SLOT_ABSENT && generation == 0, "a slot of nobody");
+	board_slot_set(3, 7, BOARD_SLOT_ACCEPTING);
+	ok(board_slot_get(3, &generation) == BOARD_SLOT_ACCEPTING && generation == 7, "it accepts");
+	board_slot_set(3, 7, BOARD_SLOT_PAUSED);
+	board_slot_set(3, 6, BOARD_SLOT_ABSENT);
+	ok(board_slot_get(3, NULL) == BOARD_SLOT_PAUSED, "an older generation has nothing to say");
+	board_slot_set(3, 8, BOARD_SLOT_ABSENT);
+	board_slot_set(3, 7, BOARD_SLOT_ACCEPTING);
+	ok(board_slot_get(3, &generation) == BOARD_SLOT_ABSENT && generation == 8, "a newer one has");
+	board_slot_set(4, UINT32_MAX, BOARD_SLOT_ACCEPTING);
+	ok(board_slot_get(4, &generation) == BOARD_SLOT_ABSENT, "numbers that wrapped are older than 0");
+	ok(board_slot_get(BOARD_SLOTS - 1, NULL) == BOARD_SLOT_ABSENT, "the last slot");
+}
+
+static void
+test_attaching(int fd)
+{
+	int other, id = board_enter(&server, "web", 1);
+	unsigned own = (unsigned)seat();
+	uint64_t good, bad = 1;
+
+	board_add(&board_cell(id, own)[TOTAL], 3);
+	ok(board_attach(fd) == 0, "attached again");
+	ok(board_enter(&server, "web", 2) == id && board_sum(id, TOTAL) == 3, "the same board");
+	ok(fcntl(fd, F_GETFD) & FD_CLOEXEC, "its fd is closed on exec");
+	ok(ftruncate(fd, 4096) == -1 && ftruncate(fd, INT64_C(1) << 40) == -1, "its size is sealed");
+
+	errno = 0;
+	ok(board_attach(-1) == -1 && errno == EBADF, "no fd");
+	other = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	ok(board_attach(other) == -1 && errno == EPROTO, "an empty file");
+	good = (uint64_t)lseek(fd, 0, SEEK_END);
+	ok(ftruncate(other, (off_t)good) == 0 && board_attach(other) == -1 && errno == EPROTO,
+	    "one of the right size that could shrink");
+	ok(fcntl(other, F_ADD_SEALS, F_SEAL_SHRINK) == 0 && board_attach(other) == -1 &&
+	    errno == EPROTO, "one of zeros");
+	close(other);
+	ok(pread(fd, &good, 8, 8) == 8 && pwrite(fd, &bad, 8, 8) == 8 && good != bad, "another version");
+	ok(board_attach(fd) == -1 && errno == EPROTO, "is refused");
+	is_number(board_sum(id, TOTAL), 3, "the board that was attached still is");
+	ok(pwrite(fd, &good, 8, 8) == 8 && board_attach(fd) == 0, "the right one is not");
+	board_seat_give(own);
+}
+
+int
+main(void)
+{
+	int fd = board_create();
+
+	if (!ok(fd >= 0, "a board"))
+		return done_testing();
+	test_entries();
+	test_counting();
+	test_tokens();
+	test_race(1);
+	test_race(3);
+	test_meeting();
+	test_enter_and_leave();
+	test_full();
+	test_slots();
+	test_attaching(fd);
+	close(fd);
+	ok(board_create() >= 0, "another board in its place");
+	return done_testing();
+}
