@@ -27,6 +27,8 @@
 #define ROLE_MAX    32
 #define SUBJECT_MAX 512
 
+#define CUT_MARK "..."
+
 /* A pipe that poll calls writable has room for this much. */
 static_assert(LOG_LINE_MAX <= PIPE_BUF, "a line goes into a pipe as a whole or not at all");
 static_assert(SUBJECT_MAX * 4 < LOG_LINE_MAX, "the message has room in front of its subject");
@@ -52,6 +54,7 @@ struct line {
 	char   text[LOG_LINE_MAX];
 	size_t len;
 	size_t limit;
+	size_t whole;		/* up to here whole characters, and room for CUT_MARK behind */
 	bool   cut;
 };
 
@@ -213,7 +216,7 @@ log_open(const struct log_spec *spec)
 void
 log_identify(const char *role)
 {
-	snprintf(state.role, sizeof(state.role), "%s", role);
+	snprintf(state.role, sizeof(state.role), "%.*s", ROLE_MAX - 1, role);
 }
 
 struct log_subject
@@ -345,7 +348,7 @@ log_replace(unsigned i, int fd)
 static void
 line_begin(struct line *l)
 {
-	l->len = 0;
+	l->len = l->whole = 0;
 	l->limit = sizeof(l->text) - 1;		/* and a newline */
 	l->cut = false;
 }
@@ -360,6 +363,8 @@ line_escaped(struct line *l, const char *text)
 
 	for (; *text != '\0' && !l->cut; before = c, text++) {
 		c = (unsigned char)*text;
+		if ((c & 0xc0) != 0x80 && l->len + strlen(CUT_MARK) <= l->limit)
+			l->whole = l->len;
 		if (c >= ' ' && c != 0x7f && !(before == 0xc2 && c >= 0x80 && c < 0xa0)) {
 			l->cut = l->len == l->limit;
 			if (!l->cut)
@@ -396,12 +401,10 @@ line_format(struct line *l, const char *format, ...)
 static void
 line_mark_cut(struct line *l)
 {
-	static const char mark[] = "...";
-
-	if (l->len + 3 > l->limit)
-		l->len = l->limit - 3;
-	memcpy(l->text + l->len, mark, 3);
-	l->len += 3;
+	if (l->len + strlen(CUT_MARK) > l->limit)
+		l->len = l->whole;
+	memcpy(l->text + l->len, CUT_MARK, strlen(CUT_MARK));
+	l->len += strlen(CUT_MARK);
 	l->cut = false;
 }
 
