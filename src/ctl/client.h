@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* client: talks to the control socket of a running weir. */
+#ifndef CTL_CLIENT_H
+#define CTL_CLIENT_H
+
+#include <stdbool.h>
+
+#include "proc/control.h"
+
+/*
+ * Sends the command and prints the answer, errors to stderr, the rest to
+ * stdout (unless quiet). Returns the exit status: the answer's, or 1 when
+ * nobody answers.
+ */
+int client_run(const char *path, enum control_command, bool quiet);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* commands: the words of weir's command line that do not start it. */
+#include "ctl/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/module.h"
+#include "config.h"
+#include "ctl/client.h"
+#include "proc/options.h"
+
+static int run_status(const struct options *, const struct command_line *);
+static int run_generations(const struct options *, const struct command_line *);
+static int run_explain(const struct options *, const struct command_line *);
+static int run_modinfo(const struct options *, const struct command_line *);
+static int ask(const struct options *, enum control_command);
+
+static const struct command {
+	const char *name;
+	int         least, most;	/* arguments */
+	bool        json;		/* takes --json */
+	const char *usage;
+	int       (*run)(const struct options *, const struct command_line *);
+} commands[] = {
+	{ "status", 0, 0, true, "weir status [--json]", run_status },
+	{ "generations", 0, 0, false, "weir generations", run_generations },
+	{ "explain", 0, 1, false, "weir explain [KEY]", run_explain },
+	{ "modinfo", 1, 1, false, "weir modinfo FILE", run_modinfo },
+};
+
+static const enum control_command signals[] = {
+	CONTROL_RELOAD, CONTROL_QUIT, CONTROL_STOP, CONTROL_REOPEN,
+};
+
+int
+command_signal(const struct options *o, const char *name)
+{
+	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
+		if (strcmp(control_command_name(signals[i]), name) == 0)
+			return ask(o, signals[i]);
+	fprintf(stderr, "weir: -s %s: there is no such; there are reload, quit, stop, reopen\n",
+	    name);
+	return 2;
+}
+
+int
+command_run(const struct options *o, const struct command_line *line)
+{
+	int arguments = line->count - 1;
+
+	for (unsigned i = 0; i < sizeof commands / sizeof *commands; i++) {
+		const struct command *c = &commands[i];
+
+		if (strcmp(c->name, line->words[0]) != 0)
+			continue;
+		if (arguments < c->least || arguments > c->most || (line->json && !c->json)) {
+			fprintf(stderr, "usage: %s\n", c->usage);
+			return 2;
+		}
+		return c->run(o, line);
+	}
+	fprintf(stderr, "weir: %s: there is no such command; there are status, generations, "
+	    "explain, modinfo; weir -h tells more\n", line->words[0]);
+	return 2;
+}
+
+static int
+run_status(const struct options *o, const struct command_line *line)
+{
+	return ask(o, line->json ? CONTROL_STATUS_JSON : CONTROL_STATUS);
+}
+
+static int
+run_generations(const struct options *o, const struct command_line *line)
+{
+	(void)line;
+	return ask(o, CONTROL_GENERATIONS);
+}
+
+/* With a configuration its modules are explained, too; without one, or with a
+ * broken one, there are still the others. */
+static int
+run_explain(const struct options *o, const struct command_line *line)
+{
+	struct conf_request request = options_request(o);
+	struct conf        *conf = conf_load(&request);
+	bool                found = conf_explain(conf, line->count > 1 ? line->words[1] : NULL,
+	    stdout);
+
+	conf_free(conf);
+	return found ? 0 : 1;
+}
+
+static int
+run_modinfo(const struct options *o, const struct command_line *line)
+{
+	struct module m;
+	char          error[1024];
+
+	(void)o;
+	if (module_load(&m, line->words[1], MODULEDIR, error, sizeof error) < 0) {
+		fprintf(stderr, "weir: %s\n", error);
+		return 1;
+	}
+	module_print(&m, stdout);
+	module_unload(&m);
+	return 0;
+}
+
+static int
+ask(const struct options *o, enum control_command command)
+{
+	char *path = options_file(o, "control", "run/weir.sock");
+	int   status;
+
+	if (path == NULL) {
+		perror("weir");
+		return 1;
+	}
+	status = client_run(path, command, o->quiet);
+	free(path);
+	return status;
+}

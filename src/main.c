@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* weir: the command line. */
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <getopt.h>
+#include <gnu/libc-version.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf/module.h"
+#include "config.h"
+#include "ctl/commands.h"
+#include "net/loop.h"
+#include "proc/master.h"
+#include "proc/options.h"
+#include "proc/test.h"
+
+#define GLOBALS_MAX 64
+
+enum job { JOB_SERVE, JOB_TEST, JOB_PRINT, JOB_SIGNAL, JOB_COMMAND, JOB_NONE };
+
+struct arguments {
+	enum job            job;
+	const char         *signal;
+	const char         *prefix;	/* as given; NULL: the built-in one */
+	const char         *path;
+	bool                quiet;
+	const char         *globals[GLOBALS_MAX + 1];
+	unsigned            global_count;
+	struct command_line command;
+};
+
+static int  read_arguments(struct arguments *, int argc, char **argv);
+static int  take_option(struct arguments *, int option, char **argv);
+static int  take_global(struct arguments *, const char *text);
+static int  locate(struct options *, const struct arguments *);
+static char *absolute(const char *path);
+static char *configuration(const struct arguments *, const char *prefix);
+static void print_usage(FILE *);
+static void print_build(void);
+
+int
+main(int argc, char **argv, char **envp)
+{
+	struct arguments a = { .job = JOB_SERVE };
+	struct options   o;
+	int              status;
+
+	setproctitle_init(argc, argv, envp);
+	status = read_arguments(&a, argc, argv);
+	if (status != 0 || a.job == JOB_NONE)
+		return status;
+	if (locate(&o, &a) < 0)
+		return 1;
+	switch (a.job) {
+	case JOB_TEST:
+	case JOB_PRINT:
+		status = test_run(&o, a.job == JOB_PRINT);
+		break;
+	case JOB_SIGNAL:
+		status = command_signal(&o, a.signal);
+		break;
+	case JOB_COMMAND:
+		status = command_run(&o, &a.command);
+		break;
+	default:
+		status = master_run(&o);
+		break;
+	}
+	free((char *)(uintptr_t)o.prefix);
+	free((char *)(uintptr_t)o.path);
+	return status;
+}
+
+static int
+read_arguments(struct arguments *a, int argc, char **argv)
+{
+	static const struct option words[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option, status;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":c:g:hp:qs:tTvV", words, NULL)) != -1) {
+		status = take_option(a, option, argv);
+		if (status != 0)
+			return status;
+	}
+	a->globals[a->global_count] = NULL;
+	if (optind == argc) {
+		if (a->command.json) {
+			fprintf(stderr, "usage: weir status [--json]\n");
+			return 2;
+		}
+		return 0;
+	}
+	if (a->job != JOB_SERVE) {
+		fprintf(stderr, "weir: %s: not together with -s, -t, -T, -v, -V or -h\n",
+		    argv[optind]);
+		return 2;
+	}
+	a->job = JOB_COMMAND;
+	a->command.count = argc - optind;
+	a->command.words = argv + optind;
+	return 0;
+}
+
+/* Returns 0, or an exit status. */
+static int
+take_option(struct arguments *a, int option, char **argv)
+{
+	switch (option) {
+	case 'c': a->path = optarg; return 0;
+	case 'p': a->prefix = optarg; return 0;
+	case 'g': return take_global(a, optarg);
+	case 'q': a->quiet = true; return 0;
+	case 'j': a->command.json = true; return 0;
+	case 's':
+		a->job = JOB_SIGNAL;
+		a->signal = optarg;
+		return 0;
+	case 't':
+		if (a->job != JOB_PRINT)
+			a->job = JOB_TEST;
+		return 0;
+	case 'T': a->job = JOB_PRINT; return 0;
+	case 'v':
+		a->job = JOB_NONE;
+		printf("weir %s\n", VERSION);
+		return 0;
+	case 'V':
+		a->job = JOB_NONE;
+		print_build();
+		return 0;
+	case 'h':
+		a->job = JOB_NONE;
+		print_usage(stdout);
+		return 0;
+	case ':':
+		fprintf(stderr, "weir: %s: its value is missing\n", argv[optind - 1]);
+		break;
+	default:
+		if (optopt != 0)
+			fprintf(stderr, "weir: -%c: there is no such option\n", optopt);
+		else
+			fprintf(stderr, "weir: %s: there is no such option\n", argv[optind - 1]);
+		break;
+	}
+	print_usage(stderr);
+	return 2;
+}
+
+static int
+take_global(struct arguments *a, const char *text)
+{
+	if (a->global_count == GLOBALS_MAX) {
+		fprintf(stderr, "weir: -g %s: there may be %d at most\n", text, GLOBALS_MAX);
+		return 2;
+	}
+	a->globals[a->global_count++] = text;
+	return 0;
+}
+
+/* Everything becomes absolute: the daemon leaves the working directory. */
+static int
+locate(struct options *o, const struct arguments *a)
+{
+	char  *prefix = absolute(a->prefix == NULL ? PREFIX : a->prefix);
+	size_t len;
+
+	if (prefix == NULL)
+		return -1;
+	len = strlen(prefix);
+	while (len > 1 && prefix[len - 1] == '/')
+		prefix[--len] = '\0';
+	if (strcmp(prefix, "/") == 0)
+		*prefix = '\0';
+	*o = (struct options){ .prefix = prefix, .path = configuration(a, prefix),
+		.globals = a->globals, .quiet = a->quiet };
+	if (o->path != NULL)
+		return 0;
+	free(prefix);
+	return -1;
+}
+
+static char *
+absolute(const char *path)
+{
+	char  here[PATH_MAX];
+	char *whole;
+
+	if (*path != '/' && getcwd(here, sizeof here) == NULL) {
+		fprintf(stderr, "weir: the working directory: %s\n", strerror(errno));
+		return NULL;
+	}
+	if (asprintf(&whole, "%s%s%s", *path == '/' ? "" : here, *path == '/' ? "" : "/",
+		    path) < 0)
+		whole = NULL;
+	return whole;
+}
+
+/* A relative -c is looked for in the working directory, then below the prefix. */
+static char *
+configuration(const struct arguments *a, const char *prefix)
+{
+	const char *path = a->path;
+	char       *whole;
+
+	if (path == NULL && a->prefix == NULL)
+		return absolute(CONF_PATH);
+	if (path != NULL && (*path == '/' || access(path, F_OK) == 0))
+		return absolute(path);
+	if (asprintf(&whole, "%s/%s", prefix, path == NULL ? "conf/weir.conf" : path) < 0)
+		return NULL;
+	if (path == NULL || access(whole, F_OK) == 0)
+		return whole;
+	free(whole);
+	return absolute(path);
+}
+
+static void
+print_usage(FILE *to)
+{
+	fprintf(to,
+	    "usage: weir [-c FILE] [-p PREFIX] [-g 'KEY = VALUE'] [-q] [-t | -T | -s SIGNAL]\n"
+	    "       weir [-c FILE] [-p PREFIX] [-g 'KEY = VALUE'] COMMAND\n"
+	    "       weir -v | -V | -h\n"
+	    "\n"
+	    "  -c FILE           configuration, instead of " CONF_PATH "\n"
+	    "  -p PREFIX         relative paths begin here, instead of at " PREFIX "\n"
+	    "  -g 'KEY = VALUE'  a key of [weir], in the place of the file's; may repeat\n"
+	    "  -t                checks the configuration and ends\n"
+	    "  -T                the same, and prints it with every default\n"
+	    "  -q                prints errors only\n"
+	    "  -s SIGNAL         tells the running weir to reload, quit, stop or reopen\n"
+	    "  -v, -V            version; and how it was built\n"
+	    "\n"
+	    "  status [--json]   what the running weir counts\n"
+	    "  generations       its configurations and processes\n"
+	    "  explain [KEY]     what a key of the configuration means\n"
+	    "  modinfo FILE      what a module is\n");
+}
+
+static void
+print_build(void)
+{
+	printf("weir %s\n", VERSION);
+	printf("built by %s\n", COMPILER);
+	printf("with libevent %s, glibc %s\n", event_get_version(), gnu_get_libc_version());
+	printf("modules built in:");
+	for (unsigned i = 0; builtin_modules[i] != NULL; i++)
+		printf(" %s", builtin_modules[i]->name);
+	printf("\nmodule interface %d.%d, modules in %s\n", WEIR_ABI_MAJOR, WEIR_ABI_MINOR,
+	    MODULEDIR);
+	printf("prefix %s, configuration %s\n", PREFIX, CONF_PATH);
+	printf("configure arguments: %s\n", CONFIGURE_ARGS);
+}

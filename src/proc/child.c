@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* child: what all processes that the master starts have in common. */
+#include "proc/child.h"
+
+#include <bsd/unistd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const int caught[] = {
+	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD,
+};
+
+char *
+child_status_print(int status, char *out, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(out, size, "was killed by SIG%s (%s)", sigabbrev_np(WTERMSIG(status)),
+		    sigdescr_np(WTERMSIG(status)));
+	else
+		snprintf(out, size, "ended with status %d", WEXITSTATUS(status));
+	return out;
+}
+
+void
+child_tie(pid_t master)
+{
+	/* KILL, so that even a process that hangs lets go of its sockets. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != master)
+		_exit(1);
+}
+
+void
+child_signals(void)
+{
+	struct sigaction a = { .sa_handler = SIG_DFL };
+	sigset_t         none;
+
+	for (unsigned i = 0; i < sizeof caught / sizeof *caught; i++)
+		sigaction(caught[i], &a, NULL);
+	a.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &a, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void
+child_ignore_signals(void)
+{
+	struct sigaction a = { .sa_handler = SIG_IGN };
+
+	child_signals();
+	for (unsigned i = 0; i < sizeof caught / sizeof *caught; i++)
+		if (caught[i] != SIGCHLD)
+			sigaction(caught[i], &a, NULL);
+}
+
+void
+title_set(const char *format, ...)
+{
+	char    text[128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	setproctitle("-weir: %s", text);
+}

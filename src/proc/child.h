@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* child: what all processes that the master starts have in common. */
+#ifndef PROC_CHILD_H
+#define PROC_CHILD_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* "was killed by SIGSEGV (Segmentation fault)", "ended with status 1". Returns out. */
+char *child_status_print(int status, char *out, size_t size);
+
+/*
+ * Sees to it that this process ends when the master does. To be called again
+ * after setuid(2), which clears it. Ends the process if the master has gone
+ * already.
+ */
+void child_tie(pid_t master);
+
+/* Signals as a program finds them, none blocked; SIGPIPE is ignored. */
+void child_signals(void);
+
+/* Ignores what a terminal or an operator sends to all: a template lives as
+ * long as its channel. */
+void child_ignore_signals(void);
+
+/* "weir: worker 0 (generation 3)", as ps shows it. What follows "weir: ". */
+void title_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

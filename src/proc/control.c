@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* control: the socket on which the master takes commands. */
+#include "proc/control.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "net/sock.h"
+#include "proc/fdtable.h"
+#include "proc/master.h"
+#include "proc/report.h"
+#include "proc/status.h"
+#include "proc/text.h"
+#include "proc/wait.h"
+
+#define CLIENT_PATIENCE 10000u	/* ms without a step forward */
+#define CLIENT_REPORT   65536u	/* bytes of a reload's answer that may wait */
+
+struct client {
+	bool             used;
+	unsigned         slot;
+	int              fd;
+	struct watch     watch;
+	struct deadline  deadline;
+	struct requester requester;
+	char             line[CONTROL_LINE_MAX + 2];
+	unsigned         length;
+	bool             commanded;	/* its line has come */
+	bool             until_end;	/* waits for the end of weir */
+	bool             finished;	/* closed when all is sent */
+	struct text      out;
+	size_t           sent;
+};
+
+static struct client clients[CONTROL_CLIENTS];
+static struct watch  door;
+static char         *socket_path;
+
+static void accept_client(struct watch *, short what);
+static bool may_command(int fd, uid_t *);
+static void refuse(int fd, const char *why);
+static void client_open(struct client *, int fd);
+static void client_close(struct client *);
+static void client_ready(struct watch *, short what);
+static void client_overdue(struct deadline *);
+static void client_read(struct client *);
+static void client_flush(struct client *);
+static void client_finish(struct client *, bool ok);
+static void command(struct client *, enum control_command);
+static void requester_line(struct requester *, enum weir_level, const char *);
+static void requester_done(struct requester *, bool ok);
+static void answer_text(struct client *, struct text *);
+
+static const char *const names[CONTROL_COMMANDS] = {
+	[CONTROL_RELOAD] = "reload",
+	[CONTROL_QUIT] = "quit",
+	[CONTROL_STOP] = "stop",
+	[CONTROL_REOPEN] = "reopen",
+	[CONTROL_STATUS] = "status",
+	[CONTROL_STATUS_JSON] = "status json",
+	[CONTROL_GENERATIONS] = "generations",
+};
+
+enum control_command
+control_parse(const char *line, size_t len)
+{
+	for (unsigned i = 0; i < CONTROL_COMMANDS; i++)
+		if (strlen(names[i]) == len && memcmp(names[i], line, len) == 0)
+			return (enum control_command)i;
+	return CONTROL_COMMANDS;
+}
+
+const char *
+control_command_name(enum control_command c)
+{
+	return names[c];
+}
+
+int
+control_open(const char *path)
+{
+	struct listen_spec spec = { .backlog = CONTROL_CLIENTS, .mode = 0600,
+		.owner = (uid_t)-1, .group = (gid_t)-1 };
+	const char        *step = "socket";
+	int                fd;
+
+	spec.addr.un.sun_family = AF_UNIX;
+	spec.addr.len = sizeof spec.addr.un;
+	snprintf(spec.addr.un.sun_path, sizeof spec.addr.un.sun_path, "%s", path);
+	fd = sock_listen(&spec, &step);
+	if (fd < 0) {
+		report(WEIR_ERROR, "error: control = %s: %s: %s%s", path, step, strerror(errno),
+		    errno == EADDRINUSE ? ": another weir answers there" : "");
+		return -1;
+	}
+	socket_path = strdup(path);
+	if (socket_path == NULL || fdtable_add(&master_fds, FD_CONTROL, "", 0, fd) < 0) {
+		report(WEIR_ERROR, "error: control = %s: %s", path, strerror(errno));
+		fd_close(&fd);
+		return -1;
+	}
+	watch_start(&door, fd, POLLIN, accept_client);
+	return 0;
+}
+
+void
+control_close(bool ok)
+{
+	watch_stop(&door);
+	if (fdtable_find(&master_fds, FD_CONTROL, "", 0) >= 0)
+		unlink(socket_path);
+	fdtable_close(&master_fds, FD_CONTROL, "", 0);
+	free(socket_path);
+	socket_path = NULL;
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+		struct client *c = &clients[i];
+
+		if (c->used && c->until_end)
+			client_finish(c, ok);
+		if (c->used)
+			client_close(c);
+	}
+}
+
+static void
+accept_client(struct watch *w, short what)
+{
+	int   fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	uid_t uid;
+
+	(void)what;
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+			log_error("control socket: %s", strerror(errno));
+		return;
+	}
+	if (!may_command(fd, &uid)) {
+		log_warn("control socket: user %u may not command", (unsigned)uid);
+		refuse(fd, "!only root and the user who started weir may command it\n=1\n");
+		return;
+	}
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+		if (!clients[i].used) {
+			clients[i] = (struct client){ .slot = i };
+			client_open(&clients[i], fd);
+			return;
+		}
+	refuse(fd, "!too many others command weir right now: try again\n=1\n");
+}
+
+static bool
+may_command(int fd, uid_t *uid)
+{
+	struct ucred peer;
+	socklen_t    len = sizeof peer;
+
+	*uid = (uid_t)-1;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return false;
+	*uid = peer.uid;
+	return peer.uid == 0 || peer.uid == geteuid();
+}
+
+static void
+refuse(int fd, const char *why)
+{
+	if (send(fd, why, strlen(why), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("control socket: a refusal is not heard: %s", strerror(errno));
+	fd_close(&fd);
+}
+
+static void
+client_open(struct client *c, int fd)
+{
+	if (fdtable_add(&master_fds, FD_CLIENT, "", c->slot, fd) < 0) {
+		log_error("control socket: %s", strerror(errno));
+		fd_close(&fd);
+		return;
+	}
+	c->used = true;
+	c->fd = fd;
+	watch_start(&c->watch, fd, POLLIN, client_ready);
+	deadline_set(&c->deadline, CLIENT_PATIENCE, client_overdue);
+}
+
+static void
+client_close(struct client *c)
+{
+	report_unwanted(&c->requester);
+	deadline_clear(&c->deadline);
+	watch_stop(&c->watch);
+	fdtable_close(&master_fds, FD_CLIENT, "", c->slot);
+	text_free(&c->out);
+	c->used = false;
+}
+
+static void
+client_ready(struct watch *w, short what)
+{
+	struct client *c = container_of(w, struct client, watch);
+
+	if ((what & (POLLHUP | POLLERR)) != 0 && (what & POLLIN) == 0) {
+		client_close(c);
+		return;
+	}
+	if ((what & POLLIN) != 0)
+		client_read(c);
+	if (c->used && (what & POLLOUT) != 0)
+		client_flush(c);
+}
+
+static void
+client_overdue(struct deadline *d)
+{
+	client_close(container_of(d, struct client, deadline));
+}
+
+static void
+client_read(struct client *c)
+{
+	char    rest[256], *end;
+	ssize_t n;
+
+	if (c->commanded) {
+		/* One command is all: what comes behind it is not read as one. */
+		n = recv(c->fd, rest, sizeof rest, 0);
+		if (n == 0)
+			c->watch.events &= (short)~POLLIN;
+		else if (n < 0 && errno != EAGAIN && errno != EINTR)
+			client_close(c);
+		return;
+	}
+	n = recv(c->fd, c->line + c->length, sizeof c->line - 1 - c->length, 0);
+	if (n <= 0) {
+		if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			client_close(c);
+		return;
+	}
+	c->length += (unsigned)n;
+	end = memchr(c->line, '\n', c->length);
+	if (end == NULL && c->length < sizeof c->line - 1)
+		return;
+	c->commanded = true;
+	command(c, control_parse(c->line, end == NULL ? c->length : (size_t)(end - c->line)));
+}
+
+static void
+command(struct client *c, enum control_command which)
+{
+	struct text text = { 0 };
+	unsigned    failed;
+
+	deadline_clear(&c->deadline);
+	switch (which) {
+	case CONTROL_RELOAD:
+		c->requester = (struct requester){ .line = requester_line, .done = requester_done };
+		report_wanted(&c->requester);
+		return;
+	case CONTROL_STOP:
+		c->until_end = true;
+		master_stop();
+		return;
+	case CONTROL_QUIT:
+		master_quit();
+		text_add(&c->out, " accepts no more; ends with its last session\n");
+		client_finish(c, true);
+		return;
+	case CONTROL_REOPEN:
+		failed = master_reopen();
+		if (failed > 0)
+			text_add(&c->out, "!%u of the logs could not be opened: see the others\n",
+			    failed);
+		client_finish(c, failed == 0);
+		return;
+	case CONTROL_STATUS:
+	case CONTROL_STATUS_JSON:
+		status_print(&text, which == CONTROL_STATUS_JSON);
+		break;
+	case CONTROL_GENERATIONS:
+		status_print_generations(&text);
+		break;
+	case CONTROL_COMMANDS:
+		text_add(&c->out, "!no such command; there are");
+		for (unsigned i = 0; i < CONTROL_COMMANDS; i++)
+			text_add(&c->out, "%s %s", i == 0 ? "" : ",", names[i]);
+		text_add(&c->out, "\n");
+		client_finish(c, false);
+		return;
+	}
+	answer_text(c, &text);
+}
+
+static void
+answer_text(struct client *c, struct text *text)
+{
+	char *rest = text->data, *line;
+
+	while (rest != NULL && *rest != '\0') {
+		line = strsep(&rest, "\n");
+		text_add(&c->out, " %s\n", line);
+	}
+	if (text->cut)
+		text_add(&c->out, "!memory is short\n");
+	client_finish(c, !text->cut);
+	text_free(text);
+}
+
+static void
+client_finish(struct client *c, bool ok)
+{
+	text_add(&c->out, "=%d\n", ok ? 0 : 1);
+	c->finished = true;
+	if (c->out.cut)
+		client_close(c);
+	else
+		client_flush(c);
+}
+
+static void
+client_flush(struct client *c)
+{
+	ssize_t n;
+
+	while (c->sent < c->out.size) {
+		n = send(c->fd, c->out.data + c->sent, c->out.size - c->sent,
+		    MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN) {
+			client_close(c);
+			return;
+		}
+		if (n < 0) {
+			c->watch.events |= POLLOUT;
+			if (!deadline_is_set(&c->deadline))
+				deadline_set(&c->deadline, CLIENT_PATIENCE, client_overdue);
+			return;
+		}
+		c->sent += (size_t)n;
+		deadline_clear(&c->deadline);
+	}
+	c->watch.events &= (short)~POLLOUT;
+	if (c->finished)
+		client_close(c);
+}
+
+static void
+requester_line(struct requester *r, enum weir_level level, const char *text)
+{
+	struct client *c = container_of(r, struct client, requester);
+
+	if (c->out.size - c->sent > CLIENT_REPORT) {
+		client_close(c);	/* it does not read */
+		return;
+	}
+	text_add(&c->out, "%c%s\n", level <= WEIR_WARN ? '!' : ' ', text);
+	client_flush(c);
+}
+
+static void
+requester_done(struct requester *r, bool ok)
+{
+	client_finish(container_of(r, struct client, requester), ok);
+}

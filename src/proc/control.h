@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * control: the socket on which the master takes commands.
+ *
+ * A client sends one line: a command. The answer is lines; what the first byte
+ * of each says:
+ *
+ *	' '  text, for stdout
+ *	'!'  an error or a warning, for stderr
+ *	'='  the last one: the exit status, 0 or 1
+ */
+#ifndef PROC_CONTROL_H
+#define PROC_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define CONTROL_LINE_MAX 64u	/* of a command */
+#define CONTROL_CLIENTS  16u
+
+enum control_command {
+	CONTROL_RELOAD,
+	CONTROL_QUIT,
+	CONTROL_STOP,
+	CONTROL_REOPEN,
+	CONTROL_STATUS,
+	CONTROL_STATUS_JSON,
+	CONTROL_GENERATIONS,
+	CONTROL_COMMANDS,	/* how many; and: no such command */
+};
+
+/* Of a line without its end. */
+enum control_command control_parse(const char *line, size_t len);
+const char          *control_command_name(enum control_command);
+
+/* Opens it (FD_CONTROL). A stale file is replaced, one that somebody answers on
+ * is not. Returns 0, or -1 after reporting why. */
+int  control_open(const char *path) __attribute__((warn_unused_result));
+
+/* The last answer to those who wait for the end, then closes everything. */
+void control_close(bool ok);
+
+#endif

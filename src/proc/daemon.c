@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* daemon: leaving the terminal, but not before it is known whether weir serves. */
+#include "proc/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proc/child.h"
+#include "proc/fdtable.h"
+#include "proc/master.h"
+
+static int await(pid_t daemon, int fd);
+
+int
+daemon_start(void)
+{
+	int   ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		fprintf(stderr, "weir: pipe: %s\n", strerror(errno));
+		return 1;
+	}
+	pid = fork();
+	if (pid < 0) {
+		fprintf(stderr, "weir: fork: %s\n", strerror(errno));
+		return 1;
+	}
+	if (pid > 0) {
+		fd_close(&ends[1]);
+		fdtable_close_all(&master_fds);
+		return await(pid, ends[0]);
+	}
+	fd_close(&ends[0]);
+	if (fdtable_add(&master_fds, FD_STARTER, "", 0, ends[1]) < 0 || setsid() < 0 ||
+	    chdir("/") < 0) {
+		fprintf(stderr, "weir: leaving the terminal: %s\n", strerror(errno));
+		_exit(1);
+	}
+	return -1;
+}
+
+void
+daemon_ready(bool keep_stderr)
+{
+	int starter = fdtable_find(&master_fds, FD_STARTER, "", 0), null;
+
+	if (starter < 0)
+		return;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		if (!keep_stderr)
+			dup2(null, STDERR_FILENO);
+		if (null > STDERR_FILENO)
+			fd_close(&null);
+	}
+	if (write(starter, "", 1) < 0)
+		/* The starter has been killed: it is not missed. */
+		errno = 0;
+	fdtable_close(&master_fds, FD_STARTER, "", 0);
+}
+
+static int
+await(pid_t daemon, int fd)
+{
+	char    byte, how[96];
+	ssize_t n;
+	int     status;
+
+	do
+		n = read(fd, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		return 0;
+	while (waitpid(daemon, &status, 0) < 0)
+		if (errno != EINTR)
+			return 1;
+	if (WIFSIGNALED(status))
+		fprintf(stderr, "weir: the daemon %s while it started\n",
+		    child_status_print(status, how, sizeof how));
+	return 1;
+}

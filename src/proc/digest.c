@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* digest: what the master has to know of a configuration, told by its template. */
+#include "proc/digest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "proc/message.h"
+#include "proc/settings.h"
+#include "session/server.h"
+
+static int send_settings(const struct settings *, int channel);
+static int send_listens(const struct conf *, int channel);
+static int take_listen(struct digest *, const struct message *);
+
+int
+digest_send(const struct conf *conf, int channel)
+{
+	const struct settings *s = settings_of(conf);
+
+	if (send_settings(s, channel) < 0)
+		return -1;
+	for (unsigned i = 0; i < s->logs.count; i++) {
+		struct message m = { .kind = MESSAGE_LOG_SPEC, .data = &s->logs.specs[i],
+			.size = sizeof s->logs.specs[i] };
+
+		if (message_send(channel, &m) < 0)
+			return -1;
+	}
+	return send_listens(conf, channel);
+}
+
+int
+digest_take(struct digest *d, const struct message *m)
+{
+	switch (m->kind) {
+	case MESSAGE_SETTINGS:
+		if (m->size != sizeof d->settings)
+			break;
+		memcpy(&d->settings, m->data, sizeof d->settings);
+		return 0;
+	case MESSAGE_LOG_SPEC:
+		if (m->size != sizeof *d->logs || d->log_count == LOG_SINKS_MAX)
+			break;
+		memcpy(&d->logs[d->log_count++], m->data, sizeof *d->logs);
+		return 0;
+	case MESSAGE_LISTEN:
+		return take_listen(d, m);
+	case MESSAGE_LOADED:
+		d->whole = true;
+		d->good = m->a == 1;
+		return 0;
+	default:
+		break;
+	}
+	errno = EPROTO;
+	return -1;
+}
+
+void
+digest_free(struct digest *d)
+{
+	free(d->listens);
+	*d = (struct digest){ 0 };
+}
+
+static int
+send_settings(const struct settings *s, int channel)
+{
+	struct digest_settings d = {
+		.workers = (uint32_t)s->workers,
+		.connections = s->connections,
+		.shutdown_timeout = s->shutdown_timeout,
+	};
+	struct message m = { .kind = MESSAGE_SETTINGS, .data = &d, .size = sizeof d };
+
+	if ((size_t)snprintf(d.pid, sizeof d.pid, "%s", s->pid) >= sizeof d.pid ||
+	    (size_t)snprintf(d.control, sizeof d.control, "%s", s->control) >= sizeof d.control) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return message_send(channel, &m);
+}
+
+static int
+send_listens(const struct conf *conf, int channel)
+{
+	struct digest_listen d;
+	struct message       m = { .kind = MESSAGE_LISTEN, .data = &d, .size = sizeof d };
+	const struct server *s;
+
+	for (unsigned i = 0; (s = server_at(conf, i)) != NULL; i++) {
+		memset(&d, 0, sizeof d);
+		snprintf(d.server, sizeof d.server, "%s", s->name);
+		scope_place(s->scope, "listen", d.place, sizeof d.place);
+		for (unsigned k = 0; k < s->listen_count; k++) {
+			d.spec = s->listens[k];
+			if (message_send(channel, &m) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static int
+take_listen(struct digest *d, const struct message *m)
+{
+	struct digest_listen *grown;
+
+	if (m->size != sizeof *grown) {
+		errno = EPROTO;
+		return -1;
+	}
+	grown = realloc(d->listens, (d->listen_count + 1) * sizeof *grown);
+	if (grown == NULL)
+		return -1;
+	d->listens = grown;
+	memcpy(&d->listens[d->listen_count++], m->data, sizeof *grown);
+	return 0;
+}

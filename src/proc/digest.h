@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* digest: what the master has to know of a configuration, told by its template. */
+#ifndef PROC_DIGEST_H
+#define PROC_DIGEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "net/sock.h"
+
+struct conf;
+struct message;
+
+struct digest_settings {
+	uint32_t workers;
+	uint64_t connections;		/* of one worker, as far as descriptors carry them */
+	uint64_t shutdown_timeout;	/* ms; 0: none */
+	char     pid[1024];
+	char     control[128];
+};
+
+struct digest_listen {
+	char               server[64];
+	char               place[256];	/* "weir.conf:12" */
+	struct listen_spec spec;
+};
+
+/* Zeroed: nothing has arrived. */
+struct digest {
+	struct digest_settings settings;
+	struct log_spec        logs[LOG_SINKS_MAX];
+	unsigned               log_count;
+	struct digest_listen  *listens;
+	unsigned               listen_count;
+	bool                   whole;	/* MESSAGE_LOADED has come */
+	bool                   good;	/* and said that all is well */
+};
+
+/* Template: sends all of it but MESSAGE_LOADED. Returns 0, or -1 with errno. */
+int digest_send(const struct conf *, int channel) __attribute__((warn_unused_result));
+
+/* Master: takes a message if it is part of the digest. Returns 0, or -1 with
+ * errno (EPROTO: it is not, or makes no sense). */
+int  digest_take(struct digest *, const struct message *) __attribute__((warn_unused_result));
+void digest_free(struct digest *);
+
+#endif

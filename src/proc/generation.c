@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* generation: one loaded configuration and all that was opened for it. */
+#include "proc/generation.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "proc/child.h"
+#include "proc/listening.h"
+#include "proc/master.h"
+#include "proc/message.h"
+#include "proc/opening.h"
+#include "proc/report.h"
+#include "proc/template.h"
+#include "upstream/board.h"
+
+#define TEMPLATE_END_TIMEOUT  5000u	/* ms, from QUIT to KILL */
+#define TEMPLATE_AGAIN        5000u	/* ms to wait before a short-lived one is made anew */
+#define RETIRING_GRACE       30000u	/* ms beyond worker_shutdown_timeout */
+
+static int  begin_loading(struct generation *);
+static int  begin_opening(struct generation *);
+static int  begin_sending(struct generation *);
+static int  begin_starting(struct generation *);
+static int  begin_running(struct generation *);
+static int  begin_retiring(struct generation *);
+static int  begin_dropping(struct generation *);
+static int  begin_ended(struct generation *);
+static bool is_loaded(const struct generation *);
+static bool always(const struct generation *);
+static bool is_sent(const struct generation *);
+static bool are_ready(const struct generation *);
+static bool never(const struct generation *);
+static bool has_ended(const struct generation *);
+
+/* begin is called once on entering a step, done says when it is over. limit in
+ * ms, 0: none; overdue is what is reported then. */
+static const struct {
+	const char          *name;
+	int                (*begin)(struct generation *);
+	bool               (*done)(const struct generation *);
+	enum generation_step next;
+	unsigned             limit;
+	const char          *overdue;
+} steps[GENERATION_STEPS] = {
+	[GENERATION_LOADING] = { "loading", begin_loading, is_loaded, GENERATION_OPENING, 60000,
+		"the configuration was not loaded and checked within 60 seconds" },
+	[GENERATION_OPENING] = { "opening", begin_opening, always, GENERATION_SENDING, 0, NULL },
+	[GENERATION_SENDING] = { "sending", begin_sending, is_sent, GENERATION_STARTING, 10000,
+		"the template took no descriptors for 10 seconds" },
+	[GENERATION_STARTING] = { "starting", begin_starting, are_ready, GENERATION_RUNNING, 30000,
+		"not all workers were ready within 30 seconds" },
+	[GENERATION_RUNNING] = { "running", begin_running, never, GENERATION_RETIRING, 0, NULL },
+	[GENERATION_RETIRING] = { "retiring", begin_retiring, has_ended, GENERATION_ENDED, 0, NULL },
+	[GENERATION_DROPPING] = { "dropping", begin_dropping, has_ended, GENERATION_ENDED, 0, NULL },
+	[GENERATION_ENDED] = { "ended", begin_ended, never, GENERATION_ENDED, 0, NULL },
+};
+
+static void enter(struct generation *, enum generation_step);
+static void step_overdue(struct deadline *);
+static void tell_changes(const struct generation *, const struct generation *previous);
+static void channel_ready(struct watch *, short what);
+static void channel_message(struct generation *, struct message *);
+static void channel_close(struct generation *);
+static void template_again(struct deadline *);
+static void template_kill(struct deadline *);
+static void posts_kill(struct generation *);
+
+/* ------------------------------------------------------------------- steps */
+
+void
+generation_build(void)
+{
+	struct generation *g = calloc(1, sizeof *g), *running = generation_running();
+	int                index = generations_index();
+
+	report_begin();
+	if (g == NULL || index < 0) {
+		report(WEIR_ERROR, "error: %s", g == NULL ? strerror(ENOMEM) : "too many "
+		    "generations are alive: their sessions have to end first, see "
+		    "worker_shutdown_timeout");
+		free(g);
+		master_dropped();
+		report_end(false);
+		return;
+	}
+	g->number = running == NULL ? 1 : running->number + 1;
+	g->index = (unsigned)index;
+	g->channel = -1;
+	snprintf(g->name, sizeof g->name, "%u", g->number);
+	list_append(&generations, &g->link);
+	enter(g, GENERATION_LOADING);
+	generation_advance(g);
+}
+
+void
+generation_advance(struct generation *g)
+{
+	while (steps[g->step].done(g)) {
+		enum generation_step next = steps[g->step].next;
+
+		enter(g, next);
+		if (next == GENERATION_ENDED)
+			return;
+	}
+}
+
+void
+generation_fail(struct generation *g, const char *format, ...)
+{
+	char    text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	assert(g->step < GENERATION_RUNNING);
+	report(WEIR_ERROR, "error: %s", text);
+	enter(g, GENERATION_DROPPING);
+	generation_advance(g);
+}
+
+void
+generation_retire(struct generation *g)
+{
+	enter(g, GENERATION_RETIRING);
+	generation_advance(g);
+}
+
+const char *
+generation_step_name(enum generation_step step)
+{
+	return steps[step].name;
+}
+
+static void
+enter(struct generation *g, enum generation_step step)
+{
+	deadline_clear(&g->overdue);
+	g->step = step;
+	if (steps[step].limit > 0)
+		deadline_set(&g->overdue, steps[step].limit, step_overdue);
+	if (steps[step].begin(g) < 0)
+		enter(g, GENERATION_DROPPING);
+}
+
+static void
+step_overdue(struct deadline *d)
+{
+	struct generation *g = container_of(d, struct generation, overdue);
+
+	generation_fail(g, "%s", steps[g->step].overdue);
+}
+
+static int
+begin_loading(struct generation *g)
+{
+	struct template_job job = { .options = master_options(), .mode = TEMPLATE_SERVE,
+		.generation = g->number, .index = g->index, .master = getpid() };
+	int ends[2];
+
+	template_progress();
+	if (message_pair(ends, false) < 0) {
+		report(WEIR_ERROR, "error: channel to a template: %s", strerror(errno));
+		return -1;
+	}
+	if (fdtable_add(&master_fds, FD_CHANNEL, g->name, 0, ends[0]) < 0) {
+		report(WEIR_ERROR, "error: %s", strerror(errno));
+		fd_close(&ends[0]);
+		fd_close(&ends[1]);
+		return -1;
+	}
+	g->channel = ends[0];
+	watch_start(&g->watch, g->channel, POLLIN, channel_ready);
+	g->template = fork();
+	if (g->template == 0) {
+		job.channel = ends[1];
+		master_forget();
+		template_run(&job);
+	}
+	fd_close(&ends[1]);
+	if (g->template < 0) {
+		g->template = 0;
+		report(WEIR_ERROR, "error: starting a template: %s", strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static int
+begin_opening(struct generation *g)
+{
+	if (!g->digest.good)
+		return -1;		/* and has said why */
+	if (generation_running() == NULL && master_settle() < 0)
+		return -1;
+	return opening_open(g);
+}
+
+static int
+begin_sending(struct generation *g)
+{
+	if (opening_send(g) == 0)
+		return 0;
+	report(WEIR_ERROR, "error: descriptors for the template: %s", strerror(errno));
+	return -1;
+}
+
+static int
+begin_starting(struct generation *g)
+{
+	fdtable_forget(&g->offered);
+	for (unsigned i = 0; i < g->post_count; i++) {
+		fdtable_close(&master_fds, FD_INBOX, g->name, i);
+		post_fill(&g->posts[i]);
+	}
+	return 0;
+}
+
+/* The swap. Nothing here can fail. */
+static int
+begin_running(struct generation *g)
+{
+	struct generation *previous = NULL;
+	struct node       *n, *following;
+
+	list_each(n, following, &generations) {
+		struct generation *other = container_of(n, struct generation, link);
+
+		if (other != g && other->step == GENERATION_RUNNING)
+			previous = other;
+	}
+	g->since = wait_now();
+	opening_own_logs(g);
+	report_logging(true);
+	for (unsigned i = 0; i < g->sockets; i++)
+		board_slot_set(i, g->number, BOARD_SLOT_ABSENT);
+	for (unsigned i = 0; i < g->post_count; i++)
+		post_go(&g->posts[i]);
+	if (previous != NULL)
+		enter(previous, GENERATION_RETIRING);
+	listening_commit();
+	tell_changes(g, previous);
+	report(WEIR_NOTICE, "generation %u runs", g->number);
+	master_swapped();
+	report_end(true);
+	if (previous != NULL)
+		generation_advance(previous);
+	return 0;
+}
+
+static int
+begin_retiring(struct generation *g)
+{
+	struct message quit = { .kind = MESSAGE_QUIT };
+
+	deadline_clear(&g->again);
+	for (unsigned i = 0; i < g->post_count; i++) {
+		struct post *p = &g->posts[i];
+
+		deadline_clear(&p->deadline);
+		if (p->state == POST_SERVING)
+			post_tell_kind(p, MESSAGE_RETIRE);
+		else
+			post_kill(p, SIGKILL);	/* has no session yet */
+	}
+	if (g->digest.settings.shutdown_timeout > 0)
+		deadline_set(&g->overdue, g->digest.settings.shutdown_timeout + RETIRING_GRACE,
+		    template_kill);
+	if (g->template != 0) {
+		if (generation_tell(g, &quit) < 0)
+			kill(g->template, SIGKILL);
+		else
+			deadline_set(&g->again, TEMPLATE_END_TIMEOUT, template_again);
+	}
+	return 0;
+}
+
+static int
+begin_dropping(struct generation *g)
+{
+	listening_drop();
+	if (g->template != 0)
+		kill(g->template, SIGKILL);
+	posts_kill(g);
+	return 0;
+}
+
+static int
+begin_ended(struct generation *g)
+{
+	bool was_built = g->since == 0;
+
+	deadline_clear(&g->overdue);
+	deadline_clear(&g->again);
+	channel_close(g);
+	for (unsigned i = 0; i < g->post_count; i++)
+		post_close(&g->posts[i]);
+	for (unsigned i = 0; i < g->digest.log_count; i++)
+		fdtable_close(&master_fds, FD_LOG, g->name, i);
+	fdtable_forget(&g->offered);
+	board_leave(g->index);
+	if (!was_built)
+		log_notice("generation %u has ended", g->number);
+	digest_free(&g->digest);
+	free(g->posts);
+	node_unlink(&g->link);
+	free(g);
+	if (was_built) {
+		master_dropped();
+		report_end(false);
+	}
+	return 0;
+}
+
+static bool
+is_loaded(const struct generation *g)
+{
+	return g->digest.whole;
+}
+
+static bool
+always(const struct generation *g)
+{
+	(void)g;
+	return true;
+}
+
+static bool
+never(const struct generation *g)
+{
+	(void)g;
+	return false;
+}
+
+static bool
+is_sent(const struct generation *g)
+{
+	return g->sent > g->offered.count;
+}
+
+static bool
+are_ready(const struct generation *g)
+{
+	for (unsigned i = 0; i < g->post_count; i++)
+		if (g->posts[i].state != POST_READY)
+			return false;
+	return true;
+}
+
+static bool
+has_ended(const struct generation *g)
+{
+	if (g->template != 0)
+		return false;
+	for (unsigned i = 0; i < g->post_count; i++)
+		if (g->posts[i].state != POST_VACANT)
+			return false;
+	return true;
+}
+
+static void
+tell_changes(const struct generation *g, const struct generation *previous)
+{
+	const struct digest_settings *now = &g->digest.settings, *before;
+
+	if (previous == NULL)
+		return;
+	before = &previous->digest.settings;
+	if (now->workers != before->workers)
+		report(WEIR_NOTICE, "workers: %u -> %u", before->workers, now->workers);
+	if (strcmp(now->pid, before->pid) != 0)
+		report(WEIR_WARN, "warning: pid = %s is used from the next start on", now->pid);
+	if (strcmp(now->control, before->control) != 0)
+		report(WEIR_WARN, "warning: control = %s is used from the next start on",
+		    now->control);
+}
+
+/* ----------------------------------------------------------------- channel */
+
+int
+generation_tell(struct generation *g, const struct message *m)
+{
+	if (g->channel < 0) {
+		errno = EPIPE;
+		return -1;
+	}
+	return message_send(g->channel, m);
+}
+
+static void
+channel_ready(struct watch *w, short what)
+{
+	struct generation *g = container_of(w, struct generation, watch);
+
+	if ((what & POLLOUT) != 0 && g->step == GENERATION_SENDING && opening_send(g) < 0) {
+		generation_fail(g, "descriptors for the template: %s", strerror(errno));
+		return;
+	}
+	if ((what & (POLLIN | POLLHUP | POLLERR)) != 0)
+		generation_drain(g);
+	generation_advance(g);
+}
+
+void
+generation_drain(struct generation *g)
+{
+	struct message m;
+	int            got;
+
+	while (g->channel >= 0) {
+		got = message_receive(g->channel, &m);
+		if (got == 1) {
+			channel_message(g, &m);
+			continue;
+		}
+		if (got < 0 && errno == EAGAIN)
+			return;
+		if (got < 0 && errno == EPROTO) {
+			log_alert("template (generation %u): a message that makes no sense",
+			    g->number);
+			continue;
+		}
+		channel_close(g);
+	}
+}
+
+static void
+channel_message(struct generation *g, struct message *m)
+{
+	message_discard(m);		/* there should be none */
+	if (m->kind == MESSAGE_REPORT)
+		report((enum weir_level)m->a, "%.*s", (int)m->size, (const char *)m->data);
+	else if (m->kind == MESSAGE_CLONED && m->a < g->post_count)
+		post_cloned(&g->posts[m->a], (pid_t)m->b, (int)m->c);
+	else if (g->step == GENERATION_LOADING && digest_take(&g->digest, m) < 0)
+		generation_fail(g, "what the template says of the configuration: %s",
+		    strerror(errno));
+}
+
+static void
+channel_close(struct generation *g)
+{
+	watch_stop(&g->watch);
+	fdtable_close(&master_fds, FD_CHANNEL, g->name, 0);
+	g->channel = -1;
+}
+
+/* ---------------------------------------------------------------- children */
+
+void
+generation_template_died(struct generation *g, int status)
+{
+	char        how[96];
+	const char *doing = template_progress();
+
+	generation_drain(g);
+	channel_close(g);
+	g->template = 0;
+	child_status_print(status, how, sizeof how);
+	for (unsigned i = 0; i < g->post_count; i++)
+		if (g->posts[i].state == POST_ASKED)
+			post_cloned(&g->posts[i], 0, ESRCH);
+	if (g->step < GENERATION_RUNNING && !(g->digest.whole && !g->digest.good)) {
+		if (doing != NULL && *doing != '\0')
+			generation_fail(g, "the process that loads the configuration %s while %s", how,
+			    doing);
+		else
+			generation_fail(g, "the process that loads the configuration %s", how);
+		return;
+	}
+	if (g->step == GENERATION_RUNNING) {
+		log_error("template (generation %u) %s: it is made anew, as the next generation",
+		    g->number, how);
+		deadline_set(&g->again, wait_now() - g->since < TEMPLATE_AGAIN ? TEMPLATE_AGAIN : 0,
+		    template_again);
+	} else if (g->step == GENERATION_RETIRING && status != 0) {
+		log_error("template (generation %u) %s", g->number, how);
+	}
+	generation_advance(g);
+}
+
+/* RUNNING: it has died. RETIRING: it has not, though it should. */
+static void
+template_again(struct deadline *d)
+{
+	struct generation *g = container_of(d, struct generation, again);
+
+	if (g->step == GENERATION_RUNNING)
+		master_reload();
+	else if (g->template != 0)
+		kill(g->template, SIGKILL);
+}
+
+/* worker_shutdown_timeout has been over for long. */
+static void
+template_kill(struct deadline *d)
+{
+	struct generation *g = container_of(d, struct generation, overdue);
+
+	log_error("generation %u: its workers do not end: they are killed", g->number);
+	posts_kill(g);
+}
+
+static void
+posts_kill(struct generation *g)
+{
+	for (unsigned i = 0; i < g->post_count; i++) {
+		deadline_clear(&g->posts[i].deadline);
+		post_kill(&g->posts[i], SIGKILL);
+	}
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* generations: all that are alive, from the one that is built to those that retire. */
+#include "proc/generation.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "proc/child.h"
+#include "proc/listening.h"
+#include "proc/message.h"
+#include "proc/report.h"
+#include "upstream/board.h"
+
+#define STOP_TIMEOUT 5000u	/* ms that workers have to close everything */
+
+static struct post *post_of(pid_t);
+static void         reopen(struct generation *, unsigned log, int fd);
+static void         stop_overdue(struct deadline *);
+
+struct node generations = { &generations, &generations };
+
+/* Children that ended before their template had said that they exist. */
+static struct {
+	pid_t    pid[16];
+	int      status[16];
+	unsigned next;
+} strays;
+
+static struct deadline stopping;
+
+int
+generations_index(void)
+{
+	struct node *n, *following;
+	uint64_t     used = 0;
+
+	list_each(n, following, &generations)
+		used |= (uint64_t)1 << container_of(n, struct generation, link)->index;
+	for (unsigned i = 0; i < BOARD_GENERATIONS; i++)
+		if ((used & (uint64_t)1 << i) == 0)
+			return (int)i;
+	return -1;
+}
+
+void
+generations_reap(pid_t pid, int status)
+{
+	struct node *n, *following;
+	struct post *p = post_of(pid);
+
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		if (g->template == pid) {
+			generation_template_died(g, status);
+			return;
+		}
+		if (p == NULL)
+			generation_drain(g);	/* perhaps its template is about to say whose it is */
+	}
+	if (p == NULL)
+		p = post_of(pid);
+	if (p != NULL) {
+		post_died(p, status);
+		return;
+	}
+	strays.pid[strays.next % 16] = pid;
+	strays.status[strays.next % 16] = status;
+	strays.next++;
+}
+
+bool
+generations_stray(pid_t pid, int *status)
+{
+	for (unsigned i = 0; i < 16; i++)
+		if (strays.pid[i] == pid) {
+			*status = strays.status[i];
+			strays.pid[i] = 0;
+			return true;
+		}
+	return false;
+}
+
+void
+generations_mail(const struct message *m)
+{
+	struct post *p = post_of(m->sender);
+
+	if (p == NULL || p->generation->number != m->a || p->slot != m->b)
+		return;		/* of one that has ended meanwhile */
+	if (m->kind == MESSAGE_READY)
+		post_ready(p);
+	else if (m->kind == MESSAGE_FAILED) {
+		char why[512];
+
+		snprintf(why, sizeof why, "%.*s", (int)m->size, (const char *)m->data);
+		post_failed(p, why);
+	}
+}
+
+static struct post *
+post_of(pid_t pid)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		for (unsigned i = 0; i < g->post_count; i++)
+			if (g->posts[i].pid == pid && pid != 0)
+				return &g->posts[i];
+	}
+	return NULL;
+}
+
+
+struct generation *
+generation_building(void)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		if (g->step < GENERATION_RUNNING || g->step == GENERATION_DROPPING)
+			return g;
+	}
+	return NULL;
+}
+
+struct generation *
+generation_running(void)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		if (g->step == GENERATION_RUNNING)
+			return g;
+	}
+	return NULL;
+}
+
+void
+generations_retire(void)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		if (g->step == GENERATION_RUNNING)
+			generation_retire(g);
+		else if (g->step < GENERATION_RUNNING)
+			generation_fail(g, "weir is stopping");
+	}
+}
+
+void
+generations_stop(void)
+{
+	struct node *n, *following;
+
+	generations_retire();
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		for (unsigned i = 0; i < g->post_count; i++)
+			if (g->posts[i].state == POST_SERVING)
+				post_tell_kind(&g->posts[i], MESSAGE_STOP);
+	}
+	if (!list_empty(&generations))
+		deadline_set(&stopping, STOP_TIMEOUT, stop_overdue);
+}
+
+void
+generations_kill(void)
+{
+	struct node *n, *following;
+
+	deadline_clear(&stopping);
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		if (g->template != 0)
+			kill(g->template, SIGKILL);
+		for (unsigned i = 0; i < g->post_count; i++)
+			post_kill(&g->posts[i], SIGKILL);
+	}
+}
+
+static void
+stop_overdue(struct deadline *d)
+{
+	(void)d;
+	log_error("processes do not end: they are killed");
+	generations_kill();
+}
+
+unsigned
+generations_reopen(void)
+{
+	struct node *n, *following;
+	unsigned     failed = 0;
+	int          fd;
+
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		if (g->step != GENERATION_RUNNING && g->step != GENERATION_RETIRING)
+			continue;
+		for (unsigned i = 0; i < g->digest.log_count; i++) {
+			if (g->digest.logs[i].kind != LOG_FILE)
+				continue;
+			fd = log_open(&g->digest.logs[i]);
+			if (fd >= 0) {
+				reopen(g, i, fd);
+				continue;
+			}
+			log_error("opening %s again: %s", g->digest.logs[i].path, strerror(errno));
+			failed++;
+		}
+	}
+	return failed;
+}
+
+static void
+reopen(struct generation *g, unsigned log, int fd)
+{
+	struct message m = { .kind = MESSAGE_LOG, .a = log, .fds = &fd, .fd_count = 1 };
+
+	if (g->template != 0 && generation_tell(g, &m) < 0)
+		log_error("template (generation %u): a reopened log: %s", g->number,
+		    strerror(errno));
+	for (unsigned i = 0; i < g->post_count; i++)
+		if (g->posts[i].state != POST_VACANT)
+			post_tell(&g->posts[i], &m);
+	if (g->step == GENERATION_RUNNING)
+		log_replace(log, fd);
+	else
+		fd_close(&fd);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * listening: the master's listening sockets, kept over generations.
+ *
+ *	plan ──► offer ──► commit      what the new generation listens on, opened
+ *	   └────────┴────► drop        before it runs; or closed again
+ *
+ * One address is a group of sockets, one for each slot (SO_REUSEPORT), or a
+ * single one that all share. Closing a socket of a group resets what waits in
+ * its queue: so a smaller number of workers keeps the others' sockets until
+ * nothing has come to them for LISTENING_RETIRED ms.
+ */
+#ifndef PROC_LISTENING_H
+#define PROC_LISTENING_H
+
+#include <stdbool.h>
+
+#include "proc/digest.h"
+#include "proc/fdtable.h"
+
+#define LISTENING_RETIRED 60000u
+
+/*
+ * Takes over what sd_listen_fds(3) promises: descriptors from 3 on, when they
+ * are meant for this process. A `listen` with the same address uses them.
+ * Returns 0, or -1 when one of them is no listening stream socket (and says so).
+ */
+int listening_inherit(void) __attribute__((warn_unused_result));
+
+/*
+ * Opens what is new and prepares what is kept, so that slots 0 … workers-1 have
+ * their sockets. All that is wrong is reported; then -1 is returned and drop
+ * has to follow. One plan at a time.
+ */
+int listening_plan(const struct digest_listen *, unsigned count, unsigned workers)
+	__attribute__((warn_unused_result));
+
+/* Lists the plan's sockets in a table that owns nothing. Returns how many slots
+ * have sockets (at least `workers`), or -1 with errno. */
+int listening_offer(struct fdtable *) __attribute__((warn_unused_result));
+
+/* The new generation runs, the old one has been told to stop accepting: what
+ * the plan does not want is closed. Reports what was opened and closed. */
+void listening_commit(void);
+
+/* The plan's generation is dropped: everything is as before. */
+void listening_drop(void);
+
+/* Closes everything: nobody shall listen any more. */
+void listening_close(void);
+
+#endif

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* master: the privileged process. */
+#include "proc/master.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "proc/child.h"
+#include "proc/control.h"
+#include "proc/daemon.h"
+#include "proc/generation.h"
+#include "proc/listening.h"
+#include "proc/message.h"
+#include "proc/notify.h"
+#include "proc/options.h"
+#include "proc/pidfile.h"
+#include "proc/report.h"
+#include "proc/settings.h"
+#include "upstream/board.h"
+
+#define MASTER_NOFILE 65536u	/* its own limit is raised to this, if it can be */
+
+enum stopping { SERVING, QUITTING, STOPPING };
+
+static struct {
+	const struct options *options;
+	uint64_t              since;
+	enum stopping         stopping;
+	bool                  ran;	/* a generation has come to run */
+	bool                  failed;	/* the first one has not */
+	struct watch          reports;
+	struct requester      starter;	/* whoever typed the command */
+} master;
+
+struct fdtable master_fds;
+
+static volatile sig_atomic_t caught[NSIG];
+static const int             handled[] = {
+	SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD,
+};
+
+static bool wants_daemon(const struct options *);
+static int  open_all(void);
+static void loop(void);
+static void close_all(void);
+static void catch_signals(sigset_t *while_waiting);
+static void catch_signal(int);
+static void act_on_signals(void);
+static void reap(void);
+static void reports_came(struct watch *, short what);
+static void starter_line(struct requester *, enum weir_level, const char *);
+static void starter_done(struct requester *, bool ok);
+static void describe(char *out, size_t size);
+
+int
+master_run(const struct options *options)
+{
+	int status;
+
+	master.options = options;
+	master.since = wait_now();
+	/* What is inherited is meant for the process that was started. */
+	if (listening_inherit() < 0)
+		return 1;
+	if (wants_daemon(options)) {
+		status = daemon_start();
+		if (status >= 0)
+			return status;
+	}
+	title_set("master");
+	if (open_all() == 0) {
+		master.starter = (struct requester){ .line = starter_line, .done = starter_done };
+		report_wanted(&master.starter);
+		loop();
+	}
+	close_all();
+	return master.ran ? 0 : 1;
+}
+
+const struct options *
+master_options(void)
+{
+	return master.options;
+}
+
+uint64_t
+master_uptime(void)
+{
+	return wait_now() - master.since;
+}
+
+void
+master_reload(void)
+{
+	if (master.stopping == SERVING)
+		report_wanted(NULL);
+}
+
+void
+master_quit(void)
+{
+	if (master.stopping != SERVING)
+		return;
+	master.stopping = QUITTING;
+	log_notice("quitting: ends with the last session");
+	notify_stopping();
+	generations_retire();
+	listening_close();
+}
+
+void
+master_stop(void)
+{
+	if (master.stopping == STOPPING) {
+		generations_kill();
+		return;
+	}
+	if (master.stopping == SERVING)
+		notify_stopping();
+	master.stopping = STOPPING;
+	log_notice("stopping");
+	generations_stop();
+	listening_close();
+}
+
+unsigned
+master_reopen(void)
+{
+	unsigned failed = generations_reopen();
+
+	if (failed == 0)
+		log_notice("logs have been opened again");
+	return failed;
+}
+
+bool
+master_is_stopping(void)
+{
+	return master.stopping != SERVING;
+}
+
+void
+master_build(void)
+{
+	if (!report_is_wanted() || generation_building() != NULL)
+		return;
+	if (master.stopping != SERVING) {
+		report_begin();
+		report(WEIR_ERROR, "error: weir is stopping");
+		report_end(false);
+		return;
+	}
+	if (master.ran) {
+		log_notice("reloading");
+		notify_reloading();
+	}
+	generation_build();
+}
+
+int
+master_settle(void)
+{
+	const struct digest_settings *s = &generation_building()->digest.settings;
+
+	return pidfile_lock(s->pid) < 0 || control_open(s->control) < 0 ? -1 : 0;
+}
+
+void
+master_swapped(void)
+{
+	const struct generation *g = generation_running();
+	char                     status[128];
+	bool                     to_stderr = false;
+
+	for (unsigned i = 0; i < g->digest.log_count; i++)
+		to_stderr |= g->digest.logs[i].kind == LOG_STDERR;
+	if (!master.ran) {
+		master.ran = true;
+		pidfile_write();
+		daemon_ready(to_stderr);
+	}
+	describe(status, sizeof status);
+	notify_ready(status);
+}
+
+void
+master_dropped(void)
+{
+	char status[128];
+
+	if (!master.ran || master.stopping != SERVING)
+		return;
+	describe(status, sizeof status);
+	notify_ready(status);
+}
+
+void
+master_forget(void)
+{
+	wait_forget();
+	fdtable_close_all(&master_fds);
+}
+
+/* The configuration is not read yet, only looked at: an error in it is told by
+ * the template, to the terminal either way. */
+static bool
+wants_daemon(const struct options *o)
+{
+	struct conf_request request = options_request(o);
+	char               *text = conf_peek(&request, "daemon");
+	bool                wanted = true;
+
+	if (text != NULL && !str_switch(text, &wanted))
+		wanted = false;
+	free(text);
+	return wanted;
+}
+
+static int
+open_all(void)
+{
+	int         ends[2], board;
+	const char *step = "board";
+
+	log_identify("master");
+	settings_raise_nofile(MASTER_NOFILE);
+	board = board_create();
+	if (board < 0)
+		goto fail;
+	if (fdtable_add(&master_fds, FD_BOARD, "", 0, board) < 0) {
+		fd_close(&board);
+		goto fail;
+	}
+	step = "mailbox";
+	if (message_pair(ends, true) < 0)
+		goto fail;
+	if (fdtable_add(&master_fds, FD_REPORTS, "", 0, ends[0]) < 0 ||
+	    fdtable_add(&master_fds, FD_MASTER, "", 0, ends[1]) < 0) {
+		if (fdtable_find(&master_fds, FD_REPORTS, "", 0) != ends[0])
+			fd_close(&ends[0]);
+		fd_close(&ends[1]);
+		goto fail;
+	}
+	watch_start(&master.reports, ends[0], POLLIN, reports_came);
+	return 0;
+fail:
+	log_error("%s: %s", step, strerror(errno));
+	return -1;
+}
+
+static void
+loop(void)
+{
+	sigset_t while_waiting;
+
+	catch_signals(&while_waiting);
+	while (!master.failed && (master.stopping == SERVING || !list_empty(&generations))) {
+		master_build();
+		if (wait_pass(&while_waiting) < 0) {
+			log_alert("waiting: %s", strerror(errno));
+			break;
+		}
+		act_on_signals();
+	}
+}
+
+/* In the reverse order of opening. What is left in the table then is a leak. */
+static void
+close_all(void)
+{
+	listening_close();
+	if (master.ran)
+		log_notice("ends");
+	pidfile_remove();
+	control_close(!master.failed);
+	watch_stop(&master.reports);
+	fdtable_close(&master_fds, FD_REPORTS, "", 0);
+	fdtable_close(&master_fds, FD_MASTER, "", 0);
+	fdtable_close(&master_fds, FD_BOARD, "", 0);
+	fdtable_close(&master_fds, FD_STARTER, "", 0);
+	for (unsigned i = 0; i < master_fds.count; i++)
+		log_alert("descriptor %d was left open: %s %u %s", master_fds.entries[i]->fd,
+		    fd_kind_name(master_fds.entries[i]->kind), master_fds.entries[i]->slot,
+		    master_fds.entries[i]->name);
+	fdtable_close_all(&master_fds);
+	log_configure(NULL, NULL, 0);
+}
+
+/* ----------------------------------------------------------------- signals */
+
+/* They are blocked but for the wait: nothing is interrupted half-way. */
+static void
+catch_signals(sigset_t *while_waiting)
+{
+	struct sigaction a = { .sa_handler = catch_signal };
+	sigset_t         blocked;
+
+	sigemptyset(&blocked);
+	sigfillset(&a.sa_mask);
+	for (unsigned i = 0; i < sizeof handled / sizeof *handled; i++)
+		sigaddset(&blocked, handled[i]);
+	sigprocmask(SIG_BLOCK, &blocked, while_waiting);
+	for (unsigned i = 0; i < sizeof handled / sizeof *handled; i++) {
+		sigaction(handled[i], &a, NULL);
+		sigdelset(while_waiting, handled[i]);
+	}
+	a.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &a, NULL);
+}
+
+static void
+catch_signal(int number)
+{
+	caught[number] = 1;
+}
+
+static bool
+was_caught(int number)
+{
+	bool was = caught[number] != 0;
+
+	caught[number] = 0;
+	return was;
+}
+
+/* What ends weir comes first: a ^C ends the workers' terminal, too. */
+static void
+act_on_signals(void)
+{
+	if (was_caught(SIGTERM) || was_caught(SIGINT))
+		master_stop();
+	if (was_caught(SIGQUIT))
+		master_quit();
+	if (was_caught(SIGCHLD))
+		reap();
+	if (was_caught(SIGHUP))
+		master_reload();
+	if (was_caught(SIGUSR1))
+		master_reopen();
+	if (was_caught(SIGUSR2))
+		log_notice("SIGUSR2 means nothing to weir");
+	if (was_caught(SIGWINCH) && master.ran)
+		log_debug("SIGWINCH means nothing to weir");
+}
+
+static void
+reap(void)
+{
+	int   status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		generations_reap(pid, status);
+}
+
+/* ----------------------------------------------------------------- messages */
+
+static void
+reports_came(struct watch *w, short what)
+{
+	struct message m;
+	int            got;
+
+	(void)what;
+	while ((got = message_receive(w->fd, &m)) != 0) {
+		if (got < 0 && errno == EAGAIN)
+			return;
+		if (got < 0) {
+			log_alert("mailbox of the master: %s", strerror(errno));
+			if (errno != EPROTO)
+				return;
+			continue;
+		}
+		message_discard(&m);
+		generations_mail(&m);
+	}
+}
+
+static void
+starter_line(struct requester *r, enum weir_level level, const char *text)
+{
+	(void)r;
+	if (level <= WEIR_WARN)
+		fprintf(stderr, "%s\n", text);
+}
+
+static void
+starter_done(struct requester *r, bool ok)
+{
+	(void)r;
+	if (ok)
+		return;
+	master.failed = true;
+	fprintf(stderr, "weir: not started\n");
+}
+
+/* "generation 3 runs, 2 workers" */
+static void
+describe(char *out, size_t size)
+{
+	const struct generation *g = generation_running();
+
+	if (g == NULL)
+		snprintf(out, size, "no generation runs");
+	else
+		snprintf(out, size, "generation %u runs, %u worker%s", g->number, g->post_count,
+		    g->post_count == 1 ? "" : "s");
+}

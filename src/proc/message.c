@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* message: what master, templates and workers say to each other. */
+#include "proc/message.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "proc/fdtable.h"
+
+struct head {
+	uint32_t kind;
+	uint32_t a;
+	uint32_t b;
+	uint32_t c;
+};
+
+static int take_control(struct msghdr *, struct message *);
+
+/* What was received last: a process reads its channels one after the other. */
+static char     inbox[MESSAGE_DATA_MAX];
+static int      inbox_fds[MESSAGE_FDS_MAX];
+
+int
+message_pair(int ends[2], bool credentials)
+{
+	int on = 1, flags;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -1;
+	flags = fcntl(ends[0], F_GETFL);
+	if (flags < 0 || fcntl(ends[0], F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    (credentials &&
+		setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)) {
+		fd_close(&ends[0]);
+		fd_close(&ends[1]);
+		return -1;
+	}
+	return 0;
+}
+
+int
+message_send(int channel, const struct message *m)
+{
+	struct head   head = { m->kind, m->a, m->b, m->c };
+	struct iovec  parts[2] = {
+		{ .iov_base = &head, .iov_len = sizeof head },
+		{ .iov_base = (void *)(uintptr_t)m->data, .iov_len = m->size },
+	};
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof inbox_fds)];
+	struct msghdr   h = { .msg_iov = parts, .msg_iovlen = 2 };
+	struct cmsghdr *c;
+	size_t          fds = m->fd_count * sizeof *m->fds;
+
+	if (m->size > MESSAGE_DATA_MAX || m->fd_count > MESSAGE_FDS_MAX) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	if (m->fd_count > 0) {
+		memset(control, 0, sizeof control);
+		h.msg_control = control;
+		h.msg_controllen = CMSG_SPACE(fds);
+		c = CMSG_FIRSTHDR(&h);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(fds);
+		memcpy(CMSG_DATA(c), m->fds, fds);
+	}
+	while (sendmsg(channel, &h, MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			return -1;
+	return 0;
+}
+
+int
+message_receive(int channel, struct message *m)
+{
+	struct head  head;
+	struct iovec parts[2] = {
+		{ .iov_base = &head, .iov_len = sizeof head },
+		{ .iov_base = inbox, .iov_len = sizeof inbox },
+	};
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof inbox_fds) +
+	    CMSG_SPACE(sizeof(struct ucred))];
+	struct msghdr h = { .msg_iov = parts, .msg_iovlen = 2, .msg_control = control,
+		.msg_controllen = sizeof control };
+	ssize_t       n;
+
+	do
+		n = recvmsg(channel, &h, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return (int)n;
+	memset(m, 0, sizeof *m);
+	if (take_control(&h, m) < 0 || (size_t)n < sizeof head || head.kind >= MESSAGE_KINDS ||
+	    (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+		message_discard(m);
+		errno = EPROTO;
+		return -1;
+	}
+	m->kind = head.kind;
+	m->a = head.a;
+	m->b = head.b;
+	m->c = head.c;
+	m->data = inbox;
+	m->size = (size_t)n - sizeof head;
+	return 1;
+}
+
+void
+message_discard(struct message *m)
+{
+	for (unsigned i = 0; i < m->fd_count; i++) {
+		int fd = m->fds[i];
+		fd_close(&fd);
+	}
+	m->fd_count = 0;
+}
+
+/* Descriptors that arrived are open whatever else is wrong: all are noted. */
+static int
+take_control(struct msghdr *h, struct message *m)
+{
+	struct ucred sender;
+	unsigned     n;
+
+	m->fds = inbox_fds;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
+		if (c->cmsg_level != SOL_SOCKET)
+			return -1;
+		if (c->cmsg_type == SCM_RIGHTS) {
+			n = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+			if (n > MESSAGE_FDS_MAX - m->fd_count)
+				return -1;
+			memcpy(inbox_fds + m->fd_count, CMSG_DATA(c), n * sizeof(int));
+			m->fd_count += n;
+		} else if (c->cmsg_type == SCM_CREDENTIALS) {
+			memcpy(&sender, CMSG_DATA(c), sizeof sender);
+			m->sender = sender.pid;
+		}
+	}
+	return 0;
+}

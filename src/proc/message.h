@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * message: what master, templates and workers say to each other, over
+ * SOCK_SEQPACKET pairs: a kind, three numbers, some bytes, some descriptors.
+ *
+ * All processes are forks of one program, so structs travel as they are.
+ */
+#ifndef PROC_MESSAGE_H
+#define PROC_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum message_kind {
+	/* template to master */
+	MESSAGE_REPORT,		/* a: enum weir_level; data: a line of text */
+	MESSAGE_SETTINGS,	/* data: struct digest_settings */
+	MESSAGE_LOG_SPEC,	/* data: struct log_spec */
+	MESSAGE_LISTEN,		/* data: struct digest_listen */
+	MESSAGE_LOADED,		/* a: 1 all is well, 0 what was reported is why not */
+	MESSAGE_CLONED,		/* a: slot, b: pid (0: c is the errno) */
+
+	/* master to template */
+	MESSAGE_DESCRIPTORS,	/* some of an fdtable, see fdtable_encode */
+	MESSAGE_EQUIPPED,	/* that were all of them; a: sockets, see worker_place */
+	MESSAGE_CLONE,		/* a: slot, b: seat */
+
+	/* master to worker, and to the template what concerns it */
+	MESSAGE_START,		/* a: your pid, so that it is not for your predecessor */
+	MESSAGE_GO,		/* accept */
+	MESSAGE_RETIRE,		/* accept no more, end when all sessions have */
+	MESSAGE_STOP,		/* close all sessions, end */
+	MESSAGE_REVIEW,		/* a slot's state has changed; workers send it, too */
+	MESSAGE_LOG,		/* a: index of the log; one descriptor, reopened */
+	MESSAGE_QUIT,		/* template: end */
+
+	/* worker to master */
+	MESSAGE_READY,		/* a: generation, b: slot */
+	MESSAGE_FAILED,		/* the same; data: why it cannot start */
+
+	MESSAGE_KINDS
+};
+
+#define MESSAGE_DATA_MAX 49152u
+#define MESSAGE_FDS_MAX  253u	/* the kernel's SCM_MAX_FD */
+
+struct message {
+	enum message_kind kind;
+	uint32_t          a;
+	uint32_t          b;
+	uint32_t          c;
+	const void       *data;
+	size_t            size;
+	const int        *fds;
+	unsigned          fd_count;
+	pid_t             sender;	/* received: as the kernel says, 0 without SO_PASSCRED */
+};
+
+/*
+ * A connected pair, close-on-exec; ends[0] is non-blocking. credentials: what
+ * ends[0] receives tells who sent it. Returns 0, or -1 with errno.
+ */
+int message_pair(int ends[2], bool credentials) __attribute__((warn_unused_result));
+
+/* Sends one. Returns 0, or -1 with errno (EAGAIN: not now; EPIPE: nobody there). */
+int message_send(int channel, const struct message *) __attribute__((warn_unused_result));
+
+/*
+ * Receives one: data and fds are valid until the next call; the descriptors
+ * (close-on-exec) are the caller's. Returns 1, 0 when the other end is closed,
+ * -1 with errno (EAGAIN; EPROTO: a message that makes no sense or has lost
+ * descriptors, which is thrown away).
+ */
+int message_receive(int channel, struct message *) __attribute__((warn_unused_result));
+
+/* Closes the descriptors of a received message that nobody took. */
+void message_discard(struct message *);
+
+#endif

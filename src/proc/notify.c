@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* notify: tells the service manager what becomes of weir (sd_notify(3)). */
+#include "proc/notify.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "proc/fdtable.h"
+
+static void
+send_state(const char *state)
+{
+	const char        *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	size_t             len = path == NULL ? 0 : strlen(path);
+	int                fd;
+
+	if (len < 2 || len >= sizeof to.sun_path || (*path != '/' && *path != '@'))
+		return;
+	memcpy(to.sun_path, path, len + 1);
+	if (*path == '@')
+		to.sun_path[0] = '\0';		/* an abstract name */
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		log_warn("telling the service manager: %s", strerror(errno));
+	fd_close(&fd);
+}
+
+void
+notify_ready(const char *status)
+{
+	char state[256];
+
+	snprintf(state, sizeof state, "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), status);
+	send_state(state);
+}
+
+void
+notify_reloading(void)
+{
+	struct timespec t;
+	char            state[128];
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
+	    (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000);
+	send_state(state);
+}
+
+void
+notify_stopping(void)
+{
+	send_state("STOPPING=1\nSTATUS=stopping");
+}

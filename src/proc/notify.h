@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* notify: tells the service manager what becomes of weir (sd_notify(3)). */
+#ifndef PROC_NOTIFY_H
+#define PROC_NOTIFY_H
+
+/* Each does nothing when there is no NOTIFY_SOCKET. STATUS is one line. */
+void notify_ready(const char *status);
+void notify_reloading(void);
+void notify_stopping(void);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* opening: what a generation needs besides its configuration. */
+#include "proc/opening.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "proc/generation.h"
+#include "proc/listening.h"
+#include "proc/master.h"
+#include "proc/message.h"
+#include "proc/report.h"
+
+static int not_now(void);
+static int open_logs(struct generation *);
+static int open_posts(struct generation *);
+static int offer(struct generation *);
+static int offer_one(struct generation *, enum fd_kind, const char *name, unsigned slot);
+
+/* All that is wrong is told in one go, so each part is tried. */
+int
+opening_open(struct generation *g)
+{
+	int result = 0;
+
+	if (listening_plan(g->digest.listens, g->digest.listen_count,
+		g->digest.settings.workers) < 0)
+		result = -1;
+	if (open_logs(g) < 0)
+		result = -1;
+	if (result == 0 && (open_posts(g) < 0 || offer(g) < 0))
+		result = -1;
+	return result;
+}
+
+/* As much as the channel takes; the rest when it is writable. */
+int
+opening_send(struct generation *g)
+{
+	static char    text[MESSAGE_DATA_MAX];
+	int            fds[MESSAGE_FDS_MAX];
+	struct message m = { .kind = MESSAGE_DESCRIPTORS, .data = text, .fds = fds };
+	unsigned       next;
+
+	g->watch.events = POLLIN | POLLOUT;
+	while (g->sent < g->offered.count) {
+		next = g->sent;
+		m.size = fdtable_encode(&g->offered, &next, text, sizeof text, fds, MESSAGE_FDS_MAX,
+		    &m.fd_count);
+		if (generation_tell(g, &m) < 0)
+			return not_now();
+		g->sent = next;
+	}
+	m = (struct message){ .kind = MESSAGE_EQUIPPED, .a = g->sockets };
+	if (generation_tell(g, &m) < 0)
+		return not_now();
+	g->sent++;
+	g->watch.events = POLLIN;
+	return 0;
+}
+
+/* EPIPE: its end is about to be noticed. ETOOMANYREFS: what it has not taken
+ * yet counts against our limit. */
+static int
+not_now(void)
+{
+	return errno == EAGAIN || errno == EPIPE || errno == ETOOMANYREFS ? 0 : -1;
+}
+
+/* The master writes its own messages where the newest generation does. */
+void
+opening_own_logs(struct generation *g)
+{
+	int fds[LOG_SINKS_MAX];
+
+	for (unsigned i = 0; i < g->digest.log_count; i++)
+		fds[i] = fdtable_take(&master_fds, FD_LOG, g->name, i);
+	log_configure(g->digest.logs, fds, g->digest.log_count);
+}
+
+static int
+open_logs(struct generation *g)
+{
+	int result = 0, fd;
+
+	for (unsigned i = 0; i < g->digest.log_count; i++) {
+		const struct log_spec *spec = &g->digest.logs[i];
+
+		if (spec->kind != LOG_FILE)
+			continue;
+		fd = log_open(spec);
+		if (fd < 0 || fdtable_add(&master_fds, FD_LOG, g->name, i, fd) < 0) {
+			report(WEIR_ERROR, "error: error_log %s: %s", spec->path, strerror(errno));
+			fd_close(&fd);
+			result = -1;
+		}
+	}
+	return result;
+}
+
+static int
+open_posts(struct generation *g)
+{
+	unsigned n = g->digest.settings.workers;
+
+	g->posts = calloc(n, sizeof *g->posts);
+	if (g->posts == NULL) {
+		report(WEIR_ERROR, "error: %s", strerror(errno));
+		return -1;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		g->post_count++;
+		if (post_open(&g->posts[i], g, i) < 0) {
+			report(WEIR_ERROR, "error: a place for worker %u: %s", i, strerror(errno));
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int
+offer_one(struct generation *g, enum fd_kind kind, const char *name, unsigned slot)
+{
+	int fd = fdtable_find(&master_fds, kind, name, slot);
+
+	return fd < 0 ? 0 : fdtable_add(&g->offered, kind, name, slot, fd);
+}
+
+static int
+offer(struct generation *g)
+{
+	int sockets = listening_offer(&g->offered);
+
+	if (sockets < 0 || offer_one(g, FD_MASTER, "", 0) < 0)
+		goto fail;
+	for (unsigned i = 0; i < g->post_count; i++)
+		if (offer_one(g, FD_MAILBOX, g->name, i) < 0 ||
+		    offer_one(g, FD_INBOX, g->name, i) < 0)
+			goto fail;
+	for (unsigned i = 0; i < g->digest.log_count; i++)
+		if (offer_one(g, FD_LOG, g->name, i) < 0)
+			goto fail;
+	g->sockets = (unsigned)sockets;
+	return 0;
+fail:
+	report(WEIR_ERROR, "error: descriptors for workers: %s", strerror(errno));
+	return -1;
+}

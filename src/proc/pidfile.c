@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pidfile: the file that says which process is the master, locked while it lives. */
+#include "proc/pidfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "proc/fdtable.h"
+#include "proc/master.h"
+#include "proc/report.h"
+
+static int  open_locked(const char *path);
+static void report_taken(const char *path, int fd);
+static bool is_at(const char *path, int fd);
+
+static char *pidfile_path;
+
+int
+pidfile_lock(const char *path)
+{
+	int fd = open_locked(path);
+
+	if (fd < 0)
+		return -1;
+	pidfile_path = strdup(path);
+	if (pidfile_path == NULL || fdtable_add(&master_fds, FD_PID, "", 0, fd) < 0) {
+		report(WEIR_ERROR, "error: pid = %s: %s", path, strerror(errno));
+		fd_close(&fd);
+		return -1;
+	}
+	return 0;
+}
+
+void
+pidfile_write(void)
+{
+	int fd = fdtable_find(&master_fds, FD_PID, "", 0);
+
+	if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+	    dprintf(fd, "%d\n", (int)getpid()) < 0)
+		log_error("pid = %s: %s", pidfile_path, strerror(errno));
+}
+
+void
+pidfile_remove(void)
+{
+	int fd = fdtable_find(&master_fds, FD_PID, "", 0);
+
+	if (fd >= 0 && is_at(pidfile_path, fd) && unlink(pidfile_path) < 0)
+		log_error("removing %s: %s", pidfile_path, strerror(errno));
+	fdtable_close(&master_fds, FD_PID, "", 0);
+	free(pidfile_path);
+	pidfile_path = NULL;
+}
+
+/* The one who removes a file holds its lock: what was opened before and locked
+ * after that is no longer the file that others find. */
+static int
+open_locked(const char *path)
+{
+	int fd;
+
+	for (;;) {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		if (fd < 0) {
+			report(WEIR_ERROR, "error: pid = %s: %s", path, strerror(errno));
+			return -1;
+		}
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+			report_taken(path, fd);
+			fd_close(&fd);
+			return -1;
+		}
+		if (is_at(path, fd))
+			return fd;
+		fd_close(&fd);
+	}
+}
+
+static void
+report_taken(const char *path, int fd)
+{
+	char    text[32];
+	ssize_t n;
+	long    pid;
+
+	if (errno != EWOULDBLOCK) {
+		report(WEIR_ERROR, "error: pid = %s: %s", path, strerror(errno));
+		return;
+	}
+	n = read(fd, text, sizeof text - 1);
+	text[n > 0 ? n : 0] = '\0';
+	pid = strtol(text, NULL, 10);
+	if (pid > 0)
+		report(WEIR_ERROR, "error: pid = %s: weir is running already, pid %ld", path, pid);
+	else
+		report(WEIR_ERROR, "error: pid = %s: another weir is starting already", path);
+}
+
+static bool
+is_at(const char *path, int fd)
+{
+	struct stat there, here;
+
+	return stat(path, &there) == 0 && fstat(fd, &here) == 0 &&
+	    there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* post: one worker's place in a generation, whoever holds it. */
+#include "proc/post.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "proc/child.h"
+#include "proc/fdtable.h"
+#include "proc/generation.h"
+#include "proc/master.h"
+#include "upstream/board.h"
+
+#define POST_START_TIMEOUT 30000u	/* ms, until a respawned worker is ready */
+#define POST_NO_TEMPLATE    5000u	/* ms, until it is tried again */
+#define POST_CHANNEL_FULL     10u
+#define BACKOFF_FIRST        100u
+#define BACKOFF_MOST        5000u
+
+static void fill_due(struct deadline *);
+static void start_overdue(struct deadline *);
+static void mourn(struct post *, pid_t, int status);
+static void set_absent(struct post *);
+
+int
+post_open(struct post *p, struct generation *g, unsigned slot)
+{
+	int ends[2];
+	int seat;
+
+	*p = (struct post){ .generation = g, .slot = slot };
+	seat = board_seat_take();
+	if (seat < 0)
+		return -1;
+	p->seat = (unsigned)seat;
+	if (message_pair(ends, false) < 0)
+		return -1;
+	if (fdtable_add(&master_fds, FD_MAILBOX, g->name, slot, ends[0]) < 0) {
+		fd_close(&ends[0]);
+		fd_close(&ends[1]);
+		return -1;
+	}
+	if (fdtable_add(&master_fds, FD_INBOX, g->name, slot, ends[1]) < 0) {
+		fd_close(&ends[1]);
+		return -1;
+	}
+	return 0;
+}
+
+void
+post_close(struct post *p)
+{
+	deadline_clear(&p->deadline);
+	fdtable_close(&master_fds, FD_MAILBOX, p->generation->name, p->slot);
+	fdtable_close(&master_fds, FD_INBOX, p->generation->name, p->slot);
+	if (p->seat != 0)
+		board_seat_give(p->seat);
+	p->seat = 0;
+}
+
+void
+post_fill(struct post *p)
+{
+	struct message m = { .kind = MESSAGE_CLONE, .a = p->slot, .b = p->seat };
+
+	if (generation_tell(p->generation, &m) == 0) {
+		p->state = POST_ASKED;
+		deadline_set(&p->deadline, POST_START_TIMEOUT, start_overdue);
+	} else if (errno == EAGAIN) {
+		deadline_set(&p->deadline, POST_CHANNEL_FULL, fill_due);
+	} else if (p->generation->step == GENERATION_RUNNING) {
+		/* Without its template, only a new generation brings a worker. */
+		deadline_set(&p->deadline, POST_NO_TEMPLATE, fill_due);
+		master_reload();
+	}
+}
+
+void
+post_cloned(struct post *p, pid_t pid, int error)
+{
+	struct message m = { .kind = MESSAGE_START, .a = (uint32_t)pid };
+	int            status;
+
+	if (p->state != POST_ASKED)
+		return;
+	if (pid == 0) {
+		p->state = POST_VACANT;
+		deadline_clear(&p->deadline);
+		if (p->generation->step == GENERATION_STARTING)
+			generation_fail(p->generation, "worker %u cannot be started: %s", p->slot,
+			    strerror(error));
+		else if (p->generation->step == GENERATION_RUNNING) {
+			log_error("worker %u cannot be started: %s", p->slot, strerror(error));
+			deadline_set(&p->deadline, post_backoff(++p->failures), fill_due);
+		}
+		return;
+	}
+	p->pid = pid;
+	p->state = POST_STARTING;
+	p->since = wait_now();
+	if (generations_stray(pid, &status)) {
+		post_died(p, status);
+		return;
+	}
+	/* Nobody waits for it any more. */
+	if (p->generation->step > GENERATION_RUNNING)
+		post_kill(p, SIGKILL);
+	else
+		post_tell(p, &m);
+}
+
+void
+post_ready(struct post *p)
+{
+	if (p->state != POST_STARTING)
+		return;
+	p->state = POST_READY;
+	deadline_clear(&p->deadline);
+	if (p->generation->step == GENERATION_RUNNING)
+		post_go(p);
+	generation_advance(p->generation);
+}
+
+void
+post_failed(struct post *p, const char *why)
+{
+	if (p->generation->step == GENERATION_STARTING)
+		generation_fail(p->generation, "worker %u: %s", p->slot, why);
+	else if (p->generation->step == GENERATION_RUNNING)
+		log_error("worker %u cannot start: %s", p->slot, why);
+}
+
+void
+post_go(struct post *p)
+{
+	p->state = POST_SERVING;
+	post_tell_kind(p, MESSAGE_GO);
+}
+
+void
+post_died(struct post *p, int status)
+{
+	struct generation *g = p->generation;
+	bool               served = p->state == POST_SERVING;
+	char               how[96];
+	pid_t              pid = p->pid;
+
+	deadline_clear(&p->deadline);
+	p->state = POST_VACANT;
+	p->pid = 0;
+	if (p->seat != 0)
+		board_seat_clear(p->seat);
+	if (g->step == GENERATION_STARTING) {
+		generation_fail(g, "worker %u %s while it started", p->slot,
+		    child_status_print(status, how, sizeof how));
+		return;
+	}
+	if (g->step == GENERATION_RUNNING) {
+		mourn(p, pid, status);
+		if (served)
+			set_absent(p);
+		p->failures = wait_now() - p->since >= POST_STABLE ? 0 : p->failures + 1;
+		deadline_set(&p->deadline, post_backoff(p->failures), fill_due);
+	} else if (g->step == GENERATION_RETIRING && served && status != 0) {
+		mourn(p, pid, status);
+	}
+	generation_advance(g);
+}
+
+void
+post_tell(struct post *p, const struct message *m)
+{
+	int mailbox = fdtable_find(&master_fds, FD_MAILBOX, p->generation->name, p->slot);
+
+	if (message_send(mailbox, m) < 0)
+		log_error("worker %u (generation %u) cannot be told: %s", p->slot,
+		    p->generation->number, strerror(errno));
+}
+
+void
+post_tell_kind(struct post *p, enum message_kind kind)
+{
+	struct message m = { .kind = kind };
+
+	post_tell(p, &m);
+}
+
+void
+post_kill(struct post *p, int signal)
+{
+	if (p->pid != 0)
+		kill(p->pid, signal);
+}
+
+uint64_t
+post_backoff(unsigned failures)
+{
+	uint64_t ms = BACKOFF_FIRST;
+
+	if (failures <= 1)
+		return 0;
+	while (failures-- > 2 && ms < BACKOFF_MOST)
+		ms *= 2;
+	return ms < BACKOFF_MOST ? ms : BACKOFF_MOST;
+}
+
+const char *
+post_state_name(enum post_state state)
+{
+	static const char *const names[] = {
+		[POST_VACANT] = "vacant",
+		[POST_ASKED] = "starting",
+		[POST_STARTING] = "starting",
+		[POST_READY] = "ready",
+		[POST_SERVING] = "serving",
+	};
+
+	return names[state];
+}
+
+static void
+fill_due(struct deadline *d)
+{
+	post_fill(container_of(d, struct post, deadline));
+}
+
+static void
+start_overdue(struct deadline *d)
+{
+	struct post *p = container_of(d, struct post, deadline);
+
+	log_error("worker %u (generation %u) is not ready in time", p->slot, p->generation->number);
+	if (p->pid != 0)
+		post_kill(p, SIGKILL);
+	else
+		post_cloned(p, 0, ETIMEDOUT);
+}
+
+static void
+mourn(struct post *p, pid_t pid, int status)
+{
+	bool ours = WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL &&
+	    WTERMSIG(status) != SIGTERM;
+	char how[96];
+
+	log_write(ours ? WEIR_ALERT : WEIR_ERROR, "worker %u (generation %u, process %d) %s",
+	    p->slot, p->generation->number, (int)pid,
+	    child_status_print(status, how, sizeof how));
+}
+
+/* The others accept from its sockets until it is back. */
+static void
+set_absent(struct post *p)
+{
+	struct generation *g = p->generation;
+
+	board_slot_set(p->slot, g->number, BOARD_SLOT_ABSENT);
+	for (unsigned i = 0; i < g->post_count; i++)
+		if (g->posts[i].state == POST_SERVING)
+			post_tell_kind(&g->posts[i], MESSAGE_REVIEW);
+}

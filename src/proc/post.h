@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * post: one worker's place in a generation, whoever holds it.
+ *
+ *	VACANT ─clone─► ASKED ─cloned─► STARTING ─READY─► READY ─GO─► SERVING
+ *	   ▲                               │                │            │
+ *	   └───────── backoff ─────────────┴────────────────┴────────────┘ died
+ */
+#ifndef PROC_POST_H
+#define PROC_POST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proc/message.h"
+#include "proc/wait.h"
+
+struct generation;
+
+enum post_state { POST_VACANT, POST_ASKED, POST_STARTING, POST_READY, POST_SERVING };
+
+struct post {
+	struct generation *generation;
+	unsigned           slot;
+	unsigned           seat;	/* on the board; 0: none */
+	enum post_state    state;
+	pid_t              pid;		/* 0: nobody */
+	uint64_t           since;	/* ms: of its start */
+	unsigned           failures;	/* in a row, each within POST_STABLE of its start */
+	struct deadline    deadline;	/* VACANT: to fill it again; ASKED, STARTING: overdue */
+};
+
+#define POST_STABLE 10000u	/* ms */
+
+/* Takes a seat and makes the mailbox. Returns 0, or -1 with errno; post_close
+ * takes everything back either way. */
+int  post_open(struct post *, struct generation *, unsigned slot)
+	__attribute__((warn_unused_result));
+void post_close(struct post *);
+
+/* Asks the template for a worker. */
+void post_fill(struct post *);
+
+/* The template has cloned one: pid, or 0 and an errno. */
+void post_cloned(struct post *, pid_t, int error);
+
+/* It says that it is ready; that it cannot start. */
+void post_ready(struct post *);
+void post_failed(struct post *, const char *why);
+
+/* Accept; says so to one that is ready. */
+void post_go(struct post *);
+
+/* Its process has ended. */
+void post_died(struct post *, int status);
+
+/* Writes to its mailbox; what it does not take is logged. */
+void post_tell(struct post *, const struct message *);
+void post_tell_kind(struct post *, enum message_kind);
+
+void post_kill(struct post *, int signal);
+
+/* ms to wait before it is filled again, after this many failures in a row. */
+uint64_t post_backoff(unsigned failures);
+
+const char *post_state_name(enum post_state);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* report: what comes of a start or a reload, told to all who asked for it. */
+#include "proc/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/log.h"
+
+static struct node waiting = { &waiting, &waiting };
+static struct node asking = { &asking, &asking };
+static bool        by_nobody;
+static bool        logging;
+
+void
+report_wanted(struct requester *r)
+{
+	if (r == NULL)
+		by_nobody = true;
+	else
+		list_append(&waiting, &r->link);
+}
+
+void
+report_unwanted(struct requester *r)
+{
+	if (node_linked(&r->link))
+		node_unlink(&r->link);
+}
+
+bool
+report_is_wanted(void)
+{
+	return by_nobody || !list_empty(&waiting);
+}
+
+void
+report_begin(void)
+{
+	struct node *n;
+
+	by_nobody = false;
+	while ((n = list_first(&waiting)) != NULL) {
+		node_unlink(n);
+		list_append(&asking, n);
+	}
+}
+
+void
+report_end(bool ok)
+{
+	struct node *n;
+
+	while ((n = list_first(&asking)) != NULL) {
+		struct requester *r = container_of(n, struct requester, link);
+
+		node_unlink(n);
+		r->done(r, ok);
+	}
+}
+
+void
+report(enum weir_level level, const char *format, ...)
+{
+	char         text[LOG_LINE_MAX];
+	struct node *n, *following;
+	va_list      args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	if (logging)
+		log_write(level, "%s", text);
+	list_each(n, following, &asking) {
+		struct requester *r = container_of(n, struct requester, link);
+
+		r->line(r, level, text);
+	}
+}
+
+void
+report_logging(bool on)
+{
+	logging = on;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * report: what comes of a start or a reload, told to all who asked for it, and
+ * to the error log.
+ *
+ *	report_wanted ─► waiting ──report_begin──► asking ──report_end──► told
+ *
+ * Those who ask while a generation is being built wait for the next.
+ */
+#ifndef PROC_REPORT_H
+#define PROC_REPORT_H
+
+#include <stdbool.h>
+
+#include "base/queue.h"
+#include "weir.h"
+
+struct requester {
+	struct node link;
+	void      (*line)(struct requester *, enum weir_level, const char *text);
+	/* The last call: whether the new configuration runs. */
+	void      (*done)(struct requester *, bool ok);
+};
+
+/* NULL: wanted, though nobody waits for what comes of it. */
+void report_wanted(struct requester *);
+
+/* It is gone: nothing more is told to it. */
+void report_unwanted(struct requester *);
+
+/* Whether somebody waits for the next build. */
+bool report_is_wanted(void);
+
+void report_begin(void);
+void report_end(bool ok);
+
+/* Tells all who asked for this build. The log gets it, too, from the moment
+ * that there is one. ERROR, WARN, NOTICE. */
+void report(enum weir_level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void report_logging(bool);
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* settings: the keys of [weir] that concern processes. */
+#include "proc/settings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pwd.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "conf/conf.h"
+#include "session/server.h"
+#include "upstream/board.h"
+
+/* Descriptors that a worker needs besides those of sessions, listeners and
+ * mailboxes: logs, the loop, pipes to splice with, what libraries open. */
+#define SETTINGS_SPARE 128u
+
+static const char *check(struct weir_scope *);
+static const char *parse_user(struct weir_scope *, const char *, void *);
+static const char *parse_log(struct weir_scope *, const char *, void *);
+static const char *parse_affinity(struct weir_scope *, const char *, void *);
+static void        check_file(struct weir_scope *, const char *key, const char *path);
+static void        check_connections(struct weir_scope *, struct settings *);
+
+#define AT(member) offsetof(struct settings, member)
+
+static const struct weir_key keys[] = {
+	{ .name = "workers", .where = WEIR_IN_WEIR, .type = WEIR_NUMBER, .offset = AT(workers),
+	  .initial = "auto", .min = 1, .max = BOARD_SLOTS, .flags = WEIR_AUTO,
+	  .help = "worker processes; auto: one for each core this process may use" },
+	{ .name = "worker_connections", .where = WEIR_IN_WEIR, .type = WEIR_NUMBER,
+	  .offset = AT(connections), .initial = "65536", .min = 1, .max = 16777216,
+	  .help = "most client sessions in one worker; there accepting pauses" },
+	{ .name = "worker_rlimit_nofile", .where = WEIR_IN_WEIR, .type = WEIR_NUMBER,
+	  .offset = AT(nofile), .initial = "auto", .min = 64, .max = 1u << 30, .flags = WEIR_AUTO,
+	  .help = "open files of a worker; auto: what worker_connections needs" },
+	{ .name = "worker_cpu_affinity", .where = WEIR_IN_WEIR, .type = WEIR_OWN,
+	  .offset = AT(affinity), .initial = "off", .parse = parse_affinity, .syntax = "off | auto",
+	  .help = "auto: each worker stays on a core of its own" },
+	{ .name = "worker_shutdown_timeout", .where = WEIR_IN_WEIR, .type = WEIR_TIME,
+	  .offset = AT(shutdown_timeout), .initial = "off", .min = 1, .flags = WEIR_OFF,
+	  .help = "what an old worker has to finish in; off: as long as its sessions live" },
+	{ .name = "user", .where = WEIR_IN_WEIR, .type = WEIR_OWN, .offset = AT(user),
+	  .initial = "nobody", .parse = parse_user, .syntax = "USER [GROUP]",
+	  .help = "whom workers run as, when started as root" },
+	{ .name = "pid", .where = WEIR_IN_WEIR, .type = WEIR_PATH, .offset = AT(pid),
+	  .initial = "run/weir.pid", .help = "file for the master's process number; locked" },
+	{ .name = "control", .where = WEIR_IN_WEIR, .type = WEIR_PATH, .offset = AT(control),
+	  .initial = "run/weir.sock", .help = "socket for weir -s, weir status; mode 0600" },
+	{ .name = "error_log", .where = WEIR_IN_WEIR, .type = WEIR_OWN, .offset = AT(logs),
+	  .initial = "logs/error.log notice", .flags = WEIR_REPEATED, .parse = parse_log,
+	  .syntax = "FILE | stderr | syslog[:FACILITY] [debug|info|notice|warn|error|alert]",
+	  .help = "where messages go, from which level on" },
+	{ .name = "daemon", .where = WEIR_IN_WEIR, .type = WEIR_SWITCH, .offset = AT(daemon),
+	  .initial = "on", .help = "whether to leave the terminal" },
+	{ .name = NULL },
+};
+
+const struct weir_module settings_module = {
+	.name = "weir",
+	.keys = keys,
+	.conf_size = sizeof(struct settings),
+	.check = check,
+};
+
+const struct settings *
+settings_of(const struct conf *conf)
+{
+	return weir_scope_conf(conf_scope(conf, SCOPE_WEIR, 0), &settings_module);
+}
+
+const char *
+settings_parse_user(struct settings_user *u, const char *text)
+{
+	char                 copy[192], *rest = copy;
+	const char          *name, *group;
+	const struct passwd *pw;
+	const struct group  *gr;
+
+	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
+		return "is too long";
+	name = str_word(&rest);
+	group = name == NULL ? NULL : str_word(&rest);
+	if (name == NULL || str_word(&rest) != NULL)
+		return "write USER, or USER GROUP";
+	pw = getpwnam(name);
+	if (pw == NULL)
+		return "there is no such user";
+	if (strlen(name) >= sizeof u->name)
+		return "is too long";
+	strcpy(u->name, name);
+	u->uid = pw->pw_uid;
+	u->gid = pw->pw_gid;
+	if (group != NULL) {
+		gr = getgrnam(group);
+		if (gr == NULL)
+			return "there is no such group";
+		u->gid = gr->gr_gid;
+	}
+	return NULL;
+}
+
+unsigned
+settings_processors(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+		return (unsigned)CPU_COUNT(&set);
+	return 1;
+}
+
+uint64_t
+settings_carried(uint64_t limit, uint64_t each, uint64_t fixed)
+{
+	return limit <= fixed ? 0 : (limit - fixed) / each;
+}
+
+const char *
+settings_writable(const char *path)
+{
+	static char phrase[PATH_MAX + 96];
+	char        copy[PATH_MAX];
+	const char *dir;
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return "is a directory";
+	if (stat(path, &st) == 0 && !S_ISSOCK(st.st_mode) &&
+	    faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0)
+		return strerror(errno);
+	if ((size_t)snprintf(copy, sizeof copy, "%s", path) >= sizeof copy)
+		return strerror(ENAMETOOLONG);
+	dir = dirname(copy);
+	if (stat(dir, &st) < 0) {
+		if (errno == ENOENT)
+			snprintf(phrase, sizeof phrase,
+			    "there is no directory %s: create it (mkdir -p %s)", dir, dir);
+		else
+			snprintf(phrase, sizeof phrase, "%s: %s", dir, strerror(errno));
+		return phrase;
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		snprintf(phrase, sizeof phrase, "%s is not a directory", dir);
+		return phrase;
+	}
+	if (access(path, F_OK) < 0 && faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) < 0) {
+		snprintf(phrase, sizeof phrase, "cannot write to the directory %s: %s", dir,
+		    strerror(errno));
+		return phrase;
+	}
+	return NULL;
+}
+
+uint64_t
+settings_raise_nofile(uint64_t wanted)
+{
+	struct rlimit now, more;
+
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0)
+		return 0;
+	if (now.rlim_cur >= wanted)
+		return now.rlim_cur;
+	/* Above the hard limit with CAP_SYS_RESOURCE only, and never above
+	 * fs.nr_open: then the hard limit is as far as it goes. */
+	more = now;
+	more.rlim_cur = wanted;
+	if (more.rlim_max < wanted)
+		more.rlim_max = wanted;
+	if (setrlimit(RLIMIT_NOFILE, &more) < 0) {
+		more.rlim_max = now.rlim_max;
+		more.rlim_cur = wanted < now.rlim_max ? wanted : now.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &more) < 0)
+			more = now;
+	}
+	return more.rlim_cur;
+}
+
+static const char *
+check(struct weir_scope *scope)
+{
+	struct settings *s = weir_scope_conf(scope, &settings_module);
+
+	if (s->workers == WEIR_AUTOMATIC) {
+		s->workers = settings_processors();
+		if (s->workers > BOARD_SLOTS)
+			s->workers = BOARD_SLOTS;
+	}
+	check_file(scope, "pid", s->pid);
+	check_file(scope, "control", s->control);
+	if (s->control != NULL && strlen(s->control) >= sizeof((struct sockaddr_un *)0)->sun_path)
+		conf_error(scope, "control", "control = %s: too long for a socket (%zu bytes at most)",
+		    s->control, sizeof((struct sockaddr_un *)0)->sun_path - 1);
+	if (s->pid != NULL && s->control != NULL && strcmp(s->pid, s->control) == 0)
+		conf_error(scope, "control", "control = %s: that is the pid file", s->control);
+	for (unsigned i = 0; i < s->logs.count; i++)
+		if (s->logs.specs[i].kind == LOG_FILE)
+			check_file(scope, "error_log", s->logs.specs[i].path);
+	check_connections(scope, s);
+	return NULL;
+}
+
+static void
+check_file(struct weir_scope *scope, const char *key, const char *path)
+{
+	const char *wrong = path == NULL ? NULL : settings_writable(path);
+
+	if (wrong != NULL)
+		conf_error(scope, key, "%s = %s: %s", key, path, wrong);
+}
+
+/* The limit is raised right here: workers are clones of the process that
+ * checks, so what it reached is what they have. */
+static void
+check_connections(struct weir_scope *scope, struct settings *s)
+{
+	const struct conf *conf = scope_conf(scope);
+	uint64_t           each = conf_scope(conf, SCOPE_UPSTREAM, 0) == NULL ? 1 : 2;
+	uint64_t           fixed = SETTINGS_SPARE + 2 * s->workers;
+	uint64_t           limit, carried;
+
+	for (unsigned i = 0; server_at(conf, i) != NULL; i++)
+		fixed += server_at(conf, i)->listen_count * s->workers;
+	limit = settings_raise_nofile(s->nofile != WEIR_AUTOMATIC ? s->nofile :
+	    s->connections * each + fixed);
+	if (s->nofile != WEIR_AUTOMATIC) {
+		if (limit < s->nofile)
+			conf_warn(scope, "worker_rlimit_nofile", "worker_rlimit_nofile = %" PRIu64
+			    ": the system's limit is %" PRIu64, s->nofile, limit);
+		else
+			limit = s->nofile;
+	}
+	carried = settings_carried(limit, each, fixed);
+	if (carried == 0) {
+		conf_error(scope, "worker_rlimit_nofile", "%" PRIu64 " open files do not carry a "
+		    "single session: %" PRIu64 " are needed without any", limit, fixed);
+		return;
+	}
+	if (s->connections <= carried)
+		return;
+	if (scope_sets(scope, "worker_connections"))
+		conf_warn(scope, "worker_connections", "worker_connections = %" PRIu64
+		    ": %" PRIu64 " open files carry no more than %" PRIu64,
+		    s->connections, limit, carried);
+	s->connections = carried;
+}
+
+static const char *
+parse_user(struct weir_scope *scope, const char *text, void *value)
+{
+	(void)scope;
+	return settings_parse_user(value, text);
+}
+
+static const char *
+parse_log(struct weir_scope *scope, const char *text, void *value)
+{
+	struct settings_logs *logs = value;
+	struct log_spec       spec;
+	const char           *wrong, *path;
+
+	if (logs->count == LOG_SINKS_MAX)
+		return "there may be 8 logs at most";
+	wrong = log_spec_parse(&spec, text);
+	if (wrong != NULL)
+		return wrong;
+	if (spec.kind == LOG_FILE) {
+		path = conf_path(scope, spec.path);
+		if (strlen(path) >= sizeof spec.path)
+			return "the path is too long";
+		memmove(spec.path, path, strlen(path) + 1);
+	}
+	logs->specs[logs->count++] = spec;
+	return NULL;
+}
+
+static const char *
+parse_affinity(struct weir_scope *scope, const char *text, void *value)
+{
+	bool *affinity = value;
+
+	(void)scope;
+	if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0)
+		return "write off or auto";
+	*affinity = strcmp(text, "auto") == 0;
+	return NULL;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* status: what weir counts, from the board, and who its processes are. */
+#include "proc/status.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "config.h"
+#include "proc/generation.h"
+#include "proc/master.h"
+#include "proc/text.h"
+#include "upstream/board.h"
+
+static void print_text(struct text *);
+static void print_json(struct text *);
+static void json_generations(struct text *);
+static void json_workers(struct text *);
+static void json_board(struct text *);
+static void text_worker(struct text *, const struct post *);
+static uint64_t sessions_of(const struct post *);
+static const char *state_of(const struct post *);
+
+static const char *const slot_states[] = {
+	[BOARD_SLOT_ABSENT] = "absent",
+	[BOARD_SLOT_ACCEPTING] = "accepting",
+	[BOARD_SLOT_PAUSED] = "paused",
+};
+
+void
+status_print(struct text *t, bool json)
+{
+	if (json)
+		print_json(t);
+	else
+		print_text(t);
+}
+
+void
+status_print_generations(struct text *t)
+{
+	struct node *n, *following;
+	char         age[STR_UNIT_MAX];
+
+	list_each(n, following, &generations) {
+		const struct generation *g = container_of(n, struct generation, link);
+		unsigned                 workers = 0;
+		uint64_t                 sessions = 0;
+
+		for (unsigned i = 0; i < g->post_count; i++) {
+			workers += g->posts[i].pid != 0;
+			sessions += sessions_of(&g->posts[i]);
+		}
+		text_add(t, "generation %u: %s", g->number, generation_step_name(g->step));
+		if (g->since != 0)
+			text_add(t, " (begun %s ago)",
+			    str_print_time((wait_now() - g->since) / 1000 * 1000, age));
+		text_add(t, ", workers %u, sessions %" PRIu64 ", template %s\n", workers, sessions,
+		    g->template == 0 ? "ended" : "there");
+		for (unsigned i = 0; i < g->post_count; i++)
+			if (g->posts[i].state != POST_VACANT || g->step == GENERATION_RUNNING)
+				text_worker(t, &g->posts[i]);
+	}
+}
+
+static void
+print_text(struct text *t)
+{
+	const struct generation *g = generation_running();
+	struct board_view        view = { .id = -1 };
+	const char              *name, *kind = NULL;
+	char                     age[STR_UNIT_MAX];
+
+	text_add(t, "weir %s, process %d, up %s", VERSION, (int)getpid(),
+	    str_print_time(master_uptime() / 1000 * 1000, age));
+	if (g != NULL) {
+		text_add(t, ", generation %u\n", g->number);
+		for (unsigned i = 0; i < g->post_count; i++)
+			text_worker(t, &g->posts[i]);
+	} else {
+		text_add(t, "%s\n", master_is_stopping() ? ", stopping" : "");
+	}
+	while (board_next(&view)) {
+		if (kind == NULL || strcmp(kind, view.kind) != 0)
+			text_add(t, "\n");
+		kind = view.kind;
+		text_add(t, "%s %s\n", view.kind, view.name);
+		for (unsigned f = 0; (name = board_field_name(view.id, f, NULL)) != NULL; f++)
+			text_add(t, "  %-24s %" PRIu64 "\n", name, board_sum(view.id, f));
+	}
+}
+
+static void
+print_json(struct text *t)
+{
+	const struct generation *g = generation_running();
+
+	text_json_open(t, NULL, '{');
+	text_json_string(t, "version", VERSION);
+	text_json_number(t, "pid", (uint64_t)getpid());
+	text_json_number(t, "uptime_ms", master_uptime());
+	text_json_number(t, "generation", g == NULL ? 0 : g->number);
+	json_generations(t);
+	json_workers(t);
+	json_board(t);
+	text_json_close(t, '}');
+	text_add(t, "\n");
+}
+
+static void
+json_generations(struct text *t)
+{
+	struct node *n, *following;
+
+	text_json_open(t, "generations", '[');
+	list_each(n, following, &generations) {
+		const struct generation *g = container_of(n, struct generation, link);
+
+		text_json_open(t, NULL, '{');
+		text_json_number(t, "generation", g->number);
+		text_json_string(t, "state", generation_step_name(g->step));
+		text_json_number(t, "template", (uint64_t)g->template);
+		text_json_number(t, "workers", g->post_count);
+		text_json_close(t, '}');
+	}
+	text_json_close(t, ']');
+}
+
+static void
+json_workers(struct text *t)
+{
+	struct node *n, *following;
+
+	text_json_open(t, "workers", '[');
+	list_each(n, following, &generations) {
+		const struct generation *g = container_of(n, struct generation, link);
+
+		for (unsigned i = 0; i < g->post_count; i++) {
+			const struct post *p = &g->posts[i];
+
+			if (g->step != GENERATION_RUNNING && p->state == POST_VACANT)
+				continue;
+			text_json_open(t, NULL, '{');
+			text_json_number(t, "slot", p->slot);
+			text_json_number(t, "generation", g->number);
+			text_json_number(t, "pid", (uint64_t)p->pid);
+			text_json_string(t, "state", state_of(p));
+			text_json_number(t, "sessions", sessions_of(p));
+			text_json_close(t, '}');
+		}
+	}
+	text_json_close(t, ']');
+}
+
+/* {"server": {"web": {"sessions": 3, …}, …}, "peer": …} */
+static void
+json_board(struct text *t)
+{
+	struct board_view view = { .id = -1 };
+	const char       *name, *kind = NULL;
+
+	while (board_next(&view)) {
+		if (kind == NULL || strcmp(kind, view.kind) != 0) {
+			if (kind != NULL)
+				text_json_close(t, '}');
+			text_json_open(t, view.kind, '{');
+		}
+		kind = view.kind;
+		text_json_open(t, view.name, '{');
+		for (unsigned f = 0; (name = board_field_name(view.id, f, NULL)) != NULL; f++)
+			text_json_number(t, name, board_sum(view.id, f));
+		text_json_close(t, '}');
+	}
+	if (kind != NULL)
+		text_json_close(t, '}');
+}
+
+static void
+text_worker(struct text *t, const struct post *p)
+{
+	if (p->pid == 0)
+		text_add(t, "  worker %u: %s\n", p->slot, state_of(p));
+	else
+		text_add(t, "  worker %u: process %d, %s, sessions %" PRIu64 "\n", p->slot,
+		    (int)p->pid, state_of(p), sessions_of(p));
+}
+
+/* All servers' gauges of that name, in its seat. */
+static uint64_t
+sessions_of(const struct post *p)
+{
+	struct board_view view = { .id = -1 };
+	const char       *name;
+	uint64_t          sum = 0;
+
+	while (p->seat != 0 && board_next(&view)) {
+		if (strcmp(view.kind, "server") != 0)
+			continue;
+		for (unsigned f = 0; (name = board_field_name(view.id, f, NULL)) != NULL; f++)
+			if (strcmp(name, "sessions") == 0)
+				sum += atomic_load_explicit(&board_cell(view.id, p->seat)[f],
+				    memory_order_relaxed);
+	}
+	return sum;
+}
+
+/* A worker that serves says itself whether it accepts. */
+static const char *
+state_of(const struct post *p)
+{
+	if (p->state != POST_SERVING)
+		return post_state_name(p->state);
+	if (p->generation->step != GENERATION_RUNNING)
+		return "retiring";
+	return slot_states[board_slot_get(p->slot, NULL)];
+}

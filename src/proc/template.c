@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* template: the process that has loaded a configuration. */
+#include "proc/template.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "proc/child.h"
+#include "proc/digest.h"
+#include "proc/message.h"
+#include "proc/options.h"
+#include "proc/settings.h"
+#include "proc/worker.h"
+#include "session/server.h"
+
+#define PROGRESS_MAX 512u
+
+static bool load(struct template *);
+static void report_messages(const struct template *);
+static void tell(const struct template *, enum weir_level, const char *text);
+static void serve(struct template *);
+static void take(struct template *, const struct message *);
+static void take_descriptors(struct template *, const struct message *);
+static void equip(struct template *);
+static void clone_worker(struct template *, unsigned slot, unsigned seat);
+
+static char *progress;
+
+const char *
+template_progress(void)
+{
+	void *shared;
+
+	if (progress == NULL) {
+		shared = mmap(NULL, PROGRESS_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		    -1, 0);
+		progress = shared == MAP_FAILED ? NULL : shared;
+	}
+	return progress;
+}
+
+_Noreturn void
+template_run(const struct template_job *job)
+{
+	struct template t = { .job = job };
+	struct message  loaded = { .kind = MESSAGE_LOADED };
+
+	child_tie(job->master);
+	child_ignore_signals();
+	if (job->mode == TEMPLATE_SERVE) {
+		title_set("template (generation %u)", job->generation);
+		log_identify("template");
+	}
+	loaded.a = load(&t) ? 1 : 0;
+	if (message_send(job->channel, &loaded) < 0)
+		loaded.a = 0;
+	if (job->mode == TEMPLATE_PRINT && loaded.a == 1)
+		conf_print(t.conf, stdout);
+	if (job->mode == TEMPLATE_SERVE && loaded.a == 1)
+		serve(&t);
+	conf_free(t.conf);
+	fdtable_close_all(&t.fds);
+	exit(0);
+}
+
+/* Whether there is a configuration that can be served. */
+static bool
+load(struct template *t)
+{
+	struct conf_request request = options_request(t->job->options);
+	char                text[256];
+
+	if (progress != NULL) {
+		progress[0] = '\0';
+		conf_progress(progress, PROGRESS_MAX);
+	}
+	t->conf = conf_load(&request);
+	report_messages(t);
+	if (conf_errors(t->conf) > 0)
+		return false;
+	t->settings = settings_of(t->conf);
+	if (t->job->mode == TEMPLATE_SERVE && servers_enter(t->conf, t->job->index) < 0) {
+		snprintf(text, sizeof text, "error: servers and upstreams do not fit on the board: %s",
+		    strerror(errno));
+		tell(t, WEIR_ERROR, text);
+		return false;
+	}
+	if (digest_send(t->conf, t->job->channel) < 0) {
+		snprintf(text, sizeof text, "error: the configuration cannot be told to the master: %s",
+		    strerror(errno));
+		tell(t, WEIR_ERROR, text);
+		return false;
+	}
+	if (progress != NULL)
+		progress[0] = '\0';
+	return true;
+}
+
+static void
+report_messages(const struct template *t)
+{
+	unsigned                   count;
+	const struct conf_message *m = conf_messages(t->conf, &count);
+	char                       line[2048];
+
+	for (unsigned i = 0; i < count; i++)
+		tell(t, m[i].warning ? WEIR_WARN : WEIR_ERROR,
+		    conf_message_print(&m[i], line, sizeof line));
+}
+
+static void
+tell(const struct template *t, enum weir_level level, const char *text)
+{
+	struct message m = { .kind = MESSAGE_REPORT, .a = level, .data = text,
+		.size = strlen(text) };
+
+	if (message_send(t->job->channel, &m) < 0)
+		log_error("a message for the master is lost (%s): %s", strerror(errno), text);
+}
+
+static void
+serve(struct template *t)
+{
+	struct message m;
+	int            got;
+
+	snprintf(t->name, sizeof t->name, "%u", t->job->generation);
+	while ((got = message_receive(t->job->channel, &m)) != 0) {
+		if (got < 0) {
+			log_alert("message from the master: %s", strerror(errno));
+			continue;
+		}
+		if (m.kind == MESSAGE_QUIT)
+			return;
+		take(t, &m);
+	}
+}
+
+static void
+take(struct template *t, const struct message *m)
+{
+	switch (m->kind) {
+	case MESSAGE_DESCRIPTORS:
+		take_descriptors(t, m);
+		break;
+	case MESSAGE_EQUIPPED:
+		t->sockets = m->a;
+		equip(t);
+		break;
+	case MESSAGE_CLONE:
+		clone_worker(t, m->a, m->b);
+		break;
+	case MESSAGE_LOG:
+		if (m->fd_count == 1)
+			log_replace(m->a, m->fds[0]);
+		break;
+	default:
+		log_alert("message %u makes no sense to a template", m->kind);
+		message_discard((struct message *)(uintptr_t)m);
+		break;
+	}
+}
+
+static void
+take_descriptors(struct template *t, const struct message *m)
+{
+	if (fdtable_decode(&t->fds, m->data, m->size, m->fds, m->fd_count) < 0) {
+		log_alert("descriptors from the master: %s", strerror(errno));
+		message_discard((struct message *)(uintptr_t)m);
+	}
+}
+
+/* The logs move to where this generation wants them: clones inherit that. */
+static void
+equip(struct template *t)
+{
+	const struct settings_logs *logs = &t->settings->logs;
+	int                         fds[LOG_SINKS_MAX];
+
+	for (unsigned i = 0; i < logs->count; i++)
+		fds[i] = fdtable_take(&t->fds, FD_LOG, t->name, i);
+	log_configure(logs->specs, fds, logs->count);
+}
+
+/* CLONE_PARENT makes it the master's child, which waits for it. */
+static void
+clone_worker(struct template *t, unsigned slot, unsigned seat)
+{
+	long           pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+	struct message m = { .kind = MESSAGE_CLONED, .a = slot };
+
+	if (pid == 0)
+		worker_run(t, slot, seat);
+	if (pid > 0)
+		m.b = (uint32_t)pid;
+	else
+		m.c = (uint32_t)errno;
+	if (message_send(t->job->channel, &m) < 0)
+		log_alert("the master does not learn of worker %u: %s", slot, strerror(errno));
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* worker: a process that serves traffic, cloned from a template. */
+#include "proc/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "net/loop.h"
+#include "proc/child.h"
+#include "proc/fdtable.h"
+#include "proc/message.h"
+#include "proc/settings.h"
+#include "proc/template.h"
+#include "session/server.h"
+#include "session/service.h"
+
+#define WORKER_START_TIMEOUT 10000	/* ms for the master to say START */
+#define WORKER_STOP_TIMEOUT   1000u	/* ms that closing everything may take */
+#define WORKER_SCRATCH_MIN   65536u
+
+static struct {
+	struct template *template;
+	unsigned         slot;
+	unsigned         seat;
+	int              inbox;
+	int              signals;
+	bool             retiring;
+	struct event     mail;
+	struct event     signal;
+	struct event     end;		/* worker_shutdown_timeout, or that of a stop */
+} worker;
+
+static bool wait_start(void);
+static void let_go(void);
+static void limit_descriptors(void);
+static void choose_processor(void);
+static void become_user(void);
+static void open_loop(void);
+static void start_servers(void);
+static int  listen_fd(const char *name, unsigned slot, bool *shared);
+static void announce(void);
+static void tell_master(enum message_kind, const char *text);
+static _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void mail_came(evutil_socket_t, short, void *);
+static void signal_came(evutil_socket_t, short, void *);
+static void retire(void);
+static void close_all(evutil_socket_t, short, void *);
+static void stop(void);
+static void give_up(evutil_socket_t, short, void *);
+
+_Noreturn void
+worker_run(struct template *t, unsigned slot, unsigned seat)
+{
+	char role[32];
+	int  status;
+
+	worker.template = t;
+	worker.slot = slot;
+	worker.seat = seat;
+	snprintf(role, sizeof role, "worker %u", slot);
+	log_identify(role);
+	title_set("%s (generation %u)", role, t->job->generation);
+	let_go();
+	child_tie(t->job->master);
+	if (!wait_start())
+		_exit(1);
+	limit_descriptors();
+	choose_processor();
+	become_user();
+	open_loop();
+	start_servers();
+	tell_master(MESSAGE_READY, "");
+	status = loop_run();
+	if (status < 0)
+		log_alert("waiting for events: %s", strerror(errno));
+	servers_stop();
+	loop_close();
+	conf_free(t->conf);
+	fdtable_close_all(&t->fds);
+	exit(status < 0 ? 1 : 0);
+}
+
+/* Before it, the mailbox may hold what a predecessor has not read. */
+static bool
+wait_start(void)
+{
+	struct pollfd  p = { .fd = worker.inbox, .events = POLLIN };
+	struct message m;
+	int            got;
+
+	for (;;) {
+		got = message_receive(worker.inbox, &m);
+		if (got == 1 && m.kind == MESSAGE_START && m.a == (uint32_t)getpid())
+			return true;
+		if (got == 1) {
+			message_discard(&m);
+			continue;
+		}
+		if (got == 0 || (errno != EAGAIN && errno != EPROTO))
+			return false;
+		if (errno == EAGAIN && poll(&p, 1, WORKER_START_TIMEOUT) <= 0)
+			return false;
+	}
+}
+
+/* What belongs to the template, or to other workers: so that its end is seen. */
+static void
+let_go(void)
+{
+	struct template *t = worker.template;
+	int              channel = t->job->channel;
+
+	fd_close(&channel);
+	worker.inbox = fdtable_take(&t->fds, FD_INBOX, t->name, worker.slot);
+	fdtable_close_kind(&t->fds, FD_INBOX);
+	if (worker.inbox < 0 || fcntl(worker.inbox, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+		fail("no mailbox");
+}
+
+static void
+limit_descriptors(void)
+{
+	const struct settings *s = worker.template->settings;
+	struct rlimit          limit;
+
+	if (s->nofile == WEIR_AUTOMATIC || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;		/* the template has raised it as far as is needed */
+	if (s->nofile < limit.rlim_cur) {
+		limit.rlim_cur = s->nofile;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* The slot's own processor, of those that weir may use. */
+static void
+choose_processor(void)
+{
+	unsigned  skip = worker.slot % settings_processors();
+	cpu_set_t all, one;
+
+	if (!worker.template->settings->affinity || sched_getaffinity(0, sizeof all, &all) < 0)
+		return;
+	CPU_ZERO(&one);
+	for (unsigned i = 0; i < CPU_SETSIZE; i++) {
+		if (!CPU_ISSET(i, &all))
+			continue;
+		if (skip-- == 0) {
+			CPU_SET(i, &one);
+			break;
+		}
+	}
+	if (sched_setaffinity(0, sizeof one, &one) < 0)
+		log_warn("worker_cpu_affinity: %s", strerror(errno));
+}
+
+static void
+become_user(void)
+{
+	const struct settings_user *u = &worker.template->settings->user;
+
+	if (geteuid() == 0 && u->uid != 0) {
+		if (initgroups(u->name, u->gid) < 0)
+			fail("groups of user %s: %s", u->name, strerror(errno));
+		if (setgid(u->gid) < 0)
+			fail("group %u: %s", (unsigned)u->gid, strerror(errno));
+		if (setuid(u->uid) < 0)
+			fail("user %s: %s", u->name, strerror(errno));
+	}
+	/* setuid has cleared both: core files, and the tie to the master. */
+	prctl(PR_SET_DUMPABLE, 1);
+	child_tie(worker.template->job->master);
+}
+
+static void
+open_loop(void)
+{
+	const struct server *s;
+	size_t               scratch = WORKER_SCRATCH_MIN;
+	sigset_t             taken;
+
+	for (unsigned i = 0; (s = server_at(worker.template->conf, i)) != NULL; i++)
+		if (s->read_buffer > scratch)
+			scratch = s->read_buffer;
+	child_signals();
+	sigemptyset(&taken);
+	sigaddset(&taken, SIGTERM);
+	sigaddset(&taken, SIGQUIT);
+	/* A terminal's ^C goes to all: the master decides what it means. */
+	sigaddset(&taken, SIGINT);
+	sigprocmask(SIG_BLOCK, &taken, NULL);
+	sigdelset(&taken, SIGINT);
+	worker.signals = signalfd(-1, &taken, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (worker.signals < 0)
+		fail("signals: %s", strerror(errno));
+	if (loop_open(scratch, conn_fired) < 0)
+		fail("event loop: %s", strerror(errno));
+	conn_start();
+	loop_timer_init(&worker.end, close_all, NULL);
+	if (loop_watch(&worker.mail, worker.inbox, EV_READ, mail_came, NULL) < 0 ||
+	    loop_watch(&worker.signal, worker.signals, EV_READ, signal_came, NULL) < 0)
+		fail("event loop: %s", strerror(errno));
+}
+
+static void
+start_servers(void)
+{
+	const struct template *t = worker.template;
+	struct worker_place    place = {
+		.conf = t->conf,
+		.slot = worker.slot,
+		.slots = (unsigned)t->settings->workers,
+		.seat = worker.seat,
+		.generation_index = t->job->index,
+		.generation = t->job->generation,
+		.worker_connections = t->settings->connections,
+		.listen_fd = listen_fd,
+		.sockets = t->sockets,
+		.announce = announce,
+	};
+
+	if (servers_start(&place) < 0)
+		fail("starting the servers: %s", strerror(errno));
+}
+
+static int
+listen_fd(const char *name, unsigned slot, bool *shared)
+{
+	const struct fdtable *fds = &worker.template->fds;
+	int                   fd = fdtable_find(fds, FD_LISTEN, name, FD_SHARED);
+
+	*shared = fd >= 0;
+	return fd >= 0 ? fd : fdtable_find(fds, FD_LISTEN, name, slot);
+}
+
+/* A full mailbox holds a REVIEW that has not been read yet. */
+static void
+announce(void)
+{
+	const struct template *t = worker.template;
+	struct message         m = { .kind = MESSAGE_REVIEW };
+
+	for (unsigned i = 0; i < t->settings->workers; i++)
+		if (i != worker.slot &&
+		    message_send(fdtable_find(&t->fds, FD_MAILBOX, t->name, i), &m) < 0)
+			log_debug("worker %u cannot be told: %s", i, strerror(errno));
+}
+
+static void
+tell_master(enum message_kind kind, const char *text)
+{
+	const struct template *t = worker.template;
+	struct message         m = { .kind = kind, .a = t->job->generation, .b = worker.slot,
+		.data = text, .size = strlen(text) };
+
+	if (message_send(fdtable_find(&t->fds, FD_MASTER, "", 0), &m) < 0)
+		log_alert("the master cannot be told: %s", strerror(errno));
+}
+
+static _Noreturn void
+fail(const char *format, ...)
+{
+	char    text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	tell_master(MESSAGE_FAILED, text);
+	_exit(1);
+}
+
+static void
+mail_came(evutil_socket_t fd, short what, void *argument)
+{
+	struct message m;
+	int            got;
+
+	(void)what;
+	(void)argument;
+	while ((got = message_receive(fd, &m)) == 1) {
+		switch (m.kind) {
+		case MESSAGE_GO:
+			if (!worker.retiring)
+				servers_accept();
+			break;
+		case MESSAGE_RETIRE:
+			retire();
+			break;
+		case MESSAGE_STOP:
+			stop();
+			break;
+		case MESSAGE_REVIEW:
+			if (!worker.retiring)
+				servers_review();
+			break;
+		case MESSAGE_LOG:
+			if (m.fd_count == 1)
+				log_replace(m.a, m.fds[0]);
+			break;
+		default:
+			log_alert("message %u makes no sense to a worker", m.kind);
+			message_discard(&m);
+			break;
+		}
+	}
+	if (got < 0 && errno != EAGAIN)
+		log_alert("mailbox: %s", strerror(errno));
+}
+
+static void
+signal_came(evutil_socket_t fd, short what, void *argument)
+{
+	struct signalfd_siginfo s;
+
+	(void)what;
+	(void)argument;
+	while (read(fd, &s, sizeof s) == sizeof s) {
+		if (s.ssi_signo == SIGQUIT)
+			retire();
+		else
+			stop();
+	}
+}
+
+static void
+retire(void)
+{
+	uint64_t timeout = worker.template->settings->shutdown_timeout;
+
+	if (worker.retiring)
+		return;
+	worker.retiring = true;
+	servers_retire();
+	/* So that an address that is no longer served is free. */
+	fdtable_close_kind(&worker.template->fds, FD_LISTEN);
+	if (timeout > 0)
+		loop_timer_start(&worker.end, timeout);
+	if (servers_sessions() == 0)
+		loop_stop();
+	else
+		servers_when_empty(loop_stop);
+}
+
+static void
+close_all(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	(void)argument;
+	log_notice("worker_shutdown_timeout: closing %u sessions", servers_sessions());
+	stop();
+}
+
+static void
+stop(void)
+{
+	retire();
+	servers_close_sessions(0);
+	loop_timer_stop(&worker.end);
+	loop_timer_init(&worker.end, give_up, NULL);
+	loop_timer_start(&worker.end, WORKER_STOP_TIMEOUT);
+}
+
+static void
+give_up(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	(void)argument;
+	loop_stop();
+}
