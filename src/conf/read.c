@@ -30,8 +30,8 @@ static const struct form {
 #define FORMS (sizeof(forms) / sizeof(forms[0]))
 
 static void              *take_section(void *context, struct place, const char *head);
-static void               take_value(void *section, struct place, const char *key, const char *value);
-static void               take_include(void *section, struct place, const char *pattern);
+static void               take_value(void *, struct place, const char *key, const char *value);
+static void               take_include(void *, struct place, const char *pattern);
 static void               take_error(void *context, struct place, const char *text);
 static const struct form *form_find(struct conf *, struct place, const char *head,
     const char **name);
