@@ -108,12 +108,18 @@ conn_read(struct conn *c, char *into, size_t size)
 			c->readable = false;
 		return (size_t)n;
 	}
-	c->readable = false;
-	if (n == 0)
-		c->eof = true;
-	else if (errno != EAGAIN)
-		fail(c, errno);
+	conn_read_ended(c, n < 0 ? errno : 0);
 	return 0;
+}
+
+void
+conn_read_ended(struct conn *c, int error)
+{
+	c->readable = false;
+	if (error == 0)
+		c->eof = true;
+	else if (error != EAGAIN)
+		fail(c, error);
 }
 
 bool
@@ -152,6 +158,20 @@ conn_finish(struct conn *c)
 {
 	c->finish = true;
 	finish_when_sent(c);
+}
+
+void
+conn_send_ended(struct conn *c, int error)
+{
+	c->writable = false;
+	if (error != EAGAIN)
+		fail(c, error);
+}
+
+bool
+conn_is_plain(const struct conn *c)
+{
+	return c->transport == &plain;
 }
 
 void
@@ -243,12 +263,8 @@ send_now(struct conn *c, struct weir_span s)
 	while (n < 0 && errno == EINTR);
 	if (n == (ssize_t)s.len)
 		return s.len;
-	c->writable = false;
-	if (n >= 0)
-		return (size_t)n;
-	if (errno != EAGAIN)
-		fail(c, errno);
-	return 0;
+	conn_send_ended(c, n < 0 ? errno : EAGAIN);
+	return n < 0 ? 0 : (size_t)n;
 }
 
 static bool

@@ -129,6 +129,12 @@ conn_waiting(const struct conn *c)
 	return buf_len(c->out);
 }
 
+/* For what moves bytes past the transport (net/pipe): whether it may, and what
+ * the system call said: errno, 0 for the end (of reading). */
+bool conn_is_plain(const struct conn *);
+void conn_read_ended(struct conn *, int error);
+void conn_send_ended(struct conn *, int error);
+
 /* Another turn without a new event, in the next pass. */
 void conn_again(struct conn *);
 

@@ -20,9 +20,11 @@ static bool connect_next(struct relay *, enum session_reason *why);
 static bool connect_to(struct relay *, struct weir_peer *);
 static void connect_failed(struct relay *, enum peer_outcome, int error);
 static void connect_progress(struct relay *);
-static bool pump(struct relay *, struct conn *from, struct conn *to);
+static bool pump(struct relay *, struct flow *, struct conn *from, struct conn *to);
+static size_t move(struct relay *, struct flow *, struct conn *from, struct conn *to);
+static bool has_room(const struct relay *, const struct flow *, const struct conn *to);
 static void settle(struct relay *);
-static void note_peer_blocked(struct relay *);
+static size_t held(const struct flow *);
 
 static const struct conn_handler peer_handler = {
 	.ready   = peer_ready,
@@ -39,6 +41,7 @@ void
 relays_stop(void)
 {
 	slab_finish(&relays);
+	pipe_trim();
 }
 
 bool
@@ -76,8 +79,10 @@ relay_run(struct relay *r)
 		if (s->step != STEP_RELAY || r->connect_by != 0)
 			return;
 	}
-	if (pump(r, &s->client, &r->peer_conn) && pump(r, &r->peer_conn, &s->client)) {
-		note_peer_blocked(r);
+	if (pump(r, &r->up, &s->client, &r->peer_conn) &&
+	    pump(r, &r->down, &r->peer_conn, &s->client)) {
+		session_note_blocked(s, &r->peer_conn, conn_waiting(&r->peer_conn) + held(&r->up),
+			&r->blocked);
 		settle(r);
 	} else if (s->client.broken)
 		session_close(s, SESSION_CLIENT_FAILED);
@@ -121,6 +126,8 @@ relay_connect_expired(struct relay *r)
 void
 relay_close(struct relay *r)
 {
+	pipe_return(&r->up.pipe);
+	pipe_return(&r->down.pipe);
 	conn_close(&r->peer_conn);
 	if (r->peer != NULL)
 		peer_release(r->peer);
@@ -240,35 +247,81 @@ connect_progress(struct relay *r)
 /* From one side to the other, for as long as there are bytes and room, but not
  * longer than a share. False when one side is broken. */
 static bool
-pump(struct relay *r, struct conn *from, struct conn *to)
+pump(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
 {
-	const struct server *server = r->session->server;
-	unsigned             share = SESSION_SHARE;
-	size_t               n;
+	unsigned share = SESSION_SHARE;
 
-	if (!conn_flush(to))
+	if (!conn_flush(to) || (held(flow) > 0 && !pipe_drain(flow->pipe, to)))
 		return false;
-	while (from->readable && conn_waiting(to) + server->read_buffer <= server->write_buffer) {
+	while (from->readable && has_room(r, flow, to)) {
 		if (share-- == 0) {
 			conn_again(from);
 			break;
 		}
-		n = conn_read(from, loop_scratch(), server->read_buffer);
-		if (n == 0)
+		if (move(r, flow, from, to) == 0)
 			break;
-		if (from == &r->peer_conn) {
-			board_add(&r->peer->cell[PEER_BYTES_RECEIVED], n);
-			session_went(r->session, n);
-		} else {
-			board_add(&r->peer->cell[PEER_BYTES_SENT], n);
-			session_came(r->session, n);
-		}
-		if (!conn_send(to, span(loop_scratch(), n)))
-			return false;
 	}
-	if (from->eof && !to->finish)
-		conn_finish(to);
-	return !from->broken;
+	if (held(flow) == 0) {
+		if (flow->pipe != NULL)
+			pipe_return(&flow->pipe);
+		if (from->eof && !to->finish)
+			conn_finish(to);
+	}
+	return !from->broken && !to->broken;
+}
+
+/* One read and what becomes of it. Returns how many bytes; 0: no more now. */
+static size_t
+move(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
+{
+	const struct server *server = r->session->server;
+	size_t               n;
+
+	if (flow->pipe == NULL && flow->bulk >= RELAY_BULK && conn_is_plain(from) &&
+	    conn_is_plain(to) && conn_waiting(to) == 0)
+		flow->pipe = pipe_borrow();
+	if (flow->pipe != NULL) {
+		n = pipe_fill(flow->pipe, from, server->write_buffer);
+		if (n > 0 && n < RELAY_BULK_LEAST)
+			flow->bulk = 0;
+	} else {
+		n = conn_read(from, loop_scratch(), server->read_buffer);
+		if (n >= RELAY_BULK_LEAST && flow->bulk < RELAY_BULK)
+			flow->bulk++;
+		else if (n > 0 && n < RELAY_BULK_LEAST)
+			flow->bulk = 0;
+	}
+	if (n == 0)
+		return 0;
+	if (flow == &r->up) {
+		board_add(&r->peer->cell[PEER_BYTES_SENT], n);
+		session_came(r->session, n);
+	} else {
+		board_add(&r->peer->cell[PEER_BYTES_RECEIVED], n);
+		session_went(r->session, n);
+	}
+	if (flow->pipe != NULL ? pipe_drain(flow->pipe, to) :
+	    conn_send(to, span(loop_scratch(), n)))
+		return n;
+	return 0;
+}
+
+static size_t
+held(const struct flow *flow)
+{
+	return flow->pipe != NULL ? flow->pipe->held : 0;
+}
+
+/* One more read fits into write_buffer beside what waits; a pipe is filled only
+ * when it is empty. */
+static bool
+has_room(const struct relay *r, const struct flow *flow, const struct conn *to)
+{
+	const struct server *server = r->session->server;
+
+	if (flow->pipe != NULL)
+		return flow->pipe->held == 0;
+	return conn_waiting(to) + server->read_buffer <= server->write_buffer;
 }
 
 /* Both sides have ended: so has the session. One has: the other's time runs. */
@@ -287,16 +340,4 @@ settle(struct relay *r)
 	}
 	if (client->finished && peer->finished)
 		session_close(s, s->reason);
-}
-
-static void
-note_peer_blocked(struct relay *r)
-{
-	if (conn_waiting(&r->peer_conn) == 0)
-		r->blocked = 0;
-	else if (r->peer_conn.progress || r->blocked == 0) {
-		r->blocked = loop_now();
-		session_watch(r->session);
-	}
-	r->peer_conn.progress = false;
 }

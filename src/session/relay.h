@@ -3,7 +3,8 @@
  * relay: a session's bytes, both ways, between its client and one peer.
  *
  *	client.fd ──read──► scratch ──send──► peer.fd     and the same back
- *	                       └─ what the socket does not take: conn.out
+ *	    │                  └─ what the socket does not take: conn.out
+ *	    └──splice──► pipe ──splice──► peer.fd         once it carries much
  *
  * A side is read only while one more read fits into write_buffer beside what
  * waits for the other side: so no more than write_buffer waits. The end of one
@@ -12,8 +13,18 @@
 #ifndef SESSION_RELAY_H
 #define SESSION_RELAY_H
 
+#include "net/pipe.h"
 #include "session/session.h"
 #include "upstream/upstream.h"
+
+/* One of the two ways. */
+struct flow {
+	struct pipe *pipe;	/* lent while it carries much; NULL: bytes are copied */
+	uint8_t      bulk;	/* large reads in a row, up to RELAY_BULK */
+};
+
+#define RELAY_BULK       4u	/* so many of at least … */
+#define RELAY_BULK_LEAST 16384u	/* … this make a pipe worth its while */
 
 struct relay {
 	struct conn           peer_conn;
@@ -21,6 +32,8 @@ struct relay {
 	struct weir_upstream *upstream;
 	struct weir_peer     *peer;		/* its token is held; NULL: none */
 	uint64_t              connect_by;	/* ms; 0: connected */
+	struct flow           up;		/* client to peer */
+	struct flow           down;
 	uint64_t              blocked;		/* the peer has taken nothing since; 0: nothing waits */
 	uint64_t              half_closed;	/* one side has ended since; 0: none or both */
 	struct weir_attempt   attempt;
@@ -43,6 +56,13 @@ void relay_connect_expired(struct relay *);
 /* Gives everything back; the memory goes with the session's, in relay_free. */
 void relay_close(struct relay *);
 void relay_free(struct relay *);
+
+/* What waits for the client beside client.out. */
+static inline size_t
+relay_waiting(const struct relay *r)
+{
+	return r->down.pipe != NULL ? r->down.pipe->held : 0;
+}
 
 void relays_start(void);
 void relays_stop(void);

@@ -32,7 +32,6 @@ static void step_closed(struct weir_session *);
 static bool talk_once(struct weir_session *);
 static void talk_ended(struct weir_session *);
 static void obey(struct weir_session *, enum weir_verdict);
-static void note_blocked(struct weir_session *);
 static uint64_t deadline(const struct weir_session *, enum session_reason *);
 static void free_closed(void);
 static void log_end(const struct weir_session *);
@@ -176,8 +175,12 @@ session_finish(struct weir_session *s, enum session_reason reason)
 	s->reason = (uint8_t)reason;
 	s->step = STEP_FLUSH;
 	s->begun = 0;
-	if (s->relay != NULL)
+	if (s->relay != NULL) {
+		/* What the peer sent before it went is the client's. */
+		if (s->relay->down.pipe != NULL && !s->client.broken)
+			(void)pipe_spill(s->relay->down.pipe, &s->client);
 		relay_close(s->relay);
+	}
 	if (driven != s)
 		conn_again(&s->client);
 }
@@ -210,6 +213,18 @@ session_watch(struct weir_session *s)
 	if (at != UINT64_MAX &&
 	    (!timer_armed(&s->client.timer) || at < s->client.timer.at))
 		conn_arm(&s->client, at);
+}
+
+void
+session_note_blocked(struct weir_session *s, struct conn *side, size_t waiting, uint64_t *since)
+{
+	if (waiting == 0)
+		*since = 0;
+	else if (side->progress || *since == 0) {
+		*since = loop_now();
+		session_watch(s);
+	}
+	side->progress = false;
 }
 
 const char *
@@ -378,7 +393,7 @@ step_talk(struct weir_session *s)
 			break;
 	if (s->step != STEP_TALK)
 		return;
-	note_blocked(s);
+	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
 	if (c->broken)
 		session_close(s, SESSION_CLIENT_FAILED);
 	else if (c->eof && !s->waiting)
@@ -478,7 +493,8 @@ step_relay(struct weir_session *s)
 {
 	relay_run(s->relay);
 	if (s->step == STEP_RELAY)
-		note_blocked(s);
+		session_note_blocked(s, &s->client,
+			conn_waiting(&s->client) + relay_waiting(s->relay), &s->blocked);
 }
 
 static void
@@ -490,7 +506,7 @@ step_flush(struct weir_session *s)
 		session_close(s, SESSION_CLIENT_FAILED);
 		return;
 	}
-	note_blocked(s);
+	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
 	if (conn_waiting(c) > 0)
 		return;
 	if (c->eof) {
@@ -521,19 +537,6 @@ static void
 step_closed(struct weir_session *s)
 {
 	(void)s;
-}
-
-/* Since when the client has taken nothing. Any byte it takes begins anew. */
-static void
-note_blocked(struct weir_session *s)
-{
-	if (conn_waiting(&s->client) == 0)
-		s->blocked = 0;
-	else if (s->client.progress || s->blocked == 0) {
-		s->blocked = loop_now();
-		session_watch(s);
-	}
-	s->client.progress = false;
 }
 
 static void

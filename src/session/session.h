@@ -111,6 +111,11 @@ void session_finish(struct weir_session *, enum session_reason);
 void session_came(struct weir_session *, size_t bytes);
 void session_went(struct weir_session *, size_t bytes);
 
+/* One side has so many bytes waiting: since when has it taken none? Keeps that
+ * in *since (0: nothing waits); any byte it takes begins anew. */
+void session_note_blocked(struct weir_session *, struct conn *side, size_t waiting,
+	uint64_t *since);
+
 /* A deadline may have come nearer: looks at all of them. */
 void session_watch(struct weir_session *);
 
