@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* log_spec: error_log's value is taken whole or refused with a phrase. */
+#include "base/log.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+must(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct log_spec spec, before;
+	char *text = malloc(size + 1);
+	const char *wrong;
+
+	if (text == NULL)
+		abort();
+	memcpy(text, data, size);
+	text[size] = '\0';
+	memset(&spec, 0x55, sizeof(spec));
+	before = spec;
+	wrong = log_spec_parse(&spec, text);
+	if (wrong != NULL) {
+		must(wrong[0] != '\0' && memcmp(&spec, &before, sizeof(spec)) == 0);
+	} else {
+		must(spec.level <= WEIR_DEBUG && memchr(spec.path, '\0', sizeof(spec.path)) != NULL);
+		must((spec.kind == LOG_FILE) == (spec.path[0] != '\0'));
+		must(spec.kind == LOG_FILE || spec.kind == LOG_STDERR || spec.kind == LOG_SYSLOG_SINK);
+	}
+	free(text);
+	return 0;
+}
