@@ -86,6 +86,7 @@ it 'can be asked what it is' => sub {
 };
 
 it 'comes with a configuration that is right' => sub {
+	mkdir("$dir/$_") for qw(run logs);
 	my $result = run($dir, Weir::Build::binary(), '-t', '-p', $dir, '-c', "$dir/reverse.conf",
 	    '-g', "load_module = $module");
 	is $result->{exit}, 0 or diag $result->{text};
@@ -175,8 +176,8 @@ my (%file, %command);
 {
 	my $page = slurp("$src/man/weir-module.7");
 	while ($page =~ /^\.\\" (file|command) (\S+)\n\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)/mg) {
-		my ($kind, $name, $text) = ($1, $2, $3 =~ s/\\e/\\/gr);
-		($kind eq 'file' ? \%file : \%command)->{$name} = $text;
+		my ($kind, $name, $text) = ($1, $2, $3);
+		($kind eq 'file' ? \%file : \%command)->{$name} = $text =~ s/\\e/\\/gr;
 	}
 }
 
