@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@ struct module_copy {
 };
 
 static int         open_file(struct module *, const char *path, char *error, size_t size);
+static const char *file_fault(const char *path, uint64_t size);
 static const char *dl_fault(const char *path, char *error, size_t size);
 static const char *abi_fault(const struct weir_abi *);
 static int         abi_check(const struct weir_abi *, const char *path, char *error, size_t size);
@@ -51,7 +53,7 @@ int
 module_load(struct module *m, const char *file, const char *dir, char *error, size_t size)
 {
 	const struct weir_abi *abi;
-	char *path;
+	char fault[256], *path;
 
 	*m = (struct module){ 0 };
 	if (strchr(file, '/') != NULL)
@@ -74,8 +76,12 @@ module_load(struct module *m, const char *file, const char *dir, char *error, si
 	if (abi_check(abi, path, error, size) == -1)
 		goto fail;
 	m->copy = copy_module(abi, path, error, size);
-	if (m->copy == NULL || module_fault(&m->copy->module, error, size) != NULL)
+	if (m->copy == NULL)
 		goto fail;
+	if (module_fault(&m->copy->module, fault, sizeof(fault)) != NULL) {
+		snprintf(error, size, "%s: %s", path, fault);
+		goto fail;
+	}
 	m->module = &m->copy->module;
 	m->own = abi->module;
 	m->path = m->copy->path = path;
@@ -152,6 +158,7 @@ module_print(const struct module *m, FILE *out)
 static int
 open_file(struct module *m, const char *path, char *error, size_t size)
 {
+	const char *wrong;
 	struct stat st;
 
 	/* dlopen opens what it is told to: a FIFO would keep it waiting. */
@@ -164,12 +171,48 @@ open_file(struct module *m, const char *path, char *error, size_t size)
 		snprintf(error, size, "%s: not a weir module: it is not a regular file", path);
 		return -1;
 	}
+	wrong = file_fault(path, (uint64_t)st.st_size);
+	if (wrong != NULL) {
+		snprintf(error, size, "%s: not a weir module: %s", path, wrong);
+		return -1;
+	}
 	m->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (m->handle == NULL) {
 		dl_fault(path, error, size);
 		return -1;
 	}
 	return 0;
+}
+
+/*
+ * dlopen trusts the headers of a file: of one that was cut in half it maps what
+ * is not there, and dies of SIGBUS. Returns NULL, or what is wrong.
+ */
+static const char *
+file_fault(const char *path, uint64_t size)
+{
+	const char *wrong = NULL;
+	ElfW(Ehdr) head;
+	ElfW(Phdr) segment;
+	unsigned i;
+	FILE *f;
+
+	f = fopen(path, "re");
+	if (f == NULL)
+		return strerror(errno);
+	if (fread(&head, sizeof(head), 1, f) != 1 || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
+		wrong = "it is no shared object";
+	else if (head.e_phentsize != sizeof(segment))
+		wrong = "it is for another machine";
+	else if (fseek(f, (long)head.e_phoff, SEEK_SET) == -1)
+		wrong = strerror(errno);
+	for (i = 0; wrong == NULL && i < head.e_phnum; i++)
+		if (fread(&segment, sizeof(segment), 1, f) != 1 ||
+		    (segment.p_type == PT_LOAD &&
+			(segment.p_offset > size || segment.p_filesz > size - segment.p_offset)))
+			wrong = "its end is missing; copy it again";
+	fclose(f);
+	return wrong;
 }
 
 /* Turns what dlerror(3) says into what is to be done. */
@@ -210,7 +253,7 @@ abi_check(const struct weir_abi *abi, const char *path, char *error, size_t size
 	if (abi->magic != WEIR_ABI_MAGIC)
 		snprintf(error, size, "%s: %s", path, wrong);
 	else
-		snprintf(error, size, "%s: %s (module interface %u.%u; this weir has %u.%u)", path,
+		snprintf(error, size, "%s: %s (ABI %u.%u; this weir has %u.%u)", path,
 		    wrong, abi->major, abi->minor, WEIR_ABI_MAJOR, WEIR_ABI_MINOR);
 	return -1;
 }
