@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* weir: the command line. */
-#include <bsd/unistd.h>
 #include <errno.h>
 #include <getopt.h>
 #include <gnu/libc-version.h>
@@ -14,6 +13,7 @@
 #include "config.h"
 #include "ctl/commands.h"
 #include "net/loop.h"
+#include "proc/child.h"
 #include "proc/master.h"
 #include "proc/options.h"
 #include "proc/test.h"
@@ -49,7 +49,7 @@ main(int argc, char **argv, char **envp)
 	struct options   o;
 	int              status;
 
-	setproctitle_init(argc, argv, envp);
+	title_init(argc, argv, envp);
 	status = read_arguments(&a, argc, argv);
 	if (status != 0 || a.job == JOB_NONE)
 		return status;

@@ -15,6 +15,12 @@ static const int caught[] = {
 	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD,
 };
 
+static struct {
+	char *start;
+	char *name_end;		/* where argv[0] ended */
+	char *end;		/* and the last argument */
+} title;
+
 char *
 child_status_print(int status, char *out, size_t size)
 {
@@ -61,6 +67,20 @@ child_ignore_signals(void)
 }
 
 void
+title_init(int argc, char **argv, char **envp)
+{
+	title.start = argv[0];
+	title.name_end = argv[0] + strlen(argv[0]);
+	title.end = argv[argc - 1] + strlen(argv[argc - 1]);
+	setproctitle_init(argc, argv, envp);
+}
+
+/*
+ * setproctitle(3) leaves a dot where the program's name ended, which ps shows
+ * behind a shorter title. It belongs to the end of all arguments: a last byte
+ * that is no NUL tells the kernel that one text stands there, up to its NUL.
+ */
+void
 title_set(const char *format, ...)
 {
 	char    text[128];
@@ -70,4 +90,10 @@ title_set(const char *format, ...)
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	setproctitle("-weir: %s", text);
+	if (title.end == NULL)
+		return;
+	if (*title.name_end == '.')
+		*title.name_end = '\0';
+	if (title.start + strlen("weir: ") + strlen(text) < title.end)
+		*title.end = '.';
 }

@@ -23,6 +23,9 @@ void child_signals(void);
  * long as its channel. */
 void child_ignore_signals(void);
 
+/* main, first of all: the memory that titles are written to. */
+void title_init(int argc, char **argv, char **envp);
+
 /* "weir: worker 0 (generation 3)", as ps shows it. What follows "weir: ". */
 void title_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -74,7 +74,8 @@ post_fill(struct post *p)
 	} else if (p->generation->step == GENERATION_RUNNING) {
 		/* Without its template, only a new generation brings a worker. */
 		deadline_set(&p->deadline, POST_NO_TEMPLATE, fill_due);
-		master_reload();
+		if (generation_building() == NULL)
+			master_reload();
 	}
 }
 
