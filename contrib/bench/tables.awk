@@ -45,7 +45,7 @@ BEGIN {
 			beside[s] = k in seen ? "" : "–"
 		}
 	}
-	ratio = low[1] > 0 && low[2] > 0 ? sprintf("%.2f", low[2] / low[1]) : "–"
+	ratio = $4 != "bytes" && low[1] > 0 && low[2] > 0 ? sprintf("%.2f", low[2] / low[1]) : "–"
 	printf "| %s, %s | %s | %s | %s | %s | %s | %s | %s |\n", $3, $4, goal_text($5), cell[1], cell[2],
 	    ratio, cell[3], cell[4], verdict($5)
 	if (!of_user && rate[base, "bare", 1] != "-") {
