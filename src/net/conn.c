@@ -84,6 +84,15 @@ conn_hang_up(struct conn *c)
 }
 
 void
+conn_spoil(struct conn *c)
+{
+	struct linger none = { .l_onoff = 1, .l_linger = 0 };
+
+	if (c->open)
+		setsockopt(conn_fd(c), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+}
+
+void
 conn_close(struct conn *c)
 {
 	conn_hang_up(c);

@@ -89,6 +89,11 @@ int conn_detach(struct conn *);
 /* Closes the fd; what waits in the buffers stays, for another fd. */
 void conn_hang_up(struct conn *);
 
+/* Makes the close that follows a reset: for what was cut short, so that the
+ * other end does not take the end for a good one, and one whose FIN it has
+ * already learns of it at all. */
+void conn_spoil(struct conn *);
+
 /* Ends everything: fd, transport, buffers, timer, turn. Twice is once. */
 void conn_close(struct conn *);
 

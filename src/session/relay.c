@@ -126,9 +126,14 @@ relay_connect_expired(struct relay *r)
 void
 relay_close(struct relay *r)
 {
+	const struct conn *client = &r->session->client;
+	struct conn       *c = &r->peer_conn;
+
+	if (client->broken || conn_waiting(c) + held(&r->up) > 0 || (c->finished && !c->eof))
+		conn_spoil(c);
 	pipe_return(&r->up.pipe);
 	pipe_return(&r->down.pipe);
-	conn_close(&r->peer_conn);
+	conn_close(c);
 	if (r->peer != NULL)
 		peer_release(r->peer);
 	r->peer = NULL;

@@ -291,6 +291,7 @@ weir_relay(struct weir_session *s, struct weir_upstream *u, struct weir_span fir
 	}
 	s->step = STEP_RELAY;
 	s->begun = 0;
+	session_watch(s);
 	return WEIR_WAIT;
 }
 
