@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* replay: the main of a fuzz target in make check: feeds it its corpus, or files, and speaks TAP. */
+/* replay: the main of a fuzz target in make check: feeds it its corpus, or files; speaks TAP. */
 #include <dirent.h>
 #include <err.h>
 #include <limits.h>

@@ -22,9 +22,14 @@ my %library = (
 
 # The owner closes: those who own descriptors.
 my %closes = map { $_ => 1 } qw(
+	src/base/log.c
 	src/net/conn.c
 	src/net/listener.c
+	src/net/pipe.c
 	src/net/sock.c
+	src/proc/fdtable.c
+	src/session/relay.c
+	src/upstream/board.c
 );
 
 my (@up, @strangers, @modules, @close);
