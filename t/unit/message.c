@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Tests of proc/message: what is sent arrives, and what makes no sense does not. */
+#include "proc/message.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proc/fdtable.h"
+#include "unit/tap.h"
+
+static int ends[2];
+
+static void
+test_content(void)
+{
+	struct message out = { .kind = MESSAGE_REPORT, .a = 1, .b = 2, .c = 3, .data = "hello",
+		.size = 5 };
+	struct message in;
+
+	ok(message_receive(ends[0], &in) == -1 && errno == EAGAIN, "nothing yet");
+	ok(message_send(ends[1], &out) == 0, "sends");
+	is_number(message_receive(ends[0], &in), 1, "arrives");
+	ok(in.kind == MESSAGE_REPORT && in.a == 1 && in.b == 2 && in.c == 3, "head");
+	ok(in.size == 5 && memcmp(in.data, "hello", 5) == 0 && in.fd_count == 0, "data");
+	is_number(in.sender, getpid(), "who sent it");
+	out = (struct message){ .kind = MESSAGE_GO };
+	ok(message_send(ends[1], &out) == 0 && message_receive(ends[0], &in) == 1 &&
+	    in.kind == MESSAGE_GO && in.size == 0, "without data");
+}
+
+static void
+test_limits(void)
+{
+	static char    big[MESSAGE_DATA_MAX + 1], other[MESSAGE_DATA_MAX + 1];
+	struct message out = { .kind = MESSAGE_REPORT, .data = big, .size = MESSAGE_DATA_MAX };
+	struct message in;
+
+	for (size_t i = 0; i < sizeof big; i++)
+		big[i] = (char)random_number();
+	memcpy(other, big, sizeof big);
+	ok(message_send(ends[1], &out) == 0 && message_receive(ends[0], &in) == 1 &&
+	    in.size == MESSAGE_DATA_MAX && memcmp(in.data, other, in.size) == 0, "the largest");
+	out.size++;
+	ok(message_send(ends[1], &out) == -1 && errno == EMSGSIZE, "one byte more is refused");
+	ok(send(ends[1], "short", 5, 0) == 5 && message_receive(ends[0], &in) == -1 &&
+	    errno == EPROTO, "what has no head is refused");
+	ok(send(ends[1], big, MESSAGE_DATA_MAX + 1, 0) > 0 && message_receive(ends[0], &in) == -1,
+	    "what is no message is refused");
+}
+
+static void
+test_descriptors(void)
+{
+	int            fds[MESSAGE_FDS_MAX];
+	struct message out = { .kind = MESSAGE_DESCRIPTORS, .fds = fds,
+		.fd_count = MESSAGE_FDS_MAX };
+	struct message in;
+	struct stat    here, there;
+	int            null = open("/dev/null", O_RDONLY), got, first;
+
+	for (unsigned i = 0; i < MESSAGE_FDS_MAX; i++)
+		fds[i] = null;
+	ok(message_send(ends[1], &out) == 0 && message_receive(ends[0], &in) == 1 &&
+	    in.fd_count == MESSAGE_FDS_MAX, "253 descriptors");
+	got = in.fds[MESSAGE_FDS_MAX - 1];
+	first = in.fds[0];
+	ok(fstat(got, &there) == 0 && fstat(null, &here) == 0 && here.st_rdev == there.st_rdev,
+	    "are what was sent");
+	ok((fcntl(got, F_GETFD) & FD_CLOEXEC) != 0, "close-on-exec");
+	message_discard(&in);
+	ok(fcntl(got, F_GETFD) == -1 && fcntl(first, F_GETFD) == -1, "are closed when nobody wants them");
+	out.fd_count = MESSAGE_FDS_MAX + 1;
+	ok(message_send(ends[1], &out) == -1 && errno == EMSGSIZE, "one more is refused");
+	fd_close(&null);
+}
+
+/* A receiver that is short of descriptors loses some: that must be seen. */
+static void
+test_lost(void)
+{
+	struct rlimit  limit;
+	int            fds[32];
+	struct message out = { .kind = MESSAGE_DESCRIPTORS, .fds = fds, .fd_count = 32 };
+	struct message in;
+	int            status;
+	pid_t          pid = fork();
+
+	if (pid == 0) {
+		getrlimit(RLIMIT_NOFILE, &limit);
+		for (unsigned i = 0; i < 32; i++)
+			fds[i] = 0;
+		if (message_send(ends[1], &out) < 0)
+			_exit(2);
+		limit.rlim_cur = 16;
+		setrlimit(RLIMIT_NOFILE, &limit);
+		if (message_receive(ends[0], &in) != -1 || errno != EPROTO)
+			_exit(3);
+		/* And those that did arrive are closed again. */
+		_exit(open("/dev/null", O_RDONLY) >= 0 ? 0 : 4);
+	}
+	waitpid(pid, &status, 0);
+	is_number(status, 0, "lost descriptors are an error");
+}
+
+int
+main(void)
+{
+	struct message in;
+
+	if (message_pair(ends, true) < 0)
+		bail_out("message_pair");
+	test_content();
+	test_limits();
+	test_descriptors();
+	test_lost();
+	fd_close(&ends[1]);
+	is_number(message_receive(ends[0], &in), 0, "the end");
+	fd_close(&ends[0]);
+	return done_testing();
+}

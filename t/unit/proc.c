@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Tests of what is pure in proc/: settings, commands, backoff, text, waiting. */
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proc/child.h"
+#include "proc/control.h"
+#include "proc/post.h"
+#include "proc/report.h"
+#include "proc/settings.h"
+#include "proc/text.h"
+#include "proc/wait.h"
+#include "unit/tap.h"
+
+static void
+test_user(void)
+{
+	const struct passwd *me = getpwuid(getuid());
+	struct settings_user u;
+	char                 text[256], long_text[512];
+
+	if (me == NULL) {
+		skip(3, "this user has no name");
+	} else {
+		ok(settings_parse_user(&u, me->pw_name) == NULL, "a user");
+		is_string(u.name, me->pw_name, "its name");
+		ok(u.uid == me->pw_uid && u.gid == me->pw_gid, "its numbers");
+	}
+	snprintf(text, sizeof text, "root %s", getgrgid(0)->gr_name);
+	ok(settings_parse_user(&u, text) == NULL && u.uid == 0 && u.gid == 0, "a user and a group");
+	is_string(settings_parse_user(&u, "no-such-user"), "there is no such user", "no such user");
+	is_string(settings_parse_user(&u, "root no-such-group"), "there is no such group",
+	    "no such group");
+	is_string(settings_parse_user(&u, ""), "write USER, or USER GROUP", "nothing");
+	is_string(settings_parse_user(&u, "root root root"), "write USER, or USER GROUP", "too much");
+	memset(long_text, 'x', sizeof long_text - 1);
+	long_text[sizeof long_text - 1] = '\0';
+	is_string(settings_parse_user(&u, long_text), "is too long", "too long");
+}
+
+static void
+test_limits(void)
+{
+	struct rlimit now;
+
+	is_number(settings_carried(1000, 2, 100), 450, "two descriptors a session");
+	is_number(settings_carried(100, 1, 100), 0, "nothing is left for sessions");
+	is_number(settings_carried(50, 1, 100), 0, "not even that");
+	ok(settings_processors() >= 1, "there is a processor");
+	getrlimit(RLIMIT_NOFILE, &now);
+	is_number(settings_raise_nofile(1), now.rlim_cur, "a limit is never lowered");
+	ok(settings_raise_nofile(now.rlim_cur + 1) >= now.rlim_cur, "and raised if it can be");
+	ok(settings_writable("/no/such/directory/x") != NULL &&
+	    strstr(settings_writable("/no/such/directory/x"), "mkdir -p /no/such/directory") != NULL,
+	    "a missing directory is told, and what to do");
+	is_string(settings_writable("/"), "is a directory", "a directory is no file");
+	ok(settings_writable("/dev/null") == NULL, "what can be written to is fine");
+}
+
+static void
+test_control(void)
+{
+	for (unsigned i = 0; i < CONTROL_COMMANDS; i++) {
+		const char *name = control_command_name((enum control_command)i);
+
+		is_number(control_parse(name, strlen(name)), i, "%s", name);
+	}
+	is_number(control_parse("status json please", 18), CONTROL_COMMANDS, "no such command");
+	is_number(control_parse("statu", 5), CONTROL_COMMANDS, "half a command");
+	is_number(control_parse("status", 4), CONTROL_COMMANDS, "the length counts");
+	is_number(control_parse("", 0), CONTROL_COMMANDS, "nothing");
+}
+
+static void
+test_backoff(void)
+{
+	static const uint64_t wanted[] = { 0, 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000 };
+
+	for (unsigned i = 0; i < sizeof wanted / sizeof *wanted; i++)
+		is_number(post_backoff(i), wanted[i], "after %u failures", i);
+	is_number(post_backoff(4000000000u), 5000, "after very many");
+}
+
+static void
+test_text(void)
+{
+	struct text t = { 0 };
+
+	text_json_open(&t, NULL, '{');
+	text_json_string(&t, "a\"b\\", "x\n\x01\x7fz");
+	text_json_number(&t, "n", UINT64_MAX);
+	text_json_open(&t, "list", '[');
+	text_json_open(&t, NULL, '{');
+	text_json_close(&t, '}');
+	text_json_number(&t, NULL, 1);
+	text_json_close(&t, ']');
+	text_json_string(&t, "utf", "\xc3\xa9 \xff \xe2\x82 \xed\xa0\x80 \xf0\x9f\x98\x80 \xc0\x80");
+	text_json_close(&t, '}');
+	is_string(t.data, "{\"a\\\"b\\\\\":\"x\\u000a\\u0001\\u007fz\",\"n\":18446744073709551615,"
+	    "\"list\":[{},1],\"utf\":\"\xc3\xa9 \\ufffd \\ufffd\\ufffd \\ufffd\\ufffd\\ufffd "
+	    "\xf0\x9f\x98\x80 \\ufffd\\ufffd\"}", "JSON");
+	text_free(&t);
+	for (unsigned i = 0; i < 10000; i++)
+		text_add(&t, "%u\n", i);
+	ok(t.size == 48890 && !t.cut && t.data[t.size] == '\0', "grows");
+	while (!t.cut)
+		text_add(&t, "%8192s", "x");
+	ok(t.size <= TEXT_MAX, "but not without an end");
+	text_free(&t);
+}
+
+static struct {
+	unsigned due, ready;
+	struct watch *stops;
+} seen;
+
+static void
+note_due(struct deadline *d)
+{
+	(void)d;
+	seen.due++;
+}
+
+static void
+note_ready(struct watch *w, short what)
+{
+	(void)w;
+	seen.ready += (what & POLLIN) != 0;
+	if (seen.stops != NULL)
+		watch_stop(seen.stops);
+}
+
+static void
+test_wait(void)
+{
+	struct deadline soon = { 0 }, late = { 0 };
+	struct watch    first = { 0 }, second = { 0 };
+	int             ends[2];
+	uint64_t        begun = wait_now();
+	sigset_t        none;
+
+	sigemptyset(&none);
+	if (pipe(ends) < 0 || write(ends[1], "x", 1) != 1)
+		bail_out("pipe");
+	deadline_set(&late, 3600000, note_due);
+	deadline_set(&soon, 20, note_due);
+	while (seen.due == 0 && wait_pass(&none) == 0)
+		;
+	ok(wait_now() - begun >= 20 && !deadline_is_set(&soon) && deadline_is_set(&late),
+	    "the nearest deadline ends the wait");
+	deadline_clear(&late);
+	deadline_clear(&late);
+	watch_start(&first, ends[0], POLLIN, note_ready);
+	watch_start(&second, ends[0], POLLIN, note_ready);
+	ok(wait_pass(&none) == 0 && seen.ready == 2, "both watchers are called");
+	seen.stops = &second;
+	ok(wait_pass(&none) == 0 && seen.ready == 3, "one that was stopped in the same pass is not");
+	watch_stop(&first);
+	watch_stop(&first);
+	deadline_set(&soon, 0, note_due);
+	ok(wait_pass(&none) == 0 && seen.ready == 3 && seen.due == 2, "none is left");
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static struct {
+	unsigned lines, done;
+	bool     ok;
+} told;
+
+static void
+note_line(struct requester *r, enum weir_level level, const char *text)
+{
+	(void)r;
+	told.lines += level == WEIR_ERROR && strcmp(text, "a 1") == 0;
+}
+
+static void
+note_done(struct requester *r, bool ok)
+{
+	(void)r;
+	told.done++;
+	told.ok = ok;
+}
+
+static void
+test_report(void)
+{
+	struct requester one = { .line = note_line, .done = note_done };
+	struct requester two = { .line = note_line, .done = note_done };
+	struct requester late = { .line = note_line, .done = note_done };
+	struct requester gone = { .line = note_line, .done = note_done };
+
+	ok(!report_is_wanted(), "nobody asks");
+	report_wanted(&one);
+	report_wanted(&two);
+	report_wanted(&gone);
+	ok(report_is_wanted(), "somebody asks");
+	report_begin();
+	report_wanted(&late);
+	report_unwanted(&gone);
+	report_unwanted(&gone);
+	report(WEIR_ERROR, "a %d", 1);
+	is_number(told.lines, 2, "those who asked before are told");
+	report_end(true);
+	ok(told.done == 2 && told.ok, "and what came of it");
+	ok(report_is_wanted(), "the late one waits for the next");
+	report_begin();
+	report_end(false);
+	ok(told.done == 3 && !told.ok && !report_is_wanted(), "which is its own");
+	report_wanted(NULL);
+	ok(report_is_wanted(), "wanted by nobody in particular");
+	report_begin();
+	report_end(true);
+	ok(!report_is_wanted() && told.done == 3, "tells nobody");
+}
+
+static void
+test_status(void)
+{
+	char out[96];
+
+	is_string(child_status_print(0x0100, out, sizeof out), "ended with status 1", "exit");
+	is_string(child_status_print(SIGKILL, out, sizeof out), "was killed by SIGKILL (Killed)",
+	    "signal");
+}
+
+int
+main(void)
+{
+	test_user();
+	test_limits();
+	test_control();
+	test_backoff();
+	test_text();
+	test_wait();
+	test_report();
+	test_status();
+	return done_testing();
+}
