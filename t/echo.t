@@ -111,7 +111,7 @@ it 'stops reading from a client that does not read' => sub {
 };
 
 it 'goes on when the client reads at last' => sub {
-	my $c = client($port, rcvbuf => 8192);
+	my $c = client($port, rcvbuf => 65536);
 	my $text = pattern(9, 0, 32 << 20);
 	my $sent = 0;
 	wait_for {

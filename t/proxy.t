@@ -44,6 +44,7 @@ listen = 127.0.0.1:$port{$name}
 listen = unix:run/$name.sock mode=0666
 protocol = stream_proxy
 upstream = $name
+half_close_timeout = 1s
 [upstream $name]
 server = @{[$backend{$name}->address]} max_fails=0
 CONF
@@ -179,6 +180,14 @@ it 'closes the client when the backend resets at once' => sub {
 	isnt client($port{reset})->ending, 'open';
 };
 
+it 'ends a session in vain also when the client does not close' => sub {
+	my @workers = $w->workers;
+	my $c = client($port{refuse});
+	isnt $c->ending, 'open';
+	ok wait_for { $w->status->server('refuse')->{sessions} == 0 };
+	is_deeply [$w->workers], \@workers;
+};
+
 it 'closes the client when the backend refuses' => sub {
 	isnt client($port{refuse})->ending, 'open';
 	isnt client(socket_of('refuse'))->ending, 'open', 'also over UNIX';
@@ -189,7 +198,7 @@ it 'closes the client when the backend refuses' => sub {
 it 'keeps what a silent backend does not take in bounds' => sub {
 	my $before = $w->memory;
 	my $c = client($port{silent});
-	my $text = pattern(13, 0, 64 << 20);
+	my $text = pattern(13, 0, 32 << 20);
 	my $sent = stalled($c, $text);
 	cmp_ok $sent, '<', length($text), "held back after $sent bytes";
 	cmp_ok $w->memory - $before, '<', patience(1) * (4 << 20), 'memory is bounded';

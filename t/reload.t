@@ -250,13 +250,14 @@ it 'a file that is not there' => sub {
 	reload_well;
 };
 
-it 'two reloads at once are made one after the other' => sub {
-	my $first = (reload_number());
+it 'reloads at once are all answered' => sub {
+	my $first = reload_number();
 	my @pids = map {
 		Weir::Process::spawn([$w->_command('-s', 'reload')], output => $w->path('run/both'))
 	} 1 .. 3;
 	is Weir::Process::reap($_, 30), 0 for @pids;
-	is reload_number(), $first + 3;
+	cmp_ok reload_number(), '>', $first;
+	cmp_ok reload_number(), '<=', $first + 3, 'one may serve several';
 	ok client($echo)->ping;
 };
 

@@ -4,7 +4,7 @@
 #	my $w = Weir::Daemon->start(<<"CONF", %option);
 #
 # writes PREFIX/conf/weir.conf, starts weir in the foreground and waits until
-# `weir status` answers; dies with log and configuration when that fails.
+# `weir status` tells of a generation that runs; dies with log and configuration when that fails.
 # Options: args (more arguments), env (hash), name, daemon (1: let it go to
 # the background), nofile (soft limit of descriptors), prepare => sub ($w).
 # new(...) does everything but start; spawn and wait_ready do the rest.
@@ -138,7 +138,7 @@ sub wait_ready($self)
 	my $ready = wait_for {
 		$self->_reap;
 		return -1 if defined $self->{status} && !$self->{option}{daemon};
-		-S $self->path('run/weir.sock') && $self->command('status')->{exit} == 0;
+		-S $self->path('run/weir.sock') && eval { $self->status->generation };
 	} 20;
 	return $self if $ready && $ready > 0;
 	my $why = $ready ? 'ended with status ' . _status_text($self->{status}) : 'is not ready';
