@@ -192,7 +192,8 @@ log_spec_parse(struct log_spec *out, const char *text)
 	text += strspn(text, " \t");
 	len = strcspn(text, " \t");
 	if (len > 0) {
-		snprintf(word, sizeof(word), "%.*s", (int)(len < sizeof(word) ? len : sizeof(word)), text);
+		snprintf(word, sizeof(word), "%.*s", (int)(len < sizeof(word) ? len : sizeof(word)),
+		    text);
 		level = log_level_find(word);
 		if (level == -1)
 			return "there is no such level (debug, info, notice, warn, error, alert)";
@@ -498,7 +499,7 @@ sink_put(struct sink *s, const char *text, size_t len)
  * the same write. */
 static int
 sink_write(struct sink *s, enum weir_level level, const char *message, bool whole,
-	const char *subject)
+    const char *subject)
 {
 	struct line l;
 
@@ -544,7 +545,7 @@ sink_tell_lost(struct sink *s)
 
 static void
 sink_log(struct sink *s, enum weir_level level, const char *message, bool whole,
-	const char *subject)
+    const char *subject)
 {
 	if ((s->lost == 0 || sink_tell_lost(s) == 0) &&
 	    sink_write(s, level, message, whole, subject) == 0)

@@ -44,7 +44,7 @@ const char *addr_parse(struct addr *, const char *text, const char *prefix);
  * *n. Returns NULL or a phrase.
  */
 const char *addr_resolve(struct addr *, unsigned max, unsigned *n, const char *text,
-	const char *prefix);
+    const char *prefix);
 
 /* "192.0.2.1:80", "[2001:db8::1]:80", "*:80", "unix:/run/x.sock". Returns out. */
 char *addr_print(const struct addr *, char out[ADDR_TEXT_MAX]);

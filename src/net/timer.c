@@ -131,8 +131,8 @@ turn(struct timer_wheel *w)
 		i = (w->tick >> (BITS * level)) & (SLOTS - 1);
 		head = &w->slot[level][i];
 		w->occupied[level] &= ~(UINT64_C(1) << i);
-		/* None can come back here: from where its span begins each lies less than one span ahead,
-		 * but for those beyond REACH, which lie all the others ahead. */
+		/* None comes back here: from where their span begins they lie less than one
+		 * span ahead, and those beyond REACH go to the last of the other slots. */
 		while ((n = list_first(head)) != NULL) {
 			t = container_of(n, struct timer, link);
 			node_unlink(n);

@@ -19,7 +19,7 @@
 #include "base/queue.h"
 
 #define TIMER_TICK   8u		/* ms */
-#define TIMER_LEVELS 5u		/* of 64 slots each: 99 days; what is later waits there for another turn */
+#define TIMER_LEVELS 5u		/* of 64 slots each: 99 days; what is later waits there on */
 
 struct timer {
 	struct node link;

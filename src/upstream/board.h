@@ -68,7 +68,7 @@ int board_attach(int fd) __attribute__((warn_unused_result));
  * fields are not those of the entry that is there).
  */
 int board_enter(const struct board_schema *, const char *name, unsigned generation)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 /* Master: a generation has ended; frees the entries that only it used. A template
  * may enter entries at the same time. */
@@ -85,7 +85,7 @@ static inline void
 board_add(board_word *w, uint64_t n)
 {
 	atomic_store_explicit(w, atomic_load_explicit(w, memory_order_relaxed) + n,
-		memory_order_relaxed);
+	    memory_order_relaxed);
 }
 
 static inline void
@@ -103,7 +103,7 @@ uint64_t board_sum(int id, unsigned field);
  * Racing takers may both be refused; never are more than `limit` out.
  */
 bool board_take(int id, unsigned field, unsigned seat, uint64_t limit)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 void board_give(int id, unsigned field, unsigned seat);
 
 /* Master: a free seat (not BOARD_PAST), or -1 with errno ENOSPC. */

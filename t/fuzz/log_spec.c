@@ -32,9 +32,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (wrong != NULL) {
 		must(wrong[0] != '\0' && memcmp(&spec, &before, sizeof(spec)) == 0);
 	} else {
-		must(spec.level <= WEIR_DEBUG && memchr(spec.path, '\0', sizeof(spec.path)) != NULL);
+		must(spec.level <= WEIR_DEBUG);
+		must(memchr(spec.path, '\0', sizeof(spec.path)) != NULL);
 		must((spec.kind == LOG_FILE) == (spec.path[0] != '\0'));
-		must(spec.kind == LOG_FILE || spec.kind == LOG_STDERR || spec.kind == LOG_SYSLOG_SINK);
+		must(spec.kind == LOG_FILE || spec.kind == LOG_STDERR ||
+		    spec.kind == LOG_SYSLOG_SINK);
 	}
 	free(text);
 	return 0;

@@ -110,13 +110,14 @@ test_parsing(void)
 		memset(&a, 0xff, sizeof(a));
 		wrong = addr_parse(&a, r->text, "/prefix");
 		if (r->printed == NULL) {
-			ok(wrong != NULL && memcmp(&a, &untouched, sizeof(a)) == 0, "'%s': %s", r->text,
-			    wrong ? wrong : "(taken)");
+			ok(wrong != NULL && memcmp(&a, &untouched, sizeof(a)) == 0, "'%s': %s",
+			    r->text, wrong ? wrong : "(taken)");
 			continue;
 		}
 		is_string(wrong ? wrong : addr_print(&a, out), r->printed, "'%s'", r->text);
 		ok(addr_parse(&again, out, NULL) == NULL && addr_equal(&a, &again) &&
-		    a.len == again.len, "and read again from what is printed");
+			a.len == again.len,
+		    "and read again from what is printed");
 	}
 }
 
@@ -146,7 +147,8 @@ test_scope(void)
 	a = parsed("[fe80::1%lo]:80");
 	is_string(addr_print(&a, out), "[fe80::1%lo]:80", "an interface's name");
 	b = parsed("[fe80::1%4000000000]:80");
-	is_string(addr_print(&b, out), "[fe80::1%4000000000]:80", "the number of one without a name");
+	is_string(addr_print(&b, out), "[fe80::1%4000000000]:80",
+	    "the number of one without a name");
 	ok(!addr_equal(&a, &b) && !addr_overlap(&a, &b), "they are not the same");
 }
 
@@ -179,11 +181,13 @@ test_resolving(void)
 		if (r->printed == NULL)
 			ok(wrong != NULL && n == 0, "'%s': %s", r->text, wrong ? wrong : "(taken)");
 		else
-			ok(wrong == NULL && n == 1 && resolves_to(r->text, r->printed), "'%s'", r->text);
+			ok(wrong == NULL && n == 1 && resolves_to(r->text, r->printed), "'%s'",
+			    r->text);
 	}
 	ok(resolves_to("localhost:80", "127.0.0.1:80") || resolves_to("localhost:80", "[::1]:80"),
 	    "localhost has an address");
-	ok(addr_resolve(list, 1, &n, "localhost:80", NULL) == NULL && n == 1, "no more than asked for");
+	ok(addr_resolve(list, 1, &n, "localhost:80", NULL) == NULL && n == 1,
+	    "no more than asked for");
 }
 
 static void
@@ -230,10 +234,12 @@ test_kernel(void)
 	close(fds[1]);
 
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	if (bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 10)) == 0) {
+	if (bind(fd, (struct sockaddr *)&un,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 10)) == 0) {
 		b.len = sizeof(b.un);
 		getsockname(fd, &b.sa, &b.len);
-		is_string(addr_print(&b, out), "unix:@weir\\x0aunit", "an abstract name, printable");
+		is_string(addr_print(&b, out), "unix:@weir\\x0aunit",
+		    "an abstract name, printable");
 		ok(!addr_equal(&a, &b) && addr_equal(&b, &b), "is not like none");
 	} else {
 		skip(2, "the abstract name is taken");
@@ -242,7 +248,8 @@ test_kernel(void)
 
 	memset(&a.un.sun_path, 'x', sizeof(a.un.sun_path));
 	a.len = sizeof(a.un);
-	ok(strlen(addr_print(&a, out)) == 5 + sizeof(a.un.sun_path), "a path without a NUL at its end");
+	ok(strlen(addr_print(&a, out)) == 5 + sizeof(a.un.sun_path),
+	    "a path without a NUL at its end");
 }
 
 static void
@@ -277,9 +284,11 @@ test_comparing(void)
 	for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
 		a = parsed(pairs[i].a);
 		b = parsed(pairs[i].b);
-		ok(addr_overlap(&a, &b) == pairs[i].overlap && addr_overlap(&b, &a) == pairs[i].overlap,
+		ok(addr_overlap(&a, &b) == pairs[i].overlap &&
+			addr_overlap(&b, &a) == pairs[i].overlap,
 		    "%s and %s %s", pairs[i].a, pairs[i].b, pairs[i].overlap ? "collide" : "don't");
-		ok(addr_equal(&a, &a) && addr_equal(&a, &b) == (strcmp(pairs[i].a, pairs[i].b) == 0),
+		ok(addr_equal(&a, &a) &&
+			addr_equal(&a, &b) == (strcmp(pairs[i].a, pairs[i].b) == 0),
 		    "and are the same only if they are written so");
 	}
 }

@@ -59,7 +59,8 @@ test_entries(void)
 	ok(board_enter(&server, name, 1) >= 0, "the longest name");
 
 	ok(board_next(&v) && v.id == app && strcmp(v.kind, "server") == 0 &&
-	    strcmp(v.name, "app") == 0, "walking: kinds as first seen, names in order");
+		strcmp(v.name, "app") == 0,
+	    "walking: kinds as first seen, names in order");
 	ok(board_next(&v) && v.id == web, "the second");
 	is_number(v.generations, UINT64_C(1) << 63 | 1 << 1, "who uses it");
 	ok(board_next(&v) && strcmp(v.name, name) == 0, "the third");
@@ -179,7 +180,8 @@ test_race(uint64_t limit)
 	for (i = 0; i < WORKERS; i++)
 		n += waitpid(pids[i], &status, 0) == pids[i] && WIFEXITED(status) &&
 		    WEXITSTATUS(status) == 0;
-	is_number(n, WORKERS, "four processes race: never more than %u hold a token", (unsigned)limit);
+	is_number(n, WORKERS, "four processes race: never more than %u hold a token",
+	    (unsigned)limit);
 	ok(words[64] >= rounds / 100, "and they get one: %u times", words[64]);
 	is_number(board_sum(id, OPEN), 0, "all tokens are back");
 	for (i = 0; i < WORKERS; i++)
@@ -238,7 +240,7 @@ test_meeting(void)
 	words = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid = fork();
 	if (pid == 0)
-		_exit(meet(id, (unsigned)first, rounds, &words[0], &words[64]) > 0);
+		_exit(meet(id, (unsigned)first, rounds, &words[0], &words[64]) > 0 ? 1 : 0);
 	both = meet(id, (unsigned)second, rounds, &words[0], &words[64]);
 	ok(waitpid(pid, &status, 0) == pid && status == 0 && both == 0,
 	    "two processes meet %u times: never both hold the one token", rounds);
@@ -262,7 +264,7 @@ test_enter_and_leave(void)
 	id = board_enter(&server, "kept", 0);
 	leaver = fork();
 	if (leaver == 0) {
-		for (i = 0; ; i++)
+		for (i = 0;; i++)
 			board_leave(10 + i % 10);
 	}
 	for (i = 0; i < rounds && fine; i++) {
@@ -290,7 +292,7 @@ test_enter_and_leave(void)
 static void
 test_full(void)
 {
-	static char kinds[BOARD_SCHEMAS + 1][16];
+	static char kinds[BOARD_SCHEMAS + 2][16];
 	struct board_schema schema = { NULL, fields, 2 };
 	char name[32];
 	unsigned i, entered = 0, taken = 0;
@@ -334,7 +336,8 @@ test_slots(void)
 {
 	uint32_t generation = 99;
 
-	ok(board_slot_get(3, &generation) == BOARD_SLOT_ABSENT && generation == 0, "a slot of nobody");
+	ok(board_slot_get(3, &generation) == BOARD_SLOT_ABSENT && generation == 0,
+	    "a slot of nobody");
 	board_slot_set(3, 7, BOARD_SLOT_ACCEPTING);
 	ok(board_slot_get(3, &generation) == BOARD_SLOT_ACCEPTING && generation == 7, "it accepts");
 	board_slot_set(3, 7, BOARD_SLOT_PAUSED);
@@ -342,9 +345,11 @@ test_slots(void)
 	ok(board_slot_get(3, NULL) == BOARD_SLOT_PAUSED, "an older generation has nothing to say");
 	board_slot_set(3, 8, BOARD_SLOT_ABSENT);
 	board_slot_set(3, 7, BOARD_SLOT_ACCEPTING);
-	ok(board_slot_get(3, &generation) == BOARD_SLOT_ABSENT && generation == 8, "a newer one has");
+	ok(board_slot_get(3, &generation) == BOARD_SLOT_ABSENT && generation == 8,
+	    "a newer one has");
 	board_slot_set(4, UINT32_MAX, BOARD_SLOT_ACCEPTING);
-	ok(board_slot_get(4, &generation) == BOARD_SLOT_ABSENT, "numbers that wrapped are older than 0");
+	ok(board_slot_get(4, &generation) == BOARD_SLOT_ABSENT,
+	    "numbers that wrapped are older than 0");
 	ok(board_slot_get(BOARD_SLOTS - 1, NULL) == BOARD_SLOT_ABSENT, "the last slot");
 }
 
@@ -359,7 +364,8 @@ test_attaching(int fd)
 	ok(board_attach(fd) == 0, "attached again");
 	ok(board_enter(&server, "web", 2) == id && board_sum(id, TOTAL) == 3, "the same board");
 	ok(fcntl(fd, F_GETFD) & FD_CLOEXEC, "its fd is closed on exec");
-	ok(ftruncate(fd, 4096) == -1 && ftruncate(fd, INT64_C(1) << 40) == -1, "its size is sealed");
+	ok(ftruncate(fd, 4096) == -1 && ftruncate(fd, INT64_C(1) << 40) == -1,
+	    "its size is sealed");
 
 	errno = 0;
 	ok(board_attach(-1) == -1 && errno == EBADF, "no fd");
@@ -369,9 +375,11 @@ test_attaching(int fd)
 	ok(ftruncate(other, (off_t)good) == 0 && board_attach(other) == -1 && errno == EPROTO,
 	    "one of the right size that could shrink");
 	ok(fcntl(other, F_ADD_SEALS, F_SEAL_SHRINK) == 0 && board_attach(other) == -1 &&
-	    errno == EPROTO, "one of zeros");
+		errno == EPROTO,
+	    "one of zeros");
 	close(other);
-	ok(pread(fd, &good, 8, 8) == 8 && pwrite(fd, &bad, 8, 8) == 8 && good != bad, "another version");
+	ok(pread(fd, &good, 8, 8) == 8 && pwrite(fd, &bad, 8, 8) == 8 && good != bad,
+	    "another version");
 	ok(board_attach(fd) == -1 && errno == EPROTO, "is refused");
 	is_number(board_sum(id, TOTAL), 3, "the board that was attached still is");
 	ok(pwrite(fd, &good, 8, 8) == 8 && board_attach(fd) == 0, "the right one is not");

@@ -35,7 +35,8 @@ contents(const struct node *head)
 int
 main(void)
 {
-	struct item items[4] = { { .number = 0 }, { .number = 1 }, { .number = 2 }, { .number = 3 } };
+	struct item items[4] = { { .number = 0 }, { .number = 1 }, { .number = 2 },
+		{ .number = 3 } };
 	struct node head, *n, *following;
 	int i, seen = 0;
 

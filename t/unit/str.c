@@ -83,7 +83,8 @@ test_reader(const char *what, bool (*reader)(const char *, uint64_t *), const st
 	for (; r->text != NULL; r++) {
 		value = UNTOUCHED;
 		taken = reader(r->text, &value);
-		ok(taken == (r->value != UNTOUCHED) && value == r->value, "%s: '%s'", what, r->text);
+		ok(taken == (r->value != UNTOUCHED) && value == r->value, "%s: '%s'", what,
+		    r->text);
 	}
 }
 
@@ -95,7 +96,8 @@ test_switch(void)
 	ok(str_switch("on", &value) && value, "on is on");
 	ok(str_switch("off", &value) && !value, "off is off");
 	ok(!str_switch("On", &value) && !str_switch("yes", &value) && !str_switch("", &value) &&
-	    !str_switch("onn", &value), "nothing else is either");
+		!str_switch("onn", &value),
+	    "nothing else is either");
 }
 
 static void

@@ -27,7 +27,17 @@ static struct {
 	int failed;
 } tap;
 
-#define TAP_FUNCTION(at) __attribute__((unused, format(printf, at, at + 1))) static
+#define TAP_PRINTS(format_at) __attribute__((unused, format(printf, format_at, format_at + 1)))
+
+static void diag(const char *format, ...) TAP_PRINTS(1);
+static bool tap_ok(const char *file, int line, bool passed, const char *condition,
+    const char *name, ...) TAP_PRINTS(5);
+static bool tap_is_number(const char *file, int line, uint64_t got, uint64_t wanted,
+    const char *name, ...) TAP_PRINTS(5);
+static bool tap_is_string(const char *file, int line, const char *got, const char *wanted,
+    const char *name, ...) TAP_PRINTS(5);
+static void tap_result(bool passed, const char *name, va_list)
+    __attribute__((format(printf, 2, 0)));
 
 #define ok(condition, ...)         tap_ok(__FILE__, __LINE__, (condition), #condition, __VA_ARGS__)
 #define is_number(got, wanted, ...) \
@@ -44,7 +54,7 @@ plan(int tests)
 }
 
 /* A remark for who reads a failure. */
-TAP_FUNCTION(1) void
+static void
 diag(const char *format, ...)
 {
 	va_list args;
@@ -57,7 +67,7 @@ diag(const char *format, ...)
 	fflush(stdout);
 }
 
-__attribute__((format(printf, 2, 0))) static void
+static void
 tap_result(bool passed, const char *name, va_list args)
 {
 	tap.run++;
@@ -68,7 +78,7 @@ tap_result(bool passed, const char *name, va_list args)
 	fflush(stdout);
 }
 
-TAP_FUNCTION(5) bool
+static bool
 tap_ok(const char *file, int line, bool passed, const char *condition, const char *name, ...)
 {
 	va_list args;
@@ -81,7 +91,7 @@ tap_ok(const char *file, int line, bool passed, const char *condition, const cha
 	return passed;
 }
 
-TAP_FUNCTION(5) bool
+static bool
 tap_is_number(const char *file, int line, uint64_t got, uint64_t wanted, const char *name, ...)
 {
 	va_list args;
@@ -96,8 +106,9 @@ tap_is_number(const char *file, int line, uint64_t got, uint64_t wanted, const c
 }
 
 /* Either may be NULL. */
-TAP_FUNCTION(5) bool
-tap_is_string(const char *file, int line, const char *got, const char *wanted, const char *name, ...)
+static bool
+tap_is_string(const char *file, int line, const char *got, const char *wanted, const char *name,
+    ...)
 {
 	bool same = got == wanted || (got != NULL && wanted != NULL && strcmp(got, wanted) == 0);
 	va_list args;
