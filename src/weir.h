@@ -50,7 +50,7 @@ enum {			/* where a key may stand: bits of weir_key.where */
 enum {			/* bits of weir_key.flags */
 	WEIR_OFF      = 1 << 0,	/* "off" is a value too, stored as 0 (NULL) */
 	WEIR_AUTO     = 1 << 1,	/* "auto" is a value too, stored as WEIR_AUTOMATIC */
-	WEIR_REPEATED = 1 << 2,	/* WEIR_OWN only: may stand several times, parse() is called for each */
+	WEIR_REPEATED = 1 << 2,	/* WEIR_OWN only: parse() is called for each */
 	WEIR_NOT_INHERITED = 1 << 3,	/* not allowed in [defaults ...] */
 };
 
@@ -130,7 +130,7 @@ struct weir_balancer {
 struct weir_module {
 	const char                 *name;	/* as in protocol = NAME, balance = NAME */
 	const struct weir_key      *keys;	/* ends with a name of NULL */
-	size_t                      conf_size;	/* of its block in each scope where its keys may stand */
+	size_t                      conf_size;	/* of its block in each scope that has its keys */
 	size_t                      state_size;	/* of its part of a session; zeroed */
 
 	/* For each scope that uses the module, when all values are there.

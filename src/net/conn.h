@@ -65,7 +65,7 @@ struct conn {
 	bool                       open : 1;	/* has an fd */
 	bool                       finish : 1;	/* end our side once `out` is empty */
 	bool                       finished : 1;
-	bool                       progress : 1;	/* some of `out` went; the owner clears it */
+	bool                       progress : 1;	/* some of `out` went; for the owner */
 	uint16_t                   error;	/* errno of `broken`; 0: the peer just went */
 };
 
@@ -80,7 +80,7 @@ void conn_fired(struct timer *);
  * Returns 0, or -1 with errno; the fd is then still the caller's.
  */
 int conn_adopt(struct conn *, int fd, const struct conn_handler *)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 /* Gives the fd back: the event is removed, timer and turn are cancelled,
  * nothing is closed; buffers stay. -1 when it has none. */

@@ -56,7 +56,7 @@ size_t loop_scratch_size(void);
  * what: EV_READ | EV_WRITE | EV_CLOSED | EV_ET …, EV_PERSIST is added. Returns
  * 0, or -1 with errno. */
 int  loop_watch(struct event *, int fd, short what, event_callback_fn, void *argument)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 void loop_unwatch(struct event *);
 
 /* Rare timers with a function of their own (a pause, a tick), in ms. */

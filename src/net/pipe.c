@@ -63,7 +63,7 @@ pipe_fill(struct pipe *p, struct conn *from, size_t size)
 		return 0;
 	do
 		n = splice(conn_fd(from), NULL, p->end[1], NULL, size,
-			SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0) {
 		/* The pipe is empty, so EAGAIN speaks of the socket. */
@@ -82,7 +82,7 @@ pipe_drain(struct pipe *p, struct conn *to)
 
 	while (p->held > 0 && to->writable) {
 		n = splice(p->end[0], NULL, conn_fd(to), NULL, p->held,
-			SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 		if (n > 0) {
 			p->held -= (size_t)n;
 			to->progress = true;

@@ -14,7 +14,7 @@
 #include "base/str.h"
 
 static int  set_options(int fd, int family, const struct sock_options *, bool fresh,
-	const char **step);
+    const char **step);
 static int  set_int(int fd, int level, int option, int value);
 static int  set_before_bind(int fd, const struct listen_spec *, const char **step);
 static int  set_keepalive(int fd, const struct sock_options *);
@@ -130,7 +130,7 @@ sock_reuseport_limit(int fd, unsigned n)
 
 	if (n > 0)
 		return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
-			sizeof program);
+		    sizeof program);
 	if (setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &nothing, sizeof nothing) < 0 &&
 	    errno != ENOENT)
 		return -1;
@@ -210,8 +210,9 @@ set_options(int fd, int family, const struct sock_options *o, bool fresh, const 
 	if ((o->user_timeout > 0 || !fresh) &&
 	    set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)o->user_timeout) < 0)
 		return failed(step, "TCP_USER_TIMEOUT");
-	if (o->congestion[0] != '\0' && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
-		    (socklen_t)strlen(o->congestion)) < 0)
+	if (o->congestion[0] != '\0' &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
+		(socklen_t)strlen(o->congestion)) < 0)
 		return failed(step, "TCP_CONGESTION");
 	return 0;
 }
@@ -229,11 +230,13 @@ set_before_bind(int fd, const struct listen_spec *spec, const char **step)
 
 	if (family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->v6only) < 0)
 		return failed(step, "IPV6_V6ONLY");
-	if (spec->transparent && set_int(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
-		    family == AF_INET6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, 1) < 0)
+	if (spec->transparent &&
+	    set_int(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
+		family == AF_INET6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, 1) < 0)
 		return failed(step, "IP_TRANSPARENT");
-	if (spec->device[0] != '\0' && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, spec->device,
-		    (socklen_t)strlen(spec->device)) < 0)
+	if (spec->device[0] != '\0' &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, spec->device,
+		(socklen_t)strlen(spec->device)) < 0)
 		return failed(step, "SO_BINDTODEVICE");
 	return 0;
 }

@@ -24,7 +24,7 @@ struct sock_options {
 /* One `listen =` line, with the options of its server. */
 struct listen_spec {
 	struct addr         addr;
-	char                name[ADDR_TEXT_MAX];	/* addr_print: what it is called everywhere */
+	char                name[ADDR_TEXT_MAX];	/* addr_print: how it is called */
 	struct sock_options options;
 	uint32_t            backlog;
 	bool                reuseport;	/* a socket a slot; never for AF_UNIX */
@@ -72,7 +72,7 @@ int sock_reuseport_limit(int fd, unsigned n) __attribute__((warn_unused_result))
  * the fd, or -1 with errno. EINPROGRESS is not an error here; a full backlog of
  * a UNIX socket is EAGAIN. */
 int sock_connect(const struct addr *, const struct sock_options *)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 /* SO_ERROR: 0, or the errno of the asynchronous failure. */
 int sock_error(int fd);

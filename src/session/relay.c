@@ -46,7 +46,7 @@ relays_stop(void)
 
 bool
 relay_open(struct weir_session *s, struct weir_upstream *u, struct weir_span first,
-	enum session_reason *why)
+    enum session_reason *why)
 {
 	struct relay *r = slab_take(&relays);
 
@@ -82,7 +82,7 @@ relay_run(struct relay *r)
 	if (pump(r, &r->up, &s->client, &r->peer_conn) &&
 	    pump(r, &r->down, &r->peer_conn, &s->client)) {
 		session_note_blocked(s, &r->peer_conn, conn_waiting(&r->peer_conn) + held(&r->up),
-			&r->blocked);
+		    &r->blocked);
 		settle(r);
 	} else if (s->client.broken)
 		session_close(s, SESSION_CLIENT_FAILED);
@@ -305,8 +305,8 @@ move(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
 		board_add(&r->peer->cell[PEER_BYTES_RECEIVED], n);
 		session_went(r->session, n);
 	}
-	if (flow->pipe != NULL ? pipe_drain(flow->pipe, to) :
-	    conn_send(to, span(loop_scratch(), n)))
+	if (flow->pipe != NULL ? pipe_drain(flow->pipe, to)
+			       : conn_send(to, span(loop_scratch(), n)))
 		return n;
 	return 0;
 }

@@ -34,7 +34,7 @@ struct relay {
 	uint64_t              connect_by;	/* ms; 0: connected */
 	struct flow           up;		/* client to peer */
 	struct flow           down;
-	uint64_t              blocked;		/* the peer has taken nothing since; 0: nothing waits */
+	uint64_t              blocked;		/* the peer takes nothing since; 0: all sent */
 	uint64_t              half_closed;	/* one side has ended since; 0: none or both */
 	struct weir_attempt   attempt;
 };
@@ -42,7 +42,7 @@ struct relay {
 /* Begins to connect. `first` is sent before all else. Returns false when it
  * can't even begin; *why then says it. */
 bool relay_open(struct weir_session *, struct weir_upstream *, struct weir_span first,
-	enum session_reason *why) __attribute__((warn_unused_result));
+    enum session_reason *why) __attribute__((warn_unused_result));
 
 /* STEP_RELAY: does what can be done now. */
 void relay_run(struct relay *);

@@ -23,6 +23,8 @@ static const char *check(struct weir_scope *);
 static void        check_protocol(struct weir_scope *, struct server *);
 static void        check_upstream(struct weir_scope *, struct server *);
 static void        check_listens(struct weir_scope *, struct server *);
+static void        check_listen(struct weir_scope *, const struct listen_spec *, const struct server *,
+    unsigned n);
 
 #define HERE(member) offsetof(struct server, member)
 
@@ -105,7 +107,7 @@ server_at(const struct conf *conf, unsigned index)
 
 void
 servers_each_listen(const struct conf *conf,
-	void (*each)(const struct listen_spec *, void *context), void *context)
+    void (*each)(const struct listen_spec *, void *context), void *context)
 {
 	struct server *s;
 
@@ -126,7 +128,7 @@ servers_enter(const struct conf *conf, unsigned generation)
 			return -1;
 		for (unsigned k = 0; k < s->listen_count; k++)
 			if ((s->listen_board[k] = board_enter(&listener_schema, s->listens[k].name,
-				     generation)) < 0)
+				 generation)) < 0)
 				return -1;
 	}
 	return 0;
@@ -148,8 +150,8 @@ parse_listen(struct weir_scope *scope, const char *text, void *value)
 	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
 		return "is too long";
 	if ((s->listen_count & (s->listen_count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
-		grown = weir_scope_alloc(scope, (s->listen_count ? s->listen_count * 2 : 1) *
-			sizeof *grown);
+		grown = weir_scope_alloc(scope,
+		    (s->listen_count ? s->listen_count * 2 : 1) * sizeof *grown);
 		if (s->listen_count > 0)
 			memcpy(grown, s->listens, s->listen_count * sizeof *grown);
 		s->listens = grown;
@@ -282,21 +284,21 @@ check_protocol(struct weir_scope *scope, struct server *s)
 {
 	if (s->protocol_name == NULL) {
 		conf_error(scope, "protocol", "no protocol: add protocol = NAME (there are %s)",
-			conf_role_names(scope, ROLE_PROTOCOL));
+		    conf_role_names(scope, ROLE_PROTOCOL));
 		return;
 	}
 	s->protocol = conf_role(scope_conf(scope), ROLE_PROTOCOL, s->protocol_name);
 	if (s->protocol == NULL) {
 		conf_error(scope, "protocol",
 			"there is no protocol %s: there are %s; others come with load_module",
-			s->protocol_name, conf_role_names(scope, ROLE_PROTOCOL));
+		    s->protocol_name, conf_role_names(scope, ROLE_PROTOCOL));
 		return;
 	}
 	scope_uses(scope, s->protocol);
 	s->conf = weir_scope_conf(scope, s->protocol);
 	if ((s->protocol->protocol->needs & WEIR_NEEDS_UPSTREAM) && s->upstream_name == NULL)
 		conf_error(scope, "protocol", "protocol %s needs an upstream: add upstream = NAME",
-			s->protocol_name);
+		    s->protocol_name);
 }
 
 static void
@@ -309,23 +311,33 @@ check_upstream(struct weir_scope *scope, struct server *s)
 		conf_error(scope, "upstream", "there is no [upstream %s]", s->upstream_name);
 }
 
+/* An address belongs to one server; each pair of them is looked at once, by the
+ * later one. */
 static void
 check_listens(struct weir_scope *scope, struct server *s)
 {
 	struct server *other = NULL;
-	char           place[256];
 
 	for (unsigned k = 0; k < s->listen_count; k++)
 		s->listens[k].options = s->options;
-	/* Up to and with this one: each pair is looked at once. */
-	for (unsigned i = 0; other != s && (other = server_at(scope_conf(scope), i)) != NULL; i++)
-		for (unsigned k = 0; k < other->listen_count; k++)
-			for (unsigned j = 0; j < s->listen_count; j++) {
-				if ((other == s && k <= j) ||
-				    !addr_equal(&other->listens[k].addr, &s->listens[j].addr))
-					continue;
-				conf_error(scope, "listen", "%s is listened on twice: by [server %s] "
-					"(%s), too", s->listens[j].name, other->name,
-					scope_place(other->scope, "listen", place, sizeof place));
-			}
+	for (unsigned i = 0; other != s; i++) {
+		other = server_at(scope_conf(scope), i);
+		for (unsigned k = 0; k < s->listen_count; k++)
+			check_listen(scope, &s->listens[k], other,
+			    other == s ? k : other->listen_count);
+	}
+}
+
+/* Against the first n of the other's. */
+static void
+check_listen(struct weir_scope *scope, const struct listen_spec *listen, const struct server *other,
+    unsigned n)
+{
+	char place[256];
+
+	for (unsigned i = 0; i < n; i++)
+		if (addr_equal(&other->listens[i].addr, &listen->addr))
+			conf_error(scope, "listen",
+			    "%s is listened on twice: by [server %s] (%s), too", listen->name,
+			    other->name, scope_place(other->scope, "listen", place, sizeof place));
 }

@@ -66,11 +66,11 @@ extern const struct weir_module server_module;
 /* The block of a scope; NULL when index is behind the last. */
 struct server *server_at(const struct conf *, unsigned index);
 
-/* Template: calls each for every listening socket of the configuration. */
+/* template: calls each for every listening socket of the configuration. */
 void servers_each_listen(const struct conf *,
-	void (*each)(const struct listen_spec *, void *context), void *context);
+    void (*each)(const struct listen_spec *, void *context), void *context);
 
-/* Template: enters servers, listeners, upstreams and peers on the board.
+/* template: enters servers, listeners, upstreams and peers on the board.
  * Returns 0, or -1 with errno (ENOSPC: the board is full). */
 int servers_enter(const struct conf *, unsigned generation) __attribute__((warn_unused_result));
 

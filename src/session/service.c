@@ -220,7 +220,7 @@ add_gates(struct server *s, unsigned listen)
 		g->slot = slot;
 		g->shared = shared;
 		listener_init(&g->listener, fd, shared || slot != service.place.slot,
-			&listener_ops);
+		    &listener_ops);
 		atomic_store(&board_shared(g->board)[0], service.place.generation);
 	}
 	return true;
@@ -235,8 +235,7 @@ accepted(struct listener *l, int fd, const struct addr *from)
 	board_add(&g->cell[LISTENER_ACCEPTED], 1);
 	if (s->max_connections == 0)
 		board_add(&s->cell[SERVER_SESSIONS], 1);
-	else if (!board_take(s->board, SERVER_SESSIONS, service.place.seat,
-			s->max_connections)) {
+	else if (!board_take(s->board, SERVER_SESSIONS, service.place.seat, s->max_connections)) {
 		board_add(&s->cell[SERVER_REFUSED_MAX_CONNECTIONS], 1);
 		return false;
 	}
@@ -258,7 +257,7 @@ may_accept(struct listener *l)
 		service.paused = true;
 		board_add(&gate_of(l)->server->cell[SERVER_PAUSED], 1);
 		log_warn("worker_connections = %llu are open: no more are accepted here",
-			(unsigned long long)service.place.worker_connections);
+		    (unsigned long long)service.place.worker_connections);
 		set_state(BOARD_SLOT_PAUSED);
 	}
 	return false;
@@ -272,8 +271,9 @@ starved(struct listener *l, int error)
 		return;
 	service.complained = loop_now();
 	log_error("accept: %s: accepting pauses for %u ms; %s", strerror(error), LISTENER_PAUSE,
-		error == EMFILE ? "raise worker_rlimit_nofile or lower worker_connections" :
-		error == ENFILE ? "raise fs.file-max" : "the machine is short of memory");
+	    error == EMFILE	  ? "raise worker_rlimit_nofile or lower worker_connections"
+		: error == ENFILE ? "raise fs.file-max"
+				  : "the machine is short of memory");
 }
 
 /* Goes on a little below the limit, so as not to come and go with each client. */
@@ -329,8 +329,8 @@ static void
 close_portion(evutil_socket_t fd, short what, void *argument)
 {
 	uint64_t now = loop_now();
-	uint64_t portions = now < service.close_by ?
-		(service.close_by - now) / CLOSE_INTERVAL + 1 : 1;
+	uint64_t portions = now < service.close_by ? (service.close_by - now) / CLOSE_INTERVAL + 1
+						   : 1;
 
 	(void)fd;
 	(void)what;

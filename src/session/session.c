@@ -240,13 +240,12 @@ session_describe(const void *session, char *out, size_t size)
 	char                       from[ADDR_TEXT_MAX];
 	int                        n;
 
-	n = snprintf(out, size, ", session %u.%u, client %s, server %s",
-		(unsigned)(s->id >> 32), (unsigned)s->id, addr_print_packed(&s->from, from),
-		s->server->name);
+	n = snprintf(out, size, ", session %u.%u, client %s, server %s", (unsigned)(s->id >> 32),
+	    (unsigned)s->id, addr_print_packed(&s->from, from), s->server->name);
 	if (n > 0 && (size_t)n < size && s->relay != NULL)
 		snprintf(out + n, size - (size_t)n, ", upstream %s%s%s", s->relay->upstream->name,
-			s->relay->peer != NULL ? ", peer " : "",
-			s->relay->peer != NULL ? s->relay->peer->name : "");
+		    s->relay->peer != NULL ? ", peer " : "",
+		    s->relay->peer != NULL ? s->relay->peer->name : "");
 }
 
 /* --------------------------------------------------- the calls of a module */
@@ -495,7 +494,7 @@ step_relay(struct weir_session *s)
 	relay_run(s->relay);
 	if (s->step == STEP_RELAY)
 		session_note_blocked(s, &s->client,
-			conn_waiting(&s->client) + relay_waiting(s->relay), &s->blocked);
+		    conn_waiting(&s->client) + relay_waiting(s->relay), &s->blocked);
 }
 
 static void
@@ -542,7 +541,7 @@ step_closed(struct weir_session *s)
 
 static void
 nearer(uint64_t *at, enum session_reason *why, uint64_t since, uint64_t timeout,
-	enum session_reason reason)
+    enum session_reason reason)
 {
 	if (timeout > 0 && since + timeout < *at) {
 		*at = since + timeout;
@@ -604,9 +603,8 @@ log_end(const struct weir_session *s)
 		return;
 	outer = log_about((struct log_subject){ session_describe, s });
 	log_info("closed: %s%s%s, %llu bytes in, %llu out, %llu ms", reason_names[s->reason],
-		s->client.error != 0 ? ": " : "",
-		s->client.error != 0 ? strerror(s->client.error) : "",
-		(unsigned long long)s->bytes_in, (unsigned long long)s->bytes_out,
-		(unsigned long long)(loop_now() - s->start));
+	    s->client.error != 0 ? ": " : "", s->client.error != 0 ? strerror(s->client.error) : "",
+	    (unsigned long long)s->bytes_in, (unsigned long long)s->bytes_out,
+	    (unsigned long long)(loop_now() - s->start));
 	log_about(outer);
 }

@@ -4,8 +4,8 @@
  *
  *	OPEN ──► TALK ──────► FLUSH ──► LINGER ──► CLOSED
  *	  │        │            ▲          ▲          ▲
- *	  └──► RELAY ───────────┘          │          │   from any step:
- *	          └────────────────────────┴──────────┘   session_close
+ *	  └──► RELAY ───────────┘          │          │  from any step:
+ *	          └────────────────────────┴──────────┘  session_close
  *
  *	OPEN     the protocol's open hook
  *	TALK     bytes from the client go to the data hook
@@ -54,7 +54,7 @@ enum session_reason {
 #define X(name, counter) SESSION_##name,
 	SESSION_REASONS(X)
 #undef X
-	SESSION_REASON_COUNT
+	    SESSION_REASON_COUNT
 };
 
 enum session_step {
@@ -96,7 +96,7 @@ struct weir_session {
  * caller's) when memory is short.
  */
 bool session_open(struct server *, int fd, const struct addr *from)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 /* Ends it now. May be called from anywhere, twice; the first reason counts. */
 void session_close(struct weir_session *, enum session_reason);
@@ -114,7 +114,7 @@ void session_went(struct weir_session *, size_t bytes);
 /* One side has so many bytes waiting: since when has it taken none? Keeps that
  * in *since (0: nothing waits); any byte it takes begins anew. */
 void session_note_blocked(struct weir_session *, struct conn *side, size_t waiting,
-	uint64_t *since);
+    uint64_t *since);
 
 /* A deadline may have come nearer: looks at all of them. */
 void session_watch(struct weir_session *);
@@ -124,7 +124,7 @@ void session_describe(const void *session, char *out, size_t size);
 
 /* Per worker: begin, how many are open, close all of them, end. Ids come from
  * blocks that `more` fetches (the first of SESSION_ID_BLOCK new numbers). */
-#define SESSION_ID_BLOCK 65536u
+#define SESSION_ID_BLOCK 1024u
 void     sessions_start(uint32_t generation, uint32_t (*more)(void), void (*closed)(void));
 unsigned sessions_open(void);
 void     sessions_close(enum session_reason, unsigned most);

@@ -99,11 +99,12 @@ peer_report(struct weir_peer *peer, enum peer_outcome outcome, uint64_t now)
 		atomic_store(&peer->shared[PEER_FAILS], 0);
 		if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], 0) != 0)
 			log_notice("peer %s of upstream %s answers again", peer->name,
-				peer->upstream->name);
+			    peer->upstream->name);
 		return;
 	}
-	board_add(&peer->cell[outcome == PEER_TIMED_OUT ? PEER_CONNECT_TIMED_OUT :
-		PEER_CONNECT_FAILED], 1);
+	board_add(&peer->cell[outcome == PEER_TIMED_OUT ? PEER_CONNECT_TIMED_OUT
+							: PEER_CONNECT_FAILED],
+	    1);
 	if (peer->max_fails > 0)
 		failed(peer, now);
 }
@@ -112,7 +113,7 @@ bool
 weir_peer_usable(const struct weir_peer *peer, const struct weir_attempt *a)
 {
 	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
-		memory_order_relaxed);
+	    memory_order_relaxed);
 	bool     fails = until != 0 && a->now < until;
 
 	if (peer->down || ruled_out(a, peer->index))
@@ -131,7 +132,7 @@ claim(struct weir_peer *peer, const struct weir_attempt *a)
 
 	if (until != 0 && a->now >= until && a->stage != ATTEMPT_FAILED &&
 	    !atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until,
-		    a->now + peer->fail_timeout))
+		a->now + peer->fail_timeout))
 		return false;
 	if (peer->max_conns == 0) {
 		board_add(&peer->cell[PEER_CONNS], 1);
@@ -158,8 +159,8 @@ failed(struct weir_peer *peer, uint64_t now)
 		return;
 	if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], now + peer->fail_timeout) == 0)
 		log_warn("peer %s of upstream %s fails (max_fails = %llu): not used for %s",
-			peer->name, peer->upstream->name, (unsigned long long)peer->max_fails,
-			str_print_time(peer->fail_timeout, text));
+		    peer->name, peer->upstream->name, (unsigned long long)peer->max_fails,
+		    str_print_time(peer->fail_timeout, text));
 }
 
 static bool

@@ -54,7 +54,7 @@ sock_key_congestion(struct weir_scope *scope, const char *text, void *options)
 		return NULL;
 	if (strlen(text) >= sizeof o->congestion)
 		return "is too long for the name of a congestion control";
-	/* Others may be loadable; only setting it tells. This finds misspellings. */
+	/* Others may be loadable; only setting it tells. this finds misspellings. */
 	f = fopen("/proc/sys/net/ipv4/tcp_available_congestion_control", "re");
 	if (f != NULL) {
 		found = fgets(line, sizeof line, f);

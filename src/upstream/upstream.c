@@ -133,8 +133,8 @@ add_peer(struct weir_scope *scope, struct weir_upstream *u, const struct weir_pe
 		if (addr_equal(&u->peers[i].addr, &peer->addr))
 			return "is there already; use weight=N to give a peer more";
 	if ((u->peer_count & (u->peer_count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
-		grown = weir_scope_alloc(scope, (u->peer_count ? u->peer_count * 2 : 1) *
-			sizeof *grown);
+		grown = weir_scope_alloc(scope,
+		    (u->peer_count ? u->peer_count * 2 : 1) * sizeof *grown);
 		if (u->peer_count > 0)
 			memcpy(grown, u->peers, u->peer_count * sizeof *grown);
 		u->peers = grown;
@@ -190,7 +190,7 @@ check(struct weir_scope *scope)
 	u->balancer = conf_role(scope_conf(scope), ROLE_BALANCER, u->balance);
 	if (u->balancer == NULL)
 		conf_error(scope, "balance", "there is no balancer %s: there are %s", u->balance,
-			conf_role_names(scope, ROLE_BALANCER));
+		    conf_role_names(scope, ROLE_BALANCER));
 	else
 		scope_uses(scope, u->balancer);
 	return NULL;

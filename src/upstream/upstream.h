@@ -74,7 +74,7 @@ extern const struct weir_module upstream_module;
 struct weir_upstream *upstream_find(const struct conf *, const char *name);
 struct weir_upstream *upstream_at(const struct conf *, unsigned index);
 
-/* Template: board entries. Returns 0, or -1 with errno. */
+/* template: board entries. Returns 0, or -1 with errno. */
 int upstreams_enter(const struct conf *, unsigned generation) __attribute__((warn_unused_result));
 
 /* Worker: cells and the balancers' memory. Returns 0, or -1 with errno. */

@@ -99,11 +99,31 @@ disconnect_pair(void)
 	far = -1;
 }
 
-static bool is_writable(void)  { return conn.writable; }
-static bool is_readable(void)  { return conn.readable; }
-static bool is_closed(void)    { return conn.closed; }
-static bool is_broken(void)    { return conn.broken; }
-static bool has_expired(void)  { return expirations > 0; }
+static bool
+is_writable(void)
+{
+	return conn.writable;
+}
+static bool
+is_readable(void)
+{
+	return conn.readable;
+}
+static bool
+is_closed(void)
+{
+	return conn.closed;
+}
+static bool
+is_broken(void)
+{
+	return conn.broken;
+}
+static bool
+has_expired(void)
+{
+	return expirations > 0;
+}
 
 static void
 test_facts(void)
@@ -259,7 +279,11 @@ test_detach(void)
 	disconnect_pair();
 }
 
-static bool has_had_a_turn(void) { return turns > 0; }
+static bool
+has_had_a_turn(void)
+{
+	return turns > 0;
+}
 
 static void
 test_turns_and_timers(void)
