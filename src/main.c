@@ -181,8 +181,10 @@ locate(struct options *o, const struct arguments *a)
 		prefix[--len] = '\0';
 	if (strcmp(prefix, "/") == 0)
 		*prefix = '\0';
-	*o = (struct options){ .prefix = prefix, .path = configuration(a, prefix),
-		.globals = a->globals, .quiet = a->quiet };
+	*o = (struct options){ .prefix = prefix,
+		.path = configuration(a, prefix),
+		.globals = a->globals,
+		.quiet = a->quiet };
 	if (o->path != NULL)
 		return 0;
 	free(prefix);
@@ -199,8 +201,7 @@ absolute(const char *path)
 		fprintf(stderr, "weir: the working directory: %s\n", strerror(errno));
 		return NULL;
 	}
-	if (asprintf(&whole, "%s%s%s", *path == '/' ? "" : here, *path == '/' ? "" : "/",
-		    path) < 0)
+	if (asprintf(&whole, "%s%s%s", *path == '/' ? "" : here, *path == '/' ? "" : "/", path) < 0)
 		whole = NULL;
 	return whole;
 }

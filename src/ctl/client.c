@@ -110,8 +110,9 @@ next_line(struct reply *r, int fd)
 	char   *end, *line, *grown;
 	ssize_t n;
 
-	while ((end = r->size == r->used ? NULL :
-		memchr(r->data + r->used, '\n', r->size - r->used)) == NULL) {
+	while ((end = r->size == r->used
+		       ? NULL
+		       : memchr(r->data + r->used, '\n', r->size - r->used)) == NULL) {
 		if (r->used > 0)
 			memmove(r->data, r->data + r->used, r->size - r->used);
 		r->size -= r->used;

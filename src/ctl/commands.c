@@ -31,7 +31,10 @@ static const struct command {
 };
 
 static const enum control_command signals[] = {
-	CONTROL_RELOAD, CONTROL_QUIT, CONTROL_STOP, CONTROL_REOPEN,
+	CONTROL_RELOAD,
+	CONTROL_QUIT,
+	CONTROL_STOP,
+	CONTROL_REOPEN,
 };
 
 int
@@ -61,8 +64,10 @@ command_run(const struct options *o, const struct command_line *line)
 		}
 		return c->run(o, line);
 	}
-	fprintf(stderr, "weir: %s: there is no such command; there are status, generations, "
-	    "explain, modinfo; weir -h tells more\n", line->words[0]);
+	fprintf(stderr,
+	    "weir: %s: there is no such command; there are status, generations, "
+	    "explain, modinfo; weir -h tells more\n",
+	    line->words[0]);
 	return 2;
 }
 

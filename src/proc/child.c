@@ -12,7 +12,14 @@
 #include <unistd.h>
 
 static const int caught[] = {
-	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD,
+	SIGHUP,
+	SIGINT,
+	SIGQUIT,
+	SIGTERM,
+	SIGUSR1,
+	SIGUSR2,
+	SIGWINCH,
+	SIGCHLD,
 };
 
 static struct {

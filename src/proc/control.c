@@ -85,8 +85,10 @@ control_command_name(enum control_command c)
 int
 control_open(const char *path)
 {
-	struct listen_spec spec = { .backlog = CONTROL_CLIENTS, .mode = 0600,
-		.owner = (uid_t)-1, .group = (gid_t)-1 };
+	struct listen_spec spec = { .backlog = CONTROL_CLIENTS,
+		.mode = 0600,
+		.owner = (uid_t)-1,
+		.group = (gid_t)-1 };
 	const char        *step = "socket";
 	int                fd;
 

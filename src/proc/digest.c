@@ -24,7 +24,8 @@ digest_send(const struct conf *conf, int channel)
 	if (send_settings(s, channel) < 0)
 		return -1;
 	for (unsigned i = 0; i < s->logs.count; i++) {
-		struct message m = { .kind = MESSAGE_LOG_SPEC, .data = &s->logs.specs[i],
+		struct message m = { .kind = MESSAGE_LOG_SPEC,
+			.data = &s->logs.specs[i],
 			.size = sizeof s->logs.specs[i] };
 
 		if (message_send(channel, &m) < 0)

@@ -142,7 +142,7 @@ fdtable_forget(struct fdtable *t)
 
 size_t
 fdtable_encode(const struct fdtable *t, unsigned *from, char *out, size_t size, int *fds,
-	unsigned fd_room, unsigned *fd_count)
+    unsigned fd_room, unsigned *fd_count)
 {
 	size_t   used = 0;
 	unsigned n = 0;

@@ -53,7 +53,7 @@ void fd_close(int *fd);
 /* Adds a descriptor, which then belongs to the table. Returns 0, or -1 with
  * errno (ENOMEM; EEXIST; ENAMETOOLONG) and the fd still the caller's. */
 int fdtable_add(struct fdtable *, enum fd_kind, const char *name, unsigned slot, int fd)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 /* The descriptor, or -1. */
 int fdtable_find(const struct fdtable *, enum fd_kind, const char *name, unsigned slot);
@@ -79,7 +79,7 @@ const char *fd_kind_name(enum fd_kind);
  * many.
  */
 size_t fdtable_encode(const struct fdtable *, unsigned *from, char *out, size_t size, int *fds,
-	unsigned fd_room, unsigned *fd_count);
+    unsigned fd_room, unsigned *fd_count);
 
 /*
  * Adds what was written. fds: the descriptors in the order of the lines, as
@@ -88,6 +88,6 @@ size_t fdtable_encode(const struct fdtable *, unsigned *from, char *out, size_t 
  * with errno (EPROTO: not such a text), having taken none.
  */
 int fdtable_decode(struct fdtable *, const char *text, size_t size, const int *fds,
-	unsigned fd_count) __attribute__((warn_unused_result));
+    unsigned fd_count) __attribute__((warn_unused_result));
 
 #endif

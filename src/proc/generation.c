@@ -59,8 +59,10 @@ static const struct {
 	[GENERATION_STARTING] = { "starting", begin_starting, are_ready, GENERATION_RUNNING, 30000,
 		"not all workers were ready within 30 seconds" },
 	[GENERATION_RUNNING] = { "running", begin_running, never, GENERATION_RETIRING, 0, NULL },
-	[GENERATION_RETIRING] = { "retiring", begin_retiring, has_ended, GENERATION_ENDED, 0, NULL },
-	[GENERATION_DROPPING] = { "dropping", begin_dropping, has_ended, GENERATION_ENDED, 0, NULL },
+	[GENERATION_RETIRING] = { "retiring", begin_retiring, has_ended, GENERATION_ENDED, 0,
+	    NULL },
+	[GENERATION_DROPPING] = { "dropping", begin_dropping, has_ended, GENERATION_ENDED, 0,
+	    NULL },
 	[GENERATION_ENDED] = { "ended", begin_ended, never, GENERATION_ENDED, 0, NULL },
 };
 
@@ -163,8 +165,11 @@ step_overdue(struct deadline *d)
 static int
 begin_loading(struct generation *g)
 {
-	struct template_job job = { .options = master_options(), .mode = TEMPLATE_SERVE,
-		.generation = g->number, .index = g->index, .master = getpid() };
+	struct template_job job = { .options = master_options(),
+		.mode = TEMPLATE_SERVE,
+		.generation = g->number,
+		.index = g->index,
+		.master = getpid() };
 	int ends[2];
 
 	template_progress();
@@ -187,7 +192,7 @@ begin_loading(struct generation *g)
 		template_run(&job);
 	}
 	fd_close(&ends[1]);
-	if (g->template < 0) {
+	if (g->template == -1) {
 		g->template = 0;
 		report(WEIR_ERROR, "error: starting a template: %s", strerror(errno));
 		return -1;
@@ -240,7 +245,7 @@ begin_running(struct generation *g)
 	}
 	g->since = wait_now();
 	opening_own_logs(g);
-	report_logging(true);
+	report_logging();
 	for (unsigned i = 0; i < g->sockets; i++)
 		board_slot_set(i, g->number, BOARD_SLOT_ABSENT);
 	for (unsigned i = 0; i < g->post_count; i++)
@@ -471,8 +476,8 @@ generation_template_died(struct generation *g, int status)
 			post_cloned(&g->posts[i], 0, ESRCH);
 	if (g->step < GENERATION_RUNNING && !(g->digest.whole && !g->digest.good)) {
 		if (doing != NULL && *doing != '\0')
-			generation_fail(g, "the process that loads the configuration %s while %s", how,
-			    doing);
+			generation_fail(g, "the process that loads the configuration %s while %s",
+			    how, doing);
 		else
 			generation_fail(g, "the process that loads the configuration %s", how);
 		return;

@@ -102,11 +102,11 @@ void generation_advance(struct generation *);
 
 /* For posts: it cannot come to run. */
 void generation_fail(struct generation *, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3)));
 
 /* For posts: sends to the template. Returns 0, or -1 with errno. */
 int generation_tell(struct generation *, const struct message *)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 const char *generation_step_name(enum generation_step);
 

@@ -8,10 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "proc/child.h"
-#include "proc/listening.h"
 #include "proc/message.h"
-#include "proc/report.h"
 #include "upstream/board.h"
 
 #define STOP_TIMEOUT 5000u	/* ms that workers have to close everything */
@@ -58,8 +55,9 @@ generations_reap(pid_t pid, int status)
 			generation_template_died(g, status);
 			return;
 		}
+		/* Perhaps its template is about to say whose it is. */
 		if (p == NULL)
-			generation_drain(g);	/* perhaps its template is about to say whose it is */
+			generation_drain(g);
 	}
 	if (p == NULL)
 		p = post_of(pid);
@@ -115,7 +113,6 @@ post_of(pid_t pid)
 	}
 	return NULL;
 }
-
 
 struct generation *
 generation_building(void)

@@ -84,7 +84,8 @@ listening_plan(const struct digest_listen *listens, unsigned count, unsigned wor
 	for (unsigned i = 0; i < count; i++) {
 		g = find(listens[i].spec.name);
 		if (g != NULL && g->wanted != NULL)
-			complain(&listens[i], "listen", EADDRINUSE);	/* the check should have said it */
+			complain(&listens[i], "listen",
+			    EADDRINUSE); /* the check should have said it */
 		if (g != NULL ? keep(g, &listens[i]) < 0 : create(&listens[i]) < 0)
 			result = -1;
 	}
@@ -104,8 +105,8 @@ listening_offer(struct fdtable *offered)
 			continue;
 		for (unsigned i = 0; i < g->keep; i++)
 			if (fdtable_add(offered, FD_LISTEN, g->spec.name, slot_of(g, i),
-				    fdtable_find(&master_fds, FD_LISTEN, g->spec.name,
-					slot_of(g, i))) < 0)
+				fdtable_find(&master_fds, FD_LISTEN, g->spec.name, slot_of(g, i))) <
+			    0)
 				return -1;
 		if (g->keep > most)
 			most = g->keep;
@@ -167,8 +168,8 @@ listening_drop(void)
 		if (g->count > g->before)
 			shrink(g, g->before);
 		if (relisten(g, &g->spec, &step) < 0)
-			log_error("listener %s: taking back its options: %s: %s", g->spec.name, step,
-			    strerror(errno));
+			log_error("listener %s: taking back its options: %s: %s", g->spec.name,
+			    step, strerror(errno));
 	}
 }
 
@@ -203,7 +204,8 @@ keep(struct group *g, const struct digest_listen *wanted)
 	const char *step;
 
 	if (!same(g, &wanted->spec)) {
-		report(WEIR_ERROR, "%s: error: listen = %s: options that are set before a socket is "
+		report(WEIR_ERROR,
+		    "%s: error: listen = %s: options that are set before a socket is "
 		    "bound cannot be changed while weir listens there: stop and start it",
 		    wanted->place, wanted->spec.name);
 		return -1;
@@ -308,8 +310,8 @@ static int
 relisten(struct group *g, const struct listen_spec *spec, const char **step)
 {
 	for (unsigned i = 0; i < g->count; i++)
-		if (sock_relisten(fdtable_find(&master_fds, FD_LISTEN, g->spec.name,
-			    slot_of(g, i)), spec, step) < 0)
+		if (sock_relisten(fdtable_find(&master_fds, FD_LISTEN, g->spec.name, slot_of(g, i)),
+			spec, step) < 0)
 			return -1;
 	return 0;
 }
@@ -428,8 +430,8 @@ complain(const struct digest_listen *wanted, const char *step, int error)
 	const char *hint = "";
 
 	if (error == EADDRINUSE)
-		hint = overlaps(&wanted->spec) ? ": it overlaps with another address of weir" :
-						 ": another program listens there";
+		hint = overlaps(&wanted->spec) ? ": it overlaps with another address of weir"
+					       : ": another program listens there";
 	else if (error == EADDRNOTAVAIL)
 		hint = ": no interface of this machine has the address";
 	else if (error == EACCES && wanted->spec.addr.sa.sa_family != AF_UNIX)

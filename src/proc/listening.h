@@ -33,7 +33,7 @@ int listening_inherit(void) __attribute__((warn_unused_result));
  * has to follow. One plan at a time.
  */
 int listening_plan(const struct digest_listen *, unsigned count, unsigned workers)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 /* Lists the plan's sockets in a table that owns nothing. Returns how many slots
  * have sockets (at least `workers`), or -1 with errno. */

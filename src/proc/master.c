@@ -45,7 +45,14 @@ struct fdtable master_fds;
 
 static volatile sig_atomic_t caught[NSIG];
 static const int             handled[] = {
-	SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD,
+	SIGTERM,
+	SIGINT,
+	SIGQUIT,
+	SIGHUP,
+	SIGUSR1,
+	SIGUSR2,
+	SIGWINCH,
+	SIGCHLD,
 };
 
 static bool wants_daemon(const struct options *);

@@ -82,9 +82,11 @@ message_receive(int channel, struct message *m)
 		{ .iov_base = &head, .iov_len = sizeof head },
 		{ .iov_base = inbox, .iov_len = sizeof inbox },
 	};
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof inbox_fds) +
-	    CMSG_SPACE(sizeof(struct ucred))];
-	struct msghdr h = { .msg_iov = parts, .msg_iovlen = 2, .msg_control = control,
+	_Alignas(struct cmsghdr) char
+	    control[CMSG_SPACE(sizeof inbox_fds) + CMSG_SPACE(sizeof(struct ucred))];
+	struct msghdr h = { .msg_iov = parts,
+		.msg_iovlen = 2,
+		.msg_control = control,
 		.msg_controllen = sizeof control };
 	ssize_t       n;
 

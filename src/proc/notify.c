@@ -29,8 +29,9 @@ send_state(const char *state)
 	if (*path == '@')
 		to.sun_path[0] = '\0';		/* an abstract name */
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to,
-		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+	if (fd < 0 ||
+	    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
 		log_warn("telling the service manager: %s", strerror(errno));
 	fd_close(&fd);
 }

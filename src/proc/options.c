@@ -40,7 +40,7 @@ options_file(const struct options *o, const char *key, const char *otherwise)
 	char               *path;
 
 	if (asprintf(&path, "%s%s%s", *name == '/' ? "" : o->prefix, *name == '/' ? "" : "/",
-		    name) < 0)
+		name) < 0)
 		path = NULL;
 	free(said);
 	return path;

@@ -20,6 +20,6 @@ struct conf_request options_request(const struct options *);
 /* A file that a key of [weir] names (pid, control), as it is in the
  * configuration file or `otherwise`; absolute. malloc'ed; NULL: no memory. */
 char *options_file(const struct options *, const char *key, const char *otherwise)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 #endif

@@ -176,7 +176,8 @@ post_tell(struct post *p, const struct message *m)
 {
 	int mailbox = fdtable_find(&master_fds, FD_MAILBOX, p->generation->name, p->slot);
 
-	if (message_send(mailbox, m) < 0)
+	/* EPIPE, ECONNRESET: it has just ended, which SIGCHLD will tell. */
+	if (message_send(mailbox, m) < 0 && errno != EPIPE && errno != ECONNRESET)
 		log_error("worker %u (generation %u) cannot be told: %s", p->slot,
 		    p->generation->number, strerror(errno));
 }

@@ -36,7 +36,7 @@ struct post {
 /* Takes a seat and makes the mailbox. Returns 0, or -1 with errno; post_close
  * takes everything back either way. */
 int  post_open(struct post *, struct generation *, unsigned slot)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 void post_close(struct post *);
 
 /* Asks the template for a worker. */

@@ -4,13 +4,26 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
+
+#define EARLY_MAX 128u
 
 static struct node waiting = { &waiting, &waiting };
 static struct node asking = { &asking, &asking };
 static bool        by_nobody;
 static bool        logging;
+
+/* Said before there was a log. */
+static struct {
+	enum weir_level level;
+	char           *text;
+} early[EARLY_MAX];
+static unsigned early_count;
+
+static void keep(enum weir_level, const char *text);
 
 void
 report_wanted(struct requester *r)
@@ -71,6 +84,8 @@ report(enum weir_level level, const char *format, ...)
 	va_end(args);
 	if (logging)
 		log_write(level, "%s", text);
+	else
+		keep(level, text);
 	list_each(n, following, &asking) {
 		struct requester *r = container_of(n, struct requester, link);
 
@@ -79,7 +94,23 @@ report(enum weir_level level, const char *format, ...)
 }
 
 void
-report_logging(bool on)
+report_logging(void)
 {
-	logging = on;
+	logging = true;
+	for (unsigned i = 0; i < early_count; i++) {
+		log_write(early[i].level, "%s", early[i].text);
+		free(early[i].text);
+	}
+	early_count = 0;
+}
+
+static void
+keep(enum weir_level level, const char *text)
+{
+	char *copy = early_count < EARLY_MAX ? strdup(text) : NULL;
+
+	if (copy == NULL)
+		return;
+	early[early_count].level = level;
+	early[early_count++].text = copy;
 }

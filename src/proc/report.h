@@ -34,9 +34,9 @@ bool report_is_wanted(void);
 void report_begin(void);
 void report_end(bool ok);
 
-/* Tells all who asked for this build. The log gets it, too, from the moment
- * that there is one. ERROR, WARN, NOTICE. */
+/* Tells all who asked for this build. The log gets it, too, as soon as there is
+ * one. ERROR, WARN, NOTICE. */
 void report(enum weir_level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void report_logging(bool);
+void report_logging(void);
 
 #endif

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "conf/check.h"
 #include "conf/conf.h"
 #include "session/server.h"
 #include "upstream/board.h"
@@ -33,38 +34,88 @@ static const char *parse_log(struct weir_scope *, const char *, void *);
 static const char *parse_affinity(struct weir_scope *, const char *, void *);
 static void        check_file(struct weir_scope *, const char *key, const char *path);
 static void        check_connections(struct weir_scope *, struct settings *);
+static void        warn(void *scope, const char *key, const char *text);
 
 #define AT(member) offsetof(struct settings, member)
 
 static const struct weir_key keys[] = {
-	{ .name = "workers", .where = WEIR_IN_WEIR, .type = WEIR_NUMBER, .offset = AT(workers),
-	  .initial = "auto", .min = 1, .max = BOARD_SLOTS, .flags = WEIR_AUTO,
-	  .help = "worker processes; auto: one for each core this process may use" },
-	{ .name = "worker_connections", .where = WEIR_IN_WEIR, .type = WEIR_NUMBER,
-	  .offset = AT(connections), .initial = "65536", .min = 1, .max = 16777216,
-	  .help = "most client sessions in one worker; there accepting pauses" },
-	{ .name = "worker_rlimit_nofile", .where = WEIR_IN_WEIR, .type = WEIR_NUMBER,
-	  .offset = AT(nofile), .initial = "auto", .min = 64, .max = 1u << 30, .flags = WEIR_AUTO,
-	  .help = "open files of a worker; auto: what worker_connections needs" },
-	{ .name = "worker_cpu_affinity", .where = WEIR_IN_WEIR, .type = WEIR_OWN,
-	  .offset = AT(affinity), .initial = "off", .parse = parse_affinity, .syntax = "off | auto",
-	  .help = "auto: each worker stays on a core of its own" },
-	{ .name = "worker_shutdown_timeout", .where = WEIR_IN_WEIR, .type = WEIR_TIME,
-	  .offset = AT(shutdown_timeout), .initial = "off", .min = 1, .flags = WEIR_OFF,
-	  .help = "what an old worker has to finish in; off: as long as its sessions live" },
-	{ .name = "user", .where = WEIR_IN_WEIR, .type = WEIR_OWN, .offset = AT(user),
-	  .initial = "nobody", .parse = parse_user, .syntax = "USER [GROUP]",
-	  .help = "whom workers run as, when started as root" },
-	{ .name = "pid", .where = WEIR_IN_WEIR, .type = WEIR_PATH, .offset = AT(pid),
-	  .initial = "run/weir.pid", .help = "file for the master's process number; locked" },
-	{ .name = "control", .where = WEIR_IN_WEIR, .type = WEIR_PATH, .offset = AT(control),
-	  .initial = "run/weir.sock", .help = "socket for weir -s, weir status; mode 0600" },
-	{ .name = "error_log", .where = WEIR_IN_WEIR, .type = WEIR_OWN, .offset = AT(logs),
-	  .initial = "logs/error.log notice", .flags = WEIR_REPEATED, .parse = parse_log,
-	  .syntax = "FILE | stderr | syslog[:FACILITY] [debug|info|notice|warn|error|alert]",
-	  .help = "where messages go, from which level on" },
-	{ .name = "daemon", .where = WEIR_IN_WEIR, .type = WEIR_SWITCH, .offset = AT(daemon),
-	  .initial = "on", .help = "whether to leave the terminal" },
+	{ .name = "workers",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_NUMBER,
+	    .offset = AT(workers),
+	    .initial = "auto",
+	    .min = 1,
+	    .max = BOARD_SLOTS,
+	    .flags = WEIR_AUTO,
+	    .help = "worker processes; auto: one for each core this process may use" },
+	{ .name = "worker_connections",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_NUMBER,
+	    .offset = AT(connections),
+	    .initial = "65536",
+	    .min = 1,
+	    .max = 16777216,
+	    .help = "most client sessions in one worker; there accepting pauses" },
+	{ .name = "worker_rlimit_nofile",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_NUMBER,
+	    .offset = AT(nofile),
+	    .initial = "auto",
+	    .min = 64,
+	    .max = 1u << 30,
+	    .flags = WEIR_AUTO,
+	    .help = "open files of a worker; auto: what worker_connections needs" },
+	{ .name = "worker_cpu_affinity",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_OWN,
+	    .offset = AT(affinity),
+	    .initial = "off",
+	    .parse = parse_affinity,
+	    .syntax = "off | auto",
+	    .help = "auto: each worker stays on a core of its own" },
+	{ .name = "worker_shutdown_timeout",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_TIME,
+	    .offset = AT(shutdown_timeout),
+	    .initial = "off",
+	    .min = 1,
+	    .flags = WEIR_OFF,
+	    .help = "what an old worker has to finish in; off: as long as its sessions live" },
+	{ .name = "user",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_OWN,
+	    .offset = AT(user),
+	    .initial = "nobody",
+	    .parse = parse_user,
+	    .syntax = "USER [GROUP]",
+	    .help = "whom workers run as, when started as root" },
+	{ .name = "pid",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_PATH,
+	    .offset = AT(pid),
+	    .initial = "run/weir.pid",
+	    .help = "file for the master's process number; locked" },
+	{ .name = "control",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_PATH,
+	    .offset = AT(control),
+	    .initial = "run/weir.sock",
+	    .help = "socket for weir -s, weir status; mode 0600" },
+	{ .name = "error_log",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_OWN,
+	    .offset = AT(logs),
+	    .initial = "logs/error.log notice",
+	    .flags = WEIR_REPEATED,
+	    .parse = parse_log,
+	    .syntax = "FILE | stderr | syslog[:FACILITY] [debug|info|notice|warn|error|alert]",
+	    .help = "where messages go, from which level on" },
+	{ .name = "daemon",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_SWITCH,
+	    .offset = AT(daemon),
+	    .initial = "on",
+	    .help = "whether to leave the terminal" },
 	{ .name = NULL },
 };
 
@@ -201,8 +252,9 @@ check(struct weir_scope *scope)
 	check_file(scope, "pid", s->pid);
 	check_file(scope, "control", s->control);
 	if (s->control != NULL && strlen(s->control) >= sizeof((struct sockaddr_un *)0)->sun_path)
-		conf_error(scope, "control", "control = %s: too long for a socket (%zu bytes at most)",
-		    s->control, sizeof((struct sockaddr_un *)0)->sun_path - 1);
+		conf_error(scope, "control",
+		    "control = %s: too long for a socket (%zu bytes at most)", s->control,
+		    sizeof((struct sockaddr_un *)0)->sun_path - 1);
 	if (s->pid != NULL && s->control != NULL && strcmp(s->pid, s->control) == 0)
 		conf_error(scope, "control", "control = %s: that is the pid file", s->control);
 	for (unsigned i = 0; i < s->logs.count; i++)
@@ -226,35 +278,50 @@ check_file(struct weir_scope *scope, const char *key, const char *path)
 static void
 check_connections(struct weir_scope *scope, struct settings *s)
 {
-	const struct conf *conf = scope_conf(scope);
-	uint64_t           each = conf_scope(conf, SCOPE_UPSTREAM, 0) == NULL ? 1 : 2;
-	uint64_t           fixed = SETTINGS_SPARE + 2 * s->workers;
-	uint64_t           limit, carried;
+	const struct conf  *conf = scope_conf(scope);
+	uint64_t            each = conf_scope(conf, SCOPE_UPSTREAM, 0) == NULL ? 1 : 2;
+	uint64_t            fixed = SETTINGS_SPARE + 2 * s->workers, carried;
+	bool                said = scope_sets(scope, "worker_connections");
+	struct check_needs  needs = { .workers = s->workers };
+	const struct server *server;
 
-	for (unsigned i = 0; server_at(conf, i) != NULL; i++)
-		fixed += server_at(conf, i)->listen_count * s->workers;
-	limit = settings_raise_nofile(s->nofile != WEIR_AUTOMATIC ? s->nofile :
-	    s->connections * each + fixed);
-	if (s->nofile != WEIR_AUTOMATIC) {
-		if (limit < s->nofile)
-			conf_warn(scope, "worker_rlimit_nofile", "worker_rlimit_nofile = %" PRIu64
-			    ": the system's limit is %" PRIu64, s->nofile, limit);
-		else
-			limit = s->nofile;
+	for (unsigned i = 0; (server = server_at(conf, i)) != NULL; i++) {
+		fixed += server->listen_count * s->workers;
+		for (unsigned k = 0; k < server->listen_count; k++)
+			if (server->listens[k].backlog > needs.backlog &&
+			    server->listens[k].backlog != SOCK_BACKLOG)
+				needs.backlog = server->listens[k].backlog;
 	}
-	carried = settings_carried(limit, each, fixed);
-	if (carried == 0) {
-		conf_error(scope, "worker_rlimit_nofile", "%" PRIu64 " open files do not carry a "
-		    "single session: %" PRIu64 " are needed without any", limit, fixed);
-		return;
-	}
-	if (s->connections <= carried)
-		return;
-	if (scope_sets(scope, "worker_connections"))
-		conf_warn(scope, "worker_connections", "worker_connections = %" PRIu64
-		    ": %" PRIu64 " open files carry no more than %" PRIu64,
-		    s->connections, limit, carried);
-	s->connections = carried;
+	needs.descriptors = s->connections * each + fixed;
+	needs.limit = settings_raise_nofile(
+	    s->nofile == WEIR_AUTOMATIC ? needs.descriptors : s->nofile);
+	if (s->nofile != WEIR_AUTOMATIC && s->nofile < needs.limit)
+		needs.limit = s->nofile;
+	if (s->nofile != WEIR_AUTOMATIC && s->nofile > needs.limit)
+		conf_warn(scope, "worker_rlimit_nofile", "the system lets it be %" PRIu64,
+		    needs.limit);
+	carried = settings_carried(needs.limit, each, fixed);
+	s->lowered = s->connections > carried;
+	/* The default is as much as fits: nobody has asked for more. */
+	if (!said && s->lowered)
+		needs.descriptors = needs.limit;
+	check_machine(&needs, warn, scope);
+	if (carried == 0)
+		conf_error(scope, "worker_rlimit_nofile",
+		    "%" PRIu64 " open files do not carry a single session: %" PRIu64
+		    " are needed without any",
+		    needs.limit, fixed);
+	else if (s->lowered && said)
+		conf_warn(scope, "worker_connections", "worker_connections is lowered to %" PRIu64,
+		    carried);
+	if (s->lowered)
+		s->connections = carried;
+}
+
+static void
+warn(void *scope, const char *key, const char *text)
+{
+	conf_warn(scope, key, "%s", text);
 }
 
 static const char *

@@ -26,7 +26,8 @@ struct settings_logs {
 
 struct settings {
 	uint64_t             workers;		/* after check: never automatic */
-	uint64_t             connections;	/* worker_connections; after check: no more than the limit carries */
+	uint64_t             connections;	/* worker_connections; after check: what fits */
+	bool                 lowered;		/* it has been, by check */
 	uint64_t             nofile;		/* worker_rlimit_nofile; WEIR_AUTOMATIC */
 	uint64_t             shutdown_timeout;	/* ms; 0: none */
 	bool                 affinity;		/* a processor for each worker */

@@ -12,6 +12,7 @@
 #include "proc/master.h"
 #include "proc/text.h"
 #include "upstream/board.h"
+#include "upstream/upstream.h"
 
 static void print_text(struct text *);
 static void print_json(struct text *);
@@ -64,6 +65,12 @@ status_print_generations(struct text *t)
 	}
 }
 
+static const char *
+peer_state(int board)
+{
+	return peer_failing(board) ? "failed" : "up";
+}
+
 static void
 print_text(struct text *t)
 {
@@ -86,6 +93,8 @@ print_text(struct text *t)
 			text_add(t, "\n");
 		kind = view.kind;
 		text_add(t, "%s %s\n", view.kind, view.name);
+		if (strcmp(view.kind, "peer") == 0)
+			text_add(t, "  %-24s %s\n", "state", peer_state(view.id));
 		for (unsigned f = 0; (name = board_field_name(view.id, f, NULL)) != NULL; f++)
 			text_add(t, "  %-24s %" PRIu64 "\n", name, board_sum(view.id, f));
 	}
@@ -168,6 +177,8 @@ json_board(struct text *t)
 		}
 		kind = view.kind;
 		text_json_open(t, view.name, '{');
+		if (strcmp(view.kind, "peer") == 0)
+			text_json_string(t, "state", peer_state(view.id));
 		for (unsigned f = 0; (name = board_field_name(view.id, f, NULL)) != NULL; f++)
 			text_json_number(t, name, board_sum(view.id, f));
 		text_json_close(t, '}');

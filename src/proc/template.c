@@ -3,6 +3,7 @@
 #include "proc/template.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -41,8 +42,8 @@ template_progress(void)
 	void *shared;
 
 	if (progress == NULL) {
-		shared = mmap(NULL, PROGRESS_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		    -1, 0);
+		shared = mmap(NULL, PROGRESS_MAX, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		progress = shared == MAP_FAILED ? NULL : shared;
 	}
 	return progress;
@@ -88,15 +89,22 @@ load(struct template *t)
 	if (conf_errors(t->conf) > 0)
 		return false;
 	t->settings = settings_of(t->conf);
+	if (t->settings->lowered) {
+		snprintf(text, sizeof text,
+		    "worker_connections is %" PRIu64
+		    " here: that is what the limit on open files carries",
+		    t->settings->connections);
+		tell(t, WEIR_NOTICE, text);
+	}
 	if (t->job->mode == TEMPLATE_SERVE && servers_enter(t->conf, t->job->index) < 0) {
-		snprintf(text, sizeof text, "error: servers and upstreams do not fit on the board: %s",
-		    strerror(errno));
+		snprintf(text, sizeof text,
+		    "error: servers and upstreams do not fit on the board: %s", strerror(errno));
 		tell(t, WEIR_ERROR, text);
 		return false;
 	}
 	if (digest_send(t->conf, t->job->channel) < 0) {
-		snprintf(text, sizeof text, "error: the configuration cannot be told to the master: %s",
-		    strerror(errno));
+		snprintf(text, sizeof text,
+		    "error: the configuration cannot be told to the master: %s", strerror(errno));
 		tell(t, WEIR_ERROR, text);
 		return false;
 	}
@@ -120,7 +128,9 @@ report_messages(const struct template *t)
 static void
 tell(const struct template *t, enum weir_level level, const char *text)
 {
-	struct message m = { .kind = MESSAGE_REPORT, .a = level, .data = text,
+	struct message m = { .kind = MESSAGE_REPORT,
+		.a = level,
+		.data = text,
 		.size = strlen(text) };
 
 	if (message_send(t->job->channel, &m) < 0)

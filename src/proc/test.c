@@ -26,7 +26,8 @@ int
 test_run(const struct options *options, bool print)
 {
 	struct template_job job = { .options = options,
-		.mode = print ? TEMPLATE_PRINT : TEMPLATE_TEST, .master = getpid() };
+		.mode = print ? TEMPLATE_PRINT : TEMPLATE_TEST,
+		.master = getpid() };
 	int   ends[2];
 	pid_t template;
 	bool  good;
@@ -71,9 +72,11 @@ listen_to(const struct options *options, int channel, pid_t template)
 	while ((got = message_receive(channel, &m)) != 0) {
 		if (got < 0 && errno == EAGAIN) {
 			now = wait_now();
-			if (now < end_at && (poll(&p, 1, (int)(end_at - now)) > 0 || errno == EINTR))
+			if (now < end_at &&
+			    (poll(&p, 1, (int)(end_at - now)) > 0 || errno == EINTR))
 				continue;
-			fprintf(stderr, "weir: not checked within %d seconds\n", TEST_TIMEOUT / 1000);
+			fprintf(stderr, "weir: not checked within %d seconds\n",
+			    TEST_TIMEOUT / 1000);
 			kill(template, SIGKILL);
 			return false;
 		}
@@ -82,7 +85,7 @@ listen_to(const struct options *options, int channel, pid_t template)
 		message_discard(&m);
 		if (m.kind == MESSAGE_LOADED)
 			return m.a == 1;
-		if (m.kind == MESSAGE_REPORT && (m.a <= WEIR_ERROR || !options->quiet))
+		if (m.kind == MESSAGE_REPORT && m.a <= (options->quiet ? WEIR_ERROR : WEIR_WARN))
 			fprintf(stderr, "%.*s\n", (int)m.size, (const char *)m.data);
 	}
 	return false;

@@ -129,8 +129,12 @@ add_quoted(struct text *t, const char *value)
 static size_t
 utf8_length(const unsigned char *s)
 {
-	size_t        len = *s < 0x80 ? 1 : *s < 0xc2 ? 0 : *s < 0xe0 ? 2 : *s < 0xf0 ? 3 :
-	    *s < 0xf5 ? 4 : 0;
+	size_t len = *s < 0x80 ? 1
+	    : *s < 0xc2	       ? 0
+	    : *s < 0xe0	       ? 2
+	    : *s < 0xf0	       ? 3
+	    : *s < 0xf5	       ? 4
+			       : 0;
 	unsigned char low = 0x80, high = 0xbf;
 
 	if (*s == 0xe0)

@@ -264,8 +264,11 @@ static void
 tell_master(enum message_kind kind, const char *text)
 {
 	const struct template *t = worker.template;
-	struct message         m = { .kind = kind, .a = t->job->generation, .b = worker.slot,
-		.data = text, .size = strlen(text) };
+	struct message m = { .kind = kind,
+		.a = t->job->generation,
+		.b = worker.slot,
+		.data = text,
+		.size = strlen(text) };
 
 	if (message_send(fdtable_find(&t->fds, FD_MASTER, "", 0), &m) < 0)
 		log_alert("the master cannot be told: %s", strerror(errno));

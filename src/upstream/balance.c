@@ -110,6 +110,12 @@ peer_report(struct weir_peer *peer, enum peer_outcome outcome, uint64_t now)
 }
 
 bool
+peer_failing(int board)
+{
+	return atomic_load(&board_shared(board)[PEER_FAILED_UNTIL]) != 0;
+}
+
+bool
 weir_peer_usable(const struct weir_peer *peer, const struct weir_attempt *a)
 {
 	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],

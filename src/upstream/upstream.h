@@ -112,4 +112,8 @@ void              peer_release(struct weir_peer *);
 enum peer_outcome { PEER_CONNECTED, PEER_REFUSED, PEER_TIMED_OUT };
 void peer_report(struct weir_peer *, enum peer_outcome, uint64_t now);
 
+/* Whether the peer with this board entry counts as failed: from max_fails on,
+ * until an attempt succeeds. For whoever looks at the board. */
+bool peer_failing(int board);
+
 #endif

@@ -28,8 +28,9 @@ test_keys(void)
 	char           long_name[ADDR_TEXT_MAX + 1];
 
 	ok(fdtable_add(&t, FD_LISTEN, "127.0.0.1:80", 1, b) == 0 &&
-	    fdtable_add(&t, FD_LISTEN, "127.0.0.1:80", 0, a) == 0 &&
-	    fdtable_add(&t, FD_BOARD, "", 0, c) == 0, "adds");
+		fdtable_add(&t, FD_LISTEN, "127.0.0.1:80", 0, a) == 0 &&
+		fdtable_add(&t, FD_BOARD, "", 0, c) == 0,
+	    "adds");
 	is_number(fdtable_find(&t, FD_LISTEN, "127.0.0.1:80", 0), a, "finds slot 0");
 	is_number(fdtable_find(&t, FD_LISTEN, "127.0.0.1:80", 1), b, "finds slot 1");
 	ok(fdtable_find(&t, FD_LISTEN, "127.0.0.1:80", 2) == -1, "not slot 2");
@@ -96,9 +97,16 @@ static void
 test_malformed(void)
 {
 	static const char *const bad[] = {
-		"listen 0 3 name", "listen 0 3\n", "nothing 0 3 name\n", "listen x 3 name\n",
-		"listen 65536 3 name\n", "listen 0 -3 name\n", "listen 0 99999999999 name\n", "\n",
-		"listen 0 3 a\nlisten 0 4 a\n", "board 0 3 \nlisten 0 3 a\nrubbish\n",
+		"listen 0 3 name",
+		"listen 0 3\n",
+		"nothing 0 3 name\n",
+		"listen x 3 name\n",
+		"listen 65536 3 name\n",
+		"listen 0 -3 name\n",
+		"listen 0 99999999999 name\n",
+		"\n",
+		"listen 0 3 a\nlisten 0 4 a\n",
+		"board 0 3 \nlisten 0 3 a\nrubbish\n",
 	};
 	struct fdtable t = { 0 };
 	int            fds[2] = { 40, 41 };

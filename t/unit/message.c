@@ -18,7 +18,11 @@ static int ends[2];
 static void
 test_content(void)
 {
-	struct message out = { .kind = MESSAGE_REPORT, .a = 1, .b = 2, .c = 3, .data = "hello",
+	struct message out = { .kind = MESSAGE_REPORT,
+		.a = 1,
+		.b = 2,
+		.c = 3,
+		.data = "hello",
 		.size = 5 };
 	struct message in;
 
@@ -30,7 +34,8 @@ test_content(void)
 	is_number(in.sender, getpid(), "who sent it");
 	out = (struct message){ .kind = MESSAGE_GO };
 	ok(message_send(ends[1], &out) == 0 && message_receive(ends[0], &in) == 1 &&
-	    in.kind == MESSAGE_GO && in.size == 0, "without data");
+		in.kind == MESSAGE_GO && in.size == 0,
+	    "without data");
 }
 
 static void
@@ -44,11 +49,13 @@ test_limits(void)
 		big[i] = (char)random_number();
 	memcpy(other, big, sizeof big);
 	ok(message_send(ends[1], &out) == 0 && message_receive(ends[0], &in) == 1 &&
-	    in.size == MESSAGE_DATA_MAX && memcmp(in.data, other, in.size) == 0, "the largest");
+		in.size == MESSAGE_DATA_MAX && memcmp(in.data, other, in.size) == 0,
+	    "the largest");
 	out.size++;
 	ok(message_send(ends[1], &out) == -1 && errno == EMSGSIZE, "one byte more is refused");
 	ok(send(ends[1], "short", 5, 0) == 5 && message_receive(ends[0], &in) == -1 &&
-	    errno == EPROTO, "what has no head is refused");
+		errno == EPROTO,
+	    "what has no head is refused");
 	ok(send(ends[1], big, MESSAGE_DATA_MAX + 1, 0) > 0 && message_receive(ends[0], &in) == -1,
 	    "what is no message is refused");
 }
@@ -57,7 +64,8 @@ static void
 test_descriptors(void)
 {
 	int            fds[MESSAGE_FDS_MAX];
-	struct message out = { .kind = MESSAGE_DESCRIPTORS, .fds = fds,
+	struct message out = { .kind = MESSAGE_DESCRIPTORS,
+		.fds = fds,
 		.fd_count = MESSAGE_FDS_MAX };
 	struct message in;
 	struct stat    here, there;
@@ -66,14 +74,16 @@ test_descriptors(void)
 	for (unsigned i = 0; i < MESSAGE_FDS_MAX; i++)
 		fds[i] = null;
 	ok(message_send(ends[1], &out) == 0 && message_receive(ends[0], &in) == 1 &&
-	    in.fd_count == MESSAGE_FDS_MAX, "253 descriptors");
+		in.fd_count == MESSAGE_FDS_MAX,
+	    "253 descriptors");
 	got = in.fds[MESSAGE_FDS_MAX - 1];
 	first = in.fds[0];
 	ok(fstat(got, &there) == 0 && fstat(null, &here) == 0 && here.st_rdev == there.st_rdev,
 	    "are what was sent");
 	ok((fcntl(got, F_GETFD) & FD_CLOEXEC) != 0, "close-on-exec");
 	message_discard(&in);
-	ok(fcntl(got, F_GETFD) == -1 && fcntl(first, F_GETFD) == -1, "are closed when nobody wants them");
+	ok(fcntl(got, F_GETFD) == -1 && fcntl(first, F_GETFD) == -1,
+	    "are closed when nobody wants them");
 	out.fd_count = MESSAGE_FDS_MAX + 1;
 	ok(message_send(ends[1], &out) == -1 && errno == EMSGSIZE, "one more is refused");
 	fd_close(&null);

@@ -37,7 +37,8 @@ test_user(void)
 	is_string(settings_parse_user(&u, "root no-such-group"), "there is no such group",
 	    "no such group");
 	is_string(settings_parse_user(&u, ""), "write USER, or USER GROUP", "nothing");
-	is_string(settings_parse_user(&u, "root root root"), "write USER, or USER GROUP", "too much");
+	is_string(settings_parse_user(&u, "root root root"), "write USER, or USER GROUP",
+	    "too much");
 	memset(long_text, 'x', sizeof long_text - 1);
 	long_text[sizeof long_text - 1] = '\0';
 	is_string(settings_parse_user(&u, long_text), "is too long", "too long");
@@ -56,7 +57,8 @@ test_limits(void)
 	is_number(settings_raise_nofile(1), now.rlim_cur, "a limit is never lowered");
 	ok(settings_raise_nofile(now.rlim_cur + 1) >= now.rlim_cur, "and raised if it can be");
 	ok(settings_writable("/no/such/directory/x") != NULL &&
-	    strstr(settings_writable("/no/such/directory/x"), "mkdir -p /no/such/directory") != NULL,
+		strstr(settings_writable("/no/such/directory/x"), "mkdir -p /no/such/directory") !=
+		    NULL,
 	    "a missing directory is told, and what to do");
 	is_string(settings_writable("/"), "is a directory", "a directory is no file");
 	ok(settings_writable("/dev/null") == NULL, "what can be written to is fine");
@@ -99,11 +101,13 @@ test_text(void)
 	text_json_close(&t, '}');
 	text_json_number(&t, NULL, 1);
 	text_json_close(&t, ']');
-	text_json_string(&t, "utf", "\xc3\xa9 \xff \xe2\x82 \xed\xa0\x80 \xf0\x9f\x98\x80 \xc0\x80");
+	text_json_string(&t, "utf",
+	    "\xc3\xa9 \xff \xe2\x82 \xed\xa0\x80 \xf0\x9f\x98\x80 \xc0\x80");
 	text_json_close(&t, '}');
 	is_string(t.data, "{\"a\\\"b\\\\\":\"x\\u000a\\u0001\\u007fz\",\"n\":18446744073709551615,"
 	    "\"list\":[{},1],\"utf\":\"\xc3\xa9 \\ufffd \\ufffd\\ufffd \\ufffd\\ufffd\\ufffd "
-	    "\xf0\x9f\x98\x80 \\ufffd\\ufffd\"}", "JSON");
+	    "\xf0\x9f\x98\x80 \\ufffd\\ufffd\"}",
+	    "JSON");
 	text_free(&t);
 	for (unsigned i = 0; i < 10000; i++)
 		text_add(&t, "%u\n", i);
@@ -159,7 +163,8 @@ test_wait(void)
 	watch_start(&second, ends[0], POLLIN, note_ready);
 	ok(wait_pass(&none) == 0 && seen.ready == 2, "both watchers are called");
 	seen.stops = &second;
-	ok(wait_pass(&none) == 0 && seen.ready == 3, "one that was stopped in the same pass is not");
+	ok(wait_pass(&none) == 0 && seen.ready == 3,
+	    "one that was stopped in the same pass is not");
 	watch_stop(&first);
 	watch_stop(&first);
 	deadline_set(&soon, 0, note_due);
