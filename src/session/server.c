@@ -27,6 +27,7 @@ static void        check_listen(struct weir_scope *, const struct listen_spec *,
     unsigned n);
 
 #define HERE(member) offsetof(struct server, member)
+#define YEAR         (UINT64_C(365) * 24 * 3600 * 1000)	/* ms: no deadline overflows */
 
 static const struct weir_key keys[] = {
 	{ .name = "listen", .where = WEIR_IN_SERVER, .type = WEIR_OWN, .offset = HERE(listens),
@@ -47,19 +48,24 @@ static const struct weir_key keys[] = {
 	  .offset = HERE(write_buffer), .initial = "64k", .min = 1024, .max = 1 << 29,
 	  .help = "most bytes that wait for a slow reader before its source is paused" },
 	{ .name = "idle_timeout", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
-	  .offset = HERE(idle_timeout), .initial = "5m", .min = 1, .flags = WEIR_OFF,
+	  .offset = HERE(idle_timeout), .initial = "5m", .min = 1, .max = YEAR,
+	  .flags = WEIR_OFF,
 	  .help = "no byte either way" },
 	{ .name = "read_timeout", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
-	  .offset = HERE(read_timeout), .initial = "60s", .min = 1, .flags = WEIR_OFF,
+	  .offset = HERE(read_timeout), .initial = "60s", .min = 1, .max = YEAR,
+	  .flags = WEIR_OFF,
 	  .help = "a message, once begun, is whole within this" },
 	{ .name = "write_timeout", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
-	  .offset = HERE(write_timeout), .initial = "60s", .min = 1, .flags = WEIR_OFF,
+	  .offset = HERE(write_timeout), .initial = "60s", .min = 1, .max = YEAR,
+	  .flags = WEIR_OFF,
 	  .help = "bytes wait and the reader takes none" },
 	{ .name = "half_close_timeout", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
-	  .offset = HERE(half_close_timeout), .initial = "60s", .min = 1, .flags = WEIR_OFF,
+	  .offset = HERE(half_close_timeout), .initial = "60s", .min = 1, .max = YEAR,
+	  .flags = WEIR_OFF,
 	  .help = "one side has ended, the other has not and is silent" },
 	{ .name = "max_lifetime", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
-	  .offset = HERE(max_lifetime), .initial = "off", .min = 1, .flags = WEIR_OFF,
+	  .offset = HERE(max_lifetime), .initial = "off", .min = 1, .max = YEAR,
+	  .flags = WEIR_OFF,
 	  .help = "a session ends after this, whatever it does" },
 	{ .name = "max_connections", .where = WEIR_IN_SERVER, .type = WEIR_NUMBER,
 	  .offset = HERE(max_connections), .initial = "off", .min = 1, .max = 1 << 30,
