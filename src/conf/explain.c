@@ -69,7 +69,9 @@ explain_key(const struct key_ref *ref, FILE *out)
 		fprintf(out, "    bounds    %s\n", text);
 	fprintf(out, "    default   %s\n", k->initial != NULL ? k->initial : "none");
 	if ((k->flags & WEIR_REPEATED) != 0)
-		fprintf(out, "    repeated  may stand several times, in place of the defaults\n");
+		fprintf(out, "    repeated  may stand several times%s\n",
+		    k->flags & WEIR_NOT_INHERITED ? ""
+						  : "; a section's lines replace the defaults'");
 	if (ref->module->loaded.path != NULL)
 		fprintf(out, "    module    %s, from %s\n", module->name, ref->module->loaded.path);
 	else if (!ref->module->core)
@@ -104,7 +106,7 @@ explain_section(const struct conf *c, enum scope_kind kind, FILE *out)
 		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++) {
 			if ((k->where & scope_where(kind)) == 0)
 				continue;
-			fprintf(out, "  %-24s %-14s %s%s", k->name,
+			fprintf(out, "  %-24s %-22s %s%s", k->name,
 			    k->initial != NULL ? k->initial : "-",
 			    k->flags & WEIR_REPEATED ? "(+) " : "", k->help != NULL ? k->help : "");
 			if (m->core)

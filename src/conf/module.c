@@ -253,7 +253,7 @@ abi_check(const struct weir_abi *abi, const char *path, char *error, size_t size
 	if (abi->magic != WEIR_ABI_MAGIC)
 		snprintf(error, size, "%s: %s", path, wrong);
 	else
-		snprintf(error, size, "%s: %s (ABI %u.%u; this weir has %u.%u)", path,
+		snprintf(error, size, "%s: %s (ABI %d.%d; this weir has %d.%d)", path,
 		    wrong, abi->major, abi->minor, WEIR_ABI_MAJOR, WEIR_ABI_MINOR);
 	return -1;
 }
@@ -282,9 +282,12 @@ abi_fault(const struct weir_abi *abi)
 static const struct weir_key *
 abi_key(const struct weir_abi *abi, const struct weir_key *keys, size_t i)
 {
-	const struct weir_key *k = (const void *)((const char *)keys + i * abi->key_size);
+	const struct weir_key *k;
 
-	return keys != NULL && k->name != NULL ? k : NULL;
+	if (keys == NULL)
+		return NULL;
+	k = (const void *)((const char *)keys + i * abi->key_size);
+	return k->name != NULL ? k : NULL;
 }
 
 /* What its structs are too short for is zero. */

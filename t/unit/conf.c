@@ -631,11 +631,9 @@ test_explain(void)
 	is_string(text, "there is no key line_mx; did you mean line_max?\n", "one is near");
 	free(text);
 	text = explained(NULL, &found);
-	ok(found && strstr(text, "\n[upstream NAME]\n") != NULL &&
-		strstr(text,
-		    "\n  line_max                 8k             longest line (module line)\n") &&
-		strstr(text, "\n  include ") != NULL,
-	    "all keys");
+	ok(found && strstr(text, "\n[upstream NAME]\n") != NULL, "all sections");
+	ok(strstr(text, "\n  line_max  ") != NULL && strstr(text, "longest line (module line)\n"),
+	    "and all keys in them");
 	free(text);
 }
 
