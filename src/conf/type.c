@@ -128,9 +128,14 @@ read_own(struct weir_scope *s, const struct weir_key *k, const char *text, void 
 static const char *
 read_amount(struct weir_scope *s, const struct weir_key *k, const char *text, uint64_t *value)
 {
-	char bounds[TYPE_TEXT_MAX], bound[STR_UNIT_MAX];
+	static bool (*const readers[])(const char *text, uint64_t *amount) = {
+		[WEIR_NUMBER] = str_number,
+		[WEIR_SIZE] = str_size,
+		[WEIR_TIME] = str_time,
+	};
+	char bounds[TYPE_TEXT_MAX];
 	uint64_t amount;
-	bool good, low;
+	bool low;
 
 	if (is_word(k, text, WEIR_OFF)) {
 		*value = 0;
@@ -140,24 +145,15 @@ read_amount(struct weir_scope *s, const struct weir_key *k, const char *text, ui
 		*value = WEIR_AUTOMATIC;
 		return NULL;
 	}
-	good = k->type == WEIR_NUMBER ? str_number(text, &amount)
-	    : k->type == WEIR_SIZE    ? str_size(text, &amount)
-				      : str_time(text, &amount);
-	if (!good)
+	if (!readers[k->type](text, &amount))
 		return unlike(s, k, text);
 	low = amount < k->min;
 	if (!low && (k->max == 0 ? amount != WEIR_AUTOMATIC : amount <= k->max)) {
 		*value = amount;
 		return NULL;
 	}
-	type_bounds(k, bounds);
-	print_amount(k, low ? k->min : k->max, bound);
-	if (k->min > 0 && k->max > 0)
-		return arena_print(&s->conf->arena, "%s is %s; %s", k->name, text, bounds);
-	if (!low && k->max == 0)
-		return arena_print(&s->conf->arena, "%s is %s; that is too much", k->name, text);
-	return arena_print(&s->conf->arena, "%s is %s; at %s %s", k->name, text,
-	    low ? "least" : "most", bound);
+	return arena_print(&s->conf->arena, "%s is %s; %s", k->name, text,
+	    low || k->max > 0 ? type_bounds(k, bounds) : "that is too much");
 }
 
 static bool
