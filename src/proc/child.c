@@ -74,6 +74,14 @@ child_ignore_signals(void)
 }
 
 void
+child_default(int signal)
+{
+	struct sigaction a = { .sa_handler = SIG_DFL };
+
+	sigaction(signal, &a, NULL);
+}
+
+void
 title_init(int argc, char **argv, char **envp)
 {
 	title.start = argv[0];

@@ -23,6 +23,9 @@ void child_signals(void);
  * long as its channel. */
 void child_ignore_signals(void);
 
+/* Back to what a program finds: an ignored signal cannot be waited for. */
+void child_default(int signal);
+
 /* main, first of all: the memory that titles are written to. */
 void title_init(int argc, char **argv, char **envp);
 

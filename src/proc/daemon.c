@@ -31,6 +31,7 @@ daemon_start(void)
 		return 1;
 	}
 	if (pid > 0) {
+		child_signals();
 		fd_close(&ends[1]);
 		fdtable_close_all(&master_fds);
 		return await(pid, ends[0]);

@@ -158,8 +158,12 @@ static void
 step_overdue(struct deadline *d)
 {
 	struct generation *g = container_of(d, struct generation, overdue);
+	const char        *doing = template_progress();
 
-	generation_fail(g, "%s", steps[g->step].overdue);
+	if (g->step == GENERATION_LOADING && doing != NULL && *doing != '\0')
+		generation_fail(g, "%s: it is still %s", steps[g->step].overdue, doing);
+	else
+		generation_fail(g, "%s", steps[g->step].overdue);
 }
 
 static int

@@ -34,6 +34,7 @@ enum stopping { SERVING, QUITTING, STOPPING };
 static struct {
 	const struct options *options;
 	uint64_t              since;
+	sigset_t              while_waiting;	/* the mask of ppoll */
 	enum stopping         stopping;
 	bool                  ran;	/* a generation has come to run */
 	bool                  failed;	/* the first one has not */
@@ -59,7 +60,7 @@ static bool wants_daemon(const struct options *);
 static int  open_all(void);
 static void loop(void);
 static void close_all(void);
-static void catch_signals(sigset_t *while_waiting);
+static void catch_signals(void);
 static void catch_signal(int);
 static void act_on_signals(void);
 static void reap(void);
@@ -73,6 +74,7 @@ master_run(const struct options *options)
 {
 	int status;
 
+	catch_signals();
 	master.options = options;
 	master.since = wait_now();
 	/* What is inherited is meant for the process that was started. */
@@ -267,12 +269,9 @@ fail:
 static void
 loop(void)
 {
-	sigset_t while_waiting;
-
-	catch_signals(&while_waiting);
 	while (!master.failed && (master.stopping == SERVING || !list_empty(&generations))) {
 		master_build();
-		if (wait_pass(&while_waiting) < 0) {
+		if (wait_pass(&master.while_waiting) < 0) {
 			log_alert("waiting: %s", strerror(errno));
 			break;
 		}
@@ -306,7 +305,7 @@ close_all(void)
 
 /* They are blocked but for the wait: nothing is interrupted half-way. */
 static void
-catch_signals(sigset_t *while_waiting)
+catch_signals(void)
 {
 	struct sigaction a = { .sa_handler = catch_signal };
 	sigset_t         blocked;
@@ -315,10 +314,10 @@ catch_signals(sigset_t *while_waiting)
 	sigfillset(&a.sa_mask);
 	for (unsigned i = 0; i < sizeof handled / sizeof *handled; i++)
 		sigaddset(&blocked, handled[i]);
-	sigprocmask(SIG_BLOCK, &blocked, while_waiting);
+	sigprocmask(SIG_BLOCK, &blocked, &master.while_waiting);
 	for (unsigned i = 0; i < sizeof handled / sizeof *handled; i++) {
 		sigaction(handled[i], &a, NULL);
-		sigdelset(while_waiting, handled[i]);
+		sigdelset(&master.while_waiting, handled[i]);
 	}
 	a.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &a, NULL);

@@ -23,7 +23,8 @@ static struct {
 } early[EARLY_MAX];
 static unsigned early_count;
 
-static void keep(enum weir_level, const char *text);
+static void        keep(enum weir_level, const char *text);
+static const char *without_level(const char *text);
 
 void
 report_wanted(struct requester *r)
@@ -83,9 +84,9 @@ report(enum weir_level level, const char *format, ...)
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	if (logging)
-		log_write(level, "%s", text);
+		log_write(level, "%s", without_level(text));
 	else
-		keep(level, text);
+		keep(level, without_level(text));
 	list_each(n, following, &asking) {
 		struct requester *r = container_of(n, struct requester, link);
 
@@ -102,6 +103,18 @@ report_logging(void)
 		free(early[i].text);
 	}
 	early_count = 0;
+}
+
+/* The log says it by itself. */
+static const char *
+without_level(const char *text)
+{
+	static const char *const levels[] = { "error: ", "warning: " };
+
+	for (unsigned i = 0; i < sizeof levels / sizeof *levels; i++)
+		if (strncmp(text, levels[i], strlen(levels[i])) == 0)
+			return text + strlen(levels[i]);
+	return text;
 }
 
 static void

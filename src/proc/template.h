@@ -47,8 +47,7 @@ _Noreturn void template_run(const struct template_job *);
 const char *template_progress(void);
 
 /* What a worker begins with: its template's state, and its own place. */
-struct template
-{
+struct template {
 	const struct template_job *job;
 	struct conf               *conf;
 	const struct settings     *settings;

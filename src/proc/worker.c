@@ -196,14 +196,15 @@ open_loop(void)
 	for (unsigned i = 0; (s = server_at(worker.template->conf, i)) != NULL; i++)
 		if (s->read_buffer > scratch)
 			scratch = s->read_buffer;
-	child_signals();
+	/* HUP and ^C of a terminal go to all: the master decides what they mean.
+	 * TERM and QUIT mean here what they mean there. */
+	child_ignore_signals();
 	sigemptyset(&taken);
 	sigaddset(&taken, SIGTERM);
 	sigaddset(&taken, SIGQUIT);
-	/* A terminal's ^C goes to all: the master decides what it means. */
-	sigaddset(&taken, SIGINT);
 	sigprocmask(SIG_BLOCK, &taken, NULL);
-	sigdelset(&taken, SIGINT);
+	child_default(SIGTERM);
+	child_default(SIGQUIT);
 	worker.signals = signalfd(-1, &taken, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (worker.signals < 0)
 		fail("signals: %s", strerror(errno));
