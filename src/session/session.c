@@ -353,7 +353,7 @@ client_expired(struct conn *c)
 
 	if (at > loop_now())
 		session_watch(s);
-	else if (reason == SESSION_CONNECT_FAILED)
+	else if (s->step == STEP_RELAY && reason == SESSION_CONNECT_FAILED)
 		relay_connect_expired(s->relay);
 	else
 		session_close(s, reason);
