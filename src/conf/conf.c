@@ -164,7 +164,6 @@ static void
 load_modules(struct conf *c)
 {
 	const char *file;
-	struct conf_module *m;
 	struct module module;
 	struct entry *e;
 	char error[1024];
@@ -179,12 +178,10 @@ load_modules(struct conf *c)
 			conf_say(c, false, e->place, "load_module = %s", error);
 			continue;
 		}
-		m = registry_add(&c->registry, &c->arena, &module, error, sizeof(error));
-		if (m == NULL) {
+		if (registry_add(&c->registry, &c->arena, &module, error, sizeof(error)) == NULL) {
 			conf_say(c, false, e->place, "load_module = %s: %s", e->text, error);
 			module_unload(&module);
-		} else
-			m->place = e->place;
+		}
 	}
 	progress("%s", "");
 }
@@ -241,6 +238,8 @@ unknown_key(struct weir_scope *s, const struct entry *e)
 			return arena_print(arena, "%s is a key of [%s%s]; it may not stand in %s",
 			    e->name, scope_kind_names[kind], kind == SCOPE_WEIR ? "" : " NAME",
 			    s->title);
+	if (s->conf->messages.count >= MESSAGES_KEPT)
+		return "unknown key";
 	near = registry_nearest(registry, s->kind, e->name, arena);
 	if (near == NULL)
 		near = registry_nearest(registry, SCOPE_KINDS, e->name, arena);

@@ -41,6 +41,12 @@ messages_add(struct messages *m, bool warning, struct place place, const char *f
 	struct message *new, *old;
 	char *text;
 
+	if (m->count >= MESSAGES_KEPT) {
+		m->count++;
+		m->errors += !warning;
+		m->list = NULL;
+		return;
+	}
 	if (place.file != NULL)
 		messages_file(m, place.file);
 	new = arena_alloc(m->arena, sizeof(*new));

@@ -12,12 +12,13 @@
 struct conf_message;
 struct message;
 
-#define MESSAGES_MAX 100u	/* told; of the others only the number is */
+#define MESSAGES_MAX  100u	/* told; of the others only the number is */
+#define MESSAGES_KEPT 5000u	/* compared and sorted; those behind are counted */
 
 struct messages {
 	struct arena        *arena;
 	struct message      *first;	/* as they came, the last one first */
-	unsigned             count;
+	unsigned             count;	/* of all */
 	unsigned             errors;
 	const char         **files;	/* in the order of reading */
 	unsigned             file_count;

@@ -9,14 +9,12 @@
 #include "conf/arena.h"
 #include "conf/conf.h"
 #include "conf/module.h"
-#include "conf/place.h"
 
 struct conf_module {
 	struct conf_module *next;
 	struct module       loaded;
 	unsigned            number;
 	bool                core;	/* a part of weir: its keys may always stand */
-	struct place        place;	/* of its load_module */
 };
 
 struct registry {

@@ -496,6 +496,8 @@ test_messages(void)
 	char text[8192] = "[weir]\n", line[128];
 	const struct conf_message *m;
 	struct conf_message one = { "f", 3, false, "text" };
+	size_t length;
+	char *many;
 	unsigned n, i;
 	struct conf *c;
 
@@ -508,6 +510,17 @@ test_messages(void)
 	is_number(n, 101, "100 are told");
 	ok(m[0].line == 2 && m[99].line == 101, "in their order");
 	is_string(m[100].text, "and 31 more", "and how many more there are");
+	conf_free(c);
+
+	many = malloc(20000 * 12);
+	strcpy(many, "[weir]\n");
+	for (i = 0, length = strlen(many); i < 20000; i++)
+		length += (size_t)sprintf(many + length, "k%u = 1\n", i);
+	c = load(many, NULL);
+	free(many);
+	m = conf_messages(c, &n);
+	ok(conf_errors(c) == 20000 && n == 101 && m[0].line == 2, "very many errors");
+	is_string(m[100].text, "and 19900 more", "are counted");
 	conf_free(c);
 
 	is_string(conf_message_print(&one, line, sizeof(line)), "f:3: error: text", "an error");
