@@ -96,9 +96,10 @@ send_listens(const struct conf *conf, int channel)
 	for (unsigned i = 0; (s = server_at(conf, i)) != NULL; i++) {
 		memset(&d, 0, sizeof d);
 		snprintf(d.server, sizeof d.server, "%s", s->name);
-		scope_place(s->scope, "listen", d.place, sizeof d.place);
 		for (unsigned k = 0; k < s->listen_count; k++) {
-			d.spec = s->listens[k];
+			d.spec = s->listens[k].spec;
+			snprintf(d.place, sizeof d.place, "%s:%u", s->listens[k].place.file,
+			    s->listens[k].place.line);
 			if (message_send(channel, &m) < 0)
 				return -1;
 		}

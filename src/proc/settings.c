@@ -288,9 +288,9 @@ check_connections(struct weir_scope *scope, struct settings *s)
 	for (unsigned i = 0; (server = server_at(conf, i)) != NULL; i++) {
 		fixed += server->listen_count * s->workers;
 		for (unsigned k = 0; k < server->listen_count; k++)
-			if (server->listens[k].backlog > needs.backlog &&
-			    server->listens[k].backlog != SOCK_BACKLOG)
-				needs.backlog = server->listens[k].backlog;
+			if (server->listens[k].spec.backlog > needs.backlog &&
+			    server->listens[k].spec.backlog != SOCK_BACKLOG)
+				needs.backlog = server->listens[k].spec.backlog;
 	}
 	needs.descriptors = s->connections * each + fixed;
 	needs.limit = settings_raise_nofile(

@@ -19,8 +19,10 @@
 
 #define TEST_TIMEOUT 60000	/* ms */
 
-static bool listen_to(const struct options *, int channel, pid_t template);
-static bool end(pid_t template, bool good);
+enum verdict { GOOD, BAD, UNKNOWN };	/* UNKNOWN: it ended without a word */
+
+static enum verdict listen_to(const struct options *, int channel, pid_t template);
+static bool         end(pid_t template, enum verdict);
 
 int
 test_run(const struct options *options, bool print)
@@ -28,9 +30,10 @@ test_run(const struct options *options, bool print)
 	struct template_job job = { .options = options,
 		.mode = print ? TEMPLATE_PRINT : TEMPLATE_TEST,
 		.master = getpid() };
-	int   ends[2];
-	pid_t template;
-	bool  good;
+	enum verdict verdict;
+	bool         good;
+	int          ends[2];
+	pid_t        template;
 
 	template_progress();
 	if (message_pair(ends, false) < 0) {
@@ -50,8 +53,8 @@ test_run(const struct options *options, bool print)
 		fd_close(&ends[0]);
 		return 1;
 	}
-	good = listen_to(options, ends[0], template);
-	good = end(template, good);
+	verdict = listen_to(options, ends[0], template);
+	good = end(template, verdict);
 	fd_close(&ends[0]);
 	if (!good)
 		fprintf(stderr, "weir: configuration %s test failed\n", options->path);
@@ -60,8 +63,7 @@ test_run(const struct options *options, bool print)
 	return good ? 0 : 1;
 }
 
-/* Until it has said all; whether all is well. */
-static bool
+static enum verdict
 listen_to(const struct options *options, int channel, pid_t template)
 {
 	struct pollfd  p = { .fd = channel, .events = POLLIN };
@@ -78,21 +80,21 @@ listen_to(const struct options *options, int channel, pid_t template)
 			fprintf(stderr, "weir: not checked within %d seconds\n",
 			    TEST_TIMEOUT / 1000);
 			kill(template, SIGKILL);
-			return false;
+			return BAD;
 		}
 		if (got < 0)
-			return false;
+			return BAD;
 		message_discard(&m);
 		if (m.kind == MESSAGE_LOADED)
-			return m.a == 1;
+			return m.a == 1 ? GOOD : BAD;
 		if (m.kind == MESSAGE_REPORT && m.a <= (options->quiet ? WEIR_ERROR : WEIR_WARN))
 			fprintf(stderr, "%.*s\n", (int)m.size, (const char *)m.data);
 	}
-	return false;
+	return UNKNOWN;
 }
 
 static bool
-end(pid_t template, bool good)
+end(pid_t template, enum verdict verdict)
 {
 	const char *doing = template_progress();
 	char        how[96];
@@ -101,8 +103,8 @@ end(pid_t template, bool good)
 	while (waitpid(template, &status, 0) < 0)
 		if (errno != EINTR)
 			return false;
-	if (status == 0)
-		return good;
+	if (status == 0 && verdict != UNKNOWN)
+		return verdict == GOOD;
 	child_status_print(status, how, sizeof how);
 	fprintf(stderr, "weir: the process that loads the configuration %s", how);
 	if (doing != NULL && *doing != '\0')
