@@ -250,8 +250,10 @@ begin_running(struct generation *g)
 	g->since = wait_now();
 	opening_own_logs(g);
 	report_logging();
+	/* All are ready and about to accept: nobody needs to step in for them. */
 	for (unsigned i = 0; i < g->sockets; i++)
-		board_slot_set(i, g->number, BOARD_SLOT_ABSENT);
+		board_slot_set(i, g->number,
+		    i < g->post_count ? BOARD_SLOT_ACCEPTING : BOARD_SLOT_ABSENT);
 	for (unsigned i = 0; i < g->post_count; i++)
 		post_go(&g->posts[i]);
 	if (previous != NULL)

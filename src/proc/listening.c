@@ -3,6 +3,7 @@
 #include "proc/listening.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 #include "proc/master.h"
 #include "proc/report.h"
 #include "proc/wait.h"
+
+#define WHO_TIMEOUT 100	/* ms */
 
 /* One address. */
 struct group {
@@ -53,6 +56,7 @@ static void set_file(struct group *);
 static void remove_file(const struct group *);
 static void shrink(struct group *, unsigned count);
 static void destroy(struct group *);
+static const char *who_has(const struct listen_spec *);
 static void complain(const struct digest_listen *, const char *step, int error);
 
 static unsigned
@@ -424,14 +428,33 @@ destroy(struct group *g)
 	free(g);
 }
 
+/* Why the address is in use. A port that the kernel has chosen for somebody's
+ * connection cannot be listened on either. */
+static const char *
+who_has(const struct listen_spec *spec)
+{
+	static const struct sock_options none;
+	struct pollfd                    p = { .fd = -1, .events = POLLOUT };
+	bool                             refused;
+
+	if (overlaps(spec))
+		return ": it overlaps with another address of weir";
+	if (spec->addr.sa.sa_family != AF_UNIX)
+		p.fd = sock_connect(&spec->addr, &none);
+	refused = p.fd >= 0 && poll(&p, 1, WHO_TIMEOUT) > 0 && sock_error(p.fd) == ECONNREFUSED;
+	fd_close(&p.fd);
+	return refused ? ": nobody listens there, but a connection of another program has the "
+			 "port (net.ipv4.ip_local_reserved_ports keeps ports free)"
+		       : ": another program listens there";
+}
+
 static void
 complain(const struct digest_listen *wanted, const char *step, int error)
 {
 	const char *hint = "";
 
 	if (error == EADDRINUSE)
-		hint = overlaps(&wanted->spec) ? ": it overlaps with another address of weir"
-					       : ": another program listens there";
+		hint = who_has(&wanted->spec);
 	else if (error == EADDRNOTAVAIL)
 		hint = ": no interface of this machine has the address";
 	else if (error == EACCES && wanted->spec.addr.sa.sa_family != AF_UNIX)

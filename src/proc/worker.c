@@ -292,6 +292,7 @@ static void
 mail_came(evutil_socket_t fd, short what, void *argument)
 {
 	struct message m;
+	bool           review = false;
 	int            got;
 
 	(void)what;
@@ -309,8 +310,7 @@ mail_came(evutil_socket_t fd, short what, void *argument)
 			stop();
 			break;
 		case MESSAGE_REVIEW:
-			if (!worker.retiring)
-				servers_review();
+			review = true;	/* once, however many have said so */
 			break;
 		case MESSAGE_LOG:
 			if (m.fd_count == 1)
@@ -324,6 +324,8 @@ mail_came(evutil_socket_t fd, short what, void *argument)
 	}
 	if (got < 0 && errno != EAGAIN)
 		log_alert("mailbox: %s", strerror(errno));
+	if (review && !worker.retiring)
+		servers_review();
 }
 
 static void
