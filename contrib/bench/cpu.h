@@ -13,7 +13,8 @@ struct cpu {
 	double steal;	/* seconds that the hypervisor took from this machine, all cores */
 };
 
-/* The sums since the processes and the machine started; single-threaded processes. Dies if one is gone. */
+/* The sums since the processes and the machine started; of processes with one thread. Dies if one
+ * is gone. */
 struct cpu cpu_of(const pid_t *pids, size_t count);
 
 #endif

@@ -110,7 +110,8 @@ accept_some(void)
 		if (fd == -1) {
 			return;
 		}
-		if (epoll_watch(epfd, fd, source ? EPOLLIN | EPOLLOUT : EPOLLIN, (uint64_t)fd) == -1) {
+		if (epoll_watch(epfd, fd, source ? EPOLLIN | EPOLLOUT : EPOLLIN, (uint64_t)fd) ==
+		    -1) {
 			close(fd);
 		}
 	}
@@ -174,7 +175,8 @@ echo_rest(int fd)
 static void
 emit(int fd)
 {
-	ssize_t put = send(fd, pattern() + offsets[fd] % PATTERN_PERIOD, PATTERN_SPAN, MSG_NOSIGNAL);
+	ssize_t put = send(fd, pattern() + offsets[fd] % PATTERN_PERIOD, PATTERN_SPAN,
+	    MSG_NOSIGNAL);
 
 	if (put > 0) {
 		offsets[fd] += (uint64_t)put;

@@ -124,7 +124,8 @@ main(int argc, char **argv)
 	raise_descriptors();
 	signal(SIGPIPE, SIG_IGN);
 	pattern();
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+	    0);
 	if (shared == MAP_FAILED) {
 		die("mmap");
 	}
@@ -152,8 +153,9 @@ main(int argc, char **argv)
 static void
 usage(void)
 {
-	fputs("usage: load idle|pingpong|churn|bulk [-r] [-c CONNECTIONS] [-n PROCESSES] [-s SIZE]\n"
-	      "            [-d DEPTH] [-w WARM_MS] [-t MEASURE_MS] [-P PID[,PID...]] 127.x.x.x:PORT\n",
+	fputs("usage: load idle|pingpong|churn|bulk [-r] [-c CONNECTIONS] [-n PROCESSES]\n"
+	      "            [-s SIZE] [-d DEPTH] [-w WARM_MS] [-t MEASURE_MS]\n"
+	      "            [-P PID[,PID...]] 127.x.x.x:PORT\n",
 	    stderr);
 	exit(2);
 }
@@ -281,8 +283,9 @@ measure(void)
 	ticks = after.user - before.user + after.sys - before.sys;
 	printf("mode=%s conns=%lu depth=%lu size=%lu secs=%.3f done=%lu rate=%.0f cpu_us=%.4f "
 	    "user_ticks=%.0f ticks=%.0f util=%.3f steal=%.3f ",
-	    modes[mode], conns, depth, size, secs, done, (double)done / secs, done > 0 ? 1e6 * cpu / (double)done : 0,
-	    after.user - before.user, ticks, cpu / secs, (after.steal - before.steal) / secs);
+	    modes[mode], conns, depth, size, secs, done, (double)done / secs,
+	    done > 0 ? 1e6 * cpu / (double)done : 0, after.user - before.user, ticks, cpu / secs,
+	    (after.steal - before.steal) / secs);
 	return done > 0 ? 0 : 1;
 }
 
@@ -513,7 +516,8 @@ conn_send(struct conn *c)
 			c->mark = c->goal;
 			c->mark_time = now_ns();
 		}
-		put = send(c->fd, pattern() + (c->start + c->sent) % PATTERN_PERIOD, len, MSG_NOSIGNAL);
+		put = send(c->fd, pattern() + (c->start + c->sent) % PATTERN_PERIOD, len,
+		    MSG_NOSIGNAL);
 		if (put == -1) {
 			if (errno != EAGAIN && errno != ENOTCONN && errno != EINPROGRESS) {
 				conn_fail(c, "send");
