@@ -205,7 +205,8 @@ reader_line(struct reader *r, char *line)
 	}
 	if (*start == '\0' || *start == ';' || *start == '#')
 		return false;
-	memmove(line, start, strlen(start) + 1);
+	if (start != line)
+		memmove(line, start, strlen(start) + 1);
 	if (*line == '[') {
 		take_head(r, line);
 		return false;

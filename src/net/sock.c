@@ -125,9 +125,11 @@ sock_reuseport_limit(int fd, unsigned n)
 		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, n),
 		BPF_STMT(BPF_RET | BPF_A, 0),
 	};
-	struct sock_fprog program = { .len = 3, .filter = pick };
+	static struct sock_fprog program;	/* its padding goes to the kernel, too */
 	int nothing = 0;
 
+	program.len = 3;
+	program.filter = pick;
 	if (n > 0)
 		return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
 		    sizeof program);
