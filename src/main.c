@@ -253,7 +253,8 @@ print_build(void)
 {
 	printf("weir %s\n", VERSION);
 	printf("built by %s\n", COMPILER);
-	printf("with libevent %s, glibc %s\n", event_get_version(), gnu_get_libc_version());
+	printf("with %s; runs with libevent %s, glibc %s\n", LIBRARIES, event_get_version(),
+	    gnu_get_libc_version());
 	printf("modules built in:");
 	for (unsigned i = 0; builtin_modules[i] != NULL; i++)
 		printf(" %s", builtin_modules[i]->name);

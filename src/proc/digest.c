@@ -74,6 +74,7 @@ send_settings(const struct settings *s, int channel)
 	struct digest_settings d = {
 		.workers = (uint32_t)s->workers,
 		.connections = s->connections,
+		.lowered = s->lowered,
 		.shutdown_timeout = s->shutdown_timeout,
 	};
 	struct message m = { .kind = MESSAGE_SETTINGS, .data = &d, .size = sizeof d };

@@ -14,7 +14,8 @@ struct message;
 
 struct digest_settings {
 	uint32_t workers;
-	uint64_t connections;		/* of one worker, as far as descriptors carry them */
+	uint64_t connections;		/* of one worker, as far as descriptors carry them … */
+	bool     lowered;		/* … which was not as far as was wanted */
 	uint64_t shutdown_timeout;	/* ms; 0: none */
 	char     pid[1024];
 	char     control[128];

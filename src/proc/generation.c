@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -383,9 +384,14 @@ tell_changes(const struct generation *g, const struct generation *previous)
 {
 	const struct digest_settings *now = &g->digest.settings, *before;
 
-	if (previous == NULL)
+	before = previous == NULL ? NULL : &previous->digest.settings;
+	if (now->lowered && (before == NULL || before->connections != now->connections))
+		report(WEIR_NOTICE,
+		    "worker_connections is %" PRIu64
+		    " here: that is what the limit on open files carries",
+		    now->connections);
+	if (before == NULL)
 		return;
-	before = &previous->digest.settings;
 	if (now->workers != before->workers)
 		report(WEIR_NOTICE, "workers: %u -> %u", before->workers, now->workers);
 	if (strcmp(now->pid, before->pid) != 0)

@@ -3,7 +3,6 @@
 #include "proc/template.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -89,13 +88,6 @@ load(struct template *t)
 	if (conf_errors(t->conf) > 0)
 		return false;
 	t->settings = settings_of(t->conf);
-	if (t->settings->lowered) {
-		snprintf(text, sizeof text,
-		    "worker_connections is %" PRIu64
-		    " here: that is what the limit on open files carries",
-		    t->settings->connections);
-		tell(t, WEIR_NOTICE, text);
-	}
 	if (t->job->mode == TEMPLATE_SERVE && servers_enter(t->conf, t->job->index) < 0) {
 		snprintf(text, sizeof text,
 		    "error: servers and upstreams do not fit on the board: %s", strerror(errno));
