@@ -23,8 +23,8 @@ static const char *check(struct weir_scope *);
 static void        check_protocol(struct weir_scope *, struct server *);
 static void        check_upstream(struct weir_scope *, struct server *);
 static void        check_listens(struct weir_scope *, struct server *);
-static void        check_listen(struct weir_scope *, const struct listen_spec *, const struct server *,
-    unsigned n);
+static void        check_listen(struct weir_scope *, const struct server_listen *,
+    const struct server *, unsigned n);
 
 #define HERE(member) offsetof(struct server, member)
 #define YEAR         (UINT64_C(365) * 24 * 3600 * 1000)	/* ms: no deadline overflows */
@@ -111,17 +111,6 @@ server_at(const struct conf *conf, unsigned index)
 	return scope != NULL ? weir_scope_conf(scope, &server_module) : NULL;
 }
 
-void
-servers_each_listen(const struct conf *conf,
-    void (*each)(const struct listen_spec *, void *context), void *context)
-{
-	struct server *s;
-
-	for (unsigned i = 0; (s = server_at(conf, i)) != NULL; i++)
-		for (unsigned k = 0; k < s->listen_count; k++)
-			each(&s->listens[k], context);
-}
-
 int
 servers_enter(const struct conf *conf, unsigned generation)
 {
@@ -133,8 +122,8 @@ servers_enter(const struct conf *conf, unsigned generation)
 		if ((s->board = board_enter(&server_schema, s->name, generation)) < 0)
 			return -1;
 		for (unsigned k = 0; k < s->listen_count; k++)
-			if ((s->listen_board[k] = board_enter(&listener_schema, s->listens[k].name,
-				 generation)) < 0)
+			if ((s->listens[k].board = board_enter(&listener_schema,
+				 s->listens[k].spec.name, generation)) < 0)
 				return -1;
 	}
 	return 0;
@@ -145,10 +134,11 @@ servers_enter(const struct conf *conf, unsigned generation)
 static const char *
 parse_listen(struct weir_scope *scope, const char *text, void *value)
 {
-	struct server      *s = weir_scope_conf(scope, &server_module);
-	struct listen_spec *spec, *grown;
-	char                copy[512], *rest = copy, *word;
-	const char         *wrong;
+	struct server        *s = weir_scope_conf(scope, &server_module);
+	struct server_listen *grown;
+	struct listen_spec   *spec;
+	char                  copy[512], *rest = copy, *word;
+	const char           *wrong;
 
 	(void)value;
 	if (s->listen_count == SERVER_LISTENS_MAX)
@@ -162,7 +152,7 @@ parse_listen(struct weir_scope *scope, const char *text, void *value)
 			memcpy(grown, s->listens, s->listen_count * sizeof *grown);
 		s->listens = grown;
 	}
-	spec = &s->listens[s->listen_count];
+	spec = &s->listens[s->listen_count].spec;
 	*spec = (struct listen_spec){
 		.backlog = SOCK_BACKLOG,
 		.reuseport = true,
@@ -180,7 +170,7 @@ parse_listen(struct weir_scope *scope, const char *text, void *value)
 		if ((wrong = parse_listen_option(spec, word)) != NULL)
 			return wrong;
 	addr_print(&spec->addr, spec->name);
-	s->listen_count++;
+	s->listens[s->listen_count++].place = scope_value_place(scope);
 	return NULL;
 }
 
@@ -272,8 +262,7 @@ check(struct weir_scope *scope)
 
 	s->scope = scope;
 	s->name = weir_scope_name(scope);
-	s->listen_board = weir_scope_alloc(scope, (s->listen_count + 1) * sizeof(int));
-	if (s->listen_count == 0)
+	if (s->listen_count == 0 && !scope_sets(scope, "listen"))
 		conf_error(scope, "listen", "nothing to listen on: add listen = ADDRESS");
 	if (s->write_buffer < s->read_buffer)
 		conf_error(scope, "write_buffer",
@@ -325,7 +314,7 @@ check_listens(struct weir_scope *scope, struct server *s)
 	struct server *other = NULL;
 
 	for (unsigned k = 0; k < s->listen_count; k++)
-		s->listens[k].options = s->options;
+		s->listens[k].spec.options = s->options;
 	for (unsigned i = 0; other != s; i++) {
 		other = server_at(scope_conf(scope), i);
 		for (unsigned k = 0; k < s->listen_count; k++)
@@ -336,14 +325,13 @@ check_listens(struct weir_scope *scope, struct server *s)
 
 /* Against the first n of the other's. */
 static void
-check_listen(struct weir_scope *scope, const struct listen_spec *listen, const struct server *other,
-    unsigned n)
+check_listen(struct weir_scope *scope, const struct server_listen *listen,
+    const struct server *other, unsigned n)
 {
-	char place[256];
-
 	for (unsigned i = 0; i < n; i++)
-		if (addr_equal(&other->listens[i].addr, &listen->addr))
-			conf_error(scope, "listen",
-			    "%s is listened on twice: by [server %s] (%s), too", listen->name,
-			    other->name, scope_place(other->scope, "listen", place, sizeof place));
+		if (addr_equal(&other->listens[i].spec.addr, &listen->spec.addr))
+			conf_error_at(scope, listen->place,
+			    "%s is listened on twice: by [server %s] (%s:%u), too",
+			    listen->spec.name, other->name, other->listens[i].place.file,
+			    other->listens[i].place.line);
 }

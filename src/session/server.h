@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "conf/place.h"
 #include "net/sock.h"
 #include "upstream/board.h"
 #include "weir.h"
@@ -15,6 +16,13 @@ struct slab;
 
 #define SERVER_LISTENS_MAX 64u
 
+/* One address that it listens on. */
+struct server_listen {
+	struct listen_spec spec;
+	struct place       place;	/* in the configuration */
+	int                board;	/* entry "listener" */
+};
+
 struct server {
 	const char               *name;
 	const struct weir_module *protocol;	/* its module */
@@ -23,10 +31,9 @@ struct server {
 	struct weir_scope        *scope;
 	const char               *protocol_name;
 	const char               *upstream_name;	/* NULL: none */
-	struct listen_spec       *listens;
+	struct server_listen     *listens;
 	unsigned                  listen_count;
 	int                       board;	/* entry "server" */
-	int                      *listen_board;	/* entry "listener" of each */
 
 	uint64_t read_buffer;		/* bytes */
 	uint64_t write_buffer;

@@ -205,9 +205,9 @@ add_gates(struct server *s, unsigned listen)
 	int          fd;
 
 	for (unsigned slot = 0; slot < sockets && !shared; slot++) {
-		fd = service.place.listen_fd(s->listens[listen].name, slot, &shared);
+		fd = service.place.listen_fd(s->listens[listen].spec.name, slot, &shared);
 		if (fd < 0 && slot == service.place.slot) {
-			log_alert("no socket for %s, slot %u", s->listens[listen].name, slot);
+			log_alert("no socket for %s, slot %u", s->listens[listen].spec.name, slot);
 			errno = ENOENT;
 			return false;
 		}
@@ -215,7 +215,7 @@ add_gates(struct server *s, unsigned listen)
 			continue;
 		g = &service.gates[service.gate_count++];
 		g->server = s;
-		g->board = s->listen_board[listen];
+		g->board = s->listens[listen].board;
 		g->cell = board_cell(g->board, service.place.seat);
 		g->slot = slot;
 		g->shared = shared;
