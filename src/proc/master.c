@@ -180,7 +180,7 @@ master_settle(void)
 {
 	const struct digest_settings *s = &generation_building()->digest.settings;
 
-	return pidfile_lock(s->pid) < 0 || control_open(s->control) < 0 ? -1 : 0;
+	return pid_file_lock(s->pid) < 0 || control_open(s->control) < 0 ? -1 : 0;
 }
 
 void
@@ -194,7 +194,7 @@ master_swapped(void)
 		to_stderr |= g->digest.logs[i].kind == LOG_STDERR;
 	if (!master.ran) {
 		master.ran = true;
-		pidfile_write();
+		pid_file_write();
 		daemon_ready(to_stderr);
 	}
 	describe(status, sizeof status);
@@ -286,7 +286,7 @@ close_all(void)
 	listening_close();
 	if (master.ran)
 		log_notice("ends");
-	pidfile_remove();
+	pid_file_remove();
 	control_close(!master.failed);
 	watch_stop(&master.reports);
 	fdtable_close(&master_fds, FD_REPORTS, "", 0);

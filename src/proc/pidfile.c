@@ -24,7 +24,7 @@ static bool is_at(const char *path, int fd);
 static char *pidfile_path;
 
 int
-pidfile_lock(const char *path)
+pid_file_lock(const char *path)
 {
 	int fd = open_locked(path);
 
@@ -40,7 +40,7 @@ pidfile_lock(const char *path)
 }
 
 void
-pidfile_write(void)
+pid_file_write(void)
 {
 	int fd = fdtable_find(&master_fds, FD_PID, "", 0);
 
@@ -50,7 +50,7 @@ pidfile_write(void)
 }
 
 void
-pidfile_remove(void)
+pid_file_remove(void)
 {
 	int fd = fdtable_find(&master_fds, FD_PID, "", 0);
 

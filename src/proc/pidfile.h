@@ -4,13 +4,13 @@
 #define PROC_PIDFILE_H
 
 /* Opens and locks it (FD_PID of master_fds); what it holds stays until
- * pidfile_write. Returns 0, or -1 after reporting why. */
-int  pidfile_lock(const char *path) __attribute__((warn_unused_result));
+ * pid_file_write. Returns 0, or -1 after reporting why. */
+int  pid_file_lock(const char *path) __attribute__((warn_unused_result));
 
 /* Writes the process number. */
-void pidfile_write(void);
+void pid_file_write(void);
 
 /* Removes the file, if it is still ours, and gives up the lock. */
-void pidfile_remove(void);
+void pid_file_remove(void);
 
 #endif

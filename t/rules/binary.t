@@ -8,7 +8,8 @@ use Weir::Sources;
 my $weir = Weir::Build::binary();
 plan skip_all => 'no readelf and nm here' if system('command -v readelf nm >/dev/null') != 0;
 
-# exported(FILE): names that others can link to. Variables of libraries that the linker has copied are not ours.
+# exported(FILE): names that others can link to. The linker adds those that a library of ours has, too: they would take
+# the place of the library's. Variables of libraries that it has copied are not ours.
 sub exported($file)
 {
 	my %copied = map { /R_\S+_COPY\s+\S+\s+([^\s@]+)/ ? ($1 => 1) : () } `readelf -rW $file`;

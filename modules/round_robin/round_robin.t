@@ -3,7 +3,7 @@
 # Which peer a session gets: round robin, weights, backups, failures, limits.
 use v5.36;
 use FindBin;
-use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../../t/lib";
 use Weir::Test;
 
 # An upstream for each case, so that none sees what another has left; one worker,

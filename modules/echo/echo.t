@@ -3,7 +3,7 @@
 # The echo protocol, and with it how a worker treats one client's socket.
 use v5.36;
 use FindBin;
-use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../../t/lib";
 use Weir::Test;
 
 my ($port, $six) = free_ports(2);

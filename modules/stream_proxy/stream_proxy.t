@@ -4,7 +4,7 @@
 # WEIR_LONG=1 carries 1 GiB instead of 64 MiB.
 use v5.36;
 use FindBin;
-use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../../t/lib";
 use Weir::Test;
 
 my $LARGE = $ENV{WEIR_LONG} ? 1 << 30 : 64 << 20;
