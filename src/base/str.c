@@ -131,6 +131,8 @@ str_print_size(uint64_t bytes, char out[STR_UNIT_MAX])
 char *
 str_print_time(uint64_t ms, char out[STR_UNIT_MAX])
 {
+	if (ms == 0)
+		return strcpy(out, "0s");
 	return print_with_unit(ms, time_units, out);
 }
 

@@ -39,7 +39,7 @@ bool str_size(const char *text, uint64_t *out);		/* 512 4k 1m 2g: bytes, powers 
 bool str_time(const char *text, uint64_t *out);		/* 500ms 30s 5m 1h 1d, bare: seconds; ms */
 bool str_switch(const char *text, bool *out);		/* on off */
 
-/* The other way: the shortest exact form ("64k", "5m", "1500ms"). Returns out. */
+/* The other way: the shortest exact form ("64k", "5m", "1500ms", "0s"). Returns out. */
 #define STR_UNIT_MAX 32
 char *str_print_size(uint64_t bytes, char out[STR_UNIT_MAX]);
 char *str_print_time(uint64_t ms, char out[STR_UNIT_MAX]);

@@ -20,6 +20,7 @@ static void json_generations(struct text *);
 static void json_workers(struct text *);
 static void json_board(struct text *);
 static void text_worker(struct text *, const struct post *);
+static void text_fields(struct text *, int entry);
 static uint64_t sessions_of(const struct post *);
 static const char *state_of(const struct post *);
 
@@ -76,7 +77,7 @@ print_text(struct text *t)
 {
 	const struct generation *g = generation_running();
 	struct board_view        view = { .id = -1 };
-	const char              *name, *kind = NULL;
+	const char              *kind = NULL;
 	char                     age[STR_UNIT_MAX];
 
 	text_add(t, "weir %s, process %d, up %s", VERSION, (int)getpid(),
@@ -95,8 +96,7 @@ print_text(struct text *t)
 		text_add(t, "%s %s\n", view.kind, view.name);
 		if (strcmp(view.kind, "peer") == 0)
 			text_add(t, "  %-24s %s\n", "state", peer_state(view.id));
-		for (unsigned f = 0; (name = board_field_name(view.id, f, NULL)) != NULL; f++)
-			text_add(t, "  %-24s %" PRIu64 "\n", name, board_sum(view.id, f));
+		text_fields(t, view.id);
 	}
 }
 
@@ -195,6 +195,21 @@ text_worker(struct text *t, const struct post *p)
 	else
 		text_add(t, "  worker %u: process %d, %s, sessions %" PRIu64 "\n", p->slot,
 		    (int)p->pid, state_of(p), sessions_of(p));
+}
+
+/* What is open now, and what has been counted at all. */
+static void
+text_fields(struct text *t, int entry)
+{
+	enum board_type type;
+	const char     *name;
+	uint64_t        sum;
+
+	for (unsigned f = 0; (name = board_field_name(entry, f, &type)) != NULL; f++) {
+		sum = board_sum(entry, f);
+		if (sum > 0 || type == BOARD_GAUGE)
+			text_add(t, "  %-24s %" PRIu64 "\n", name, sum);
+	}
 }
 
 /* All servers' gauges of that name, in its seat. */

@@ -112,7 +112,7 @@ test_printing(void)
 	is_string(str_print_size(65536, out), "64k", "the largest unit that divides");
 	is_string(str_print_size(UINT64_C(3) << 40, out), "3072g", "gigabytes are the last unit");
 	is_string(str_print_size(UINT64_MAX, out), "18446744073709551615", "the largest size");
-	is_string(str_print_time(0, out), "0", "no time");
+	is_string(str_print_time(0, out), "0s", "no time");
 	is_string(str_print_time(1500, out), "1500ms", "milliseconds");
 	is_string(str_print_time(90000, out), "90s", "seconds");
 	is_string(str_print_time(300000, out), "5m", "minutes");
