@@ -106,7 +106,7 @@ sub spawn($self)
 	push @command, '-g', 'daemon = ' . ($option->{daemon} ? 'on' : 'off');
 	if (Weir::Build::valgrind()) {
 		unshift @command, 'valgrind', '--quiet', '--error-exitcode=99',
-		    '--trace-children=yes', '--leak-check=full', '--track-fds=no',
+		    '--trace-children=yes', '--leak-check=full', '--vgdb=no',
 		    '--errors-for-leak-kinds=definite',
 		    '--log-file=' . $self->path('reports/valgrind.%p');
 	}
