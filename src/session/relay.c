@@ -269,8 +269,8 @@ pump(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
 	if (held(flow) == 0) {
 		if (flow->pipe != NULL)
 			pipe_return(&flow->pipe);
-		if (from->eof && !to->finish)
-			conn_finish(to);
+		if (from->eof && !to->eof && !to->finish)
+			conn_finish(to);	/* otherwise closing it says so, too */
 	}
 	return !from->broken && !to->broken;
 }
@@ -343,6 +343,7 @@ settle(struct relay *r)
 		r->half_closed = loop_now();
 		session_watch(s);
 	}
-	if (client->finished && peer->finished)
+	if (client->eof && peer->eof && conn_waiting(client) + held(&r->down) == 0 &&
+	    conn_waiting(peer) + held(&r->up) == 0)
 		session_close(s, s->reason);
 }

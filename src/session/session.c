@@ -29,7 +29,11 @@ static void step_relay(struct weir_session *);
 static void step_flush(struct weir_session *);
 static void step_linger(struct weir_session *);
 static void step_closed(struct weir_session *);
+static void turn_begin(struct weir_session *, struct weir_span in);
+static void turn_end(void);
+static bool in_turn(struct weir_span);
 static bool talk_once(struct weir_session *);
+static bool keep_rest(struct weir_session *, bool was_kept);
 static void talk_ended(struct weir_session *);
 static void obey(struct weir_session *, enum weir_verdict);
 static uint64_t deadline(const struct weir_session *, enum session_reason *);
@@ -69,10 +73,11 @@ static struct {
 
 static struct weir_session *driven;	/* whose step is being run */
 
-/* What the data hook that is running now was given. */
+/* The hook that is running now. */
 static struct {
-	struct weir_session *session;	/* NULL: none is running */
-	struct weir_span     in;
+	struct weir_session *session;	/* NULL: none is */
+	struct weir_span     in;	/* what data was given */
+	struct weir_span     unsent;	/* a part of it, sent when the turn ends: an echo copies nothing */
 	size_t               kept;	/* weir_keep: how much of its end stays */
 	bool                 too_long;
 } turn;
@@ -253,16 +258,23 @@ session_describe(const void *session, char *out, size_t size)
 enum weir_verdict
 weir_send(struct weir_session *s, struct weir_span what)
 {
-	struct conn *c = &s->client;
-	bool         sent;
+	struct conn     *c = &s->client;
+	struct weir_span before = turn.unsent;
+	bool             sent;
 
 	if (s->step >= STEP_RELAY || c->finish)
 		return WEIR_CLOSE;
 	session_went(s, what.len);
-	if (what.len < GATHER_MAX && turn.session == s)
-		sent = conn_gather(c, what);
-	else
+	if (turn.session != s)
 		sent = conn_send(c, what);
+	else if (before.len == 0 && c->out == NULL && in_turn(what)) {
+		turn.unsent = what;
+		sent = true;
+	} else {
+		turn.unsent = span(NULL, 0);
+		sent = conn_gather(c, before) &&
+		    (what.len < GATHER_MAX ? conn_gather(c, what) : conn_send(c, what));
+	}
 	return sent ? WEIR_GO_ON : WEIR_CLOSE;
 }
 
@@ -367,10 +379,10 @@ step_open(struct weir_session *s)
 	enum weir_verdict           verdict = WEIR_GO_ON;
 
 	s->told = true;
-	turn.session = s;
+	turn_begin(s, span(NULL, 0));
 	if (p->open != NULL)
 		verdict = p->open(s);
-	turn.session = NULL;
+	turn_end();
 	if (s->step == STEP_OPEN)
 		s->step = STEP_TALK;
 	obey(s, verdict);
@@ -423,35 +435,70 @@ talk_once(struct weir_session *s)
 	if (kept > 0)
 		buf_commit(c->in, n);
 
-	turn.session = s;
-	turn.in = kept > 0 ? buf_span(c->in) : span(into, n);
-	turn.kept = 0;
-	turn.too_long = false;
+	turn_begin(s, kept > 0 ? buf_span(c->in) : span(into, n));
 	if (s->server->protocol->protocol->data != NULL)
 		verdict = s->server->protocol->protocol->data(s, turn.in);
-	turn.session = NULL;
-
+	turn_end();
 	if (turn.too_long)
 		session_finish(s, SESSION_TOO_LONG);
-	if (s->step != STEP_TALK)
+	if (s->step != STEP_TALK) {
+		buf_return(&c->in);
 		return false;
-	if (kept > 0)
-		buf_consume(&c->in, turn.in.len - turn.kept);
-	else if (turn.kept > 0 &&
-	    buf_append(&c->in, span_skip(turn.in, turn.in.len - turn.kept)) < 0) {
+	}
+	if (!keep_rest(s, kept > 0) || !conn_flush(c))
+		return false;
+	obey(s, verdict);
+	return s->step == STEP_TALK;
+}
+
+/* What the protocol keeps stays in client.in, or comes there. */
+static bool
+keep_rest(struct weir_session *s, bool was_kept)
+{
+	struct conn *c = &s->client;
+	size_t       used = turn.in.len - turn.kept;
+
+	if (was_kept)
+		buf_consume(&c->in, used);
+	else if (turn.kept > 0 && buf_append(&c->in, span_skip(turn.in, used)) < 0) {
 		session_close(s, SESSION_NO_MEMORY);
 		return false;
 	}
 	if (turn.kept == 0)
 		s->begun = 0;
-	else if (s->begun == 0 || turn.kept < turn.in.len) {
+	else if (s->begun == 0 || used > 0) {
 		s->begun = loop_now();	/* a message has ended: what is kept is another one */
 		session_watch(s);
 	}
-	if (!conn_flush(c))
-		return false;
-	obey(s, verdict);
-	return s->step == STEP_TALK;
+	return true;
+}
+
+static void
+turn_begin(struct weir_session *s, struct weir_span in)
+{
+	turn.session = s;
+	turn.in = in;
+	turn.unsent = span(NULL, 0);
+	turn.kept = 0;
+	turn.too_long = false;
+}
+
+/* Before what it was given goes: a failure shows as client.broken. */
+static void
+turn_end(void)
+{
+	struct weir_session *s = turn.session;
+
+	turn.session = NULL;
+	if (turn.unsent.len > 0 && s->step != STEP_CLOSED)
+		(void)conn_send(&s->client, turn.unsent);
+}
+
+static bool
+in_turn(struct weir_span what)
+{
+	return turn.in.len > 0 && what.data >= turn.in.data &&
+	    what.data + what.len <= turn.in.data + turn.in.len;
 }
 
 /* The client has sent its last byte. */
@@ -463,10 +510,10 @@ talk_ended(struct weir_session *s)
 
 	buf_return(&s->client.in);
 	s->begun = 0;
-	turn.session = s;
+	turn_begin(s, span(NULL, 0));
 	if (p->eof != NULL)
 		verdict = p->eof(s);
-	turn.session = NULL;
+	turn_end();
 	if (s->step != STEP_TALK)
 		return;
 	if (verdict == WEIR_WAIT)
