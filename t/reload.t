@@ -240,6 +240,20 @@ it 'a port that somebody else has fails the whole reload' => sub {
 	reload_well;
 };
 
+it 'options that are set before a reload fails are not applied' => sub {
+	my $conf = $w->conf;
+	my $stranger = backend('echo');
+	$w->edit_conf(sub {
+		s/(listen = 127.0.0.1:$quiet)\n/$1 deferred\nlisten = @{[$stranger->address]}\n/;
+	});
+	is $w->reload->{exit}, 1;
+	my $c = client($quiet);
+	is $c->line, "two\n", 'a silent client is accepted at once';
+	$c->close;
+	$w->write_conf($conf);
+	reload_well;
+};
+
 it 'a file that is not there' => sub {
 	my $conf = $w->path('conf/weir.conf');
 	rename($conf, "$conf.away");

@@ -13,8 +13,19 @@
 
 #include "base/str.h"
 
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+
+enum { LOCK_SNDBUF = 1, LOCK_RCVBUF = 2 };	/* of SO_BUF_LOCK, linux/socket.h */
+
 static int  set_options(int fd, int family, const struct sock_options *, bool fresh,
     const char **step);
+static int  set_listener(int fd, const struct listen_spec *, const struct listen_spec *was,
+    const char **step);
+static int  set_back(int fd, const struct listen_spec *, const struct listen_spec *was,
+    const char **step);
+static int  set_back_buffer(int fd, int fresh, int option, int lock);
 static int  set_int(int fd, int level, int option, int value);
 static int  set_before_bind(int fd, const struct listen_spec *, const char **step);
 static int  set_keepalive(int fd, const struct sock_options *);
@@ -80,7 +91,7 @@ sock_listen(const struct listen_spec *spec, const char **step)
 			goto fail;
 		}
 	}
-	if (sock_relisten(fd, spec, step) < 0)
+	if (sock_relisten(fd, spec, NULL, step) < 0)
 		goto fail;
 	return fd;
 fail:
@@ -89,21 +100,27 @@ fail:
 }
 
 int
-sock_relisten(int fd, const struct listen_spec *spec, const char **step)
+sock_relisten(int fd, const struct listen_spec *spec, const struct listen_spec *was,
+    const char **step)
 {
-	if (set_options(fd, spec->addr.sa.sa_family, &spec->options, false, step) < 0)
+	if (set_listener(fd, spec, was, step) < 0)
 		return -1;
-	if (spec->addr.sa.sa_family != AF_UNIX) {
-		/* Seconds after which a silent client is given up (tcp(7)). */
-		if (set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, spec->deferred ? 10 : 0) < 0)
-			return failed(step, "TCP_DEFER_ACCEPT");
-		if (spec->fastopen > 0 &&
-		    set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)spec->fastopen) < 0)
-			return failed(step, "TCP_FASTOPEN");
-	}
 	if (listen(fd, (int)spec->backlog) < 0)
 		return failed(step, "listen");
 	return 0;
+}
+
+int
+sock_try(const struct listen_spec *spec, const struct listen_spec *was, const char **step)
+{
+	int fd = socket(spec->addr.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int result;
+
+	if (fd < 0)
+		return failed(step, "socket");
+	result = set_listener(fd, spec, was, step);
+	close_keeping_errno(fd);
+	return result;
 }
 
 bool
@@ -217,6 +234,96 @@ set_options(int fd, int family, const struct sock_options *o, bool fresh, const 
 		(socklen_t)strlen(o->congestion)) < 0)
 		return failed(step, "TCP_CONGESTION");
 	return 0;
+}
+
+static int
+set_listener(int fd, const struct listen_spec *spec, const struct listen_spec *was,
+    const char **step)
+{
+	if (was != NULL && set_back(fd, spec, was, step) < 0)
+		return -1;
+	if (set_options(fd, spec->addr.sa.sa_family, &spec->options, false, step) < 0)
+		return -1;
+	if (spec->addr.sa.sa_family == AF_UNIX)
+		return 0;
+	/* Seconds after which a silent client is given up (tcp(7)). */
+	if (set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, spec->deferred ? 10 : 0) < 0)
+		return failed(step, "TCP_DEFER_ACCEPT");
+	if ((spec->fastopen > 0 || (was != NULL && was->fastopen > 0)) &&
+	    set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)spec->fastopen) < 0)
+		return failed(step, "TCP_FASTOPEN");
+	return 0;
+}
+
+static int
+copy_int(int to, int from, int level, int option)
+{
+	int       value;
+	socklen_t len = sizeof value;
+
+	if (getsockopt(from, level, option, &value, &len) < 0)
+		return -1;
+	return set_int(to, level, option, value);
+}
+
+static int
+copy_congestion(int to, int from)
+{
+	char      name[sizeof ((struct sock_options *)NULL)->congestion];
+	socklen_t len = sizeof name;
+
+	if (getsockopt(from, IPPROTO_TCP, TCP_CONGESTION, name, &len) < 0)
+		return -1;
+	return setsockopt(to, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strnlen(name, len));
+}
+
+/* What was set and is now the kernel's choice again gets what a fresh socket
+ * has. An option that weir never set stays as it is: whoever opened an
+ * inherited socket may have set it. */
+static int
+set_back(int fd, const struct listen_spec *spec, const struct listen_spec *was,
+    const char **step)
+{
+	const struct sock_options *o = &spec->options, *old = &was->options;
+	const char                *name = NULL;
+	int fresh = socket(spec->addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fresh < 0)
+		return failed(step, "socket");
+	if (old->rcvbuf > 0 && o->rcvbuf == 0 &&
+	    set_back_buffer(fd, fresh, SO_RCVBUF, LOCK_RCVBUF) < 0)
+		name = "SO_RCVBUF";
+	else if (old->sndbuf > 0 && o->sndbuf == 0 &&
+	    set_back_buffer(fd, fresh, SO_SNDBUF, LOCK_SNDBUF) < 0)
+		name = "SO_SNDBUF";
+	else if (old->keepalive_interval > 0 && o->keepalive_interval == 0 &&
+	    copy_int(fd, fresh, IPPROTO_TCP, TCP_KEEPINTVL) < 0)
+		name = "TCP_KEEPINTVL";
+	else if (old->keepalive_count > 0 && o->keepalive_count == 0 &&
+	    copy_int(fd, fresh, IPPROTO_TCP, TCP_KEEPCNT) < 0)
+		name = "TCP_KEEPCNT";
+	else if (old->congestion[0] != '\0' && o->congestion[0] == '\0' &&
+	    copy_congestion(fd, fresh) < 0)
+		name = "TCP_CONGESTION";
+	close_keeping_errno(fresh);
+	return name == NULL ? 0 : failed(step, name);
+}
+
+/* Setting a size also locks it, which ends the kernel's tuning: this takes the
+ * lock off again (Linux 5.14). What is got is twice what was set (socket(7)). */
+static int
+set_back_buffer(int fd, int fresh, int option, int lock)
+{
+	int       size, locks;
+	socklen_t len = sizeof size;
+
+	if (getsockopt(fresh, SOL_SOCKET, option, &size, &len) < 0 ||
+	    set_int(fd, SOL_SOCKET, option, size / 2) < 0)
+		return -1;
+	len = sizeof locks;
+	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &len) < 0)
+		return -1;
+	return set_int(fd, SOL_SOCKET, SO_BUF_LOCK, locks & ~lock);
 }
 
 static int

@@ -56,9 +56,17 @@ int sock_probe(const struct listen_spec *) __attribute__((warn_unused_result));
  */
 int sock_listen(const struct listen_spec *, const char **step) __attribute__((warn_unused_result));
 
-/* Applies to an open listener what can be changed while it listens: backlog and
- * options. Returns 0, or -1 with errno and *step. */
-int sock_relisten(int fd, const struct listen_spec *, const char **step);
+/*
+ * Applies to an open listener what can be changed while it listens: backlog and
+ * options. `was` is what it has been opened with or given last (NULL: nothing):
+ * what is no longer set is taken back. Returns 0, or -1 with errno and *step.
+ */
+int sock_relisten(int fd, const struct listen_spec *, const struct listen_spec *was,
+    const char **step) __attribute__((warn_unused_result));
+
+/* Whether sock_relisten will do, found out on a socket of its own. */
+int sock_try(const struct listen_spec *, const struct listen_spec *was, const char **step)
+    __attribute__((warn_unused_result));
 
 /* Whether a listener opened for `old` can serve `wanted` after sock_relisten. */
 bool sock_same_listener(const struct listen_spec *old, const struct listen_spec *wanted);

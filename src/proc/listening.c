@@ -47,7 +47,7 @@ static int  keep(struct group *, const struct digest_listen *);
 static int  create(const struct digest_listen *);
 static int  grow(struct group *, const struct digest_listen *);
 static int  open_socket(struct group *, const struct digest_listen *, unsigned slot);
-static int  relisten(struct group *, const struct listen_spec *, const char **step);
+static void apply(struct group *);
 static int  limit(struct group *, unsigned n);
 static bool same(const struct group *, const struct listen_spec *);
 static bool overlaps(const struct listen_spec *);
@@ -134,6 +134,7 @@ listening_commit(void)
 		if (g->fresh)
 			report(WEIR_NOTICE, "listener opened: %s%s", g->spec.name,
 			    g->inherited ? " (inherited)" : "");
+		apply(g);
 		g->spec = g->wanted->spec;
 		g->fresh = false;
 		g->wanted = NULL;
@@ -160,20 +161,14 @@ listening_drop(void)
 
 	list_each(n, following, &groups) {
 		struct group *g = container_of(n, struct group, link);
-		const char   *step;
 
 		if (g->wanted == NULL)
 			continue;
 		g->wanted = NULL;
-		if (g->fresh) {
+		if (g->fresh)
 			destroy(g);
-			continue;
-		}
-		if (g->count > g->before)
+		else
 			shrink(g, g->before);
-		if (relisten(g, &g->spec, &step) < 0)
-			log_error("listener %s: taking back its options: %s: %s", g->spec.name,
-			    step, strerror(errno));
 	}
 }
 
@@ -201,7 +196,8 @@ find(const char *name)
 	return NULL;
 }
 
-/* Prepares a group that is open for the new generation. */
+/* Prepares a group that is open for the new generation. Its sockets are in use:
+ * their options are not touched before commit. */
 static int
 keep(struct group *g, const struct digest_listen *wanted)
 {
@@ -222,7 +218,7 @@ keep(struct group *g, const struct digest_listen *wanted)
 		if (g->keep < plan_workers)
 			g->keep = plan_workers;
 	}
-	if (relisten(g, &wanted->spec, &step) < 0) {
+	if (sock_try(&wanted->spec, &g->spec, &step) < 0) {
 		complain(wanted, step, errno);
 		return -1;
 	}
@@ -255,7 +251,7 @@ create(const struct digest_listen *wanted)
 			goto fail;
 		}
 		g->count = 1;
-		if (relisten(g, &g->spec, &step) < 0) {
+		if (sock_try(&g->spec, NULL, &step) < 0) {
 			complain(wanted, step, errno);
 			goto fail;
 		}
@@ -310,14 +306,20 @@ open_socket(struct group *g, const struct digest_listen *wanted, unsigned slot)
 	return 0;
 }
 
-static int
-relisten(struct group *g, const struct listen_spec *spec, const char **step)
+/* The options that are wanted now. They have been tried: what fails here is told,
+ * and the listener stays. */
+static void
+apply(struct group *g)
 {
+	const struct listen_spec *was = g->fresh ? NULL : &g->spec;
+	const char               *step;
+
 	for (unsigned i = 0; i < g->count; i++)
 		if (sock_relisten(fdtable_find(&master_fds, FD_LISTEN, g->spec.name, slot_of(g, i)),
-			spec, step) < 0)
-			return -1;
-	return 0;
+			&g->wanted->spec, was, &step) < 0)
+			report(WEIR_ERROR, "%s: error: [server %s] listen %s: %s: %s",
+			    g->wanted->place, g->wanted->server, g->spec.name, step,
+			    strerror(errno));
 }
 
 static int

@@ -84,7 +84,7 @@ test_tcp(void)
 
 	s.options.keepalive_idle = 0;
 	s.options.nodelay = false;
-	is_number(sock_relisten(fd, &s, &step), 0, "options change while it listens");
+	is_number(sock_relisten(fd, &s, NULL, &step), 0, "options change while it listens");
 	is_number(get_int(fd, IPPROTO_TCP, TCP_NODELAY), 0, "TCP_NODELAY");
 	is_number(get_int(fd, SOL_SOCKET, SO_KEEPALIVE), 0, "SO_KEEPALIVE");
 
@@ -95,6 +95,60 @@ test_tcp(void)
 	ok(get_int(client, IPPROTO_TCP, TCP_NODELAY) > 0, "with the options");
 	close(client);
 	close(fd);
+}
+
+static void
+get_congestion(int fd, char name[16])
+{
+	socklen_t len = 16;
+
+	memset(name, 0, 16);
+	getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len);
+}
+
+/* What a configuration no longer sets is the kernel's again. */
+static void
+test_taking_back(void)
+{
+	int                holder, fd, fresh = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct listen_spec s = free_port(&holder), set;
+	const char        *step = "none";
+	char               now[16], usual[16];
+
+	close(holder);
+	set = s;
+	set.options = (struct sock_options){ .keepalive_idle = 60,
+		.keepalive_interval = 7,
+		.keepalive_count = 3,
+		.rcvbuf = 20000,
+		.sndbuf = 20000 };
+	strcpy(set.options.congestion, "reno");
+	set.fastopen = 9;
+	fd = sock_listen(&set, &step);
+	ok(fd >= 0, "a listener with many options (%s)", step);
+	s.options.keepalive_idle = 60;
+	is_number(sock_try(&s, &set, &step), 0, "going without them can be tried");
+	is_number(get_int(fd, IPPROTO_TCP, TCP_KEEPINTVL), 7, "which changes nothing");
+	is_number(sock_relisten(fd, &s, &set, &step), 0, "and be done");
+	is_number(get_int(fd, IPPROTO_TCP, TCP_KEEPINTVL),
+	    get_int(fresh, IPPROTO_TCP, TCP_KEEPINTVL), "TCP_KEEPINTVL");
+	is_number(get_int(fd, IPPROTO_TCP, TCP_KEEPCNT), get_int(fresh, IPPROTO_TCP, TCP_KEEPCNT),
+	    "TCP_KEEPCNT");
+	is_number(get_int(fd, IPPROTO_TCP, TCP_FASTOPEN), 0, "TCP_FASTOPEN");
+	is_number(get_int(fd, SOL_SOCKET, SO_RCVBUF), get_int(fresh, SOL_SOCKET, SO_RCVBUF),
+	    "SO_RCVBUF");
+	is_number(get_int(fd, SOL_SOCKET, SO_SNDBUF), get_int(fresh, SOL_SOCKET, SO_SNDBUF),
+	    "SO_SNDBUF");
+	is_number(get_int(fd, SOL_SOCKET, SO_BUF_LOCK), 0, "which the kernel tunes again");
+	get_congestion(fd, now);
+	get_congestion(fresh, usual);
+	is_string(now, usual, "TCP_CONGESTION");
+
+	strcpy(s.options.congestion, "nonsense");
+	is_number(sock_try(&s, NULL, &step), -1, "what the kernel does not have is found out");
+	is_string(step, "TCP_CONGESTION", "and named");
+	close(fd);
+	close(fresh);
 }
 
 static void
@@ -213,6 +267,7 @@ main(void)
 	if (mkdtemp(folder) == NULL)
 		bail_out("mkdtemp: %s", strerror(errno));
 	test_tcp();
+	test_taking_back();
 	test_unix();
 	test_sharing();
 	test_same_listener();
