@@ -28,7 +28,7 @@ digest_send(const struct conf *conf, int channel)
 			.data = &s->logs.specs[i],
 			.size = sizeof s->logs.specs[i] };
 
-		if (message_send(channel, &m) < 0)
+		if (message_send_wait(channel, &m) < 0)
 			return -1;
 	}
 	return send_listens(conf, channel);
@@ -84,7 +84,7 @@ send_settings(const struct settings *s, int channel)
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	return message_send(channel, &m);
+	return message_send_wait(channel, &m);
 }
 
 static int
@@ -101,7 +101,7 @@ send_listens(const struct conf *conf, int channel)
 			d.spec = s->listens[k].spec;
 			snprintf(d.place, sizeof d.place, "%s:%u", s->listens[k].place.file,
 			    s->listens[k].place.line);
-			if (message_send(channel, &m) < 0)
+			if (message_send_wait(channel, &m) < 0)
 				return -1;
 		}
 	}

@@ -3,7 +3,7 @@
 #include "proc/message.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -17,7 +17,8 @@ struct head {
 	uint32_t c;
 };
 
-static int take_control(struct msghdr *, struct message *);
+static int  take_control(struct msghdr *, struct message *);
+static void wait_for(int channel, short event);
 
 /* What was received last: a process reads its channels one after the other. */
 static char     inbox[MESSAGE_DATA_MAX];
@@ -26,14 +27,11 @@ static int      inbox_fds[MESSAGE_FDS_MAX];
 int
 message_pair(int ends[2], bool credentials)
 {
-	int on = 1, flags;
+	int on = 1;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -1;
-	flags = fcntl(ends[0], F_GETFL);
-	if (flags < 0 || fcntl(ends[0], F_SETFL, flags | O_NONBLOCK) < 0 ||
-	    (credentials &&
-		setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)) {
+	if (credentials && setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0) {
 		fd_close(&ends[0]);
 		fd_close(&ends[1]);
 		return -1;
@@ -68,7 +66,7 @@ message_send(int channel, const struct message *m)
 		c->cmsg_len = CMSG_LEN(fds);
 		memcpy(CMSG_DATA(c), m->fds, fds);
 	}
-	while (sendmsg(channel, &h, MSG_NOSIGNAL) < 0)
+	while (sendmsg(channel, &h, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		if (errno != EINTR)
 			return -1;
 	return 0;
@@ -90,12 +88,12 @@ message_receive(int channel, struct message *m)
 		.msg_controllen = sizeof control };
 	ssize_t       n;
 
+	memset(m, 0, sizeof *m);
 	do
-		n = recvmsg(channel, &h, MSG_CMSG_CLOEXEC);
+		n = recvmsg(channel, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return (int)n;
-	memset(m, 0, sizeof *m);
 	if (take_control(&h, m) < 0 || (size_t)n < sizeof head || head.kind >= MESSAGE_KINDS ||
 	    (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
 		message_discard(m);
@@ -111,6 +109,26 @@ message_receive(int channel, struct message *m)
 	return 1;
 }
 
+int
+message_send_wait(int channel, const struct message *m)
+{
+	int result;
+
+	while ((result = message_send(channel, m)) < 0 && errno == EAGAIN)
+		wait_for(channel, POLLOUT);
+	return result;
+}
+
+int
+message_receive_wait(int channel, struct message *m)
+{
+	int got;
+
+	while ((got = message_receive(channel, m)) < 0 && errno == EAGAIN)
+		wait_for(channel, POLLIN);
+	return got;
+}
+
 void
 message_discard(struct message *m)
 {
@@ -119,6 +137,14 @@ message_discard(struct message *m)
 		fd_close(&fd);
 	}
 	m->fd_count = 0;
+}
+
+static void
+wait_for(int channel, short event)
+{
+	struct pollfd p = { .fd = channel, .events = event };
+
+	poll(&p, 1, -1);
 }
 
 /* Descriptors that arrived are open whatever else is wrong: all are noted. */

@@ -59,21 +59,30 @@ struct message {
 };
 
 /*
- * A connected pair, close-on-exec; ends[0] is non-blocking. credentials: what
- * ends[0] receives tells who sent it. Returns 0, or -1 with errno.
+ * A connected pair, close-on-exec. credentials: what ends[0] receives tells who
+ * sent it. Returns 0, or -1 with errno.
  */
 int message_pair(int ends[2], bool credentials) __attribute__((warn_unused_result));
 
-/* Sends one. Returns 0, or -1 with errno (EAGAIN: not now; EPIPE: nobody there). */
+/*
+ * Sends one, and never waits, whatever the flags of the channel: those that
+ * share it can change them. Returns 0, or -1 with errno (EAGAIN: not now;
+ * EPIPE: nobody there).
+ */
 int message_send(int channel, const struct message *) __attribute__((warn_unused_result));
 
 /*
- * Receives one: data and fds are valid until the next call; the descriptors
- * (close-on-exec) are the caller's. Returns 1, 0 when the other end is closed,
- * -1 with errno (EAGAIN; EPROTO: a message that makes no sense or has lost
- * descriptors, which is thrown away).
+ * Receives one, and never waits: data and fds are valid until the next call; the
+ * descriptors (close-on-exec) are the caller's. Returns 1, 0 when the other end
+ * is closed (or has sent nothing at all), -1 with errno (EAGAIN; EPROTO: a
+ * message that makes no sense or has lost descriptors, which is thrown away;
+ * its sender is filled in).
  */
 int message_receive(int channel, struct message *) __attribute__((warn_unused_result));
+
+/* The same for those that have nothing else to do: they wait, instead of EAGAIN. */
+int message_send_wait(int channel, const struct message *) __attribute__((warn_unused_result));
+int message_receive_wait(int channel, struct message *) __attribute__((warn_unused_result));
 
 /* Closes the descriptors of a received message that nobody took. */
 void message_discard(struct message *);

@@ -61,7 +61,7 @@ template_run(const struct template_job *job)
 		log_identify("template");
 	}
 	loaded.a = load(&t) ? 1 : 0;
-	if (message_send(job->channel, &loaded) < 0)
+	if (message_send_wait(job->channel, &loaded) < 0)
 		loaded.a = 0;
 	if (job->mode == TEMPLATE_PRINT && loaded.a == 1)
 		conf_print(t.conf, stdout);
@@ -125,7 +125,7 @@ tell(const struct template *t, enum weir_level level, const char *text)
 		.data = text,
 		.size = strlen(text) };
 
-	if (message_send(t->job->channel, &m) < 0)
+	if (message_send_wait(t->job->channel, &m) < 0)
 		log_error("a message for the master is lost (%s): %s", strerror(errno), text);
 }
 
@@ -136,7 +136,7 @@ serve(struct template *t)
 	int            got;
 
 	snprintf(t->name, sizeof t->name, "%u", t->job->generation);
-	while ((got = message_receive(t->job->channel, &m)) != 0) {
+	while ((got = message_receive_wait(t->job->channel, &m)) != 0) {
 		if (got < 0) {
 			log_alert("message from the master: %s", strerror(errno));
 			continue;
@@ -206,6 +206,6 @@ clone_worker(struct template *t, unsigned slot, unsigned seat)
 		m.b = (uint32_t)pid;
 	else
 		m.c = (uint32_t)errno;
-	if (message_send(t->job->channel, &m) < 0)
+	if (message_send_wait(t->job->channel, &m) < 0)
 		log_alert("the master does not learn of worker %u: %s", slot, strerror(errno));
 }

@@ -3,7 +3,6 @@
 #include "proc/worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <sched.h>
@@ -128,7 +127,7 @@ let_go(void)
 	fd_close(&channel);
 	worker.inbox = fdtable_take(&t->fds, FD_INBOX, t->name, worker.slot);
 	fdtable_close_kind(&t->fds, FD_INBOX);
-	if (worker.inbox < 0 || fcntl(worker.inbox, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+	if (worker.inbox < 0)
 		fail("no mailbox");
 }
 
@@ -271,7 +270,7 @@ tell_master(enum message_kind kind, const char *text)
 		.data = text,
 		.size = strlen(text) };
 
-	if (message_send(fdtable_find(&t->fds, FD_MASTER, "", 0), &m) < 0)
+	if (message_send_wait(fdtable_find(&t->fds, FD_MASTER, "", 0), &m) < 0)
 		log_alert("the master cannot be told: %s", strerror(errno));
 }
 

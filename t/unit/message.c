@@ -118,6 +118,36 @@ test_lost(void)
 	is_number(status, 0, "lost descriptors are an error");
 }
 
+/* Whoever shares a channel can make it blocking, and fill it. */
+static void
+test_full(void)
+{
+	struct message out = { .kind = MESSAGE_REVIEW }, in;
+	unsigned       sent = 0, received = 0;
+	int            pair[2], status;
+	pid_t          pid;
+
+	ok(message_pair(pair, false) == 0 && (fcntl(pair[0], F_GETFL) & O_NONBLOCK) == 0,
+	    "a channel that blocks");
+	while (message_send(pair[0], &out) == 0)
+		sent++;
+	ok(errno == EAGAIN && sent > 1, "sending does not wait");
+	pid = fork();
+	if (pid == 0) {
+		out.kind = MESSAGE_STOP;
+		_exit(message_send_wait(pair[0], &out) == 0 ? 0 : 1);
+	}
+	while (message_receive_wait(pair[1], &in) == 1 && in.kind == MESSAGE_REVIEW)
+		received++;
+	ok(in.kind == MESSAGE_STOP && received == sent, "unless it is to");
+	waitpid(pid, &status, 0);
+	is_number(status, 0, "then it succeeds");
+	ok(message_receive(pair[1], &in) == -1 && errno == EAGAIN, "receiving does not wait");
+	fd_close(&pair[0]);
+	is_number(message_receive_wait(pair[1], &in), 0, "but for the end");
+	fd_close(&pair[1]);
+}
+
 int
 main(void)
 {
@@ -128,6 +158,7 @@ main(void)
 	test_content();
 	test_limits();
 	test_descriptors();
+	test_full();
 	if (getenv("WEIR_VALGRIND") == NULL)
 		test_lost();
 	else
