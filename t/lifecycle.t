@@ -295,6 +295,22 @@ CONF
 	ok !-e $w->path('run/weir.pid');
 };
 
+it 'daemon = on keeps nothing of the caller' => sub {
+	my $port = free_port;
+	my $w = Weir::Daemon->new("[server echo]\nlisten = 127.0.0.1:$port\nprotocol = echo\n");
+	my $command = join(' ', map { quotemeta } $w->_command('-g', 'daemon = on'));
+	my $output = eval {
+		local $SIG{ALRM} = sub { die "its output does not end\n" };
+		alarm(patience(20));
+		my $text = qx($command 2>&1 </dev/null);
+		alarm(0);
+		$text;
+	};
+	is $output, '', 'its output ends' or diag $@;
+	ok client($port)->ping;
+	is $w->command('-s', 'stop')->{exit}, 0;
+};
+
 it 'daemon = on tells of a failure to start' => sub {
 	my $w = Weir::Daemon->new("[server echo]\nprotocol = nonsense\nlisten = 1\n");
 	my $result = $w->command('-g', 'daemon = on');

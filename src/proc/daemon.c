@@ -13,7 +13,10 @@
 #include "proc/fdtable.h"
 #include "proc/master.h"
 
-static int await(pid_t daemon, int fd);
+static int  await(pid_t daemon, int fd);
+static void quieten(int first, int last);
+
+static bool is_daemon;	/* or was started by it */
 
 int
 daemon_start(void)
@@ -42,29 +45,43 @@ daemon_start(void)
 		fprintf(stderr, "weir: leaving the terminal: %s\n", strerror(errno));
 		_exit(1);
 	}
+	is_daemon = true;
+	quieten(STDIN_FILENO, STDOUT_FILENO);
 	return -1;
+}
+
+void
+daemon_quieten(bool keep_stderr)
+{
+	if (is_daemon && !keep_stderr)
+		quieten(STDERR_FILENO, STDERR_FILENO);
 }
 
 void
 daemon_ready(bool keep_stderr)
 {
-	int starter = fdtable_find(&master_fds, FD_STARTER, "", 0), null;
+	int starter = fdtable_find(&master_fds, FD_STARTER, "", 0);
 
 	if (starter < 0)
 		return;
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		if (!keep_stderr)
-			dup2(null, STDERR_FILENO);
-		if (null > STDERR_FILENO)
-			fd_close(&null);
-	}
+	daemon_quieten(keep_stderr);
 	if (write(starter, "", 1) < 0)
 		/* The starter has been killed: it is not missed. */
 		errno = 0;
 	fdtable_close(&master_fds, FD_STARTER, "", 0);
+}
+
+static void
+quieten(int first, int last)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	for (int fd = first; fd <= last; fd++)
+		dup2(null, fd);
+	if (null > STDERR_FILENO)
+		fd_close(&null);
 }
 
 static int

@@ -6,14 +6,18 @@
 #include <stdbool.h>
 
 /*
- * Forks. In the process that goes on as the daemon it returns -1; stderr is
- * still the caller's terminal. In the one that was started it returns the exit
+ * Forks. In the process that goes on as the daemon it returns -1; stdin and
+ * stdout are gone, stderr is still the caller's terminal. In the one that was started it returns the exit
  * status, once the other has said daemon_ready (0) or has ended.
  */
 int daemon_start(void);
 
-/* It serves: lets the starter end, and stdin, stdout and stderr go (stderr
- * stays if logs are written there). Does nothing in the foreground. */
+/* It serves: lets the starter end, and stderr go (it stays if logs are written
+ * there). Does nothing in the foreground. */
 void daemon_ready(bool keep_stderr);
+
+/* In a process that the daemon has started: lets stderr go in the same way. Who
+ * waits for the end of the daemon's output would wait for it, too. */
+void daemon_quieten(bool keep_stderr);
 
 #endif

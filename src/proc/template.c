@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "proc/child.h"
+#include "proc/daemon.h"
 #include "proc/digest.h"
 #include "proc/message.h"
 #include "proc/options.h"
@@ -187,10 +188,14 @@ equip(struct template *t)
 {
 	const struct settings_logs *logs = &t->settings->logs;
 	int                         fds[LOG_SINKS_MAX];
+	bool                        to_stderr = false;
 
-	for (unsigned i = 0; i < logs->count; i++)
+	for (unsigned i = 0; i < logs->count; i++) {
 		fds[i] = fdtable_take(&t->fds, FD_LOG, t->name, i);
+		to_stderr |= logs->specs[i].kind == LOG_STDERR;
+	}
 	log_configure(logs->specs, fds, logs->count);
+	daemon_quieten(to_stderr);
 }
 
 /* CLONE_PARENT makes it the master's child, which waits for it. */
