@@ -164,4 +164,36 @@ it 'a client that goes in the middle does no harm' => sub {
 	healthy;
 };
 
+it 'when descriptors run out, clients wait and the log is not flooded' => sub {
+	my $prlimit = program('prlimit');
+	my %open = map { $_ => 1 } map { m{(\d+)\z} } glob('/proc/' . $w->pid . '/fd/*');
+	my $free = 0;
+	$free++ while $open{$free};
+	my ($limit) = slurp('/proc/' . $w->pid . '/limits') =~ /^Max open files\s+(\d+)/m;
+	$w->mark;
+	is system($prlimit, '--pid', $w->pid, "--nofile=$free:"), 0;
+	my $c = client("unix:$socket");
+	$c->send("generations\n");
+	ok $w->wait_log(qr/Too many open files/);
+	ok client($port)->ping for 1 .. 200;
+	is system($prlimit, '--pid', $w->pid, "--nofile=$limit:"), 0;
+	like $c->rest, qr/generation/, 'then it is answered';
+	is scalar(() = $w->log_since =~ /Too many open files/g), 1, 'told once';
+};
+
+sub slurp($path)
+{
+	local $/;
+	open(my $fh, '<', $path) or die "$path: $!\n";
+	return readline($fh);
+}
+
+it 'what is not its socket any more is left alone' => sub {
+	unlink($socket);
+	open(my $fh, '>', $socket) or die "$socket: $!\n";
+	close($fh);
+	$w->stop(idle => 0);
+	ok -e $socket;
+};
+
 done_testing;

@@ -269,7 +269,7 @@ copy_int(int to, int from, int level, int option)
 static int
 copy_congestion(int to, int from)
 {
-	char      name[sizeof ((struct sock_options *)NULL)->congestion];
+	char      name[16];
 	socklen_t len = sizeof name;
 
 	if (getsockopt(from, IPPROTO_TCP, TCP_CONGESTION, name, &len) < 0)

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "net/sock.h"
 #include "proc/fdtable.h"
+#include "proc/fileid.h"
 #include "proc/master.h"
 #include "proc/report.h"
 #include "proc/status.h"
@@ -20,6 +21,7 @@
 #include "proc/wait.h"
 
 #define CLIENT_PATIENCE 10000u	/* ms without a step forward */
+#define DOOR_PAUSE        100u	/* ms without accepting, when accepting fails */
 #define CLIENT_REPORT   65536u	/* bytes of a reload's answer that may wait */
 
 struct client {
@@ -41,8 +43,13 @@ struct client {
 static struct client clients[CONTROL_CLIENTS];
 static struct watch  door;
 static char         *socket_path;
+static struct file_id socket_file;
+static struct deadline door_shut;	/* while accepting pauses */
+static bool          starved;		/* and has been told of */
 
 static void accept_client(struct watch *, short what);
+static void door_pause(int error);
+static void door_open(struct deadline *);
 static bool may_command(int fd, uid_t *);
 static void refuse(int fd, const char *why);
 static void client_open(struct client *, int fd);
@@ -101,10 +108,12 @@ control_open(const char *path)
 		    errno == EADDRINUSE ? ": another weir answers there" : "");
 		return -1;
 	}
+	file_id_note(&socket_file, path);
 	socket_path = strdup(path);
 	if (socket_path == NULL || fdtable_add(&master_fds, FD_CONTROL, "", 0, fd) < 0) {
 		report(WEIR_ERROR, "error: control = %s: %s", path, strerror(errno));
 		fd_close(&fd);
+		unlink(path);
 		return -1;
 	}
 	watch_start(&door, fd, POLLIN, accept_client);
@@ -115,7 +124,9 @@ void
 control_close(bool ok)
 {
 	watch_stop(&door);
-	if (fdtable_find(&master_fds, FD_CONTROL, "", 0) >= 0)
+	deadline_clear(&door_shut);
+	if (fdtable_find(&master_fds, FD_CONTROL, "", 0) >= 0 &&
+	    file_id_is_at(&socket_file, socket_path))
 		unlink(socket_path);
 	fdtable_close(&master_fds, FD_CONTROL, "", 0);
 	free(socket_path);
@@ -139,9 +150,10 @@ accept_client(struct watch *w, short what)
 	(void)what;
 	if (fd < 0) {
 		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-			log_error("control socket: %s", strerror(errno));
+			door_pause(errno);
 		return;
 	}
+	starved = false;
 	if (!may_command(fd, &uid)) {
 		log_warn("control socket: user %u may not command", (unsigned)uid);
 		refuse(fd, "!only root and the user who started weir may command it\n=1\n");
@@ -154,6 +166,25 @@ accept_client(struct watch *w, short what)
 			return;
 		}
 	refuse(fd, "!too many others command weir right now: try again\n=1\n");
+}
+
+/* Out of descriptors or memory: who waits at the door stays there, and the door
+ * stays readable. Told once, until a client gets in again. */
+static void
+door_pause(int error)
+{
+	if (!starved)
+		log_error("control socket: %s: clients have to wait", strerror(error));
+	starved = true;
+	door.events = 0;
+	deadline_set(&door_shut, DOOR_PAUSE, door_open);
+}
+
+static void
+door_open(struct deadline *d)
+{
+	(void)d;
+	door.events = POLLIN;
 }
 
 static bool
@@ -220,7 +251,15 @@ client_ready(struct watch *w, short what)
 static void
 client_overdue(struct deadline *d)
 {
-	client_close(container_of(d, struct client, deadline));
+	struct client *c = container_of(d, struct client, deadline);
+
+	if (c->commanded) {
+		client_close(c);
+		return;
+	}
+	c->commanded = true;
+	text_add(&c->out, "!no command came: it ends with a newline\n");
+	client_finish(c, false);
 }
 
 static void

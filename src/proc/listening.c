@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/queue.h"
 #include "net/sock.h"
+#include "proc/fileid.h"
 #include "proc/inherit.h"
 #include "proc/master.h"
 #include "proc/report.h"
@@ -29,8 +30,7 @@ struct group {
 	unsigned           count;	/* sockets that are open */
 	unsigned           active;	/* those of slots that have workers */
 	uint64_t           retired;	/* when the others lost theirs */
-	dev_t              dev;		/* of a UNIX socket's file: it may be replaced by others */
-	ino_t              ino;
+	struct file_id     file;	/* a UNIX socket's: it may be replaced by others */
 
 	/* the plan */
 	const struct digest_listen *wanted;	/* NULL: not by this generation */
@@ -363,22 +363,15 @@ overlaps(const struct listen_spec *spec)
 static void
 note_file(struct group *g)
 {
-	struct stat st;
-
-	if (g->spec.addr.sa.sa_family != AF_UNIX || stat(g->spec.addr.un.sun_path, &st) < 0)
-		return;
-	g->dev = st.st_dev;
-	g->ino = st.st_ino;
+	if (g->spec.addr.sa.sa_family == AF_UNIX)
+		file_id_note(&g->file, g->spec.addr.un.sun_path);
 }
 
 static bool
 file_is_ours(const struct group *g)
 {
-	struct stat st;
-
-	return g->spec.addr.sa.sa_family == AF_UNIX && g->ino != 0 &&
-	    stat(g->spec.addr.un.sun_path, &st) == 0 &&
-	    st.st_dev == g->dev && st.st_ino == g->ino;
+	return g->spec.addr.sa.sa_family == AF_UNIX &&
+	    file_id_is_at(&g->file, g->spec.addr.un.sun_path);
 }
 
 static void
