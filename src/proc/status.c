@@ -21,7 +21,8 @@ static void json_workers(struct text *);
 static void json_board(struct text *);
 static void text_worker(struct text *, const struct post *);
 static void text_fields(struct text *, int entry);
-static uint64_t sessions_of(const struct post *);
+static void count_sessions(void);
+static void add_sessions(int entry, unsigned field);
 static const char *state_of(const struct post *);
 
 static const char *const slot_states[] = {
@@ -30,9 +31,12 @@ static const char *const slot_states[] = {
 	[BOARD_SLOT_PAUSED] = "paused",
 };
 
+static uint64_t sessions[BOARD_SEATS];	/* as count_sessions found them */
+
 void
 status_print(struct text *t, bool json)
 {
+	count_sessions();
 	if (json)
 		print_json(t);
 	else
@@ -45,20 +49,21 @@ status_print_generations(struct text *t)
 	struct node *n, *following;
 	char         age[STR_UNIT_MAX];
 
+	count_sessions();
 	list_each(n, following, &generations) {
 		const struct generation *g = container_of(n, struct generation, link);
 		unsigned                 workers = 0;
-		uint64_t                 sessions = 0;
+		uint64_t                 open = 0;
 
 		for (unsigned i = 0; i < g->post_count; i++) {
 			workers += g->posts[i].pid != 0;
-			sessions += sessions_of(&g->posts[i]);
+			open += sessions[g->posts[i].seat];
 		}
 		text_add(t, "generation %u: %s", g->number, generation_step_name(g->step));
 		if (g->since != 0)
 			text_add(t, " (begun %s ago)",
 			    str_print_time((wait_now() - g->since) / 1000 * 1000, age));
-		text_add(t, ", workers %u, sessions %" PRIu64 ", template %s\n", workers, sessions,
+		text_add(t, ", workers %u, sessions %" PRIu64 ", template %s\n", workers, open,
 		    g->template == 0 ? "ended" : "there");
 		for (unsigned i = 0; i < g->post_count; i++)
 			if (g->posts[i].state != POST_VACANT || g->step == GENERATION_RUNNING)
@@ -77,7 +82,7 @@ print_text(struct text *t)
 {
 	const struct generation *g = generation_running();
 	struct board_view        view = { .id = -1 };
-	const char              *kind = NULL;
+	char                     kind[BOARD_KIND_MAX] = "";
 	char                     age[STR_UNIT_MAX];
 
 	text_add(t, "weir %s, process %d, up %s", VERSION, (int)getpid(),
@@ -90,9 +95,9 @@ print_text(struct text *t)
 		text_add(t, "%s\n", master_is_stopping() ? ", stopping" : "");
 	}
 	while (board_next(&view)) {
-		if (kind == NULL || strcmp(kind, view.kind) != 0)
+		if (strcmp(kind, view.kind) != 0)
 			text_add(t, "\n");
-		kind = view.kind;
+		strcpy(kind, view.kind);
 		text_add(t, "%s %s\n", view.kind, view.name);
 		if (strcmp(view.kind, "peer") == 0)
 			text_add(t, "  %-24s %s\n", "state", peer_state(view.id));
@@ -155,7 +160,7 @@ json_workers(struct text *t)
 			text_json_number(t, "generation", g->number);
 			text_json_number(t, "pid", (uint64_t)p->pid);
 			text_json_string(t, "state", state_of(p));
-			text_json_number(t, "sessions", sessions_of(p));
+			text_json_number(t, "sessions", sessions[p->seat]);
 			text_json_close(t, '}');
 		}
 	}
@@ -167,15 +172,16 @@ static void
 json_board(struct text *t)
 {
 	struct board_view view = { .id = -1 };
-	const char       *name, *kind = NULL;
+	char              kind[BOARD_KIND_MAX] = "";
+	const char       *name;
 
 	while (board_next(&view)) {
-		if (kind == NULL || strcmp(kind, view.kind) != 0) {
-			if (kind != NULL)
+		if (strcmp(kind, view.kind) != 0) {
+			if (*kind != '\0')
 				text_json_close(t, '}');
 			text_json_open(t, view.kind, '{');
 		}
-		kind = view.kind;
+		strcpy(kind, view.kind);
 		text_json_open(t, view.name, '{');
 		if (strcmp(view.kind, "peer") == 0)
 			text_json_string(t, "state", peer_state(view.id));
@@ -183,7 +189,7 @@ json_board(struct text *t)
 			text_json_number(t, name, board_sum(view.id, f));
 		text_json_close(t, '}');
 	}
-	if (kind != NULL)
+	if (*kind != '\0')
 		text_json_close(t, '}');
 }
 
@@ -194,7 +200,7 @@ text_worker(struct text *t, const struct post *p)
 		text_add(t, "  worker %u: %s\n", p->slot, state_of(p));
 	else
 		text_add(t, "  worker %u: process %d, %s, sessions %" PRIu64 "\n", p->slot,
-		    (int)p->pid, state_of(p), sessions_of(p));
+		    (int)p->pid, state_of(p), sessions[p->seat]);
 }
 
 /* What is open now, and what has been counted at all. */
@@ -212,32 +218,52 @@ text_fields(struct text *t, int entry)
 	}
 }
 
-/* All servers' gauges of that name, in its seat. */
-static uint64_t
-sessions_of(const struct post *p)
+/* All servers' gauges of that name, for each seat: walked once a command, since
+ * many generations may be alive. */
+static void
+count_sessions(void)
 {
 	struct board_view view = { .id = -1 };
 	const char       *name;
-	uint64_t          sum = 0;
 
-	while (p->seat != 0 && board_next(&view)) {
+	memset(sessions, 0, sizeof sessions);
+	while (board_next(&view)) {
 		if (strcmp(view.kind, "server") != 0)
 			continue;
 		for (unsigned f = 0; (name = board_field_name(view.id, f, NULL)) != NULL; f++)
 			if (strcmp(name, "sessions") == 0)
-				sum += atomic_load_explicit(&board_cell(view.id, p->seat)[f],
-				    memory_order_relaxed);
+				add_sessions(view.id, f);
 	}
-	return sum;
+}
+
+static void
+add_sessions(int entry, unsigned field)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &generations) {
+		const struct generation *g = container_of(n, struct generation, link);
+
+		for (unsigned i = 0; i < g->post_count; i++) {
+			unsigned seat = g->posts[i].seat;
+
+			if (seat != 0)
+				sessions[seat] += atomic_load_explicit(
+				    &board_cell(entry, seat)[field], memory_order_relaxed);
+		}
+	}
 }
 
 /* A worker that serves says itself whether it accepts. */
 static const char *
 state_of(const struct post *p)
 {
+	unsigned state;
+
 	if (p->state != POST_SERVING)
 		return post_state_name(p->state);
 	if (p->generation->step != GENERATION_RUNNING)
 		return "retiring";
-	return slot_states[board_slot_get(p->slot, NULL)];
+	state = board_slot_get(p->slot, NULL);
+	return state < sizeof slot_states / sizeof *slot_states ? slot_states[state] : "unknown";
 }

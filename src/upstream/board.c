@@ -15,6 +15,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -25,7 +27,7 @@
 #define CACHE_LINE 64u
 #define CELLS_AT   65536u	/* whole pages, whichever size they have */
 
-#define KIND_MAX   16u
+#define KIND_MAX   BOARD_KIND_MAX
 #define FIELD_MAX  32u
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
@@ -89,6 +91,10 @@ static const uint32_t limits[8] = { BOARD_FIELDS, BOARD_SHARED, BOARD_SEATS, BOA
 
 static struct board *board;
 
+/* Which seats are taken: the master's own, so that it need not believe what a
+ * broken worker writes over the board's copy, which is for the next master. */
+static uint64_t taken[BOARD_SEATS / BITS_PER_WORD];
+
 /* ----------------------------------------------------------------- mapping */
 
 static int
@@ -126,7 +132,9 @@ board_create(void)
 	board->head.size = sizeof(struct board);
 	memcpy(board->head.limits, limits, sizeof(limits));
 	board->head.seats = 1;
-	board->seats[0] = UINT64_C(1) << BOARD_PAST;
+	memset(taken, 0, sizeof(taken));
+	taken[0] = UINT64_C(1) << BOARD_PAST;
+	board->seats[0] = taken[0];
 	board->head.magic = MAGIC;
 	return fd;
 }
@@ -156,7 +164,12 @@ board_attach(int fd)
 		errno = EPROTO;
 		return -1;
 	}
-	return map(fd);
+	if (map(fd) == -1)
+		return -1;
+	for (unsigned i = 0; i < BOARD_SEATS / BITS_PER_WORD; i++)
+		taken[i] = board->seats[i];
+	taken[0] |= UINT64_C(1) << BOARD_PAST;
+	return 0;
 }
 
 /* ----------------------------------------------------------------- entries */
@@ -180,8 +193,8 @@ users_of(const struct entry *e)
 	return atomic_load_explicit(&e->generations, memory_order_acquire);
 }
 
-/* Counts are read with a bound: whatever a broken worker writes over them, the
- * master stays within the board. */
+/* Counts are read with a bound, and so are names: whatever a broken worker writes
+ * over them, the master stays within the board. What it reads may be wrong. */
 static unsigned
 bounded(atomic_uint *count, unsigned most)
 {
@@ -448,19 +461,20 @@ board_give(int id, unsigned field, unsigned seat)
 static bool
 seat_in_use(unsigned seat)
 {
-	return (board->seats[seat / BITS_PER_WORD] >> (seat % BITS_PER_WORD) & 1) != 0;
+	return (taken[seat / BITS_PER_WORD] >> (seat % BITS_PER_WORD) & 1) != 0;
 }
 
 static void
 seat_mark(unsigned seat, bool used)
 {
 	uint64_t bit = UINT64_C(1) << (seat % BITS_PER_WORD);
-	unsigned n;
+	unsigned at = seat / BITS_PER_WORD, n;
 
 	if (used)
-		board->seats[seat / BITS_PER_WORD] |= bit;
+		taken[at] |= bit;
 	else
-		board->seats[seat / BITS_PER_WORD] &= ~bit;
+		taken[at] &= ~bit;
+	board->seats[at] = taken[at];
 	for (n = BOARD_SEATS; !seat_in_use(n - 1); n--)
 		;
 	atomic_store(&board->head.seats, n);
@@ -562,28 +576,49 @@ compare(const struct entry *a, const struct entry *b)
 {
 	if (a->schema != b->schema)
 		return a->schema < b->schema ? -1 : 1;
-	return strcmp(a->name, b->name);
+	return strncmp(a->name, b->name, sizeof(a->name));
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	return compare(&board->entries[*(const uint16_t *)a],
+	    &board->entries[*(const uint16_t *)b]);
+}
+
+static void
+sort(struct board_view *v)
+{
+	unsigned n = entries_used();
+
+	v->count = v->next = 0;
+	for (unsigned i = 0; i < n; i++)
+		if (users_of(&board->entries[i]) != 0)
+			v->order[v->count++] = (uint16_t)i;
+	qsort(v->order, v->count, sizeof(*v->order), compare_ids);
+}
+
+/* A name that lacks its end is cut. */
+static void
+copy_name(char *out, size_t size, const char *name)
+{
+	snprintf(out, size, "%.*s", (int)size - 1, name);
 }
 
 bool
 board_next(struct board_view *v)
 {
-	const struct entry *e, *last = v->id == -1 ? NULL : entry_of(v->id), *best = NULL;
-	unsigned i, n = entries_used();
+	const struct entry *e;
 
-	for (i = 0; i < n; i++) {
-		e = &board->entries[i];
-		if (users_of(e) == 0 || (last != NULL && compare(e, last) <= 0))
-			continue;
-		if (best == NULL || compare(e, best) < 0)
-			best = e;
-	}
-	if (best == NULL)
+	if (v->id == -1)
+		sort(v);
+	if (v->next == v->count)
 		return false;
-	v->id = (int)(best - board->entries);
-	v->kind = schema_of(best)->kind;
-	v->name = best->name;
-	v->generations = users_of(best);
+	v->id = v->order[v->next++];
+	e = entry_of(v->id);
+	copy_name(v->kind, sizeof(v->kind), schema_of(e)->kind);
+	copy_name(v->name, sizeof(v->name), e->name);
+	v->generations = users_of(e);
 	return true;
 }
 
@@ -591,10 +626,12 @@ const char *
 board_field_name(int id, unsigned field, enum board_type *type)
 {
 	const struct schema *s = schema_of(entry_of(id));
+	static char name[FIELD_MAX];
 
 	if (field >= s->count || field >= BOARD_FIELDS)
 		return NULL;
 	if (type != NULL)
 		*type = (enum board_type)s->fields[field].type;
-	return s->fields[field].name;
+	copy_name(name, sizeof(name), s->fields[field].name);
+	return name;
 }

@@ -32,6 +32,7 @@
 #define BOARD_GENERATIONS 64u	/* alive at once */
 #define BOARD_PAST         0u
 #define BOARD_NAME_MAX   192u
+#define BOARD_KIND_MAX    16u
 
 enum board_type {
 	BOARD_COUNTER,		/* only grows; survives its worker */
@@ -125,16 +126,21 @@ void board_slot_set(unsigned slot, uint32_t generation, enum board_slot_state);
 /* generation may be NULL. */
 enum board_slot_state board_slot_get(unsigned slot, uint32_t *generation);
 
-/* Walks all entries in order of (kind as first seen, name). */
+/* Walks the entries there are at its beginning, in order of (kind as first seen,
+ * name). */
 struct board_view {
-	int         id;		/* start with -1 */
-	const char *kind;
-	const char *name;
-	uint64_t    generations;	/* bits: who uses it */
+	int      id;		/* start with -1 */
+	char     kind[BOARD_KIND_MAX];
+	char     name[BOARD_NAME_MAX];
+	uint64_t generations;	/* bits: who uses it */
+	/* for board_next: */
+	uint16_t order[BOARD_ENTRIES];
+	unsigned count, next;
 };
 /* The next one; false at the end. */
 bool board_next(struct board_view *);
-/* Name and type (may be NULL) of a field of that entry; NULL behind the last. */
+/* Name (until the next call) and type (may be NULL) of a field of that entry;
+ * NULL behind the last. */
 const char *board_field_name(int id, unsigned field, enum board_type *);
 
 #endif

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -386,6 +387,35 @@ test_attaching(int fd)
 	board_seat_give(own);
 }
 
+/* A worker that has gone mad can write everywhere. Who reads, ends and stays
+ * within. */
+static void
+test_overwritten(int fd)
+{
+	enum { FROM = 56, LENGTH = 600 * 1024 };	/* all but what is_board looks at */
+	struct board_view v = { .id = -1 };
+	unsigned steps = 0, own = (unsigned)seat();
+	const char *name;
+	bool whole = true;
+	char *all = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	memset(all + FROM, 0xff, LENGTH - FROM);
+	while (steps <= BOARD_ENTRIES && board_next(&v)) {
+		steps++;
+		whole = whole && strlen(v.name) < sizeof(v.name) && strlen(v.kind) < sizeof(v.kind);
+	}
+	is_number(steps, BOARD_ENTRIES, "a walk ends");
+	ok(whole, "names do, too");
+	name = board_field_name(0, 0, NULL);
+	ok(name != NULL && strlen(name) < 32, "so do those of fields");
+	ok(board_field_name(0, BOARD_FIELDS, NULL) == NULL, "of which there are not too many");
+	memset(all + FROM, 0, LENGTH - FROM);
+	board_seat_give(own);
+	is_number(board_seat_take(), (int)own, "seats are not taken from there");
+	ok(!board_next(&(struct board_view){ .id = -1 }), "nothing is left");
+	munmap(all, LENGTH);
+}
+
 int
 main(void)
 {
@@ -403,6 +433,7 @@ main(void)
 	test_full();
 	test_slots();
 	test_attaching(fd);
+	test_overwritten(fd);
 	close(fd);
 	ok(board_create() >= 0, "another board in its place");
 	return done_testing();
