@@ -251,6 +251,8 @@ begin_running(struct generation *g)
 	g->since = wait_now();
 	opening_own_logs(g);
 	report_logging();
+	if (g->reopen)
+		generation_reopen(g);
 	/* All are ready and about to accept: nobody needs to step in for them. */
 	for (unsigned i = 0; i < g->sockets; i++)
 		board_slot_set(i, g->number,
@@ -280,7 +282,7 @@ begin_retiring(struct generation *g)
 
 		deadline_clear(&p->deadline);
 		if (p->state == POST_SERVING)
-			post_tell_kind(p, MESSAGE_RETIRE);
+			post_tell(p, MESSAGE_RETIRE);
 		else
 			post_kill(p, SIGKILL);	/* has no session yet */
 	}

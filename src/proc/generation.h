@@ -49,6 +49,7 @@ struct generation {
 	struct fdtable       offered;	/* to the template; owns nothing */
 	unsigned             sent;	/* of it */
 	unsigned             sockets;	/* slots that have sockets */
+	bool                 reopen;	/* its logs, as soon as it runs */
 	struct post         *posts;
 	unsigned             post_count;
 	struct deadline      overdue;	/* of a step */
@@ -80,6 +81,9 @@ void generations_kill(void);
 /* Log files have been renamed: opens them again, everywhere. Returns how many
  * could not be opened (each is in the log). */
 unsigned generations_reopen(void);
+
+/* The same for one that runs or retires. */
+unsigned generation_reopen(struct generation *);
 
 /* A child has ended. */
 void generations_reap(pid_t, int status);

@@ -3,18 +3,21 @@
 #include "proc/generation.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "proc/fdtable.h"
+#include "proc/master.h"
 #include "proc/message.h"
 #include "upstream/board.h"
 
 #define STOP_TIMEOUT 5000u	/* ms that workers have to close everything */
 
 static struct post *post_of(pid_t);
-static void         reopen(struct generation *, unsigned log, int fd);
+static int          reopen(struct generation *, unsigned log, int fd);
 static void         stop_overdue(struct deadline *);
 
 struct node generations = { &generations, &generations };
@@ -168,7 +171,7 @@ generations_stop(void)
 
 		for (unsigned i = 0; i < g->post_count; i++)
 			if (g->posts[i].state == POST_SERVING)
-				post_tell_kind(&g->posts[i], MESSAGE_STOP);
+				post_tell(&g->posts[i], MESSAGE_STOP);
 	}
 	if (!list_empty(&generations))
 		deadline_set(&stopping, STOP_TIMEOUT, stop_overdue);
@@ -203,41 +206,61 @@ generations_reopen(void)
 {
 	struct node *n, *following;
 	unsigned     failed = 0;
-	int          fd;
 
 	list_each(n, following, &generations) {
 		struct generation *g = container_of(n, struct generation, link);
 
-		if (g->step != GENERATION_RUNNING && g->step != GENERATION_RETIRING)
-			continue;
-		for (unsigned i = 0; i < g->digest.log_count; i++) {
-			if (g->digest.logs[i].kind != LOG_FILE)
-				continue;
-			fd = log_open(&g->digest.logs[i]);
-			if (fd >= 0) {
-				reopen(g, i, fd);
-				continue;
-			}
-			log_error("opening %s again: %s", g->digest.logs[i].path, strerror(errno));
-			failed++;
-		}
+		if (g->step == GENERATION_RUNNING || g->step == GENERATION_RETIRING)
+			failed += generation_reopen(g);
+		else if (g->step == GENERATION_SENDING || g->step == GENERATION_STARTING)
+			g->reopen = true;	/* they are open, but on their way */
 	}
 	return failed;
 }
 
-static void
+unsigned
+generation_reopen(struct generation *g)
+{
+	unsigned failed = 0;
+	int      fd;
+
+	for (unsigned i = 0; i < g->digest.log_count; i++) {
+		if (g->digest.logs[i].kind != LOG_FILE)
+			continue;
+		fd = log_open(&g->digest.logs[i]);
+		if (fd >= 0 && reopen(g, i, fd) == 0)
+			continue;
+		log_error("opening %s again: %s", g->digest.logs[i].path, strerror(errno));
+		fd_close(&fd);
+		failed++;
+	}
+	return failed;
+}
+
+/* The table keeps it, too: a full mailbox does not take it at once. Returns 0, or
+ * -1 with errno and the fd still the caller's. */
+static int
 reopen(struct generation *g, unsigned log, int fd)
 {
 	struct message m = { .kind = MESSAGE_LOG, .a = log, .fds = &fd, .fd_count = 1 };
+	bool           runs = g->step == GENERATION_RUNNING;
+	int            own = runs ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 
+	if (runs && own < 0)
+		return -1;
+	fdtable_close(&master_fds, FD_LOG, g->name, log);
+	if (fdtable_add(&master_fds, FD_LOG, g->name, log, fd) < 0) {
+		fd_close(&own);
+		return -1;
+	}
 	if (g->template != 0 && generation_tell(g, &m) < 0)
 		log_error("template (generation %u): a reopened log: %s", g->number,
 		    strerror(errno));
+	/* A vacant post's next worker may find an older one in the mailbox. */
 	for (unsigned i = 0; i < g->post_count; i++)
-		if (g->posts[i].state != POST_VACANT)
-			post_tell(&g->posts[i], &m);
-	if (g->step == GENERATION_RUNNING)
-		log_replace(log, fd);
-	else
-		fd_close(&fd);
+		if (runs || g->posts[i].state != POST_VACANT)
+			post_tell_log(&g->posts[i], log);
+	if (runs)
+		log_replace(log, own);
+	return 0;
 }

@@ -17,11 +17,15 @@
 #define POST_START_TIMEOUT 30000u	/* ms, until a respawned worker is ready */
 #define POST_NO_TEMPLATE    5000u	/* ms, until it is tried again */
 #define POST_CHANNEL_FULL     10u
+#define POST_MAILBOX_FULL     50u
 #define BACKOFF_FIRST        100u
 #define BACKOFF_MOST        5000u
 
 static void fill_due(struct deadline *);
 static void start_overdue(struct deadline *);
+static void retry_due(struct deadline *);
+static void deliver(struct post *);
+static bool deliver_one(struct post *, const struct message *);
 static void mourn(struct post *, pid_t, int status);
 static void set_absent(struct post *);
 
@@ -54,6 +58,7 @@ void
 post_close(struct post *p)
 {
 	deadline_clear(&p->deadline);
+	deadline_clear(&p->retry);
 	fdtable_close(&master_fds, FD_MAILBOX, p->generation->name, p->slot);
 	fdtable_close(&master_fds, FD_INBOX, p->generation->name, p->slot);
 	if (p->seat != 0)
@@ -82,8 +87,7 @@ post_fill(struct post *p)
 void
 post_cloned(struct post *p, pid_t pid, int error)
 {
-	struct message m = { .kind = MESSAGE_START, .a = (uint32_t)pid };
-	int            status;
+	int status;
 
 	if (p->state != POST_ASKED)
 		return;
@@ -110,7 +114,7 @@ post_cloned(struct post *p, pid_t pid, int error)
 	if (p->generation->step > GENERATION_RUNNING)
 		post_kill(p, SIGKILL);
 	else
-		post_tell(p, &m);
+		post_tell(p, MESSAGE_START);
 }
 
 void
@@ -138,7 +142,7 @@ void
 post_go(struct post *p)
 {
 	p->state = POST_SERVING;
-	post_tell_kind(p, MESSAGE_GO);
+	post_tell(p, MESSAGE_GO);
 }
 
 void
@@ -152,6 +156,7 @@ post_died(struct post *p, int status)
 	deadline_clear(&p->deadline);
 	p->state = POST_VACANT;
 	p->pid = 0;
+	p->owed = 0;		/* a reopened log its successor may need as well */
 	if (p->seat != 0)
 		board_seat_clear(p->seat);
 	if (g->step == GENERATION_STARTING) {
@@ -172,22 +177,19 @@ post_died(struct post *p, int status)
 }
 
 void
-post_tell(struct post *p, const struct message *m)
+post_tell(struct post *p, enum message_kind kind)
 {
-	int mailbox = fdtable_find(&master_fds, FD_MAILBOX, p->generation->name, p->slot);
-
-	/* EPIPE, ECONNRESET: it has just ended, which SIGCHLD will tell. */
-	if (message_send(mailbox, m) < 0 && errno != EPIPE && errno != ECONNRESET)
-		log_error("worker %u (generation %u) cannot be told: %s", p->slot,
-		    p->generation->number, strerror(errno));
+	if (kind == MESSAGE_RETIRE || kind == MESSAGE_STOP)
+		p->owed &= ~(1u << MESSAGE_GO | 1u << MESSAGE_RETIRE);
+	p->owed |= 1u << kind;
+	deliver(p);
 }
 
 void
-post_tell_kind(struct post *p, enum message_kind kind)
+post_tell_log(struct post *p, unsigned log)
 {
-	struct message m = { .kind = kind };
-
-	post_tell(p, &m);
+	p->owed_logs |= 1u << log;
+	deliver(p);
 }
 
 void
@@ -242,6 +244,67 @@ start_overdue(struct deadline *d)
 }
 
 static void
+retry_due(struct deadline *d)
+{
+	deliver(container_of(d, struct post, retry));
+}
+
+/* In an order that makes sense to a worker that reads all of it at once. */
+static void
+deliver(struct post *p)
+{
+	static const enum message_kind orders[] = { MESSAGE_START, MESSAGE_GO, MESSAGE_RETIRE,
+		MESSAGE_STOP, MESSAGE_REVIEW };
+	const char    *name = p->generation->name;
+	struct message m = { .kind = MESSAGE_LOG, .fd_count = 1 };
+	int            fd;
+
+	deadline_clear(&p->retry);
+	for (m.a = 0; p->owed_logs >> m.a != 0; m.a++) {
+		fd = fdtable_find(&master_fds, FD_LOG, name, m.a);
+		m.fds = &fd;
+		if ((p->owed_logs & 1u << m.a) == 0)
+			continue;
+		if (fd >= 0 && !deliver_one(p, &m))
+			return;
+		p->owed_logs &= ~(1u << m.a);
+	}
+	for (unsigned i = 0; i < sizeof orders / sizeof *orders; i++) {
+		m = (struct message){ .kind = orders[i], .a = (uint32_t)p->pid };
+		if ((p->owed & 1u << m.kind) == 0)
+			continue;
+		if (!deliver_one(p, &m))
+			return;
+		p->owed &= ~(1u << m.kind);
+	}
+}
+
+/* Whether it need not be tried again. */
+static bool
+deliver_one(struct post *p, const struct message *m)
+{
+	int mailbox = fdtable_find(&master_fds, FD_MAILBOX, p->generation->name, p->slot);
+
+	if (message_send(mailbox, m) == 0)
+		return true;
+	switch (errno) {
+	case EPIPE:
+	case ECONNRESET:
+		return true;	/* it has just ended, which SIGCHLD will tell */
+	case EAGAIN:
+	case ENOMEM:
+	case ENOBUFS:
+	case ETOOMANYREFS:	/* descriptors that lie in mailboxes count against our limit */
+		deadline_set(&p->retry, POST_MAILBOX_FULL, retry_due);
+		return false;
+	default:
+		log_alert("worker %u (generation %u) cannot be told: %s", p->slot,
+		    p->generation->number, strerror(errno));
+		return true;
+	}
+}
+
+static void
 mourn(struct post *p, pid_t pid, int status)
 {
 	bool ours = WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL &&
@@ -262,5 +325,5 @@ set_absent(struct post *p)
 	board_slot_set(p->slot, g->number, BOARD_SLOT_ABSENT);
 	for (unsigned i = 0; i < g->post_count; i++)
 		if (g->posts[i].state == POST_SERVING)
-			post_tell_kind(&g->posts[i], MESSAGE_REVIEW);
+			post_tell(&g->posts[i], MESSAGE_REVIEW);
 }

@@ -29,6 +29,9 @@ struct post {
 	uint64_t           since;	/* ms: of its start */
 	unsigned           failures;	/* in a row, each within POST_STABLE of its start */
 	struct deadline    deadline;	/* VACANT: to fill it again; ASKED, STARTING: overdue */
+	uint32_t           owed;	/* bits of enum message_kind: not in the mailbox yet */
+	uint32_t           owed_logs;	/* bits of FD_LOG's slots */
+	struct deadline    retry;	/* to put them there */
 };
 
 #define POST_STABLE 10000u	/* ms */
@@ -55,9 +58,14 @@ void post_go(struct post *);
 /* Its process has ended. */
 void post_died(struct post *, int status);
 
-/* Writes to its mailbox; what it does not take is logged. */
-void post_tell(struct post *, const struct message *);
-void post_tell_kind(struct post *, enum message_kind);
+/*
+ * Writes an order to its mailbox (START, GO, RETIRE, STOP, REVIEW), or that a
+ * log has been opened again: the one that the master's table holds for this
+ * generation. What a full mailbox does not take is kept until it does, unless a
+ * stronger order comes or the worker ends.
+ */
+void post_tell(struct post *, enum message_kind);
+void post_tell_log(struct post *, unsigned log);
 
 void post_kill(struct post *, int signal);
 

@@ -1,0 +1,103 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# What processes say to each other, when one of them does not keep to it.
+use v5.36;
+use Fcntl qw(F_GETFL F_SETFL O_NONBLOCK);
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Socket qw(MSG_DONTWAIT MSG_NOSIGNAL SOCK_SEQPACKET SOL_SOCKET SO_TYPE);
+use Weir::Test;
+
+use constant { PIDFD_OPEN => 434, PIDFD_GETFD => 438 };	# on every processor
+use constant REVIEW => pack('L4', 13, 0, 0, 0);		# what workers send, see message.h
+
+# The channels that a process holds, as descriptors of ours.
+sub channels($pid)
+{
+	my $process = syscall(PIDFD_OPEN, $pid, 0);
+	my @channels;
+	return () if $process < 0;
+	for my $path (glob("/proc/$pid/fd/*")) {
+		my ($number) = $path =~ /(\d+)$/;
+		my $fd = syscall(PIDFD_GETFD, $process, $number + 0, 0);
+		next if $fd < 0;
+		open(my $fh, '+<&=', $fd) or die "descriptor $fd: $!\n";
+		my $type = getsockopt($fh, SOL_SOCKET, SO_TYPE) // next;
+		push @channels, $fh if unpack('i', $type) == SOCK_SEQPACKET;
+	}
+	POSIX::close($process);
+	return @channels;
+}
+
+# Sends until it is full, or at most that many; how many it took.
+sub fill($channel, $message, $most = 1000)
+{
+	for my $sent (0 .. $most - 1) {
+		return $sent if !defined send($channel, $message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
+	return $most;
+}
+
+sub echo_weir($port)
+{
+	return weir(<<"CONF");
+[weir]
+workers = 2
+error_log = logs/error.log info
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+CONF
+}
+
+it 'a full mailbox neither holds up the master nor loses an order' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my $worker = $w->worker(1);
+	my @channels = channels($worker)
+	    or plan skip_all => 'descriptors of others cannot be had';
+	kill('STOP', $worker);
+	# what all share can be changed by each
+	for my $channel (@channels) {
+		fcntl($channel, F_SETFL, fcntl($channel, F_GETFL, 0) & ~O_NONBLOCK);
+	}
+	ok scalar(grep { fill($_, REVIEW) < 1000 } @channels), 'its mailbox is full';
+	is $w->reload->{exit}, 0, 'a reload takes no notice of it';
+	my $log = $w->path('logs/error.log');
+	rename($log, "$log.1") or die "$log: $!\n";
+	is $w->command('-s', 'reopen')->{exit}, 0;
+	ok client($port)->ping for 1 .. 10;
+	kill('CONT', $worker);
+	ok wait_for { !grep { $_->{pid} == $worker } $w->processes }, 'then it is told to retire';
+	close($_) for @channels;
+	$w->stop;
+};
+
+it 'a worker that is killed leaves a full mailbox to the next' => sub {
+	my $w = echo_weir(my $port = free_port);
+	$w->allow(qr/./);
+	my $worker = $w->worker(1);
+	my @channels = channels($worker)
+	    or plan skip_all => 'descriptors of others cannot be had';
+	kill('STOP', $worker);
+	fill($_, REVIEW) for @channels;
+	my $log = $w->path('logs/error.log');
+	for my $n (1 .. 2) {
+		rename($log, "$log.$n") or die "$log: $!\n";
+		is $w->command('-s', 'reopen')->{exit}, 0;
+	}
+	kill('KILL', $worker);
+	my $next;
+	ok wait_for {
+		$next = $w->worker(1);
+		$next && $next != $worker && $w->status->generation;
+	};
+	ok client($port)->ping for 1 .. 10;
+	ok wait_for {
+		my @open = Weir::Process::descriptors($next);
+		!(grep { /^\Q$log\E\.\d/ } @open) && grep { $_ eq $log } @open;
+	}, 'it writes to the newest log';
+	close($_) for @channels;
+	$w->stop;
+};
+
+done_testing;
