@@ -45,6 +45,7 @@ static struct {
 } worker;
 
 static bool wait_start(void);
+static void take_log(struct message *);
 static void let_go(void);
 static void limit_descriptors(void);
 static void choose_processor(void);
@@ -107,7 +108,7 @@ wait_start(void)
 		if (got == 1 && m.kind == MESSAGE_START && m.a == (uint32_t)getpid())
 			return true;
 		if (got == 1) {
-			message_discard(&m);
+			take_log(&m);
 			continue;
 		}
 		if (got == 0 || (errno != EAGAIN && errno != EPROTO))
@@ -115,6 +116,16 @@ wait_start(void)
 		if (errno == EAGAIN && poll(&p, 1, WORKER_START_TIMEOUT) <= 0)
 			return false;
 	}
+}
+
+/* A log may be opened again at any time; any other message is thrown away. */
+static void
+take_log(struct message *m)
+{
+	if (m->kind == MESSAGE_LOG && m->fd_count == 1)
+		log_replace(m->a, m->fds[0]);
+	else
+		message_discard(m);
 }
 
 /* What belongs to the template, or to other workers: so that its end is seen. */
@@ -312,8 +323,7 @@ mail_came(evutil_socket_t fd, short what, void *argument)
 			review = true;	/* once, however many have said so */
 			break;
 		case MESSAGE_LOG:
-			if (m.fd_count == 1)
-				log_replace(m.a, m.fds[0]);
+			take_log(&m);
 			break;
 		default:
 			log_alert("message %u makes no sense to a worker", m.kind);
