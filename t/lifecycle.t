@@ -259,6 +259,23 @@ sub slurp($path)
 	return readline($fh);
 }
 
+it 'files that cannot be made are told with their line' => sub {
+	my $server = "[server echo]\nlisten = 127.0.0.1:@{[free_port]}\nprotocol = echo\n";
+	my $w = Weir::Daemon->new("[weir]\n\ncontrol = run/file\n$server");
+	open(my $fh, '>', $w->path('run/file')) or die "run/file: $!\n";
+	close($fh);
+	for my $result ($w->command('-t'), $w->command('-g', 'daemon = off')) {
+		is $result->{exit}, 1;
+		like $result->{text}, qr/weir\.conf:3: error: control = .*no socket/;
+	}
+	ok -e $w->path('run/file');
+	$w->write_conf("[weir]\npid = run/link\n$server");
+	symlink('elsewhere', $w->path('run/link'));
+	my $result = $w->command('-g', 'daemon = off');
+	is $result->{exit}, 1;
+	like $result->{text}, qr/weir\.conf:2: error: pid = /;
+};
+
 it 'a port that another weir has is refused' => sub {
 	my $w = echo_weir(my $port = free_port);
 	my $other = Weir::Daemon->new(<<"CONF");

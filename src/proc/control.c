@@ -90,7 +90,7 @@ control_command_name(enum control_command c)
 }
 
 int
-control_open(const char *path)
+control_open(const char *path, const char *place)
 {
 	struct listen_spec spec = { .backlog = CONTROL_CLIENTS,
 		.mode = 0600,
@@ -104,14 +104,14 @@ control_open(const char *path)
 	snprintf(spec.addr.un.sun_path, sizeof spec.addr.un.sun_path, "%s", path);
 	fd = sock_listen(&spec, &step);
 	if (fd < 0) {
-		report(WEIR_ERROR, "error: control = %s: %s: %s%s", path, step, strerror(errno),
-		    errno == EADDRINUSE ? ": another weir answers there" : "");
+		report(WEIR_ERROR, "%s: error: control = %s: %s: %s%s", place, path, step,
+		    strerror(errno), errno == EADDRINUSE ? ": another weir answers there" : "");
 		return -1;
 	}
 	file_id_note(&socket_file, path);
 	socket_path = strdup(path);
 	if (socket_path == NULL || fdtable_add(&master_fds, FD_CONTROL, "", 0, fd) < 0) {
-		report(WEIR_ERROR, "error: control = %s: %s", path, strerror(errno));
+		report(WEIR_ERROR, "%s: error: control = %s: %s", place, path, strerror(errno));
 		fd_close(&fd);
 		unlink(path);
 		return -1;

@@ -34,8 +34,9 @@ enum control_command control_parse(const char *line, size_t len);
 const char          *control_command_name(enum control_command);
 
 /* Opens it (FD_CONTROL). A stale file is replaced, one that somebody answers on
- * is not. Returns 0, or -1 after reporting why. */
-int  control_open(const char *path) __attribute__((warn_unused_result));
+ * is not. place: where the path is configured. Returns 0, or -1 after reporting
+ * why. */
+int  control_open(const char *path, const char *place) __attribute__((warn_unused_result));
 
 /* The last answer to those who wait for the end, then closes everything. */
 void control_close(bool ok);

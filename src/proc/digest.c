@@ -12,25 +12,17 @@
 #include "proc/settings.h"
 #include "session/server.h"
 
-static int send_settings(const struct settings *, int channel);
+static int send_settings(const struct conf *, int channel);
+static int send_logs(const struct settings_logs *, int channel);
 static int send_listens(const struct conf *, int channel);
+static int take_log(struct digest *, const struct message *);
 static int take_listen(struct digest *, const struct message *);
 
 int
 digest_send(const struct conf *conf, int channel)
 {
-	const struct settings *s = settings_of(conf);
-
-	if (send_settings(s, channel) < 0)
+	if (send_settings(conf, channel) < 0 || send_logs(&settings_of(conf)->logs, channel) < 0)
 		return -1;
-	for (unsigned i = 0; i < s->logs.count; i++) {
-		struct message m = { .kind = MESSAGE_LOG_SPEC,
-			.data = &s->logs.specs[i],
-			.size = sizeof s->logs.specs[i] };
-
-		if (message_send_wait(channel, &m) < 0)
-			return -1;
-	}
 	return send_listens(conf, channel);
 }
 
@@ -44,10 +36,7 @@ digest_take(struct digest *d, const struct message *m)
 		memcpy(&d->settings, m->data, sizeof d->settings);
 		return 0;
 	case MESSAGE_LOG_SPEC:
-		if (m->size != sizeof *d->logs || d->log_count == LOG_SINKS_MAX)
-			break;
-		memcpy(&d->logs[d->log_count++], m->data, sizeof *d->logs);
-		return 0;
+		return take_log(d, m);
 	case MESSAGE_LISTEN:
 		return take_listen(d, m);
 	case MESSAGE_LOADED:
@@ -69,8 +58,10 @@ digest_free(struct digest *d)
 }
 
 static int
-send_settings(const struct settings *s, int channel)
+send_settings(const struct conf *conf, int channel)
 {
+	const struct settings *s = settings_of(conf);
+	struct weir_scope     *scope = conf_scope(conf, SCOPE_WEIR, 0);
 	struct digest_settings d = {
 		.workers = (uint32_t)s->workers,
 		.connections = s->connections,
@@ -84,7 +75,37 @@ send_settings(const struct settings *s, int channel)
 		errno = ENAMETOOLONG;
 		return -1;
 	}
+	scope_place(scope, "pid", d.pid_place, sizeof d.pid_place);
+	scope_place(scope, "control", d.control_place, sizeof d.control_place);
 	return message_send_wait(channel, &m);
+}
+
+/* line 0: -g. */
+static void
+print_place(char *out, size_t size, struct place at)
+{
+	if (at.file == NULL)
+		snprintf(out, size, "default");
+	else if (at.line == 0)
+		snprintf(out, size, "%s", at.file);
+	else
+		snprintf(out, size, "%s:%u", at.file, at.line);
+}
+
+static int
+send_logs(const struct settings_logs *logs, int channel)
+{
+	struct digest_log d;
+	struct message    m = { .kind = MESSAGE_LOG_SPEC, .data = &d, .size = sizeof d };
+
+	for (unsigned i = 0; i < logs->count; i++) {
+		memset(&d, 0, sizeof d);
+		d.spec = logs->specs[i];
+		print_place(d.place, sizeof d.place, logs->places[i]);
+		if (message_send_wait(channel, &m) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int
@@ -99,12 +120,27 @@ send_listens(const struct conf *conf, int channel)
 		snprintf(d.server, sizeof d.server, "%s", s->name);
 		for (unsigned k = 0; k < s->listen_count; k++) {
 			d.spec = s->listens[k].spec;
-			snprintf(d.place, sizeof d.place, "%s:%u", s->listens[k].place.file,
-			    s->listens[k].place.line);
+			print_place(d.place, sizeof d.place, s->listens[k].place);
 			if (message_send_wait(channel, &m) < 0)
 				return -1;
 		}
 	}
+	return 0;
+}
+
+static int
+take_log(struct digest *d, const struct message *m)
+{
+	struct digest_log log;
+
+	if (m->size != sizeof log || d->log_count == LOG_SINKS_MAX) {
+		errno = EPROTO;
+		return -1;
+	}
+	memcpy(&log, m->data, sizeof log);
+	d->logs[d->log_count] = log.spec;
+	memcpy(d->log_places[d->log_count], log.place, sizeof log.place);
+	d->log_count++;
 	return 0;
 }
 

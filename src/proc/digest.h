@@ -19,6 +19,13 @@ struct digest_settings {
 	uint64_t shutdown_timeout;	/* ms; 0: none */
 	char     pid[1024];
 	char     control[128];
+	char     pid_place[256];	/* "weir.conf:3" */
+	char     control_place[256];
+};
+
+struct digest_log {
+	struct log_spec spec;
+	char            place[256];
 };
 
 struct digest_listen {
@@ -31,6 +38,7 @@ struct digest_listen {
 struct digest {
 	struct digest_settings settings;
 	struct log_spec        logs[LOG_SINKS_MAX];
+	char                   log_places[LOG_SINKS_MAX][256];
 	unsigned               log_count;
 	struct digest_listen  *listens;
 	unsigned               listen_count;

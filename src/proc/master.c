@@ -27,7 +27,8 @@
 #include "proc/settings.h"
 #include "upstream/board.h"
 
-#define MASTER_NOFILE 65536u	/* its own limit is raised to this, if it can be */
+#define MASTER_NOFILE  65536u	/* its own limit is raised to this, if it can be */
+#define MASTER_REPORTS    64u	/* messages that are read before other things have their turn */
 
 enum stopping { SERVING, QUITTING, STOPPING };
 
@@ -38,6 +39,7 @@ static struct {
 	enum stopping         stopping;
 	bool                  ran;	/* a generation has come to run */
 	bool                  failed;	/* the first one has not */
+	bool                  broken;	/* it cannot wait */
 	struct watch          reports;
 	struct requester      starter;	/* whoever typed the command */
 } master;
@@ -92,7 +94,7 @@ master_run(const struct options *options)
 		loop();
 	}
 	close_all();
-	return master.ran ? 0 : 1;
+	return master.ran && !master.broken ? 0 : 1;
 }
 
 const struct options *
@@ -180,7 +182,10 @@ master_settle(void)
 {
 	const struct digest_settings *s = &generation_building()->digest.settings;
 
-	return pid_file_lock(s->pid) < 0 || control_open(s->control) < 0 ? -1 : 0;
+	if (pid_file_open(s->pid, s->pid_place) < 0 ||
+	    control_open(s->control, s->control_place) < 0)
+		return -1;
+	return 0;
 }
 
 void
@@ -194,7 +199,6 @@ master_swapped(void)
 		to_stderr |= g->digest.logs[i].kind == LOG_STDERR;
 	if (!master.ran) {
 		master.ran = true;
-		pid_file_write();
 		daemon_ready(to_stderr);
 	}
 	describe(status, sizeof status);
@@ -273,6 +277,7 @@ loop(void)
 		master_build();
 		if (wait_pass(&master.while_waiting) < 0) {
 			log_alert("waiting: %s", strerror(errno));
+			master.broken = true;
 			break;
 		}
 		act_on_signals();
@@ -342,7 +347,7 @@ was_caught(int number)
 static void
 act_on_signals(void)
 {
-	if (was_caught(SIGTERM) || was_caught(SIGINT))
+	if (was_caught(SIGTERM) | was_caught(SIGINT))	/* both are done with */
 		master_stop();
 	if (was_caught(SIGQUIT))
 		master_quit();
@@ -377,17 +382,17 @@ reports_came(struct watch *w, short what)
 	int            got;
 
 	(void)what;
-	while ((got = message_receive(w->fd, &m)) != 0) {
-		if (got < 0 && errno == EAGAIN)
+	for (unsigned i = 0; i < MASTER_REPORTS; i++) {
+		got = message_receive(w->fd, &m);
+		if (got < 0 && errno != EPROTO) {
+			if (errno != EAGAIN)
+				log_alert("mailbox of the master: %s", strerror(errno));
 			return;
-		if (got < 0) {
-			log_alert("mailbox of the master: %s", strerror(errno));
-			if (errno != EPROTO)
-				return;
-			continue;
 		}
-		message_discard(&m);
-		generations_mail(&m);
+		if (got == 1)
+			message_discard(&m);
+		if (got != 1 || !generations_mail(&m))
+			generations_nonsense(m.sender);
 	}
 }
 

@@ -17,7 +17,7 @@ enum message_kind {
 	/* template to master */
 	MESSAGE_REPORT,		/* a: enum weir_level; data: a line of text */
 	MESSAGE_SETTINGS,	/* data: struct digest_settings */
-	MESSAGE_LOG_SPEC,	/* data: struct log_spec */
+	MESSAGE_LOG_SPEC,	/* data: struct digest_log */
 	MESSAGE_LISTEN,		/* data: struct digest_listen */
 	MESSAGE_LOADED,		/* a: 1 all is well, 0 what was reported is why not */
 	MESSAGE_CLONED,		/* a: slot, b: pid (0: c is the errno) */

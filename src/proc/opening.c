@@ -93,7 +93,8 @@ open_logs(struct generation *g)
 			continue;
 		fd = log_open(spec);
 		if (fd < 0 || fdtable_add(&master_fds, FD_LOG, g->name, i, fd) < 0) {
-			report(WEIR_ERROR, "error: error_log %s: %s", spec->path, strerror(errno));
+			report(WEIR_ERROR, "%s: error: error_log = %s: %s", g->digest.log_places[i],
+			    spec->path, strerror(errno));
 			fd_close(&fd);
 			result = -1;
 		}
@@ -114,7 +115,10 @@ open_posts(struct generation *g)
 	for (unsigned i = 0; i < n; i++) {
 		g->post_count++;
 		if (post_open(&g->posts[i], g, i) < 0) {
-			report(WEIR_ERROR, "error: a place for worker %u: %s", i, strerror(errno));
+			report(WEIR_ERROR, "error: a place for worker %u: %s", i,
+			    errno == ENOSPC ? "too many generations are alive: their sessions have "
+					      "to end first, see worker_shutdown_timeout"
+					    : strerror(errno));
 			return -1;
 		}
 	}

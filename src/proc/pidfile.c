@@ -17,36 +17,33 @@
 #include "proc/master.h"
 #include "proc/report.h"
 
-static int  open_locked(const char *path);
-static void report_taken(const char *path, int fd);
+static int  open_locked(const char *path, const char *place);
+static void report_taken(const char *path, const char *place, int fd);
+static void complain(const char *path, const char *place, const char *why);
 static bool is_at(const char *path, int fd);
 
 static char *pidfile_path;
 
 int
-pid_file_lock(const char *path)
+pid_file_open(const char *path, const char *place)
 {
-	int fd = open_locked(path);
+	int fd = open_locked(path, place);
 
 	if (fd < 0)
 		return -1;
 	pidfile_path = strdup(path);
 	if (pidfile_path == NULL || fdtable_add(&master_fds, FD_PID, "", 0, fd) < 0) {
-		report(WEIR_ERROR, "error: pid = %s: %s", path, strerror(errno));
+		complain(path, place, strerror(errno));
+		unlink(path);
 		fd_close(&fd);
 		return -1;
 	}
-	return 0;
-}
-
-void
-pid_file_write(void)
-{
-	int fd = fdtable_find(&master_fds, FD_PID, "", 0);
-
 	if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
-	    dprintf(fd, "%d\n", (int)getpid()) < 0)
-		log_error("pid = %s: %s", pidfile_path, strerror(errno));
+	    dprintf(fd, "%d\n", (int)getpid()) < 0) {
+		complain(path, place, strerror(errno));
+		return -1;
+	}
+	return 0;
 }
 
 void
@@ -64,18 +61,18 @@ pid_file_remove(void)
 /* The one who removes a file holds its lock: what was opened before and locked
  * after that is no longer the file that others find. */
 static int
-open_locked(const char *path)
+open_locked(const char *path, const char *place)
 {
 	int fd;
 
 	for (;;) {
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 		if (fd < 0) {
-			report(WEIR_ERROR, "error: pid = %s: %s", path, strerror(errno));
+			complain(path, place, strerror(errno));
 			return -1;
 		}
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-			report_taken(path, fd);
+			report_taken(path, place, fd);
 			fd_close(&fd);
 			return -1;
 		}
@@ -86,23 +83,28 @@ open_locked(const char *path)
 }
 
 static void
-report_taken(const char *path, int fd)
+report_taken(const char *path, const char *place, int fd)
 {
 	char    text[32];
 	ssize_t n;
 	long    pid;
 
 	if (errno != EWOULDBLOCK) {
-		report(WEIR_ERROR, "error: pid = %s: %s", path, strerror(errno));
+		complain(path, place, strerror(errno));
 		return;
 	}
 	n = read(fd, text, sizeof text - 1);
 	text[n > 0 ? n : 0] = '\0';
 	pid = strtol(text, NULL, 10);
-	if (pid > 0)
-		report(WEIR_ERROR, "error: pid = %s: weir is running already, pid %ld", path, pid);
-	else
-		report(WEIR_ERROR, "error: pid = %s: another weir is starting already", path);
+	snprintf(text, sizeof text, "pid %ld", pid);
+	report(WEIR_ERROR, "%s: error: pid = %s: weir is running already, %s", place, path,
+	    pid > 0 ? text : "or starting");
+}
+
+static void
+complain(const char *path, const char *place, const char *why)
+{
+	report(WEIR_ERROR, "%s: error: pid = %s: %s", place, path, why);
 }
 
 static bool

@@ -3,12 +3,9 @@
 #ifndef PROC_PIDFILE_H
 #define PROC_PIDFILE_H
 
-/* Opens and locks it (FD_PID of master_fds); what it holds stays until
- * pid_file_write. Returns 0, or -1 after reporting why. */
-int  pid_file_lock(const char *path) __attribute__((warn_unused_result));
-
-/* Writes the process number. */
-void pid_file_write(void);
+/* Opens and locks it (FD_PID of master_fds), and writes the process number. place:
+ * where the path is configured. Returns 0, or -1 after reporting why. */
+int  pid_file_open(const char *path, const char *place) __attribute__((warn_unused_result));
 
 /* Removes the file, if it is still ours, and gives up the lock. */
 void pid_file_remove(void);

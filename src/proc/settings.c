@@ -33,6 +33,7 @@ static const char *parse_user(struct weir_scope *, const char *, void *);
 static const char *parse_log(struct weir_scope *, const char *, void *);
 static const char *parse_affinity(struct weir_scope *, const char *, void *);
 static void        check_file(struct weir_scope *, const char *key, const char *path);
+static void        check_control(struct weir_scope *, const char *path);
 static void        check_connections(struct weir_scope *, struct settings *);
 static void        warn(void *scope, const char *key, const char *text);
 
@@ -250,11 +251,8 @@ check(struct weir_scope *scope)
 			s->workers = BOARD_SLOTS;
 	}
 	check_file(scope, "pid", s->pid);
-	check_file(scope, "control", s->control);
-	if (s->control != NULL && strlen(s->control) >= sizeof((struct sockaddr_un *)0)->sun_path)
-		conf_error(scope, "control",
-		    "control = %s: too long for a socket (%zu bytes at most)", s->control,
-		    sizeof((struct sockaddr_un *)0)->sun_path - 1);
+	if (s->control != NULL)
+		check_control(scope, s->control);
 	if (s->pid != NULL && s->control != NULL && strcmp(s->pid, s->control) == 0)
 		conf_error(scope, "control", "control = %s: that is the pid file", s->control);
 	for (unsigned i = 0; i < s->logs.count; i++)
@@ -271,6 +269,23 @@ check_file(struct weir_scope *scope, const char *key, const char *path)
 
 	if (wrong != NULL)
 		conf_error(scope, key, "%s = %s: %s", key, path, wrong);
+}
+
+static void
+check_control(struct weir_scope *scope, const char *path)
+{
+	const size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path;
+	struct stat  st;
+
+	if (strlen(path) >= room)
+		conf_error(scope, "control",
+		    "control = %s: too long for a socket (%zu bytes at most)", path, room - 1);
+	/* Only a socket is replaced. */
+	else if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		conf_error(scope, "control",
+		    "control = %s: that is there already, and is no socket", path);
+	else
+		check_file(scope, "control", path);
 }
 
 /* The limit is raised right here: workers are clones of the process that
@@ -349,6 +364,7 @@ parse_log(struct weir_scope *scope, const char *text, void *value)
 			return "the path is too long";
 		memmove(spec.path, path, strlen(path) + 1);
 	}
+	logs->places[logs->count] = scope_value_place(scope);
 	logs->specs[logs->count++] = spec;
 	return NULL;
 }

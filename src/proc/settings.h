@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "base/log.h"
+#include "conf/place.h"
 #include "weir.h"
 
 struct conf;
@@ -21,6 +22,7 @@ struct settings_user {
 
 struct settings_logs {
 	struct log_spec specs[LOG_SINKS_MAX];
+	struct place    places[LOG_SINKS_MAX];
 	unsigned        count;
 };
 
