@@ -82,7 +82,7 @@ struct weir_key {
 
 enum weir_verdict {
 	WEIR_GO_ON,	/* read on */
-	WEIR_WAIT,	/* read nothing more from this client: the core goes on by itself */
+	WEIR_WAIT,	/* weir_relay has taken over: return what it returned */
 	WEIR_CLOSE,	/* close, once all that was sent is on its way */
 };
 
@@ -94,8 +94,9 @@ struct weir_protocol {
 	 * kept comes first. What is neither used nor kept is gone. */
 	enum weir_verdict (*data)(struct weir_session *, struct weir_span in);
 
-	/* The client will send no more. What was kept is gone after this.
-	 * NULL, or anything but WAIT: close once all is sent. */
+	/* The client will send no more. What was kept is gone after this. Last
+	 * words may be sent, or the session relayed; otherwise it is closed
+	 * once all is sent. */
 	enum weir_verdict (*eof)(struct weir_session *);
 
 	/* The last call for this session, whatever ended it. */
@@ -143,20 +144,21 @@ struct weir_module {
 
 /* ------------------------------------------------------- what a module calls */
 
-/* Sends to the client: at once or when it can take it; the bytes are copied
- * if they must wait. Returns GO_ON, or CLOSE when the client is gone: a
+/* Sends to the client: when the hook returns, or when the client can take it.
+ * The bytes are copied, but for a part of `in`, which must not be changed any
+ * more. Returns GO_ON, or CLOSE when the client is gone: a
  * verdict that a hook may return as it is. */
 enum weir_verdict weir_send(struct weir_session *, struct weir_span);
 
-/* In data: keeps the rest of `in`, to be given again with what comes behind
- * it. read_timeout runs from here until data leaves nothing kept. Returns
+/* In data: keeps the rest (the end) of `in`, to be given again with what comes
+ * behind it. read_timeout runs from here until data leaves nothing kept. Returns
  * GO_ON, or CLOSE when there is no memory, or no room for more in read_buffer
  * (the message is too long for this server). */
 enum weir_verdict weir_keep(struct weir_session *, struct weir_span rest);
 
 /* Connects the session to a peer of the upstream and carries bytes both ways
  * from now on, `first` (may be empty) before all others. No hook but close is
- * called any more. Returns WAIT, or CLOSE. */
+ * called any more. Once, from open, data or eof. Returns WAIT, or CLOSE. */
 enum weir_verdict weir_relay(struct weir_session *, struct weir_upstream *, struct weir_span first);
 
 /* The upstream that the session's server names, or NULL. */

@@ -4,6 +4,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -50,7 +54,8 @@ conn_adopt(struct conn *c, int fd, const struct conn_handler *handler)
 	assert(!c->open);
 	c->transport = &plain;
 	c->handler = handler;
-	c->readable = c->writable = c->closed = c->eof = c->broken = false;
+	c->readable = c->writable = c->closed = c->eof = false;
+	c->deaf = c->broken = c->unsure = false;
 	c->finish = c->finished = c->progress = false;
 	c->error = 0;
 	if (loop_watch(&c->event, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET, happened, c) < 0)
@@ -113,8 +118,10 @@ conn_read(struct conn *c, char *into, size_t size)
 	if (n > 0) {
 		/* A short read has drained the socket; but the FIN behind it, once
 		 * announced, is not announced again. */
-		if ((size_t)n < size && !c->closed)
+		if ((size_t)n < size && !c->closed) {
 			c->readable = false;
+			c->unsure = true;
+		}
 		return (size_t)n;
 	}
 	conn_read_ended(c, n < 0 ? errno : 0);
@@ -124,9 +131,11 @@ conn_read(struct conn *c, char *into, size_t size)
 void
 conn_read_ended(struct conn *c, int error)
 {
-	c->readable = false;
-	if (error == 0)
+	c->readable = c->unsure = false;
+	if (error == 0 && c->error == 0)
 		c->eof = true;
+	else if (error == 0)
+		fail(c, c->error);	/* told already, by conn_look or by sending */
 	else if (error != EAGAIN)
 		fail(c, error);
 }
@@ -154,12 +163,13 @@ conn_flush(struct conn *c)
 
 	if (c->out != NULL) {
 		n = send_now(c, buf_span(c->out));
-		if (n > 0)
+		if (n > 0) {
 			c->progress = true;
-		buf_consume(&c->out, n);
+			buf_consume(&c->out, n);
+		}
 		finish_when_sent(c);
 	}
-	return !c->broken;
+	return !c->deaf && !c->broken;
 }
 
 void
@@ -173,8 +183,44 @@ void
 conn_send_ended(struct conn *c, int error)
 {
 	c->writable = false;
-	if (error != EAGAIN)
-		fail(c, error);
+	if (error == EAGAIN)
+		return;
+	c->deaf = true;
+	c->error = (uint16_t)error;
+	buf_return(&c->out);
+	/* Whatever came before is still there, and then the error. */
+	c->readable = !c->eof && !c->broken;
+}
+
+bool
+conn_look(struct conn *c)
+{
+	int error = c->open ? sock_error(conn_fd(c)) : 0;
+
+	if (error != 0)
+		conn_send_ended(c, error);
+	return error == 0;
+}
+
+uint64_t
+conn_sent_ago(const struct conn *c)
+{
+	struct tcp_info info;
+	socklen_t       len = sizeof info;
+
+	if (!c->open || getsockopt(conn_fd(c), IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return UINT64_MAX;
+	return info.tcpi_last_data_sent;
+}
+
+size_t
+conn_unacknowledged(const struct conn *c)
+{
+	int bytes = 0;
+
+	if (ioctl(conn_fd(c), SIOCOUTQ, &bytes) < 0)
+		return 0;
+	return (size_t)bytes;
 }
 
 bool
@@ -223,19 +269,15 @@ static void
 happened(evutil_socket_t fd, short what, void *argument)
 {
 	struct conn *c = argument;
-	int          error;
 
+	(void)fd;
 	/* libevent shows EPOLLERR as both. While reading is paused nobody would
 	 * find the error by reading. */
-	if (c->readable && (what & (EV_READ | EV_WRITE)) == (EV_READ | EV_WRITE) &&
-	    (error = sock_error(fd)) != 0) {
-		fail(c, error);
-		c->handler->ready(c);
-		return;
-	}
+	if (c->readable && (what & EV_READ) && (what & EV_WRITE))
+		(void)conn_look(c);
 	if (what & EV_READ)
 		c->readable = true;
-	if (what & EV_WRITE)
+	if ((what & EV_WRITE) && !c->deaf)
 		c->writable = true;
 	if (what & EV_CLOSED)
 		c->closed = c->readable = true;
@@ -270,6 +312,8 @@ send_now(struct conn *c, struct weir_span s)
 	do
 		n = c->transport->ops->send(c, s.data, s.len);
 	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		c->unsure = false;	/* a reset would have shown */
 	if (n == (ssize_t)s.len)
 		return s.len;
 	conn_send_ended(c, n < 0 ? errno : EAGAIN);
@@ -279,7 +323,7 @@ send_now(struct conn *c, struct weir_span s)
 static bool
 keep(struct conn *c, struct weir_span s)
 {
-	if (c->broken)
+	if (c->broken || c->deaf)
 		return false;
 	if (s.len == 0 || buf_append(&c->out, s) == 0)
 		return true;
@@ -289,7 +333,7 @@ keep(struct conn *c, struct weir_span s)
 static void
 finish_when_sent(struct conn *c)
 {
-	if (!c->finish || c->finished || c->out != NULL || c->broken || !c->open)
+	if (!c->finish || c->finished || c->out != NULL || c->deaf || c->broken || !c->open)
 		return;
 	c->finished = true;
 	/* ENOTCONN: the peer has gone already; reading will tell. */

@@ -11,7 +11,12 @@
  *	closed     the peer has ended its side (a FIN may have come with data and
  *	           makes no second edge: read until `eof` when this is set)
  *	eof        the last byte has been read
- *	broken     the socket failed: nothing can be read or written any more
+ *	deaf       nothing can be sent any more; what the peer sent before can
+ *	           still be read, until eof or broken
+ *	broken     nothing can be read or sent any more
+ *	unsure     the last read fell short, and nothing has been sent since:
+ *	           libevent tells a reset behind data, or an urgent mark, no other
+ *	           than data. Reading once more, some time later, makes sure
  *
  * The owner embeds the conn and decides, in handler->ready, what comes next.
  */
@@ -61,12 +66,14 @@ struct conn {
 	bool                       writable : 1;
 	bool                       closed : 1;
 	bool                       eof : 1;
+	bool                       deaf : 1;
 	bool                       broken : 1;
+	bool                       unsure : 1;
 	bool                       open : 1;	/* has an fd */
 	bool                       finish : 1;	/* end our side once `out` is empty */
 	bool                       finished : 1;
 	bool                       progress : 1;	/* some of `out` went; for the owner */
-	uint16_t                   error;	/* errno of `broken`; 0: the peer just went */
+	uint16_t                   error;	/* errno of `deaf` or `broken` */
 };
 
 /* Sets up what all conns of a process share: after loop_open, which is given
@@ -112,8 +119,8 @@ size_t conn_read(struct conn *, char *into, size_t size);
 
 /*
  * Sends, behind what waits already: at once as far as the socket takes it, the
- * rest is copied to `out`. Returns false when the conn is broken or memory is
- * short (broken is then set, too).
+ * rest is copied to `out`. Returns false when the conn is deaf or memory is
+ * short (it is then broken, with error ENOMEM or EMSGSIZE).
  */
 bool conn_send(struct conn *, struct weir_span);
 
@@ -121,7 +128,7 @@ bool conn_send(struct conn *, struct weir_span);
  * conn_flush. */
 bool conn_gather(struct conn *, struct weir_span);
 
-/* Sends what waits. Returns false when broken. */
+/* Sends what waits. Returns false when deaf or broken. */
 bool conn_flush(struct conn *);
 
 /* Ends the sending side behind what waits (half-close). */
@@ -139,6 +146,17 @@ conn_waiting(const struct conn *c)
 bool conn_is_plain(const struct conn *);
 void conn_read_ended(struct conn *, int error);
 void conn_send_ended(struct conn *, int error);
+
+/* Asks the socket for an error that no event has told yet; it then is deaf.
+ * Returns false when there is one. */
+bool conn_look(struct conn *);
+
+/* How many ms ago the kernel last sent bytes of ours (TCP_INFO): a slow reader
+ * makes room long before an event tells. UINT64_MAX: not known. */
+uint64_t conn_sent_ago(const struct conn *);
+
+/* Bytes the kernel holds that the peer has not acknowledged (SIOCOUTQ). */
+size_t conn_unacknowledged(const struct conn *);
 
 /* Another turn without a new event, in the next pass. */
 void conn_again(struct conn *);

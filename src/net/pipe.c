@@ -66,7 +66,8 @@ pipe_fill(struct pipe *p, struct conn *from, size_t size)
 		    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0) {
-		/* The pipe is empty, so EAGAIN speaks of the socket. */
+		/* The pipe is empty, so EAGAIN speaks of the socket: it is drained,
+		 * or an urgent byte is next, which only reading gets past. */
 		conn_read_ended(from, n < 0 ? errno : 0);
 		return 0;
 	}
@@ -89,7 +90,7 @@ pipe_drain(struct pipe *p, struct conn *to)
 		} else if (n == 0 || errno != EINTR)
 			conn_send_ended(to, n < 0 ? errno : EPIPE);
 	}
-	return !to->broken;
+	return !to->deaf && !to->broken;
 }
 
 bool

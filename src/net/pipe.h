@@ -35,11 +35,11 @@ void pipe_return(struct pipe **p);
 void pipe_trim(void);
 
 /* Moves at most size bytes from the conn into an empty pipe. Returns how many;
- * 0 as conn_read does. */
+ * 0 as conn_read does, but for EAGAIN, after which reading may yet find some. */
 size_t pipe_fill(struct pipe *, struct conn *from, size_t size);
 
 /* Moves what is held to the conn, behind all that it was sent before: nothing
- * may wait in its `out`. Returns false when the conn is broken. */
+ * may wait in its `out`. Returns false when the conn is deaf or broken. */
 bool pipe_drain(struct pipe *, struct conn *to);
 
 /* Takes out what is held and sends it as conn_gather does. */

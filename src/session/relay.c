@@ -19,8 +19,10 @@ static void peer_expired(struct conn *);
 static bool connect_next(struct relay *, enum session_reason *why);
 static bool connect_to(struct relay *, struct weir_peer *);
 static void connect_failed(struct relay *, enum peer_outcome, int error);
+static bool blames_peer(int error);
+static void release(struct relay *);
 static void connect_progress(struct relay *);
-static bool pump(struct relay *, struct flow *, struct conn *from, struct conn *to);
+static void pump(struct relay *, struct flow *, struct conn *from, struct conn *to);
 static size_t move(struct relay *, struct flow *, struct conn *from, struct conn *to);
 static bool has_room(const struct relay *, const struct flow *, const struct conn *to);
 static void settle(struct relay *);
@@ -73,21 +75,28 @@ void
 relay_run(struct relay *r)
 {
 	struct weir_session *s = r->session;
+	struct conn         *client = &s->client, *peer = &r->peer_conn;
 
 	if (r->connect_by != 0) {
+		/* Nobody reads the client yet: an error must be asked for. */
+		if (client->readable && !conn_look(client)) {
+			session_close(s, SESSION_CLIENT_FAILED);
+			return;
+		}
 		connect_progress(r);
 		if (s->step != STEP_RELAY || r->connect_by != 0)
 			return;
 	}
-	if (pump(r, &r->up, &s->client, &r->peer_conn) &&
-	    pump(r, &r->down, &r->peer_conn, &s->client)) {
-		session_note_blocked(s, &r->peer_conn, conn_waiting(&r->peer_conn) + held(&r->up),
-		    &r->blocked);
+	pump(r, &r->up, client, peer);
+	pump(r, &r->down, peer, client);
+	if (client->broken || client->deaf)
+		session_close(s, session_failure(client, SESSION_CLIENT_FAILED));
+	else if (peer->broken || (peer->deaf && peer->eof))
+		session_finish(s, session_failure(peer, SESSION_PEER_FAILED));
+	else {
+		session_note_blocked(s, peer, conn_waiting(peer) + held(&r->up), &r->blocked);
 		settle(r);
-	} else if (s->client.broken)
-		session_close(s, SESSION_CLIENT_FAILED);
-	else
-		session_finish(s, SESSION_PEER_FAILED);
+	}
 }
 
 uint64_t
@@ -120,7 +129,6 @@ void
 relay_connect_expired(struct relay *r)
 {
 	connect_failed(r, PEER_TIMED_OUT, ETIMEDOUT);
-	session_watch(r->session);
 }
 
 void
@@ -134,9 +142,9 @@ relay_close(struct relay *r)
 	pipe_return(&r->up.pipe);
 	pipe_return(&r->down.pipe);
 	conn_close(c);
-	if (r->peer != NULL)
-		peer_release(r->peer);
-	r->peer = NULL;
+	if (r->connect_by != 0 && r->holds)
+		peer_unreported(r->peer, &r->attempt);
+	release(r);
 }
 
 void
@@ -188,15 +196,13 @@ connect_to(struct relay *r, struct weir_peer *peer)
 	int fd = sock_connect(&peer->addr, &r->upstream->options);
 
 	r->peer = peer;
+	r->holds = true;
 	if (fd < 0) {
-		/* Without descriptors, ports or memory here, the peer is not to blame. */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM ||
-		    errno == EADDRNOTAVAIL)
-			log_error("connect: %m: raise the limit or close connections");
-		else {
+		if (blames_peer(errno)) {
 			log_info("connect: %m");
 			peer_report(peer, PEER_REFUSED, loop_now());
-		}
+		} else
+			log_error("connect: %m: not the peer's fault, but this machine's");
 		goto fail;
 	}
 	if (conn_adopt(&r->peer_conn, fd, &peer_handler) < 0) {
@@ -207,8 +213,7 @@ connect_to(struct relay *r, struct weir_peer *peer)
 	r->connect_by = loop_now() + r->upstream->connect_timeout;
 	return true;
 fail:
-	peer_release(peer);
-	r->peer = NULL;
+	release(r);
 	return false;
 }
 
@@ -220,13 +225,28 @@ connect_failed(struct relay *r, enum peer_outcome outcome, int error)
 	log_info("connect: %s", strerror(error));
 	peer_report(r->peer, outcome, loop_now());
 	conn_hang_up(&r->peer_conn);
-	peer_release(r->peer);
-	r->peer = NULL;
+	release(r);
 	r->connect_by = 0;
 	if (!connect_next(r, &why))
 		session_finish(r->session, why);
 	else
 		session_watch(r->session);
+}
+
+/* connect(2): which of its errors speak of the other end. */
+static bool
+blames_peer(int error)
+{
+	return error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH ||
+	    error == ENETUNREACH || error == ECONNRESET || error == ENOENT || error == EAGAIN;
+}
+
+static void
+release(struct relay *r)
+{
+	if (r->holds)
+		peer_release(r->peer);
+	r->holds = false;
 }
 
 /* A connecting socket is silent until it is writable, or broken: then it is
@@ -250,14 +270,14 @@ connect_progress(struct relay *r)
 /* ------------------------------------------------------------------- moving */
 
 /* From one side to the other, for as long as there are bytes and room, but not
- * longer than a share. False when one side is broken. */
-static bool
+ * longer than a share. A side that takes nothing any more may still be read. */
+static void
 pump(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
 {
 	unsigned share = SESSION_SHARE;
 
 	if (!conn_flush(to) || (held(flow) > 0 && !pipe_drain(flow->pipe, to)))
-		return false;
+		return;
 	while (from->readable && has_room(r, flow, to)) {
 		if (share-- == 0) {
 			conn_again(from);
@@ -266,13 +286,12 @@ pump(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
 		if (move(r, flow, from, to) == 0)
 			break;
 	}
-	if (held(flow) == 0) {
-		if (flow->pipe != NULL)
-			pipe_return(&flow->pipe);
-		if (from->eof && !to->eof && !to->finish)
-			conn_finish(to);	/* otherwise closing it says so, too */
-	}
-	return !from->broken && !to->broken;
+	if (held(flow) > 0)
+		return;
+	if (flow->pipe != NULL)
+		pipe_return(&flow->pipe);
+	if (from->eof && !to->eof && !to->finish)
+		conn_finish(to);	/* otherwise closing it says so, too */
 }
 
 /* One read and what becomes of it. Returns how many bytes; 0: no more now. */
@@ -285,11 +304,13 @@ move(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
 	if (flow->pipe == NULL && flow->bulk >= RELAY_BULK && conn_is_plain(from) &&
 	    conn_is_plain(to) && conn_waiting(to) == 0)
 		flow->pipe = pipe_borrow();
-	if (flow->pipe != NULL) {
-		n = pipe_fill(flow->pipe, from, server->write_buffer);
-		if (n > 0 && n < RELAY_BULK_LEAST)
+	n = flow->pipe != NULL ? pipe_fill(flow->pipe, from, server->write_buffer) : 0;
+	if (n > 0) {
+		if (n < RELAY_BULK_LEAST)
 			flow->bulk = 0;
 	} else {
+		if (flow->pipe != NULL)
+			pipe_return(&flow->pipe);
 		n = conn_read(from, loop_scratch(), server->read_buffer);
 		if (n >= RELAY_BULK_LEAST && flow->bulk < RELAY_BULK)
 			flow->bulk++;

@@ -30,7 +30,8 @@ struct relay {
 	struct conn           peer_conn;
 	struct weir_session  *session;
 	struct weir_upstream *upstream;
-	struct weir_peer     *peer;		/* its token is held; NULL: none */
+	struct weir_peer     *peer;		/* NULL: none yet */
+	bool                  holds;		/* the peer's token */
 	uint64_t              connect_by;	/* ms; 0: connected */
 	struct flow           up;		/* client to peer */
 	struct flow           down;

@@ -282,7 +282,7 @@ session_closed(void)
 {
 	uint64_t limit = service.place.worker_connections;
 
-	if (service.paused && sessions_open() < limit - limit / 16) {
+	if (service.serving && service.paused && sessions_open() < limit - limit / 16) {
 		service.paused = false;
 		set_state(BOARD_SLOT_ACCEPTING);
 		for (unsigned i = 0; i < service.gate_count; i++)

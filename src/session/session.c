@@ -21,6 +21,8 @@ static_assert(offsetof(struct weir_session, client) == 0, "session_of takes them
 /* Small sends of one turn go out together; larger ones gain nothing by it. */
 #define GATHER_MAX 2048u
 
+#define SESSION_LINGER_LOOK 20u	/* ms */
+
 static void client_ready(struct conn *);
 static void client_expired(struct conn *);
 static void step_open(struct weir_session *);
@@ -33,7 +35,13 @@ static void turn_begin(struct weir_session *, struct weir_span in);
 static void turn_end(void);
 static bool in_turn(struct weir_span);
 static bool talk_once(struct weir_session *);
-static bool keep_rest(struct weir_session *, bool was_kept);
+static size_t unsent(const struct weir_session *);
+static void look_later(struct weir_session *);
+static void look_again(struct weir_session *);
+static bool still_moves(struct weir_session *);
+static bool moved(struct weir_session *, const struct conn *side, uint64_t *blocked);
+static uint64_t linger_time(const struct weir_session *);
+static bool keep_rest(struct weir_session *);
 static void talk_ended(struct weir_session *);
 static void obey(struct weir_session *, enum weir_verdict);
 static uint64_t deadline(const struct weir_session *, enum session_reason *);
@@ -156,8 +164,10 @@ session_close(struct weir_session *s, enum session_reason reason)
 {
 	if (s->step == STEP_CLOSED)
 		return;
-	if (s->step != STEP_FLUSH && s->step != STEP_LINGER)
+	if (s->step != STEP_LINGER)
 		s->reason = (uint8_t)reason;
+	if (unsent(s) > 0)
+		conn_spoil(&s->client);
 	log_end(s);
 	s->step = STEP_CLOSED;
 	if (s->told && s->server->protocol->protocol->close != NULL)
@@ -229,7 +239,15 @@ session_note_blocked(struct weir_session *s, struct conn *side, size_t waiting, 
 		*since = loop_now();
 		session_watch(s);
 	}
+	if (side->progress)
+		s->active = loop_now();
 	side->progress = false;
+}
+
+enum session_reason
+session_failure(const struct conn *c, enum session_reason usual)
+{
+	return c->error == ENOMEM || c->error == EMSGSIZE ? SESSION_NO_MEMORY : usual;
 }
 
 const char *
@@ -281,7 +299,12 @@ weir_send(struct weir_session *s, struct weir_span what)
 enum weir_verdict
 weir_keep(struct weir_session *s, struct weir_span rest)
 {
-	assert(turn.session == s && rest.len <= turn.in.len);
+	if (turn.session != s || !in_turn(rest) ||
+	    rest.data + rest.len != turn.in.data + turn.in.len) {
+		log_alert("protocol %s keeps what is not the rest of its data",
+		    s->server->protocol_name);
+		return WEIR_CLOSE;
+	}
 	if (rest.len >= s->server->read_buffer) {
 		turn.too_long = true;
 		return WEIR_CLOSE;
@@ -293,10 +316,14 @@ weir_keep(struct weir_session *s, struct weir_span rest)
 enum weir_verdict
 weir_relay(struct weir_session *s, struct weir_upstream *u, struct weir_span first)
 {
-	enum session_reason why;
+	enum session_reason why = SESSION_NO_PEER;
 
-	assert(s->relay == NULL);
-	if (!relay_open(s, u, first, &why)) {
+	if (turn.session != s || s->step > STEP_TALK || s->relay != NULL) {
+		log_alert("protocol %s calls weir_relay too late, or twice",
+		    s->server->protocol_name);
+		return WEIR_CLOSE;
+	}
+	if (u == NULL || !relay_open(s, u, first, &why)) {
 		session_finish(s, why);
 		return WEIR_CLOSE;
 	}
@@ -361,10 +388,17 @@ client_expired(struct conn *c)
 	struct weir_session *s = session_of(c);
 	struct log_subject   outer = log_about((struct log_subject){ session_describe, s });
 	enum session_reason  reason = SESSION_SHUTDOWN;
-	uint64_t             at = deadline(s, &reason);
+	uint64_t             at;
 
-	if (at > loop_now())
+	if (s->looking && loop_now() >= s->active + SESSION_LOOK)
+		look_again(s);
+	at = deadline(s, &reason);
+	if (at <= loop_now() && s->step != STEP_LINGER && still_moves(s))
+		at = deadline(s, &reason);
+	if (s->step == STEP_CLOSED || at > loop_now())
 		session_watch(s);
+	else if (s->step == STEP_LINGER)
+		session_run(s);
 	else if (s->step == STEP_RELAY && reason == SESSION_CONNECT_FAILED)
 		relay_connect_expired(s->relay);
 	else
@@ -388,30 +422,36 @@ step_open(struct weir_session *s)
 	obey(s, verdict);
 }
 
+static bool
+may_read(const struct weir_session *s)
+{
+	return s->client.readable &&
+	    conn_waiting(&s->client) + s->server->read_buffer <= s->server->write_buffer;
+}
+
 static void
 step_talk(struct weir_session *s)
 {
-	struct conn         *c = &s->client;
-	const struct server *server = s->server;
-	unsigned             share = SESSION_SHARE;
+	struct conn *c = &s->client;
+	unsigned     share = SESSION_SHARE;
 
 	if (!conn_flush(c)) {
-		session_close(s, SESSION_CLIENT_FAILED);
+		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
 		return;
 	}
-	while (share-- > 0 && c->readable && !s->waiting &&
-	    conn_waiting(c) + server->read_buffer <= server->write_buffer)
+	while (share-- > 0 && may_read(s))
 		if (!talk_once(s))
 			break;
 	if (s->step != STEP_TALK)
 		return;
+	if (c->unsure)
+		look_later(s);
 	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
-	if (c->broken)
-		session_close(s, SESSION_CLIENT_FAILED);
-	else if (c->eof && !s->waiting)
+	if (c->broken || c->deaf)
+		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
+	else if (c->eof)
 		talk_ended(s);
-	else if (c->readable && !s->waiting &&
-	    conn_waiting(c) + server->read_buffer <= server->write_buffer)
+	else if (may_read(s))
 		conn_again(c);
 }
 
@@ -419,54 +459,48 @@ step_talk(struct weir_session *s)
 static bool
 talk_once(struct weir_session *s)
 {
-	struct conn *c = &s->client;
-	size_t       kept = buf_len(c->in), n;
-	char        *into = loop_scratch();
+	struct conn      *c = &s->client;
+	struct weir_span  kept = buf_span(c->in);
+	char             *into = loop_scratch();
+	size_t            n;
 	enum weir_verdict verdict = WEIR_GO_ON;
 
-	if (kept > 0 && (into = buf_reserve(&c->in, s->server->read_buffer - kept)) == NULL) {
-		session_close(s, SESSION_NO_MEMORY);
-		return false;
-	}
-	n = conn_read(c, into, s->server->read_buffer - kept);
+	n = conn_read(c, into + kept.len, s->server->read_buffer - kept.len);
 	if (n == 0)
 		return false;
 	session_came(s, n);
-	if (kept > 0)
-		buf_commit(c->in, n);
+	/* A buffer of the size of what waits, not of what may come. */
+	if (kept.len > 0)
+		memcpy(into, kept.data, kept.len);
 
-	turn_begin(s, kept > 0 ? buf_span(c->in) : span(into, n));
+	turn_begin(s, span(into, kept.len + n));
 	if (s->server->protocol->protocol->data != NULL)
 		verdict = s->server->protocol->protocol->data(s, turn.in);
 	turn_end();
+	buf_return(&c->in);
 	if (turn.too_long)
 		session_finish(s, SESSION_TOO_LONG);
-	if (s->step != STEP_TALK) {
-		buf_return(&c->in);
-		return false;
-	}
-	if (!keep_rest(s, kept > 0) || !conn_flush(c))
+	if (s->step != STEP_TALK || !keep_rest(s) || !conn_flush(c))
 		return false;
 	obey(s, verdict);
 	return s->step == STEP_TALK;
 }
 
-/* What the protocol keeps stays in client.in, or comes there. */
+/* What the protocol keeps waits in client.in. */
 static bool
-keep_rest(struct weir_session *s, bool was_kept)
+keep_rest(struct weir_session *s)
 {
-	struct conn *c = &s->client;
-	size_t       used = turn.in.len - turn.kept;
+	size_t used = turn.in.len - turn.kept;
 
-	if (was_kept)
-		buf_consume(&c->in, used);
-	else if (turn.kept > 0 && buf_append(&c->in, span_skip(turn.in, used)) < 0) {
+	if (turn.kept == 0) {
+		s->begun = 0;
+		return true;
+	}
+	if (buf_append(&s->client.in, span_skip(turn.in, used)) < 0) {
 		session_close(s, SESSION_NO_MEMORY);
 		return false;
 	}
-	if (turn.kept == 0)
-		s->begun = 0;
-	else if (s->begun == 0 || used > 0) {
+	if (s->begun == 0 || used > 0) {
 		s->begun = loop_now();	/* a message has ended: what is kept is another one */
 		session_watch(s);
 	}
@@ -497,8 +531,9 @@ turn_end(void)
 static bool
 in_turn(struct weir_span what)
 {
-	return turn.in.len > 0 && what.data >= turn.in.data &&
-	    what.data + what.len <= turn.in.data + turn.in.len;
+	uintptr_t from = (uintptr_t)what.data, begin = (uintptr_t)turn.in.data;
+
+	return turn.in.len > 0 && from >= begin && from + what.len <= begin + turn.in.len;
 }
 
 /* The client has sent its last byte. */
@@ -506,42 +541,99 @@ static void
 talk_ended(struct weir_session *s)
 {
 	const struct weir_protocol *p = s->server->protocol->protocol;
-	enum weir_verdict           verdict = WEIR_CLOSE;
 
 	buf_return(&s->client.in);
 	s->begun = 0;
 	turn_begin(s, span(NULL, 0));
 	if (p->eof != NULL)
-		verdict = p->eof(s);
+		(void)p->eof(s);
 	turn_end();
-	if (s->step != STEP_TALK)
-		return;
-	if (verdict == WEIR_WAIT)
-		s->waiting = true;
-	else
+	if (s->step == STEP_TALK)
 		session_finish(s, SESSION_CLIENT_CLOSED);
 }
 
+/* WAIT is what weir_relay says: then the step has changed. */
 static void
 obey(struct weir_session *s, enum weir_verdict verdict)
 {
 	if (s->step >= STEP_RELAY)
 		return;
-	if (s->client.broken)
-		session_close(s, SESSION_CLIENT_FAILED);
-	else if (verdict == WEIR_CLOSE)
+	if (s->client.broken || s->client.deaf)
+		session_close(s, session_failure(&s->client, SESSION_CLIENT_FAILED));
+	else if (verdict != WEIR_GO_ON)
 		session_finish(s, SESSION_PROTOCOL_CLOSED);
-	else
-		s->waiting = verdict == WEIR_WAIT;
+	if (verdict == WEIR_WAIT)
+		log_alert("protocol %s waits for nothing", s->server->protocol_name);
+}
+
+/* What the client should have, and has not been sent. */
+static size_t
+unsent(const struct weir_session *s)
+{
+	return conn_waiting(&s->client) + (s->relay != NULL ? relay_waiting(s->relay) : 0);
+}
+
+/* A reset may have hidden behind the last bytes (see `unsure` of net/conn). */
+static void
+look_later(struct weir_session *s)
+{
+	if (s->looking)
+		return;
+	s->looking = true;
+	session_watch(s);
+}
+
+/* Bytes may have left the kernel without there being room for more: whether
+ * some did since we last knew. */
+static bool
+still_moves(struct weir_session *s)
+{
+	bool moves = moved(s, &s->client, &s->blocked);
+
+	if (s->relay != NULL && s->relay->connect_by == 0)
+		moves |= moved(s, &s->relay->peer_conn, &s->relay->blocked);
+	return moves;
+}
+
+static bool
+moved(struct weir_session *s, const struct conn *side, uint64_t *blocked)
+{
+	uint64_t ago = conn_sent_ago(side), at = loop_now() - ago;
+	bool     later = ago < loop_now() && at > s->active;
+
+	if (later)
+		s->active = at;
+	if (ago >= loop_now() || *blocked == 0 || *blocked >= at)
+		return later;
+	*blocked = at;
+	return true;
+}
+
+static void
+look_again(struct weir_session *s)
+{
+	struct conn *peer = s->relay != NULL ? &s->relay->peer_conn : NULL;
+
+	s->looking = false;
+	if (s->client.unsure)
+		s->client.readable = true;
+	if (peer != NULL && peer->unsure)
+		peer->readable = true;
+	s->client.unsure = false;
+	if (peer != NULL)
+		peer->unsure = false;
+	session_run(s);
 }
 
 static void
 step_relay(struct weir_session *s)
 {
 	relay_run(s->relay);
-	if (s->step == STEP_RELAY)
-		session_note_blocked(s, &s->client,
-		    conn_waiting(&s->client) + relay_waiting(s->relay), &s->blocked);
+	if (s->step != STEP_RELAY)
+		return;
+	session_note_blocked(s, &s->client, unsent(s), &s->blocked);
+	if (s->client.unsure || s->relay->peer_conn.unsure)
+		look_later(s);
 }
 
 static void
@@ -550,17 +642,18 @@ step_flush(struct weir_session *s)
 	struct conn *c = &s->client;
 
 	if (!conn_flush(c)) {
-		session_close(s, SESSION_CLIENT_FAILED);
+		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
 		return;
 	}
 	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
 	if (conn_waiting(c) > 0)
 		return;
-	if (c->eof) {
+	if (c->eof && s->reason != SESSION_PEER_FAILED) {
 		session_close(s, s->reason);
 		return;
 	}
-	conn_finish(c);
+	if (s->reason != SESSION_PEER_FAILED)
+		conn_finish(c);
 	buf_return(&c->in);
 	s->step = STEP_LINGER;
 	s->begun = loop_now();
@@ -571,13 +664,26 @@ static void
 step_linger(struct weir_session *s)
 {
 	struct conn *c = &s->client;
+	bool         over = loop_now() >= s->begun + linger_time(s);
 
 	for (unsigned share = SESSION_SHARE; share > 0 && c->readable; share--)
 		(void)conn_read(c, loop_scratch(), loop_scratch_size());
-	if (c->eof || c->broken)
+	if (s->reason == SESSION_PEER_FAILED && (over || conn_unacknowledged(c) == 0)) {
+		conn_spoil(c);
+		over = true;
+	}
+	if (over || c->broken || (c->eof && s->reason != SESSION_PEER_FAILED))
 		session_close(s, s->reason);
-	else if (c->readable)
+	else if (c->readable && !c->eof)
 		conn_again(c);
+}
+
+static uint64_t
+linger_time(const struct weir_session *s)
+{
+	uint64_t half = s->server->half_close_timeout;
+
+	return half > 0 && half < SESSION_LINGER ? half : SESSION_LINGER;
 }
 
 static void
@@ -604,10 +710,14 @@ deadline(const struct weir_session *s, enum session_reason *why)
 	uint64_t             at = UINT64_MAX;
 
 	if (s->step == STEP_LINGER) {
-		nearer(&at, why, s->begun, SESSION_LINGER, s->reason);
-		nearer(&at, why, s->begun, server->half_close_timeout, s->reason);
+		nearer(&at, why, s->begun, linger_time(s), s->reason);
+		/* Nothing tells that all has arrived: it is looked for. */
+		if (s->reason == SESSION_PEER_FAILED)
+			nearer(&at, why, loop_now(), SESSION_LINGER_LOOK, s->reason);
 		return at;
 	}
+	if (s->looking)
+		nearer(&at, why, s->active, SESSION_LOOK, SESSION_IDLE_TIMEOUT);
 	nearer(&at, why, s->active, server->idle_timeout, SESSION_IDLE_TIMEOUT);
 	nearer(&at, why, s->start, server->max_lifetime, SESSION_MAX_LIFETIME);
 	if (s->begun != 0)
@@ -645,12 +755,17 @@ static void
 log_end(const struct weir_session *s)
 {
 	struct log_subject outer;
+	int                error = 0;
 
 	if (!log_wanted(WEIR_INFO))
 		return;
+	if (s->reason == SESSION_CLIENT_FAILED)
+		error = s->client.error;
+	else if (s->reason == SESSION_PEER_FAILED && s->relay != NULL)
+		error = s->relay->peer_conn.error;
 	outer = log_about((struct log_subject){ session_describe, s });
 	log_info("closed: %s%s%s, %llu bytes in, %llu out, %llu ms", reason_names[s->reason],
-	    s->client.error != 0 ? ": " : "", s->client.error != 0 ? strerror(s->client.error) : "",
+	    error != 0 ? ": " : "", error != 0 ? strerror(error) : "",
 	    (unsigned long long)s->bytes_in, (unsigned long long)s->bytes_out,
 	    (unsigned long long)(loop_now() - s->start));
 	log_about(outer);

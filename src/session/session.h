@@ -12,7 +12,9 @@
  *	RELAY    bytes go both ways between client and peer (session/relay)
  *	FLUSH    what was sent is on its way out, nothing more is read
  *	LINGER   our side has ended; what the client still sends is thrown away, so
- *	         that the kernel does not reset what it has not read yet
+ *	         that the kernel does not reset what it has not read yet. When the
+ *	         peer failed, it ends in a reset, once all has arrived: what was cut
+ *	         short must not look whole
  *	CLOSED   everything is given back but the memory, which goes after the pass
  *
  * Nothing here names this worker but pointers: the times are CLOCK_MONOTONIC,
@@ -68,6 +70,7 @@ enum session_step {
 };
 
 #define SESSION_LINGER 5000u	/* ms, at most, after our side has ended */
+#define SESSION_LOOK   1000u	/* ms of silence, after which unsure conns are read again */
 #define SESSION_SHARE     4u	/* reads a turn: then others have theirs */
 
 struct weir_session {
@@ -85,8 +88,8 @@ struct weir_session {
 	struct addr_packed   from;
 	uint8_t              step;	/* enum session_step */
 	uint8_t              reason;	/* enum session_reason, from FLUSH on */
-	bool                 waiting;	/* the protocol said WAIT */
 	bool                 told;	/* open was called: close has to be */
+	bool                 looking;	/* SESSION_LOOK runs */
 	_Alignas(16) char    state[];	/* the protocol's */
 };
 
@@ -98,7 +101,8 @@ struct weir_session {
 bool session_open(struct server *, int fd, const struct addr *from)
     __attribute__((warn_unused_result));
 
-/* Ends it now. May be called from anywhere, twice; the first reason counts. */
+/* Ends it now. May be called from anywhere, twice; the first reason counts, but
+ * for what cuts short a FLUSH. Bytes that still wait end in a reset. */
 void session_close(struct weir_session *, enum session_reason);
 
 /* Does what can be done now. For handlers of conns that belong to a session. */
@@ -106,6 +110,9 @@ void session_run(struct weir_session *);
 
 /* Ends it when what waits for the client has gone. Its relay ends at once. */
 void session_finish(struct weir_session *, enum session_reason);
+
+/* Why a conn that is of no use any more is so: `usual`, or a lack of memory. */
+enum session_reason session_failure(const struct conn *, enum session_reason usual);
 
 /* For the relay: bytes came from or went to somewhere. */
 void session_came(struct weir_session *, size_t bytes);

@@ -18,7 +18,8 @@ enum peer_word {
 static char *memories;		/* all balancers' memory of this worker */
 
 static bool ruled_out(const struct weir_attempt *, unsigned index);
-static bool claim(struct weir_peer *, const struct weir_attempt *);
+static bool claim(struct weir_peer *, struct weir_attempt *);
+static bool is_full(const struct weir_peer *);
 static void failed(struct weir_peer *, uint64_t now);
 
 static size_t
@@ -90,11 +91,22 @@ peer_release(struct weir_peer *peer)
 }
 
 void
+peer_unreported(struct weir_peer *peer, const struct weir_attempt *a)
+{
+	uint64_t until = a->now + peer->fail_timeout;
+
+	if (a->probes)
+		atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until, a->now);
+}
+
+void
 peer_report(struct weir_peer *peer, enum peer_outcome outcome, uint64_t now)
 {
 	if (outcome == PEER_CONNECTED) {
 		board_add(&peer->cell[PEER_CONNECTS], 1);
-		if (atomic_load_explicit(&peer->shared[PEER_FAILS], memory_order_relaxed) == 0)
+		if (atomic_load_explicit(&peer->shared[PEER_FAILS], memory_order_relaxed) == 0 &&
+		    atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
+			memory_order_relaxed) == 0)
 			return;
 		atomic_store(&peer->shared[PEER_FAILS], 0);
 		if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], 0) != 0)
@@ -124,30 +136,41 @@ weir_peer_usable(const struct weir_peer *peer, const struct weir_attempt *a)
 
 	if (peer->down || ruled_out(a, peer->index))
 		return false;
-	if (a->stage == ATTEMPT_FAILED)
+	if (a->stage != ATTEMPT_FAILED && (fails || peer->backup != (a->stage == ATTEMPT_BACKUP)))
+		return false;
+	if (!is_full(peer))
 		return true;
-	return !fails && peer->backup == (a->stage == ATTEMPT_BACKUP);
+	board_add(&peer->cell[PEER_FULL], 1);
+	return false;
 }
 
 /* Takes the connection's token; of a peer whose time as a failed one is over,
  * only one attempt may find out. */
 static bool
-claim(struct weir_peer *peer, const struct weir_attempt *a)
+claim(struct weir_peer *peer, struct weir_attempt *a)
 {
-	uint64_t until = atomic_load(&peer->shared[PEER_FAILED_UNTIL]);
+	uint64_t until;
 
-	if (until != 0 && a->now >= until && a->stage != ATTEMPT_FAILED &&
-	    !atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until,
-		a->now + peer->fail_timeout))
-		return false;
-	if (peer->max_conns == 0) {
+	if (peer->max_conns == 0)
 		board_add(&peer->cell[PEER_CONNS], 1);
-		return true;
+	else if (!board_take(peer->board, PEER_CONNS, peer->upstream->seat, peer->max_conns)) {
+		board_add(&peer->cell[PEER_FULL], 1);
+		return false;
 	}
-	if (board_take(peer->board, PEER_CONNS, peer->upstream->seat, peer->max_conns))
+	until = atomic_load(&peer->shared[PEER_FAILED_UNTIL]);
+	a->probes = until != 0 && a->now >= until && a->stage != ATTEMPT_FAILED;
+	if (!a->probes ||
+	    atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until,
+		a->now + peer->fail_timeout))
 		return true;
-	board_add(&peer->cell[PEER_FULL], 1);
+	peer_release(peer);
 	return false;
+}
+
+static bool
+is_full(const struct weir_peer *peer)
+{
+	return peer->max_conns > 0 && board_sum(peer->board, PEER_CONNS) >= peer->max_conns;
 }
 
 static void
@@ -156,7 +179,8 @@ failed(struct weir_peer *peer, uint64_t now)
 	char     text[STR_UNIT_MAX];
 	uint64_t fails;
 
-	if (now - atomic_load(&peer->shared[PEER_WINDOW]) > peer->fail_timeout) {
+	/* Another worker's clock may be a little ahead. */
+	if (atomic_load(&peer->shared[PEER_WINDOW]) + peer->fail_timeout < now) {
 		atomic_store(&peer->shared[PEER_WINDOW], now);
 		atomic_store(&peer->shared[PEER_FAILS], 0);
 	}

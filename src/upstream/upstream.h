@@ -94,6 +94,7 @@ struct weir_attempt {
 	uint64_t           now;		/* ms, CLOCK_MONOTONIC */
 	uint8_t            stage;	/* enum attempt_stage */
 	uint8_t            tried;	/* connections attempted */
+	bool               probes;	/* the last peer chosen had failed; this finds out */
 	uint8_t            ruled_out;	/* how many of peers[] */
 	uint16_t           peers[UPSTREAM_RETRIES_MAX + 1];	/* by their index */
 };
@@ -105,6 +106,10 @@ struct weir_attempt {
  */
 struct weir_peer *upstream_choose(struct weir_upstream *, struct weir_attempt *);
 void              peer_release(struct weir_peer *);
+
+/* The attempt has been given up before it was known what becomes of it: if it
+ * was to probe the peer, another one may. */
+void peer_unreported(struct weir_peer *, const struct weir_attempt *);
 
 /* What became of a connection attempt: max_fails failures within fail_timeout
  * make a peer failed for fail_timeout; then one attempt probes it. What one

@@ -115,9 +115,9 @@ is_closed(void)
 	return conn.closed;
 }
 static bool
-is_broken(void)
+is_deaf(void)
 {
-	return conn.broken;
+	return conn.deaf;
 }
 static bool
 has_expired(void)
@@ -235,6 +235,8 @@ is_broken_by_reading(void)
 static void
 test_reset(void)
 {
+	char got[16];
+
 	connect_pair();
 	reset_far();
 	ok(run_until(is_broken_by_reading), "a reset is found by reading");
@@ -247,8 +249,40 @@ test_reset(void)
 	is_number(write(far, "unread", 6), 6, "bytes that nobody reads");
 	run_until(is_readable);
 	reset_far();
-	ok(run_until(is_broken), "a reset is seen while reading is paused");
+	ok(run_until(is_deaf), "a reset is seen while reading is paused");
 	is_number(conn.error, ECONNRESET, "with its errno");
+	ok(!conn.broken && conn.readable, "what came before is still there");
+	is_number(conn_read(&conn, got, sizeof got), 6, "all of it");
+	is_number(conn_read(&conn, got, sizeof got), 0, "and nothing behind it");
+	ok(conn.broken && !conn.eof, "which is no good end");
+	disconnect_pair();
+}
+
+/* One event tells both, and does not say so. */
+static void
+test_reset_behind_data(void)
+{
+	char got[16];
+
+	connect_pair();
+	run_until(is_writable);
+	is_number(write(far, "last", 4), 4, "bytes");
+	reset_far();
+	ok(run_until(is_readable), "and a reset behind them");
+	is_number(conn_read(&conn, got, sizeof got), 4, "are read");
+	ok(conn.unsure || conn.readable, "and leave a doubt");
+	is_number(conn_read(&conn, got, sizeof got), 0, "reading once more");
+	ok(conn.broken, "finds the reset");
+	disconnect_pair();
+
+	connect_pair();
+	run_until(is_writable);
+	is_number(write(far, "ask", 3), 3, "a question");
+	run_until(is_readable);
+	is_number(conn_read(&conn, got, sizeof got), 3, "that is read");
+	ok(conn.unsure, "leaves a doubt");
+	ok(conn_send(&conn, span("answer", 6)) && !conn.unsure, "which an answer ends");
+	ok(conn_look(&conn), "there is no error to be told");
 	disconnect_pair();
 }
 
@@ -328,6 +362,7 @@ main(void)
 	test_end_with_data();
 	test_backpressure();
 	test_reset();
+	test_reset_behind_data();
 	test_detach();
 	test_turns_and_timers();
 	is_number((long long)buf_stats().lent, 0, "no buffer is left out");

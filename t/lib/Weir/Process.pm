@@ -5,6 +5,7 @@
 #	Weir::Process::spawn([@command], %option)	pid; options env, output, user, group_leader
 #	Weir::Process::reap($pid, $seconds)	the wait status; undef while it lives
 #	Weir::Process::all()			[{ pid, ppid, pgrp, state, title }, ...]
+#	Weir::Process::state($pid)		its letter in /proc/PID/stat: T is stopped
 #	Weir::Process::memory($pid)		bytes of anonymous resident memory
 #	Weir::Process::become_child($fh)	in a forked child: let go of all but 0-2 and $fh
 #
@@ -41,7 +42,11 @@ sub spawn($command, %option)
 	open(STDIN, '<', '/dev/null');
 	open(STDOUT, '>>', $option{output} // '/dev/null');
 	open(STDERR, '>>', $option{error} // $option{output} // '/dev/null');
+	my ($program, $file) = $command->[0];
 	if ($option{user}) {
+		# The build may lie where only root goes.
+		$^F = 1 << 10;
+		open($file, '<', $program) if $program =~ m{/};
 		my (undef, undef, $uid, $gid) = getpwnam($option{user});
 		($(, $)) = ($gid, "$gid $gid");
 		($<, $>) = ($uid, $uid);
@@ -50,7 +55,8 @@ sub spawn($command, %option)
 	my %env = %{$option{env} // {}};
 	$ENV{$_} = $env{$_} for keys %env;
 	chdir($option{dir}) if $option{dir};
-	{ no warnings; exec { $command->[0] } @$command; }
+	$program = '/proc/self/fd/' . fileno($file) if $file && !-x $program;
+	{ no warnings; exec { $program } @$command; }
 	print STDERR "$command->[0]: $!\n";
 	POSIX::_exit(127);
 }
@@ -111,6 +117,12 @@ sub all()
 		    title => $title =~ tr/\0/ /r };
 	}
 	return @all;
+}
+
+sub state($pid)
+{
+	my ($state) = (_read("/proc/$pid/stat") // '') =~ /^.*\) (\S)/s;
+	return $state // '';
 }
 
 sub _read($path)
