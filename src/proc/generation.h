@@ -91,8 +91,16 @@ void generations_reap(pid_t, int status);
 /* Whether this child ended before it was known; then how. */
 bool generations_stray(pid_t, int *status);
 
-/* A message to the master from the worker m->sender. */
-void generations_mail(const struct message *);
+/* Before a worker is asked for: those of earlier ones say nothing any more, and
+ * their numbers may be used again. Does nothing while others are asked for. */
+void generations_forget_strays(void);
+
+/* A message to the master from the worker m->sender. Returns whether it makes
+ * sense, if only for one that has ended meanwhile. */
+bool generations_mail(const struct message *) __attribute__((warn_unused_result));
+
+/* This process has sent one that makes none: a worker is killed. */
+void generations_nonsense(pid_t sender);
 
 /* The process of generation g that loads its configuration has ended. */
 void generation_template_died(struct generation *, int status);

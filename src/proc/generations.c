@@ -86,20 +86,57 @@ generations_stray(pid_t pid, int *status)
 }
 
 void
+generations_forget_strays(void)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		for (unsigned i = 0; i < g->post_count; i++)
+			if (g->posts[i].state == POST_ASKED)
+				return;
+	}
+	memset(&strays, 0, sizeof strays);
+}
+
+bool
 generations_mail(const struct message *m)
 {
 	struct post *p = post_of(m->sender);
 
+	if (m->kind != MESSAGE_READY && m->kind != MESSAGE_FAILED)
+		return false;
 	if (p == NULL || p->generation->number != m->a || p->slot != m->b)
-		return;		/* of one that has ended meanwhile */
+		return true;
 	if (m->kind == MESSAGE_READY)
 		post_ready(p);
-	else if (m->kind == MESSAGE_FAILED) {
+	else {
 		char why[512];
 
 		snprintf(why, sizeof why, "%.*s", (int)m->size, (const char *)m->data);
 		post_failed(p, why);
 	}
+	return true;
+}
+
+void
+generations_nonsense(pid_t sender)
+{
+	static pid_t last;	/* once is enough for the log */
+	struct post *p = post_of(sender);
+
+	if (p != NULL)
+		post_kill(p, SIGKILL);
+	if (sender == last)
+		return;
+	last = sender;
+	if (p != NULL)
+		log_alert("worker %u (generation %u, process %d) is killed: it sends nonsense",
+		    p->slot, p->generation->number, (int)sender);
+	else
+		log_error("process %d, which is no worker, writes to the mailbox of the master",
+		    (int)sender);
 }
 
 static struct post *

@@ -92,11 +92,13 @@ message_receive(int channel, struct message *m)
 	do
 		n = recvmsg(channel, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return (int)n;
+	if (n < 0)
+		return -1;
 	if (take_control(&h, m) < 0 || (size_t)n < sizeof head || head.kind >= MESSAGE_KINDS ||
 	    (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
 		message_discard(m);
+		if (n == 0 && m->sender == 0)
+			return 0;
 		errno = EPROTO;
 		return -1;
 	}

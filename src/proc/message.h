@@ -74,7 +74,7 @@ int message_send(int channel, const struct message *) __attribute__((warn_unused
 /*
  * Receives one, and never waits: data and fds are valid until the next call; the
  * descriptors (close-on-exec) are the caller's. Returns 1, 0 when the other end
- * is closed (or has sent nothing at all), -1 with errno (EAGAIN; EPROTO: a
+ * is closed (or sends nothing at all, without SO_PASSCRED), -1 with errno (EAGAIN; EPROTO: a
  * message that makes no sense or has lost descriptors, which is thrown away;
  * its sender is filled in).
  */

@@ -57,6 +57,9 @@ test_limits(void)
 	ok(send(ends[1], "short", 5, 0) == 5 && message_receive(ends[0], &in) == -1 &&
 		errno == EPROTO,
 	    "what has no head is refused");
+	ok(send(ends[1], "", 0, 0) == 0 && message_receive(ends[0], &in) == -1 &&
+		errno == EPROTO && in.sender == getpid(),
+	    "what is empty, too, and is not the end");
 	ok(send(ends[1], big, MESSAGE_DATA_MAX + 1, 0) > 0 && message_receive(ends[0], &in) == -1,
 	    "what is no message is refused");
 }
