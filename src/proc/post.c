@@ -71,6 +71,7 @@ post_fill(struct post *p)
 {
 	struct message m = { .kind = MESSAGE_CLONE, .a = p->slot, .b = p->seat };
 
+	generations_forget_strays();
 	if (generation_tell(p->generation, &m) == 0) {
 		p->state = POST_ASKED;
 		deadline_set(&p->deadline, POST_START_TIMEOUT, start_overdue);
@@ -89,8 +90,11 @@ post_cloned(struct post *p, pid_t pid, int error)
 {
 	int status;
 
-	if (p->state != POST_ASKED)
+	if (p->state != POST_ASKED) {
+		if (pid > 0)
+			kill(pid, SIGKILL);	/* nobody has asked for it */
 		return;
+	}
 	if (pid == 0) {
 		p->state = POST_VACANT;
 		deadline_clear(&p->deadline);
@@ -234,11 +238,18 @@ fill_due(struct deadline *d)
 static void
 start_overdue(struct deadline *d)
 {
-	struct post *p = container_of(d, struct post, deadline);
+	struct post       *p = container_of(d, struct post, deadline);
+	struct generation *g = p->generation;
 
-	log_error("worker %u (generation %u) is not ready in time", p->slot, p->generation->number);
-	if (p->pid != 0)
+	if (p->pid != 0) {
+		log_error("worker %u (generation %u) is not ready in time", p->slot, g->number);
 		post_kill(p, SIGKILL);
+		return;
+	}
+	/* Asked again, it might make two of it some day; its end tells the post. */
+	log_error("template (generation %u) starts no worker %u: it is killed", g->number, p->slot);
+	if (g->template != 0)
+		kill(g->template, SIGKILL);
 	else
 		post_cloned(p, 0, ETIMEDOUT);
 }
