@@ -100,4 +100,41 @@ it 'a worker that is killed leaves a full mailbox to the next' => sub {
 	$w->stop;
 };
 
+it 'noise in the mailbox of the master is told once, and it goes on' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my @channels = channels($w->worker(1))
+	    or plan skip_all => 'descriptors of others cannot be had';
+	for my $noise ("noise", "", REVIEW, pack('L4', 1000, 0, 0, 0)) {
+		fill($_, $noise, 2000) for @channels;
+		is $w->command('status')->{exit}, 0;
+	}
+	my @said;
+	ok wait_for { @said = $w->log =~ /error .* master: process $$, which is no worker/g };
+	is scalar(@said), 1, 'one line';
+	ok client($port)->ping for 1 .. 10;
+	$w->allow(qr/mailbox: Protocol error/);
+	close($_) for @channels;
+	$w->stop;
+};
+
+it 'a template that cannot trust its channel is made again' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my $template = $w->template;
+	my $c = client($port);
+	$c->ping;
+	my @channels = channels($w->pid)
+	    or plan skip_all => 'descriptors of others cannot be had';
+	fill($_, "noise", 1) for @channels;
+	close($_) for @channels;
+	my $new;
+	ok wait_for { $new = $w->template; $new && $new != $template && $w->workers == 2 } 20;
+	like $w->log, qr/template \(generation 1\): a message from the master: Protocol error/;
+	ok $c->ping, 'sessions go on';
+	$c->close;
+	$w->allow(qr/mailbox: Protocol error/);
+	is $w->reload->{exit}, 0;
+	ok client($port)->ping;
+	$w->stop;
+};
+
 done_testing;

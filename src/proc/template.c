@@ -26,11 +26,13 @@
 #define PROGRESS_MAX 512u
 
 static bool load(struct template *);
+static void print(const struct conf *);
 static void report_messages(const struct template *);
 static void tell(const struct template *, enum weir_level, const char *text);
 static void serve(struct template *);
-static void take(struct template *, const struct message *);
-static void take_descriptors(struct template *, const struct message *);
+static void take(struct template *, struct message *);
+static void take_descriptors(struct template *, struct message *);
+static _Noreturn void give_up(const struct template *, const char *what, const char *why);
 static void equip(struct template *);
 static void clone_worker(struct template *, unsigned slot, unsigned seat);
 
@@ -65,7 +67,7 @@ template_run(const struct template_job *job)
 	if (message_send_wait(job->channel, &loaded) < 0)
 		loaded.a = 0;
 	if (job->mode == TEMPLATE_PRINT && loaded.a == 1)
-		conf_print(t.conf, stdout);
+		print(t.conf);
 	if (job->mode == TEMPLATE_SERVE && loaded.a == 1)
 		serve(&t);
 	conf_free(t.conf);
@@ -106,6 +108,17 @@ load(struct template *t)
 	return true;
 }
 
+/* After the verdict: whoever reads it may take as long as he likes. */
+static void
+print(const struct conf *conf)
+{
+	conf_print(conf, stdout);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return;
+	fprintf(stderr, "weir: what is in effect cannot be written out: %s\n", strerror(errno));
+	exit(1);
+}
+
 static void
 report_messages(const struct template *t)
 {
@@ -138,10 +151,8 @@ serve(struct template *t)
 
 	snprintf(t->name, sizeof t->name, "%u", t->job->generation);
 	while ((got = message_receive_wait(t->job->channel, &m)) != 0) {
-		if (got < 0) {
-			log_alert("message from the master: %s", strerror(errno));
-			continue;
-		}
+		if (got < 0)
+			give_up(t, "a message from the master", strerror(errno));
 		if (m.kind == MESSAGE_QUIT)
 			return;
 		take(t, &m);
@@ -149,7 +160,7 @@ serve(struct template *t)
 }
 
 static void
-take(struct template *t, const struct message *m)
+take(struct template *t, struct message *m)
 {
 	switch (m->kind) {
 	case MESSAGE_DESCRIPTORS:
@@ -163,23 +174,33 @@ take(struct template *t, const struct message *m)
 		clone_worker(t, m->a, m->b);
 		break;
 	case MESSAGE_LOG:
-		if (m->fd_count == 1)
-			log_replace(m->a, m->fds[0]);
+		if (m->fd_count != 1)
+			give_up(t, "a reopened log", "it came without its descriptor");
+		log_replace(m->a, m->fds[0]);
 		break;
 	default:
-		log_alert("message %u makes no sense to a template", m->kind);
-		message_discard((struct message *)(uintptr_t)m);
-		break;
+		give_up(t, "a message from the master", "it makes no sense to a template");
 	}
 }
 
 static void
-take_descriptors(struct template *t, const struct message *m)
+take_descriptors(struct template *t, struct message *m)
 {
-	if (fdtable_decode(&t->fds, m->data, m->size, m->fds, m->fd_count) < 0) {
-		log_alert("descriptors from the master: %s", strerror(errno));
-		message_discard((struct message *)(uintptr_t)m);
-	}
+	if (fdtable_decode(&t->fds, m->data, m->size, m->fds, m->fd_count) < 0)
+		give_up(t, "descriptors from the master", strerror(errno));
+}
+
+/* Workers without all that they need would be worse than none: the master makes
+ * another template. */
+static _Noreturn void
+give_up(const struct template *t, const char *what, const char *why)
+{
+	char text[256];
+
+	snprintf(text, sizeof text, "error: template (generation %u): %s: %s", t->job->generation,
+	    what, why);
+	tell(t, WEIR_ERROR, text);
+	exit(1);
 }
 
 /* The logs move to where this generation wants them: clones inherit that. */
@@ -192,6 +213,8 @@ equip(struct template *t)
 
 	for (unsigned i = 0; i < logs->count; i++) {
 		fds[i] = fdtable_take(&t->fds, FD_LOG, t->name, i);
+		if (fds[i] < 0 && logs->specs[i].kind == LOG_FILE)
+			give_up(t, logs->specs[i].path, "its descriptor has not come");
 		to_stderr |= logs->specs[i].kind == LOG_STDERR;
 	}
 	log_configure(logs->specs, fds, logs->count);
