@@ -13,37 +13,25 @@
 #include "session/relay.h"
 #include "session/server.h"
 #include "session/service.h"
+#include "session/talk.h"
 
 static_assert(offsetof(struct weir_session, state) - sizeof(struct conn) <= 112,
 	"a session is 112 bytes beside its conn and its protocol's state");
 static_assert(offsetof(struct weir_session, client) == 0, "session_of takes them for the same");
 
-/* Small sends of one turn go out together; larger ones gain nothing by it. */
-#define GATHER_MAX 2048u
-
 #define SESSION_LINGER_LOOK 20u	/* ms */
 
 static void client_ready(struct conn *);
 static void client_expired(struct conn *);
-static void step_open(struct weir_session *);
-static void step_talk(struct weir_session *);
 static void step_relay(struct weir_session *);
 static void step_flush(struct weir_session *);
 static void step_linger(struct weir_session *);
 static void step_closed(struct weir_session *);
-static void turn_begin(struct weir_session *, struct weir_span in);
-static void turn_end(void);
-static bool in_turn(struct weir_span);
-static bool talk_once(struct weir_session *);
 static size_t unsent(const struct weir_session *);
-static void look_later(struct weir_session *);
 static void look_again(struct weir_session *);
 static bool still_moves(struct weir_session *);
 static bool moved(struct weir_session *, const struct conn *side, uint64_t *blocked);
 static uint64_t linger_time(const struct weir_session *);
-static bool keep_rest(struct weir_session *);
-static void talk_ended(struct weir_session *);
-static void obey(struct weir_session *, enum weir_verdict);
 static uint64_t deadline(const struct weir_session *, enum session_reason *);
 static void free_closed(void);
 static void log_end(const struct weir_session *);
@@ -54,8 +42,8 @@ static const struct conn_handler client_handler = {
 };
 
 static void (*const steps[STEP_COUNT])(struct weir_session *) = {
-	[STEP_OPEN]   = step_open,
-	[STEP_TALK]   = step_talk,
+	[STEP_OPEN]   = talk_open,
+	[STEP_TALK]   = talk_run,
 	[STEP_RELAY]  = step_relay,
 	[STEP_FLUSH]  = step_flush,
 	[STEP_LINGER] = step_linger,
@@ -80,15 +68,6 @@ static struct {
 } all;
 
 static struct weir_session *driven;	/* whose step is being run */
-
-/* The hook that is running now. */
-static struct {
-	struct weir_session *session;	/* NULL: none is */
-	struct weir_span     in;	/* what data was given */
-	struct weir_span     unsent;	/* a part of it, sent when the turn ends: an echo copies nothing */
-	size_t               kept;	/* weir_keep: how much of its end stays */
-	bool                 too_long;
-} turn;
 
 static struct weir_session *
 session_of(struct conn *c)
@@ -169,7 +148,7 @@ session_close(struct weir_session *s, enum session_reason reason)
 	if (unsent(s) > 0)
 		conn_spoil(&s->client);
 	log_end(s);
-	s->step = STEP_CLOSED;
+	session_enter(s, STEP_CLOSED);
 	if (s->told && s->server->protocol->protocol->close != NULL)
 		s->server->protocol->protocol->close(s);
 	if (s->relay != NULL)
@@ -183,13 +162,20 @@ session_close(struct weir_session *s, enum session_reason reason)
 }
 
 void
+session_enter(struct weir_session *s, enum session_step step)
+{
+	assert(step > s->step);
+	s->step = (uint8_t)step;
+	s->begun = step == STEP_LINGER ? loop_now() : 0;
+}
+
+void
 session_finish(struct weir_session *s, enum session_reason reason)
 {
 	if (s->step >= STEP_FLUSH)
 		return;
 	s->reason = (uint8_t)reason;
-	s->step = STEP_FLUSH;
-	s->begun = 0;
+	session_enter(s, STEP_FLUSH);
 	if (s->relay != NULL) {
 		/* What the peer sent before it went is the client's. */
 		if (s->relay->down.pipe != NULL && !s->client.broken)
@@ -271,92 +257,6 @@ session_describe(const void *session, char *out, size_t size)
 		    s->relay->peer != NULL ? s->relay->peer->name : "");
 }
 
-/* --------------------------------------------------- the calls of a module */
-
-enum weir_verdict
-weir_send(struct weir_session *s, struct weir_span what)
-{
-	struct conn     *c = &s->client;
-	struct weir_span before = turn.unsent;
-	bool             sent;
-
-	if (s->step >= STEP_RELAY || c->finish)
-		return WEIR_CLOSE;
-	session_went(s, what.len);
-	if (turn.session != s)
-		sent = conn_send(c, what);
-	else if (before.len == 0 && c->out == NULL && in_turn(what)) {
-		turn.unsent = what;
-		sent = true;
-	} else {
-		turn.unsent = span(NULL, 0);
-		sent = conn_gather(c, before) &&
-		    (what.len < GATHER_MAX ? conn_gather(c, what) : conn_send(c, what));
-	}
-	return sent ? WEIR_GO_ON : WEIR_CLOSE;
-}
-
-enum weir_verdict
-weir_keep(struct weir_session *s, struct weir_span rest)
-{
-	if (turn.session != s || !in_turn(rest) ||
-	    rest.data + rest.len != turn.in.data + turn.in.len) {
-		log_alert("protocol %s keeps what is not the rest of its data",
-		    s->server->protocol_name);
-		return WEIR_CLOSE;
-	}
-	if (rest.len >= s->server->read_buffer) {
-		turn.too_long = true;
-		return WEIR_CLOSE;
-	}
-	turn.kept = rest.len;
-	return WEIR_GO_ON;
-}
-
-enum weir_verdict
-weir_relay(struct weir_session *s, struct weir_upstream *u, struct weir_span first)
-{
-	enum session_reason why = SESSION_NO_PEER;
-
-	if (turn.session != s || s->step > STEP_TALK || s->relay != NULL) {
-		log_alert("protocol %s calls weir_relay too late, or twice",
-		    s->server->protocol_name);
-		return WEIR_CLOSE;
-	}
-	if (u == NULL || !relay_open(s, u, first, &why)) {
-		session_finish(s, why);
-		return WEIR_CLOSE;
-	}
-	s->step = STEP_RELAY;
-	s->begun = 0;
-	session_watch(s);
-	return WEIR_WAIT;
-}
-
-struct weir_upstream *
-weir_session_upstream(const struct weir_session *s)
-{
-	return s->server->upstream;
-}
-
-void *
-weir_state(struct weir_session *s)
-{
-	return s->state;
-}
-
-const void *
-weir_conf(const struct weir_session *s)
-{
-	return s->server->conf;
-}
-
-uint64_t
-weir_session_id(const struct weir_session *s)
-{
-	return s->id;
-}
-
 /* --------------------------------------------------------------- the driver */
 
 static void
@@ -406,166 +306,6 @@ client_expired(struct conn *c)
 	log_about(outer);
 }
 
-static void
-step_open(struct weir_session *s)
-{
-	const struct weir_protocol *p = s->server->protocol->protocol;
-	enum weir_verdict           verdict = WEIR_GO_ON;
-
-	s->told = true;
-	turn_begin(s, span(NULL, 0));
-	if (p->open != NULL)
-		verdict = p->open(s);
-	turn_end();
-	if (s->step == STEP_OPEN)
-		s->step = STEP_TALK;
-	obey(s, verdict);
-}
-
-static bool
-may_read(const struct weir_session *s)
-{
-	return s->client.readable &&
-	    conn_waiting(&s->client) + s->server->read_buffer <= s->server->write_buffer;
-}
-
-static void
-step_talk(struct weir_session *s)
-{
-	struct conn *c = &s->client;
-	unsigned     share = SESSION_SHARE;
-
-	if (!conn_flush(c)) {
-		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
-		return;
-	}
-	while (share-- > 0 && may_read(s))
-		if (!talk_once(s))
-			break;
-	if (s->step != STEP_TALK)
-		return;
-	if (c->unsure)
-		look_later(s);
-	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
-	if (c->broken || c->deaf)
-		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
-	else if (c->eof)
-		talk_ended(s);
-	else if (may_read(s))
-		conn_again(c);
-}
-
-/* One read and what the protocol makes of it. False: nothing more now. */
-static bool
-talk_once(struct weir_session *s)
-{
-	struct conn      *c = &s->client;
-	struct weir_span  kept = buf_span(c->in);
-	char             *into = loop_scratch();
-	size_t            n;
-	enum weir_verdict verdict = WEIR_GO_ON;
-
-	n = conn_read(c, into + kept.len, s->server->read_buffer - kept.len);
-	if (n == 0)
-		return false;
-	session_came(s, n);
-	/* A buffer of the size of what waits, not of what may come. */
-	if (kept.len > 0)
-		memcpy(into, kept.data, kept.len);
-
-	turn_begin(s, span(into, kept.len + n));
-	if (s->server->protocol->protocol->data != NULL)
-		verdict = s->server->protocol->protocol->data(s, turn.in);
-	turn_end();
-	buf_return(&c->in);
-	if (turn.too_long)
-		session_finish(s, SESSION_TOO_LONG);
-	if (s->step != STEP_TALK || !keep_rest(s) || !conn_flush(c))
-		return false;
-	obey(s, verdict);
-	return s->step == STEP_TALK;
-}
-
-/* What the protocol keeps waits in client.in. */
-static bool
-keep_rest(struct weir_session *s)
-{
-	size_t used = turn.in.len - turn.kept;
-
-	if (turn.kept == 0) {
-		s->begun = 0;
-		return true;
-	}
-	if (buf_append(&s->client.in, span_skip(turn.in, used)) < 0) {
-		session_close(s, SESSION_NO_MEMORY);
-		return false;
-	}
-	if (s->begun == 0 || used > 0) {
-		s->begun = loop_now();	/* a message has ended: what is kept is another one */
-		session_watch(s);
-	}
-	return true;
-}
-
-static void
-turn_begin(struct weir_session *s, struct weir_span in)
-{
-	turn.session = s;
-	turn.in = in;
-	turn.unsent = span(NULL, 0);
-	turn.kept = 0;
-	turn.too_long = false;
-}
-
-/* Before what it was given goes: a failure shows as client.broken. */
-static void
-turn_end(void)
-{
-	struct weir_session *s = turn.session;
-
-	turn.session = NULL;
-	if (turn.unsent.len > 0 && s->step != STEP_CLOSED)
-		(void)conn_send(&s->client, turn.unsent);
-}
-
-static bool
-in_turn(struct weir_span what)
-{
-	uintptr_t from = (uintptr_t)what.data, begin = (uintptr_t)turn.in.data;
-
-	return turn.in.len > 0 && from >= begin && from + what.len <= begin + turn.in.len;
-}
-
-/* The client has sent its last byte. */
-static void
-talk_ended(struct weir_session *s)
-{
-	const struct weir_protocol *p = s->server->protocol->protocol;
-
-	buf_return(&s->client.in);
-	s->begun = 0;
-	turn_begin(s, span(NULL, 0));
-	if (p->eof != NULL)
-		(void)p->eof(s);
-	turn_end();
-	if (s->step == STEP_TALK)
-		session_finish(s, SESSION_CLIENT_CLOSED);
-}
-
-/* WAIT is what weir_relay says: then the step has changed. */
-static void
-obey(struct weir_session *s, enum weir_verdict verdict)
-{
-	if (s->step >= STEP_RELAY)
-		return;
-	if (s->client.broken || s->client.deaf)
-		session_close(s, session_failure(&s->client, SESSION_CLIENT_FAILED));
-	else if (verdict != WEIR_GO_ON)
-		session_finish(s, SESSION_PROTOCOL_CLOSED);
-	if (verdict == WEIR_WAIT)
-		log_alert("protocol %s waits for nothing", s->server->protocol_name);
-}
-
 /* What the client should have, and has not been sent. */
 static size_t
 unsent(const struct weir_session *s)
@@ -574,8 +314,8 @@ unsent(const struct weir_session *s)
 }
 
 /* A reset may have hidden behind the last bytes (see `unsure` of net/conn). */
-static void
-look_later(struct weir_session *s)
+void
+session_look_later(struct weir_session *s)
 {
 	if (s->looking)
 		return;
@@ -633,7 +373,7 @@ step_relay(struct weir_session *s)
 		return;
 	session_note_blocked(s, &s->client, unsent(s), &s->blocked);
 	if (s->client.unsure || s->relay->peer_conn.unsure)
-		look_later(s);
+		session_look_later(s);
 }
 
 static void
@@ -655,8 +395,7 @@ step_flush(struct weir_session *s)
 	if (s->reason != SESSION_PEER_FAILED)
 		conn_finish(c);
 	buf_return(&c->in);
-	s->step = STEP_LINGER;
-	s->begun = loop_now();
+	session_enter(s, STEP_LINGER);
 	session_watch(s);
 }
 

@@ -108,6 +108,9 @@ void session_close(struct weir_session *, enum session_reason);
 /* Does what can be done now. For handlers of conns that belong to a session. */
 void session_run(struct weir_session *);
 
+/* The one place that changes the step; there is no way back. */
+void session_enter(struct weir_session *, enum session_step);
+
 /* Ends it when what waits for the client has gone. Its relay ends at once. */
 void session_finish(struct weir_session *, enum session_reason);
 
@@ -122,6 +125,9 @@ void session_went(struct weir_session *, size_t bytes);
  * in *since (0: nothing waits); any byte it takes begins anew. */
 void session_note_blocked(struct weir_session *, struct conn *side, size_t waiting,
     uint64_t *since);
+
+/* A conn of the session is unsure (net/conn): reads it again after a silence. */
+void session_look_later(struct weir_session *);
 
 /* A deadline may have come nearer: looks at all of them. */
 void session_watch(struct weir_session *);

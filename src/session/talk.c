@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * talk: a client and its protocol: hooks and what they call.
+ *
+ *	client.fd ──read──► scratch ──► data hook ──weir_send──► client.fd
+ *	             client.in ──┘ ▲        │
+ *	                 └─────────┴────────┘ weir_keep
+ */
+#include "session/talk.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "session/relay.h"
+#include "session/server.h"
+#include "session/session.h"
+
+/* Small sends of one turn go out together; larger ones gain nothing by it. */
+#define GATHER_MAX 2048u
+
+static bool may_read(const struct weir_session *);
+static bool talk_once(struct weir_session *);
+static bool keep_rest(struct weir_session *);
+static void talk_ended(struct weir_session *);
+static void obey(struct weir_session *, enum weir_verdict);
+static void turn_begin(struct weir_session *, struct weir_span in);
+static void turn_end(void);
+static bool in_turn(struct weir_span);
+
+/* The hook that is running now. */
+static struct {
+	struct weir_session *session;	/* NULL: none is */
+	struct weir_span     in;	/* what data was given */
+	struct weir_span     unsent;	/* a part of it, sent when the turn ends: an echo copies nothing */
+	size_t               kept;	/* weir_keep: how much of its end stays */
+	bool                 too_long;
+} turn;
+
+void
+talk_open(struct weir_session *s)
+{
+	const struct weir_protocol *p = s->server->protocol->protocol;
+	enum weir_verdict           verdict = WEIR_GO_ON;
+
+	s->told = true;
+	turn_begin(s, span(NULL, 0));
+	if (p->open != NULL)
+		verdict = p->open(s);
+	turn_end();
+	if (s->step == STEP_OPEN)
+		session_enter(s, STEP_TALK);
+	obey(s, verdict);
+}
+
+void
+talk_run(struct weir_session *s)
+{
+	struct conn *c = &s->client;
+	unsigned     share = SESSION_SHARE;
+
+	if (!conn_flush(c)) {
+		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
+		return;
+	}
+	while (share-- > 0 && may_read(s))
+		if (!talk_once(s))
+			break;
+	if (s->step != STEP_TALK)
+		return;
+	if (c->unsure)
+		session_look_later(s);
+	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
+	if (c->broken || c->deaf)
+		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
+	else if (c->eof)
+		talk_ended(s);
+	else if (may_read(s))
+		conn_again(c);
+}
+
+static bool
+may_read(const struct weir_session *s)
+{
+	return s->client.readable &&
+	    conn_waiting(&s->client) + s->server->read_buffer <= s->server->write_buffer;
+}
+
+/* One read and what the protocol makes of it. False: nothing more now. */
+static bool
+talk_once(struct weir_session *s)
+{
+	struct conn      *c = &s->client;
+	struct weir_span  kept = buf_span(c->in);
+	char             *into = loop_scratch();
+	size_t            n;
+	enum weir_verdict verdict = WEIR_GO_ON;
+
+	n = conn_read(c, into + kept.len, s->server->read_buffer - kept.len);
+	if (n == 0)
+		return false;
+	session_came(s, n);
+	/* A buffer of the size of what waits, not of what may come. */
+	if (kept.len > 0)
+		memcpy(into, kept.data, kept.len);
+
+	turn_begin(s, span(into, kept.len + n));
+	if (s->server->protocol->protocol->data != NULL)
+		verdict = s->server->protocol->protocol->data(s, turn.in);
+	turn_end();
+	buf_return(&c->in);
+	if (turn.too_long)
+		session_finish(s, SESSION_TOO_LONG);
+	if (s->step != STEP_TALK || !keep_rest(s) || !conn_flush(c))
+		return false;
+	obey(s, verdict);
+	return s->step == STEP_TALK;
+}
+
+/* What the protocol keeps waits in client.in. */
+static bool
+keep_rest(struct weir_session *s)
+{
+	size_t used = turn.in.len - turn.kept;
+
+	if (turn.kept == 0) {
+		s->begun = 0;
+		return true;
+	}
+	if (buf_append(&s->client.in, span_skip(turn.in, used)) < 0) {
+		session_close(s, SESSION_NO_MEMORY);
+		return false;
+	}
+	if (s->begun == 0 || used > 0) {
+		s->begun = loop_now();	/* a message has ended: what is kept is another one */
+		session_watch(s);
+	}
+	return true;
+}
+
+/* The client has sent its last byte. */
+static void
+talk_ended(struct weir_session *s)
+{
+	const struct weir_protocol *p = s->server->protocol->protocol;
+
+	buf_return(&s->client.in);
+	s->begun = 0;
+	turn_begin(s, span(NULL, 0));
+	if (p->eof != NULL)
+		(void)p->eof(s);
+	turn_end();
+	if (s->step == STEP_TALK)
+		session_finish(s, SESSION_CLIENT_CLOSED);
+}
+
+/* WAIT is what weir_relay says: then the step has changed. */
+static void
+obey(struct weir_session *s, enum weir_verdict verdict)
+{
+	if (s->step >= STEP_RELAY)
+		return;
+	if (s->client.broken || s->client.deaf)
+		session_close(s, session_failure(&s->client, SESSION_CLIENT_FAILED));
+	else if (verdict != WEIR_GO_ON)
+		session_finish(s, SESSION_PROTOCOL_CLOSED);
+	if (verdict == WEIR_WAIT)
+		log_alert("protocol %s waits for nothing", s->server->protocol_name);
+}
+
+static void
+turn_begin(struct weir_session *s, struct weir_span in)
+{
+	turn.session = s;
+	turn.in = in;
+	turn.unsent = span(NULL, 0);
+	turn.kept = 0;
+	turn.too_long = false;
+}
+
+/* Before what it was given goes: a failure shows as client.broken. */
+static void
+turn_end(void)
+{
+	struct weir_session *s = turn.session;
+
+	turn.session = NULL;
+	if (turn.unsent.len > 0 && s->step != STEP_CLOSED)
+		(void)conn_send(&s->client, turn.unsent);
+}
+
+static bool
+in_turn(struct weir_span what)
+{
+	uintptr_t from = (uintptr_t)what.data, begin = (uintptr_t)turn.in.data;
+
+	return turn.in.len > 0 && from >= begin && from + what.len <= begin + turn.in.len;
+}
+
+/* --------------------------------------------------- the calls of a module */
+
+enum weir_verdict
+weir_send(struct weir_session *s, struct weir_span what)
+{
+	struct conn     *c = &s->client;
+	struct weir_span before = turn.unsent;
+	bool             sent;
+
+	if (s->step >= STEP_RELAY || c->finish)
+		return WEIR_CLOSE;
+	session_went(s, what.len);
+	if (turn.session != s)
+		sent = conn_send(c, what);
+	else if (before.len == 0 && c->out == NULL && in_turn(what)) {
+		turn.unsent = what;
+		sent = true;
+	} else {
+		turn.unsent = span(NULL, 0);
+		sent = conn_gather(c, before) &&
+		    (what.len < GATHER_MAX ? conn_gather(c, what) : conn_send(c, what));
+	}
+	return sent ? WEIR_GO_ON : WEIR_CLOSE;
+}
+
+enum weir_verdict
+weir_keep(struct weir_session *s, struct weir_span rest)
+{
+	if (turn.session != s || !in_turn(rest) ||
+	    rest.data + rest.len != turn.in.data + turn.in.len) {
+		log_alert("protocol %s keeps what is not the rest of its data",
+		    s->server->protocol_name);
+		return WEIR_CLOSE;
+	}
+	if (rest.len >= s->server->read_buffer) {
+		turn.too_long = true;
+		return WEIR_CLOSE;
+	}
+	turn.kept = rest.len;
+	return WEIR_GO_ON;
+}
+
+enum weir_verdict
+weir_relay(struct weir_session *s, struct weir_upstream *u, struct weir_span first)
+{
+	enum session_reason why = SESSION_NO_PEER;
+
+	if (turn.session != s || s->step > STEP_TALK || s->relay != NULL) {
+		log_alert("protocol %s calls weir_relay too late, or twice",
+		    s->server->protocol_name);
+		return WEIR_CLOSE;
+	}
+	if (u == NULL || !relay_open(s, u, first, &why)) {
+		session_finish(s, why);
+		return WEIR_CLOSE;
+	}
+	session_enter(s, STEP_RELAY);
+	session_watch(s);
+	return WEIR_WAIT;
+}
+
+struct weir_upstream *
+weir_session_upstream(const struct weir_session *s)
+{
+	return s->server->upstream;
+}
+
+void *
+weir_state(struct weir_session *s)
+{
+	return s->state;
+}
+
+const void *
+weir_conf(const struct weir_session *s)
+{
+	return s->server->conf;
+}
+
+uint64_t
+weir_session_id(const struct weir_session *s)
+{
+	return s->id;
+}
