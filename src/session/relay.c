@@ -12,7 +12,10 @@
 #include "net/sock.h"
 #include "session/server.h"
 
+#define COMPLAINT_SILENCE 60000u	/* ms between two of the same */
+
 static struct slab relays;
+static uint64_t    complained;
 
 static void peer_ready(struct conn *);
 static void peer_expired(struct conn *);
@@ -198,11 +201,16 @@ connect_to(struct relay *r, struct weir_peer *peer)
 	r->peer = peer;
 	r->holds = true;
 	if (fd < 0) {
-		if (blames_peer(errno)) {
-			log_info("connect: %m");
-			peer_report(peer, PEER_REFUSED, loop_now());
-		} else
-			log_error("connect: %m: not the peer's fault, but this machine's");
+		int error = errno;
+
+		if (blames_peer(error)) {
+			log_info("connect: %s", strerror(error));
+			peer_report(peer, PEER_REFUSED, error, loop_now());
+		} else if (r->session->start - complained >= COMPLAINT_SILENCE) {
+			complained = r->session->start;
+			log_error("connect: %s: not the peer's fault, but this machine's",
+			    strerror(error));
+		}
 		goto fail;
 	}
 	if (conn_adopt(&r->peer_conn, fd, &peer_handler) < 0) {
@@ -223,7 +231,7 @@ connect_failed(struct relay *r, enum peer_outcome outcome, int error)
 	enum session_reason why;
 
 	log_info("connect: %s", strerror(error));
-	peer_report(r->peer, outcome, loop_now());
+	peer_report(r->peer, outcome, error, loop_now());
 	conn_hang_up(&r->peer_conn);
 	release(r);
 	r->connect_by = 0;
@@ -238,7 +246,8 @@ static bool
 blames_peer(int error)
 {
 	return error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH ||
-	    error == ENETUNREACH || error == ECONNRESET || error == ENOENT || error == EAGAIN;
+	    error == ENETUNREACH || error == ECONNRESET || error == ENOENT || error == EAGAIN ||
+	    error == EACCES;
 }
 
 static void
@@ -264,7 +273,7 @@ connect_progress(struct relay *r)
 		return;
 	}
 	r->connect_by = 0;
-	peer_report(r->peer, PEER_CONNECTED, loop_now());
+	peer_report(r->peer, PEER_CONNECTED, 0, loop_now());
 }
 
 /* ------------------------------------------------------------------- moving */

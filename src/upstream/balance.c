@@ -2,6 +2,7 @@
 /* balance: which peer an attempt goes to, and what is known of peers' failures. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -20,7 +21,7 @@ static char *memories;		/* all balancers' memory of this worker */
 static bool ruled_out(const struct weir_attempt *, unsigned index);
 static bool claim(struct weir_peer *, struct weir_attempt *);
 static bool is_full(const struct weir_peer *);
-static void failed(struct weir_peer *, uint64_t now);
+static void failed(struct weir_peer *, int error, uint64_t now);
 
 static size_t
 aligned(size_t size)
@@ -100,7 +101,7 @@ peer_unreported(struct weir_peer *peer, const struct weir_attempt *a)
 }
 
 void
-peer_report(struct weir_peer *peer, enum peer_outcome outcome, uint64_t now)
+peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64_t now)
 {
 	if (outcome == PEER_CONNECTED) {
 		board_add(&peer->cell[PEER_CONNECTS], 1);
@@ -118,7 +119,7 @@ peer_report(struct weir_peer *peer, enum peer_outcome outcome, uint64_t now)
 							: PEER_CONNECT_FAILED],
 	    1);
 	if (peer->max_fails > 0)
-		failed(peer, now);
+		failed(peer, error, now);
 }
 
 bool
@@ -174,7 +175,7 @@ is_full(const struct weir_peer *peer)
 }
 
 static void
-failed(struct weir_peer *peer, uint64_t now)
+failed(struct weir_peer *peer, int error, uint64_t now)
 {
 	char     text[STR_UNIT_MAX];
 	uint64_t fails;
@@ -188,9 +189,9 @@ failed(struct weir_peer *peer, uint64_t now)
 	if (fails < peer->max_fails)
 		return;
 	if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], now + peer->fail_timeout) == 0)
-		log_warn("peer %s of upstream %s fails (max_fails = %llu): not used for %s",
-		    peer->name, peer->upstream->name, (unsigned long long)peer->max_fails,
-		    str_print_time(peer->fail_timeout, text));
+		log_warn("peer %s of upstream %s fails (%s; max_fails = %llu): not used for %s",
+		    peer->name, peer->upstream->name, strerror(error),
+		    (unsigned long long)peer->max_fails, str_print_time(peer->fail_timeout, text));
 }
 
 static bool

@@ -113,9 +113,9 @@ void peer_unreported(struct weir_peer *, const struct weir_attempt *);
 
 /* What became of a connection attempt: max_fails failures within fail_timeout
  * make a peer failed for fail_timeout; then one attempt probes it. What one
- * worker learns holds for all. Logs the changes. */
+ * worker learns holds for all. Logs the changes, with the errno. */
 enum peer_outcome { PEER_CONNECTED, PEER_REFUSED, PEER_TIMED_OUT };
-void peer_report(struct weir_peer *, enum peer_outcome, uint64_t now);
+void peer_report(struct weir_peer *, enum peer_outcome, int error, uint64_t now);
 
 /* Whether the peer with this board entry counts as failed: from max_fails on,
  * until an attempt succeeds. For whoever looks at the board. */
