@@ -7,8 +7,9 @@
 
 /*
  * Forks. In the process that goes on as the daemon it returns -1; stdin and
- * stdout are gone, stderr is still the caller's terminal. In the one that was started it returns the exit
- * status, once the other has said daemon_ready (0) or has ended.
+ * stdout are gone, stderr is still the caller's terminal. In the one that was
+ * started it returns the exit status, once the other has said daemon_ready (0)
+ * or has ended.
  */
 int daemon_start(void);
 

@@ -58,6 +58,9 @@ static const int             handled[] = {
 	SIGCHLD,
 };
 
+/* They would end it, and nobody sends them for a reason. */
+static const int ignored[] = { SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF, SIGIO };
+
 static bool wants_daemon(const struct options *);
 static int  open_all(void);
 static void loop(void);
@@ -325,7 +328,8 @@ catch_signals(void)
 		sigdelset(&master.while_waiting, handled[i]);
 	}
 	a.sa_handler = SIG_IGN;
-	sigaction(SIGPIPE, &a, NULL);
+	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+		sigaction(ignored[i], &a, NULL);
 }
 
 static void

@@ -259,6 +259,8 @@ check(struct weir_scope *scope)
 		if (s->logs.specs[i].kind == LOG_FILE)
 			check_file(scope, "error_log", s->logs.specs[i].path);
 	check_connections(scope, s);
+	if (server_at(scope_conf(scope), 0) == NULL)
+		conf_warn(scope, NULL, "there is no [server]: nothing is served");
 	return NULL;
 }
 

@@ -32,7 +32,7 @@ static bool in_turn(struct weir_span);
 static struct {
 	struct weir_session *session;	/* NULL: none is */
 	struct weir_span     in;	/* what data was given */
-	struct weir_span     unsent;	/* a part of it, sent when the turn ends: an echo copies nothing */
+	struct weir_span     unsent;	/* a part of it that goes when the turn ends */
 	size_t               kept;	/* weir_keep: how much of its end stays */
 	bool                 too_long;
 } turn;
