@@ -351,7 +351,10 @@ was_caught(int number)
 static void
 act_on_signals(void)
 {
-	if (was_caught(SIGTERM) | was_caught(SIGINT))	/* both are done with */
+	bool terminated = was_caught(SIGTERM);
+	bool interrupted = was_caught(SIGINT);
+
+	if (terminated || interrupted)
 		master_stop();
 	if (was_caught(SIGQUIT))
 		master_quit();
