@@ -91,6 +91,12 @@ it 'explain, modinfo, -v, -V, -h need no running weir' => sub {
 	like $none->command('-T')->{out}, qr/idle_timeout/;
 };
 
+it '-T tells when it cannot write' => sub {
+	my $result = Weir::Process::run(['sh', '-c', 'exec "$@" >/dev/full', 'sh', $w->_command('-T')]);
+	is $result->{exit}, 1;
+	like $result->{err}, qr/No space left/;
+};
+
 it 'the socket is for its owner alone' => sub {
 	is sprintf('%04o', (stat $socket)[2] & 07777), '0600';
 	plan skip_all => 'not root' if $> != 0;

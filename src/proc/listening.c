@@ -55,6 +55,7 @@ static void note_file(struct group *);
 static void set_file(struct group *);
 static void remove_file(const struct group *);
 static void shrink(struct group *, unsigned count);
+static void close_unused(void);
 static void destroy(struct group *);
 static const char *who_has(const struct listen_spec *);
 static void complain(const struct digest_listen *, const char *step, int error);
@@ -152,6 +153,7 @@ listening_commit(void)
 			g->retired = wait_now();
 		g->active = plan_workers;
 	}
+	close_unused();
 }
 
 void
@@ -410,17 +412,28 @@ destroy(struct group *g)
 {
 	int fd;
 
-	if (g->inherited) {
+	if (g->inherited && g->fresh) {
 		fd = fdtable_take(&master_fds, FD_LISTEN, g->spec.name, FD_SHARED);
 		if (fd >= 0 && fdtable_add(&master_fds, FD_INHERITED, g->spec.name, 0, fd) < 0)
 			fd_close(&fd);
 		g->count = 0;
-	} else {
-		remove_file(g);
 	}
+	remove_file(g);
 	shrink(g, 0);
 	node_unlink(&g->link);
 	free(g);
+}
+
+/* Connections would wait for ever in a socket that nobody accepts from. */
+static void
+close_unused(void)
+{
+	for (unsigned i = 0; i < master_fds.count; i++)
+		if (master_fds.entries[i]->kind == FD_INHERITED)
+			report(WEIR_WARN,
+			    "warning: the inherited socket %s is closed: no listen has its address",
+			    master_fds.entries[i]->name);
+	fdtable_close_kind(&master_fds, FD_INHERITED);
 }
 
 /* Why the address is in use. A port that the kernel has chosen for somebody's

@@ -22,7 +22,8 @@
 
 /*
  * Takes over what sd_listen_fds(3) promises: descriptors from 3 on, when they
- * are meant for this process. A `listen` with the same address uses them.
+ * are meant for this process. A `listen` with the same address uses them; those
+ * that none uses are closed when the first generation runs.
  * Returns 0, or -1 when one of them is no listening stream socket (and says so).
  */
 int listening_inherit(void) __attribute__((warn_unused_result));

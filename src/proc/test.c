@@ -105,6 +105,8 @@ end(pid_t template, enum verdict verdict)
 			return false;
 	if (status == 0 && verdict != UNKNOWN)
 		return verdict == GOOD;
+	if (verdict == GOOD && WIFEXITED(status) && WEXITSTATUS(status) == 1)
+		return false;		/* it could not print, and has said so */
 	child_status_print(status, how, sizeof how);
 	fprintf(stderr, "weir: the process that loads the configuration %s", how);
 	if (doing != NULL && *doing != '\0')
