@@ -116,8 +116,9 @@ it 'a FIFO is not waited for' => sub {
 };
 
 it 'a hundred errors are told, and how many more there are' => sub {
+	my ($port) = free_ports(1);
 	spurt("$dir/hundreds.conf", "[weir]\n" . join('', map { "key$_ = 1\n" } 1 .. 250) .
-	    "[server one]\nlisten = 1\nprotocol = echo\n");
+	    "[server one]\nlisten = 127.0.0.1:$port\nprotocol = echo\n");
 	my $result = try_file('hundreds.conf');
 	is scalar(() = $result->{text} =~ /unknown key/g), 100;
 	like $result->{text}, qr/error: and 150 more$/m;
