@@ -19,20 +19,6 @@ my $dir = "$prefix/bad";
 mkdir("$prefix/$_") for qw(run logs);
 chmod(0755, $prefix);
 
-sub slurp($path)
-{
-	local $/;
-	open(my $fh, '<:raw', $path) or die "$path: $!\n";
-	return readline($fh) // '';
-}
-
-sub spurt($path, $text)
-{
-	open(my $fh, '>:raw', $path) or die "$path: $!\n";
-	print $fh $text;
-	close($fh) or die "$path: $!\n";
-}
-
 # A copy of the tree, below the prefix.
 sub copy($from, $to)
 {

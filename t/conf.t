@@ -19,21 +19,6 @@ sub command(@args)
 	return Weir::Process::run([Weir::Build::binary(), '-p', "$prefix/", @args]);
 }
 
-sub slurp($path)
-{
-	local $/;
-	open(my $fh, '<:raw', $path) or die "$path: $!\n";
-	return readline($fh) // '';
-}
-
-sub spurt($path, $text)
-{
-	open(my $fh, '>:raw', $path) or die "$path: $!\n";
-	print $fh $text;
-	close($fh) or die "$path: $!\n";
-	return $path;
-}
-
 # The effective configuration without places and comments.
 sub effective($text)
 {

@@ -187,13 +187,6 @@ it 'when descriptors run out, clients wait and the log is not flooded' => sub {
 	is scalar(() = $w->log_since =~ /Too many open files/g), 1, 'told once';
 };
 
-sub slurp($path)
-{
-	local $/;
-	open(my $fh, '<', $path) or die "$path: $!\n";
-	return readline($fh);
-}
-
 it 'what is not its socket any more is left alone' => sub {
 	unlink($socket);
 	open(my $fh, '>', $socket) or die "$socket: $!\n";

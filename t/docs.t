@@ -21,13 +21,6 @@ sub ask(@arguments)
 	return Weir::Process::run([Weir::Build::binary(), '-p', $prefix, @arguments]);
 }
 
-sub write_file($path, $text)
-{
-	open(my $out, '>', $path) or die "$path: $!\n";
-	print $out $text;
-	close($out) or die "$path: $!\n";
-}
-
 # bare(TEXT): a line of mdoc without what is markup.
 sub bare($text)
 {
@@ -113,7 +106,7 @@ it 'every example is right' => sub {
 	cmp_ok scalar(@whole), '>', 5, 'there are some';
 	push @whole, map { [$_, join("\n", Weir::Sources::lines($_))] } grep { m{^conf/} } @confs;
 	for my $example (@whole) {
-		write_file("$prefix/conf/weir.conf", "$example->[1]\n");
+		spurt("$prefix/conf/weir.conf", "$example->[1]\n");
 		my $result = ask('-t', '-q');
 		is $result->{exit}, 0, $example->[0] or diag $result->{text};
 	}

@@ -252,13 +252,6 @@ it 'the pid file holds the pid, and its lock refuses a second weir' => sub {
 	$w->stop;
 };
 
-sub slurp($path)
-{
-	local $/;
-	open(my $fh, '<', $path) or die "$path: $!\n";
-	return readline($fh);
-}
-
 it 'files that cannot be made are told with their line' => sub {
 	my $server = "[server echo]\nlisten = 127.0.0.1:@{[free_port]}\nprotocol = echo\n";
 	my $w = Weir::Daemon->new("[weir]\n\ncontrol = run/file\n$server");

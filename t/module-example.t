@@ -30,20 +30,6 @@ sub run_ok($dir, @command)
 	return $result;
 }
 
-sub slurp($path)
-{
-	local $/;
-	open(my $in, '<', $path) or die "$path: $!\n";
-	return scalar(readline($in));
-}
-
-sub write_file($path, $text)
-{
-	open(my $out, '>', $path) or die "$path: $!\n";
-	print $out $text;
-	close($out) or die "$path: $!\n";
-}
-
 # What one session of reverse says to a line.
 sub answer($port, $line)
 {
@@ -146,7 +132,7 @@ it 'is replaced at a reload; sessions keep the one they began with' => sub {
 	my $old = client($port);
 	$old->line;
 	my $changed = slurp("$dir/reverse.c") =~ s/line\[length - 1 - i\]/line[i]/r;
-	write_file("$dir/reverse.c", $changed);
+	spurt("$dir/reverse.c", $changed);
 	run_ok($dir, 'make');
 	run_ok($dir, 'make', 'install', "DESTDIR=$dir/installed", 'MODULEDIR=/modules');
 	is answer($port, 'drawer'), "reward\n", 'not before the reload';
@@ -159,7 +145,7 @@ it 'is replaced at a reload; sessions keep the one they began with' => sub {
 };
 
 it 'is refused when it is not a module any more, and nothing changes' => sub {
-	write_file("$module.new", "not a module\n");
+	spurt("$module.new", "not a module\n");
 	rename("$module.new", $module);
 	my $result = $w->reload;
 	isnt $result->{exit}, 0;
@@ -182,7 +168,7 @@ my (%file, %command);
 }
 
 it 'builds the modules of weir-module(7) as the page says' => sub {
-	write_file("$dir/$_", $file{$_}) for keys %file;
+	spurt("$dir/$_", $file{$_}) for keys %file;
 	for my $name (sort map { /^(.*)\.c$/ ? $1 : () } keys %file) {
 		my $command = $command{mirror} =~ s/mirror/$name/gr =~ s/-O2/-O2 -Wall -Wextra -Werror/r;
 		run_ok($dir, 'sh', '-c', $command);

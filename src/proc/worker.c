@@ -39,6 +39,7 @@ static struct {
 	int              inbox;
 	int              signals;
 	bool             retiring;
+	bool             stopping;
 	struct event     mail;
 	struct event     signal;
 	struct event     end;		/* worker_shutdown_timeout, or that of a stop */
@@ -234,9 +235,7 @@ start_servers(void)
 	struct worker_place    place = {
 		.conf = t->conf,
 		.slot = worker.slot,
-		.slots = (unsigned)t->settings->workers,
 		.seat = worker.seat,
-		.generation_index = t->job->index,
 		.generation = t->job->generation,
 		.worker_connections = t->settings->connections,
 		.listen_fd = listen_fd,
@@ -360,7 +359,7 @@ retire(void)
 	if (worker.retiring)
 		return;
 	worker.retiring = true;
-	servers_retire();
+	servers_retire(!worker.stopping);
 	/* So that an address that is no longer served is free. */
 	fdtable_close_kind(&worker.template->fds, FD_LISTEN);
 	if (timeout > 0)
@@ -384,8 +383,9 @@ close_all(evutil_socket_t fd, short what, void *argument)
 static void
 stop(void)
 {
+	worker.stopping = true;
 	retire();
-	servers_close_sessions(0);
+	servers_close_sessions();
 	loop_timer_stop(&worker.end);
 	loop_timer_init(&worker.end, give_up, NULL);
 	loop_timer_start(&worker.end, WORKER_STOP_TIMEOUT);

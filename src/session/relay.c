@@ -352,11 +352,9 @@ held(const struct flow *flow)
 static bool
 has_room(const struct relay *r, const struct flow *flow, const struct conn *to)
 {
-	const struct server *server = r->session->server;
-
 	if (flow->pipe != NULL)
 		return flow->pipe->held == 0;
-	return conn_waiting(to) + server->read_buffer <= server->write_buffer;
+	return server_has_room(r->session->server, conn_waiting(to));
 }
 
 /* Both sides have ended: so has the session. One has: the other's time runs. */

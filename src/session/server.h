@@ -63,9 +63,20 @@ enum server_field {
 	SERVER_END,		/* + enum session_reason */
 };
 
-/* Fields of a listener's entry; its first shared word is the number of the
- * newest generation that accepts there. */
 enum listener_field { LISTENER_ACCEPTED };
+
+/* The words that all workers share, of a listener's entry and of the first
+ * server's: the newest generation that accepts there; the next session's id. */
+enum listener_word { LISTENER_GENERATION };
+enum server_word { SERVER_NEXT_ID };
+
+/* Whether a source may be read: one more read fits into write_buffer beside
+ * what waits for its reader. */
+static inline bool
+server_has_room(const struct server *s, size_t waiting)
+{
+	return waiting + s->read_buffer <= s->write_buffer;
+}
 
 /* Keys and checks of [server NAME], for conf_request.core. */
 extern const struct weir_module server_module;

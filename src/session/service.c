@@ -15,7 +15,6 @@
 #include "session/session.h"
 #include "upstream/upstream.h"
 
-#define CLOSE_INTERVAL  100u	/* ms between two portions of sessions that are closed */
 #define STARVED_SILENCE 60000u	/* ms between two complaints */
 
 /* A listener on one socket: of the own slot, of another one, or of all. */
@@ -36,8 +35,6 @@ static struct {
 	bool                serving;	/* between servers_accept and servers_retire */
 	bool                paused;	/* at worker_connections */
 	void              (*empty)(void);
-	struct event        closing;	/* timer: the next portion */
-	uint64_t            close_by;
 	uint64_t            complained;
 } service;
 
@@ -50,7 +47,6 @@ static void         set_state(enum board_slot_state);
 static bool         own(const struct gate *);
 static bool         taken_over(const struct gate *);
 static uint32_t     more_ids(void);
-static void         close_portion(evutil_socket_t, short, void *);
 
 static const struct listener_ops listener_ops = {
 	.accepted   = accepted,
@@ -76,7 +72,6 @@ servers_start(const struct worker_place *place)
 		return -1;
 	sessions_start(place->generation, more_ids, session_closed);
 	relays_start();
-	loop_timer_init(&service.closing, close_portion, NULL);
 	for (unsigned i = 0; i < count; i++) {
 		s = server_at(conf, i);
 		s->cell = board_cell(s->board, place->seat);
@@ -118,7 +113,7 @@ servers_review(void)
 }
 
 void
-servers_retire(void)
+servers_retire(bool sweep)
 {
 	struct gate *g;
 
@@ -129,7 +124,7 @@ servers_retire(void)
 		g = &service.gates[i];
 		listener_stop(&g->listener);
 		/* Nobody else will: what the kernel has queued would be reset. */
-		if (own(g) && !taken_over(g))
+		if (sweep && own(g) && !taken_over(g))
 			listener_sweep(&g->listener, SOCK_BACKLOG);
 	}
 	set_state(BOARD_SLOT_ABSENT);
@@ -151,10 +146,9 @@ servers_when_empty(void (*empty)(void))
 }
 
 void
-servers_close_sessions(uint64_t ms)
+servers_close_sessions(void)
 {
-	service.close_by = loop_now() + ms;
-	close_portion(-1, 0, NULL);
+	sessions_close(SESSION_SHUTDOWN, UINT32_MAX);
 }
 
 void
@@ -162,7 +156,6 @@ servers_stop(void)
 {
 	for (unsigned i = 0; i < service.gate_count; i++)
 		listener_stop(&service.gates[i].listener);
-	loop_timer_stop(&service.closing);
 	service.empty = NULL;
 	sessions_stop();
 	relays_stop();
@@ -177,7 +170,7 @@ servers_stop(void)
 void
 server_session_closed(const struct server *server, enum session_reason reason)
 {
-	board_sub(&server->cell[SERVER_SESSIONS], 1);
+	board_give(server->board, SERVER_SESSIONS, service.place.seat);
 	board_add(&server->cell[SERVER_END + reason], 1);
 }
 
@@ -221,7 +214,8 @@ add_gates(struct server *s, unsigned listen)
 		g->shared = shared;
 		listener_init(&g->listener, fd, shared || slot != service.place.slot,
 		    &listener_ops);
-		atomic_store(&board_shared(g->board)[0], service.place.generation);
+		atomic_store(&board_shared(g->board)[LISTENER_GENERATION],
+		    service.place.generation);
 	}
 	return true;
 }
@@ -240,7 +234,7 @@ accepted(struct listener *l, int fd, const struct addr *from)
 		return false;
 	}
 	if (!session_open(s, fd, from)) {
-		board_sub(&s->cell[SERVER_SESSIONS], 1);
+		board_give(s->board, SERVER_SESSIONS, service.place.seat);
 		board_add(&s->cell[SERVER_REFUSED_NO_MEMORY], 1);
 		return false;
 	}
@@ -313,7 +307,8 @@ set_state(enum board_slot_state state)
 static bool
 taken_over(const struct gate *g)
 {
-	return atomic_load(&board_shared(g->board)[0]) != service.place.generation;
+	return atomic_load(&board_shared(g->board)[LISTENER_GENERATION]) !=
+	    service.place.generation;
 }
 
 /* Numbers no other worker of this generation has: from a word that all share. */
@@ -322,20 +317,7 @@ more_ids(void)
 {
 	struct server *first = server_at(service.place.conf, 0);
 
-	return (uint32_t)atomic_fetch_add(&board_shared(first->board)[0], SESSION_ID_BLOCK) + 1;
-}
-
-static void
-close_portion(evutil_socket_t fd, short what, void *argument)
-{
-	uint64_t now = loop_now();
-	uint64_t portions = now < service.close_by ? (service.close_by - now) / CLOSE_INTERVAL + 1
-						   : 1;
-
-	(void)fd;
-	(void)what;
-	(void)argument;
-	sessions_close(SESSION_SHUTDOWN, (unsigned)((sessions_open() + portions - 1) / portions));
-	if (sessions_open() > 0)
-		loop_timer_start(&service.closing, CLOSE_INTERVAL);
+	return (uint32_t)atomic_fetch_add(&board_shared(first->board)[SERVER_NEXT_ID],
+		   SESSION_ID_BLOCK) +
+	    1;
 }

@@ -16,9 +16,7 @@ struct conf;
 struct worker_place {
 	const struct conf *conf;
 	unsigned           slot;
-	unsigned           slots;
 	unsigned           seat;
-	unsigned           generation_index;	/* on the board */
 	uint32_t           generation;		/* number, as users see it */
 	uint64_t           worker_connections;
 	/* The listening socket of a `listen` for a slot, or the one that is
@@ -36,7 +34,9 @@ struct worker_place {
 int  servers_start(const struct worker_place *) __attribute__((warn_unused_result));
 void servers_accept(void);	/* begin */
 void servers_review(void);	/* another slot came or went */
-void servers_retire(void);	/* accept no more; queues of dropped listeners are emptied first */
+/* Accepts no more. sweep: what waits in queues that nobody else will serve is
+ * accepted first. */
+void servers_retire(bool sweep);
 
 /* From session_close: a session of the server has ended. */
 void server_session_closed(const struct server *, enum session_reason);
@@ -46,8 +46,7 @@ unsigned servers_sessions(void);
 /* Calls this (once) when there is none left. */
 void servers_when_empty(void (*empty)(void));
 
-/* Closes all sessions: at once, or spread evenly over `ms`. */
-void servers_close_sessions(uint64_t ms);
+void servers_close_sessions(void);
 
 /* After loop_run: gives everything back. */
 void servers_stop(void);

@@ -82,8 +82,7 @@ talk_run(struct weir_session *s)
 static bool
 may_read(const struct weir_session *s)
 {
-	return s->client.readable &&
-	    conn_waiting(&s->client) + s->server->read_buffer <= s->server->write_buffer;
+	return s->client.readable && server_has_room(s->server, conn_waiting(&s->client));
 }
 
 /* One read and what the protocol makes of it. False: nothing more now. */

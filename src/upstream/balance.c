@@ -88,7 +88,7 @@ upstream_choose(struct weir_upstream *u, struct weir_attempt *a)
 void
 peer_release(struct weir_peer *peer)
 {
-	board_sub(&peer->cell[PEER_CONNS], 1);
+	board_give(peer->board, PEER_CONNS, peer->upstream->seat);
 }
 
 void

@@ -81,18 +81,13 @@ board_word *board_cell(int id, unsigned seat);
 /* The words that all share, zero at first. */
 board_word *board_shared(int id);
 
-/* One's own counter or gauge: plain load and store, no lock prefix. */
+/* One's own counter, or a gauge that grows (board_give lowers it): plain load
+ * and store, no lock prefix. */
 static inline void
 board_add(board_word *w, uint64_t n)
 {
 	atomic_store_explicit(w, atomic_load_explicit(w, memory_order_relaxed) + n,
 	    memory_order_relaxed);
-}
-
-static inline void
-board_sub(board_word *w, uint64_t n)
-{
-	board_add(w, (uint64_t)0 - n);
 }
 
 /* A field over all seats, the past included. */

@@ -89,7 +89,7 @@ test_counting(void)
 	board_add(&board_cell(id, (unsigned)b)[TOTAL], 7);
 	board_add(&board_cell(id, (unsigned)a)[OPEN], 2);
 	board_add(&board_cell(id, (unsigned)b)[OPEN], 3);
-	board_sub(&board_cell(id, (unsigned)b)[OPEN], 1);
+	board_give(id, OPEN, (unsigned)b);
 	ok(board_sum(id, TOTAL) == 12 && board_sum(id, OPEN) == 4, "sums over the seats");
 
 	board_seat_clear((unsigned)a);

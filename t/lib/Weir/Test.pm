@@ -39,6 +39,7 @@ use Weir::Backend;
 use Weir::Build;
 use Weir::Client;
 use Weir::Daemon;
+use Weir::File;
 use Weir::Load;
 use Weir::Pattern;
 use Weir::Port;
@@ -46,6 +47,7 @@ use Weir::Process;
 use Weir::Wait;
 
 our @EXPORT = (@more, @Weir::Wait::EXPORT, @Weir::Port::EXPORT, @Weir::Pattern::EXPORT,
+    @Weir::File::EXPORT,
     qw(it client backend weir program done_testing skip_all));
 
 my $owner = $$;
