@@ -92,13 +92,14 @@ title_init(int argc, char **argv, char **envp)
 
 /*
  * setproctitle(3) leaves a dot where the program's name ended, which ps shows
- * behind a shorter title. It belongs to the end of all arguments: a last byte
- * that is no NUL tells the kernel that one text stands there, up to its NUL.
+ * behind a shorter title, or a space behind one as long as the name. It belongs
+ * to the end of all arguments: a last byte that is no NUL tells the kernel that
+ * one text stands there, up to its NUL.
  */
 void
 title_set(const char *format, ...)
 {
-	char    text[128];
+	char    text[128], *end;
 	va_list args;
 
 	va_start(args, format);
@@ -107,8 +108,9 @@ title_set(const char *format, ...)
 	setproctitle("-weir: %s", text);
 	if (title.end == NULL)
 		return;
-	if (*title.name_end == '.')
+	end = title.start + strlen("weir: ") + strlen(text);
+	if (*title.name_end == '.' || title.name_end == end)
 		*title.name_end = '\0';
-	if (title.start + strlen("weir: ") + strlen(text) < title.end)
+	if (end < title.end)
 		*title.end = '.';
 }
