@@ -29,6 +29,7 @@ static int  set_back_buffer(int fd, int fresh, int option, int lock);
 static int  set_int(int fd, int level, int option, int value);
 static int  set_before_bind(int fd, const struct listen_spec *, const char **step);
 static int  set_keepalive(int fd, const struct sock_options *);
+static int  bind_source(int fd, const struct addr *);
 static int  bind_unix(int fd, const struct listen_spec *, const char **step);
 static int  unix_is_served(const struct addr *);
 static void close_keeping_errno(int fd);
@@ -157,18 +158,31 @@ sock_reuseport_limit(int fd, unsigned n)
 }
 
 int
-sock_connect(const struct addr *to, const struct sock_options *options)
+sock_connect(const struct addr *to, const struct addr *from, const struct sock_options *options)
 {
 	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -1;
 	if (set_options(fd, to->sa.sa_family, options, true, NULL) < 0 ||
+	    (from != NULL && bind_source(fd, from) < 0) ||
 	    (connect(fd, &to->sa, to->len) < 0 && errno != EINPROGRESS)) {
 		close_keeping_errno(fd);
 		return -1;
 	}
 	return fd;
+}
+
+int
+sock_try_source(const struct addr *from)
+{
+	int fd = socket(from->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), result;
+
+	if (fd < 0)
+		return -1;
+	result = bind_source(fd, from);
+	close_keeping_errno(fd);
+	return result;
 }
 
 int
@@ -365,6 +379,18 @@ set_keepalive(int fd, const struct sock_options *o)
 	    set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)o->keepalive_count) < 0)
 		return -1;
 	return 0;
+}
+
+/* Without this option bind(2) takes a port for itself alone, and one address
+ * carries no more connections than it has ports, to all peers together. With it
+ * connect(2) chooses the port, when it knows the peer. Its level is that of IPv4
+ * for both families. */
+static int
+bind_source(int fd, const struct addr *from)
+{
+	if (set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1) < 0)
+		return -1;
+	return bind(fd, &from->sa, from->len);
 }
 
 /* The file gets its mode and owner before anybody can connect: connecting

@@ -76,11 +76,19 @@ bool sock_same_listener(const struct listen_spec *old, const struct listen_spec 
  * to all again. Returns 0, or -1 with errno. */
 int sock_reuseport_limit(int fd, unsigned n) __attribute__((warn_unused_result));
 
-/* A non-blocking socket on its way to the address, with the options. Returns
- * the fd, or -1 with errno. EINPROGRESS is not an error here; a full backlog of
- * a UNIX socket is EAGAIN. */
-int sock_connect(const struct addr *, const struct sock_options *)
+/*
+ * A non-blocking socket on its way to the address, with the options; from: the
+ * local address, without a port, or NULL: the kernel chooses. Returns the fd, or
+ * -1 with errno. EINPROGRESS is not an error here; a full backlog of a UNIX
+ * socket is EAGAIN; no port left between the two addresses, or a local address
+ * that this machine does not have, EADDRNOTAVAIL.
+ */
+int sock_connect(const struct addr *to, const struct addr *from, const struct sock_options *)
     __attribute__((warn_unused_result));
+
+/* Whether connections may come from the local address. Returns 0, or -1 with
+ * errno (EADDRNOTAVAIL: this machine does not have it). */
+int sock_try_source(const struct addr *) __attribute__((warn_unused_result));
 
 /* SO_ERROR: 0, or the errno of the asynchronous failure. */
 int sock_error(int fd);

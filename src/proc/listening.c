@@ -448,7 +448,7 @@ who_has(const struct listen_spec *spec)
 	if (overlaps(spec))
 		return ": it overlaps with another address of weir";
 	if (spec->addr.sa.sa_family != AF_UNIX)
-		p.fd = sock_connect(&spec->addr, &none);
+		p.fd = sock_connect(&spec->addr, NULL, &none);
 	refused = p.fd >= 0 && poll(&p, 1, WHO_TIMEOUT) > 0 && sock_error(p.fd) == ECONNREFUSED;
 	fd_close(&p.fd);
 	return refused ? ": nobody listens there, but a connection of another program has the "

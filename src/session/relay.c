@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "net/sock.h"
 #include "session/server.h"
+#include "upstream/source.h"
 
 #define COMPLAINT_SILENCE 60000u	/* ms between two of the same */
 
@@ -196,7 +197,7 @@ connect_next(struct relay *r, enum session_reason *why)
 static bool
 connect_to(struct relay *r, struct weir_peer *peer)
 {
-	int fd = sock_connect(&peer->addr, &r->upstream->options);
+	int fd = upstream_connect(r->upstream, peer);
 
 	r->peer = peer;
 	r->holds = true;

@@ -89,7 +89,7 @@ test_tcp(void)
 	is_number(get_int(fd, SOL_SOCKET, SO_KEEPALIVE), 0, "SO_KEEPALIVE");
 
 	s.options.nodelay = true;
-	client = sock_connect(&s.addr, &s.options);
+	client = sock_connect(&s.addr, NULL, &s.options);
 	ok(client >= 0, "it is connected to");
 	is_number(sock_error(client), 0, "without an error");
 	ok(get_int(client, IPPROTO_TCP, TCP_NODELAY) > 0, "with the options");

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* source: the local addresses that connections to peers come from. */
+#include "upstream/source.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "net/addr.h"
+#include "net/sock.h"
+#include "upstream/upstream.h"
+
+static const char *parse_source(struct addr *, const char *word);
+static const char *parse_v6(struct addr *, char *text);
+static const char *add(struct weir_scope *, struct source_list *, const struct addr *);
+static bool        fits(const struct addr *source, const struct addr *to);
+static const char *phrase(struct weir_scope *, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+const char *
+source_key(struct weir_scope *scope, const char *text, void *list)
+{
+	char        copy[4096], *rest = copy, *word;
+	const char *wrong;
+	struct addr a;
+
+	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
+		return "is too long; the key may be repeated";
+	if ((word = str_word(&rest)) == NULL)
+		return "is empty: write addresses of this machine, like 192.0.2.10 192.0.2.11";
+	do {
+		wrong = parse_source(&a, word);
+		if (wrong == NULL)
+			wrong = add(scope, list, &a);
+		if (wrong != NULL)
+			return phrase(scope, "%s %s", word, wrong);
+	} while ((word = str_word(&rest)) != NULL);
+	return NULL;
+}
+
+const char *
+source_check(struct weir_scope *scope, const struct weir_upstream *u)
+{
+	const struct weir_peer *peer;
+	struct in6_addr         ip;
+
+	for (unsigned i = 0; u->sources.count > 0 && i < u->peer_count; i++) {
+		peer = &u->peers[i];
+		if (peer->addr.sa.sa_family == AF_UNIX ||
+		    source_count(&u->sources, &peer->addr) > 0)
+			continue;
+		ip = peer->addr.sa.sa_family == AF_INET6 ? peer->addr.in6.sin6_addr : in6addr_any;
+		if (IN6_IS_ADDR_V4MAPPED(&ip))
+			return phrase(scope, "the peer %s is IPv4 in the dress of IPv6: with "
+			    "sources it has to be written as IPv4", peer->name);
+		return phrase(scope, "none of these can reach the peer %s: add a source that is "
+		    "%s", peer->name, peer->addr.sa.sa_family == AF_INET ? "IPv4" : "IPv6");
+	}
+	return NULL;
+}
+
+unsigned
+source_count(const struct source_list *list, const struct addr *to)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < list->count; i++)
+		n += fits(&list->addresses[i], to);
+	return n;
+}
+
+const struct addr *
+source_next(struct source_list *list, const struct addr *to)
+{
+	unsigned *next = to->sa.sa_family == AF_INET ? &list->next_v4 : &list->next_v6, at;
+
+	for (unsigned i = 0; i < list->count; i++) {
+		at = *next;
+		*next = at + 1 == list->count ? 0 : at + 1;
+		if (fits(&list->addresses[at], to))
+			return &list->addresses[at];
+	}
+	return NULL;
+}
+
+int
+upstream_connect(struct weir_upstream *u, const struct weir_peer *peer)
+{
+	unsigned left = source_count(&u->sources, &peer->addr);
+	int      fd;
+
+	do
+		fd = sock_connect(&peer->addr, source_next(&u->sources, &peer->addr), &u->options);
+	while (fd < 0 && errno == EADDRNOTAVAIL && left-- > 1);
+	return fd;
+}
+
+static bool
+fits(const struct addr *source, const struct addr *to)
+{
+	return source->sa.sa_family == to->sa.sa_family &&
+	    (to->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&to->in6.sin6_addr));
+}
+
+static const char *
+parse_source(struct addr *a, const char *word)
+{
+	char           copy[INET6_ADDRSTRLEN + IF_NAMESIZE + 3];
+	struct in_addr in;
+
+	memset(a, 0, sizeof *a);
+	if (inet_pton(AF_INET, word, &in) == 1) {
+		if (in.s_addr == htonl(INADDR_ANY))
+			return "is any address: leave the key out and the kernel chooses";
+		if (IN_MULTICAST(ntohl(in.s_addr)) || in.s_addr == htonl(INADDR_BROADCAST))
+			return "is no address that a connection can come from";
+		a->in.sin_family = AF_INET;
+		a->in.sin_addr = in;
+		a->len = sizeof a->in;
+		return NULL;
+	}
+	if ((size_t)snprintf(copy, sizeof copy, "%s", word) < sizeof copy &&
+	    strchr(strchr(word, ':') != NULL ? strchr(word, ':') + 1 : "", ':') != NULL)
+		return parse_v6(a, copy);
+	if (strchr(word, ':') != NULL)
+		return "has a port, which the kernel chooses: write the address alone";
+	return "is not an IPv4 or IPv6 address";
+}
+
+static const char *
+parse_v6(struct addr *a, char *text)
+{
+	char    *zone, *end;
+	uint64_t number;
+
+	if (*text == '[') {
+		if ((end = strchr(++text, ']')) == NULL)
+			return "lacks a ]";
+		if (end[1] == ':')
+			return "has a port, which the kernel chooses: write the address alone";
+		if (end[1] != '\0')
+			return "is not an IPv4 or IPv6 address";
+		*end = '\0';
+	}
+	if ((zone = strchr(text, '%')) != NULL)
+		*zone++ = '\0';
+	if (inet_pton(AF_INET6, text, &a->in6.sin6_addr) != 1)
+		return "is not an IPv4 or IPv6 address";
+	a->in6.sin6_family = AF_INET6;
+	a->len = sizeof a->in6;
+	if (zone != NULL) {
+		a->in6.sin6_scope_id = str_number(zone, &number) && number <= UINT32_MAX
+		    ? (uint32_t)number
+		    : if_nametoindex(zone);
+		if (a->in6.sin6_scope_id == 0)
+			return "names an interface that there is not";
+	}
+	if (IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr))
+		return "is any address: leave the key out and the kernel chooses";
+	if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
+		return "is an IPv4 address: write it as one";
+	if (IN6_IS_ADDR_MULTICAST(&a->in6.sin6_addr))
+		return "is no address that a connection can come from";
+	return NULL;
+}
+
+static const char *
+add(struct weir_scope *scope, struct source_list *list, const struct addr *a)
+{
+	struct addr *grown;
+
+	for (unsigned i = 0; i < list->count; i++)
+		if (addr_equal(&list->addresses[i], a))
+			return "is there already";
+	if (list->count == SOURCES_MAX)
+		return "is one too many: an upstream has at most 1024 sources";
+	if (sock_try_source(a) < 0) {
+		if (errno == EADDRNOTAVAIL)
+			return "is not an address of this machine (ip addr lists them)";
+		return phrase(scope, "cannot be used: %s", strerror(errno));
+	}
+	if ((list->count & (list->count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
+		grown = weir_scope_alloc(scope,
+		    (list->count > 0 ? list->count * 2 : 1) * sizeof *grown);
+		if (list->count > 0)
+			memcpy(grown, list->addresses, list->count * sizeof *grown);
+		list->addresses = grown;
+	}
+	list->addresses[list->count++] = *a;
+	return NULL;
+}
+
+/* In the configuration's memory. */
+static const char *
+phrase(struct weir_scope *scope, const char *format, ...)
+{
+	va_list ap, again;
+	char   *text;
+	int     len;
+
+	va_start(ap, format);
+	va_copy(again, ap);
+	len = vsnprintf(NULL, 0, format, ap);
+	va_end(ap);
+	text = weir_scope_alloc(scope, (size_t)len + 1);
+	vsnprintf(text, (size_t)len + 1, format, again);
+	va_end(again);
+	return text;
+}
