@@ -32,9 +32,14 @@ syntax keyword weirDirective contained error_log load_module include daemon
 " [server]
 syntax keyword weirDirective contained listen protocol upstream read_buffer write_buffer
 syntax keyword weirDirective contained idle_timeout read_timeout write_timeout half_close_timeout
-syntax keyword weirDirective contained max_lifetime max_connections
+syntax keyword weirDirective contained max_lifetime max_connections pipeline_per_client
 " [upstream]
 syntax keyword weirDirective contained server balance connect_timeout retries
+syntax keyword weirDirective contained pool pool_size pool_min_idle pool_idle_timeout pool_lifetime
+syntax keyword weirDirective contained pool_queue pool_wait pipeline_spread pipeline_depth
+syntax keyword weirDirective contained reply_timeout reply_max
+" line_proxy
+syntax keyword weirDirective contained line_max line_failure
 " both
 syntax keyword weirDirective contained tcp_nodelay tcp_keepalive tcp_user_timeout tcp_congestion
 syntax keyword weirDirective contained rcvbuf sndbuf
@@ -43,7 +48,8 @@ syntax match   weirOption      "\<\%(backlog\|reuseport\|fastopen\|device\|mode\
 syntax match   weirOption      "\<\%(weight\|max_conns\|max_fails\|fail_timeout\)=\@=" contained
 syntax match   weirOption      "\s\@<=\%(deferred\|v6only\|transparent\|backup\|down\)\ze\%(\s\|$\)" contained
 syntax match   weirSwitch      "\%(\s\|=\)\@<=\%(on\|off\|auto\)\ze\%(\s\|$\)" contained
-syntax match   weirSwitch      "\%(=\s*\)\@<=\%(echo\|stream_proxy\|round_robin\|stderr\)\ze\%(\s\|$\)" contained
+syntax match   weirSwitch      "\%(=\s*\)\@<=\%(echo\|line_proxy\|stream_proxy\|round_robin\|stderr\)\ze\%(\s\|$\)" contained
+syntax match   weirSwitch      "\%(\<pool\s*=\s*\)\@<=\%(pipeline\|request\|session\)\ze\%(\s\|$\)" contained
 syntax match   weirLevel       "\s\@<=\%(debug\|info\|notice\|warn\|error\|alert\)\ze\%(\s\|$\)" contained
 syntax match   weirAddress     "\<unix:\S\+" contained
 syntax match   weirAddress     "\%(\*\|\<\d\+\.\d\+\.\d\+\.\d\+\|\[[0-9a-fA-F:.]\+\]\):\d\+\>" contained
