@@ -14,12 +14,14 @@ mkdir("$dir/$_") for qw(run logs);
 sub build($file, %change)
 {
 	my %part = (name => 'gauge', key => 'gauge_depth', keys => '', block => 'sizeof(struct block)',
-	    check => 'return NULL;', parse => 'return NULL;', role => '.protocol = &protocol,', %change);
+	    check => 'return NULL;', parse => 'return NULL;', role => '.protocol = &protocol,',
+	    exchange => '.request = request, .reply = reply,', %change);
 	my %abi = (magic => 'WEIR_ABI_MAGIC', size => 'sizeof(struct weir_abi)',
 	    major => 'WEIR_ABI_MAJOR', minor => 'WEIR_ABI_MINOR',
 	    module_size => 'sizeof(struct weir_module)', key_size => 'sizeof(struct weir_key)',
 	    protocol_size => 'sizeof(struct weir_protocol)',
-	    balancer_size => 'sizeof(struct weir_balancer)', module => '&module', %{$change{abi} // {}});
+	    balancer_size => 'sizeof(struct weir_balancer)',
+	    exchange_size => 'sizeof(struct weir_exchange)', module => '&module', %{$change{abi} // {}});
 	my $abi = join(', ', map { ".$_ = $abi{$_}" } sort keys %abi);
 	return Weir::Build::compile_module(<<"C", "$dir/$file.so");
 #include <stdio.h>
@@ -71,6 +73,25 @@ data(struct weir_session *s, struct weir_span in)
 }
 
 static const struct weir_protocol protocol = { .data = data };
+
+static enum weir_parse
+request(const void *conf, void *memory, struct weir_span in, struct weir_message *message)
+{
+	(void)conf, (void)memory;
+	message->length = in.len;
+	return WEIR_WHOLE;
+}
+
+static enum weir_parse
+reply(const void *conf, void *memory, uint32_t kind, struct weir_span in,
+    struct weir_message *message)
+{
+	(void)kind;
+	return request(conf, memory, in, message);
+}
+
+static const struct weir_exchange exchange = { $part{exchange} };
+static const void *const roles[] __attribute__((used)) = { &protocol, &exchange };
 static const char *check(struct weir_scope *);
 static const struct weir_module module = {
 	.name = "$part{name}",
@@ -184,6 +205,15 @@ for my $case (
 	    keys => '{ .name = "own", .where = 1 << 20, .type = WEIR_SIZE },'],
 	['a type that there is not', qr/key own: its type is none/, 'type',
 	    keys => '{ .name = "own", .where = WEIR_IN_SERVER, .type = 99 },'],
+	['hooks and an exchange', qr/module gauge: it has a protocol and an exchange; keep one/, 'both',
+	    role => '.protocol = &protocol, .exchange = &exchange,'],
+	['an exchange without replies', qr/module gauge: an exchange needs request and reply/, 'no_reply',
+	    role => '.exchange = &exchange,', exchange => '.request = request,'],
+	['a parser that wants too much', qr/module gauge: its mem_size is more than/, 'memory',
+	    role => '.exchange = &exchange,',
+	    exchange => '.request = request, .reply = reply, .mem_size = WEIR_PARSER_MEMORY + 1,'],
+	['an exchange of a newer weir', qr/newer\.so: built for a newer weir/, 'newer',
+	    abi => { exchange_size => 'sizeof(struct weir_exchange) + 8' }],
 	['a default that is none', qr/the default of module gauge: own = many: write a number/, 'initial',
 	    keys => '{ .name = "own", .where = WEIR_IN_SERVER, .type = WEIR_NUMBER, .initial = "many" },'],
 ) {
@@ -206,6 +236,20 @@ it 'the same module twice, two modules of one name, two with one key' => sub {
 	like $result->{text}, qr/^weir\.conf:4: error: .* the key gauge_depth of module other is one of gauge already/m;
 };
 
+it 'an exchange is a protocol' => sub {
+	my $module = build('exchange', role => '.exchange = &exchange,', check => 'return text;');
+	my $conf = "[weir]\nload_module = $module\n[upstream u]\nserver = 127.0.0.1:65003\n$server";
+	like command("$conf\nprotocol = gauge\nupstream = u\ngauge_depth = 7\n", '-t')->{text},
+	    qr/: error: \[server a\]: depth 7, unit cm, marks $/m;
+	like command("$conf\nprotocol = gauge\n", '-t')->{text},
+	    qr/protocol gauge needs an upstream: add upstream = NAME/;
+	like command("$conf\nprotocol = echo\ngauge_depth = 7\n", '-t')->{text},
+	    qr/gauge_depth is a key of module gauge, not used by \[server a\]$/m;
+	my $info = command('', 'modinfo', $module)->{out};
+	like $info, $_ for qr/^roles      protocol \(exchange\)$/m, qr/^upstream   needed$/m,
+	    qr/^           0 bytes for each parser$/m;
+};
+
 it 'a crash is told with what was being done' => sub {
 	my $module = build('crashes', parse => 'abort();');
 	my $result = command("[weir]\nload_module = $module\n$server\nprotocol = gauge\ngauge_mark = x\n", '-t');
@@ -215,7 +259,7 @@ it 'a crash is told with what was being done' => sub {
 it 'modinfo and explain' => sub {
 	my $result = command('', 'modinfo', $gauge);
 	is $result->{exit}, 0;
-	like $result->{out}, $_ for qr/^module     gauge$/m, qr/^abi        1\.0$/m, qr/^roles      protocol$/m,
+	like $result->{out}, $_ for qr/^module     gauge$/m, qr/^abi        1\.1$/m, qr/^roles      protocol$/m,
 	    qr/^  gauge_depth = 2k$/m, qr/\[server\]: a size .*, at least 1, at most 1m$/m, qr/^      how deep$/m,
 	    qr/^  gauge_mark = .*\(\+\)$/m;
 	like command($load, 'explain', 'gauge_depth')->{out}, qr/^    module    gauge, from /m;

@@ -118,7 +118,7 @@ it 'modinfo tells of a module' => sub {
 	my $none = Weir::Daemon->new('');
 	my $result = $none->command('modinfo', $good);
 	is $result->{exit}, 0;
-	like $result->{out}, $_ for qr/parrot/, qr/protocol/, qr/\b1\.0\b/;
+	like $result->{out}, $_ for qr/parrot/, qr/protocol/, qr/\b1\.1\b/;
 };
 
 open(my $text, '>', "$dir/text.so") or die "text.so: $!\n";
@@ -232,6 +232,18 @@ it 'a module built for a smaller interface loads' => sub {
 	is $c->line, "hello\n";
 	is $c->shutdown->ending, 'eof';
 	$w->stop;
+};
+
+it 'a module with the record of 1.0 loads' => sub {
+	my $first = build('first', abi => record(minor => 0,
+	    size => 'offsetof(struct weir_abi, exchange_size)'));
+	my $w = weir(conf(my $port = free_port, $first));
+	is client($port)->line, "hello\n";
+	like $w->command('modinfo', $first)->{out}, qr/^abi        1\.0$/m;
+	$w->stop;
+	my $short = build('short', abi => record(
+	    size => 'offsetof(struct weir_abi, exchange_size) - 1'));
+	like $w->command('modinfo', $short)->{text}, qr/short\.so.*cut short/, 'with less it does not';
 };
 
 it 'a replaced file is what a reload loads' => sub {

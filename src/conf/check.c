@@ -16,6 +16,9 @@ struct check {
 	void                     *context;
 };
 
+static FILE    *open_sysctl(const char *sysctl, const char *name);
+static uint64_t local_ports(const char *sysctl);
+static uint64_t reserved_ports(const char *sysctl, unsigned first, unsigned last);
 static void check_descriptors(const struct check *);
 static void check_files(const struct check *);
 static void check_backlog(const struct check *);
@@ -33,14 +36,31 @@ check_machine(const struct check_needs *needs,
 	check_backlog(&c);
 }
 
+void
+check_ports(const struct check_ports *p,
+    void (*warn)(void *context, const char *key, const char *text), void *context)
+{
+	const struct check c = { NULL, warn, context };
+	uint64_t ports = local_ports(p->sysctl), all;
+
+	if (ports == 0 || p->peers == 0 || __builtin_mul_overflow(ports, p->pairs, &all) ||
+	    p->connections <= all)
+		return;
+	say(&c, p->pooled ? "pool_size" : "server",
+	    "%" PRIu64 " connections to %" PRIu64 " peer%s may be wanted, but there are ports for "
+	    "%" PRIu64 " only: %" PRIu64 " for each source address and peer; add source = more "
+	    "addresses of this machine, widen net.ipv4.ip_local_port_range, or %s",
+	    p->connections, p->peers, p->peers == 1 ? "" : "s", all, ports,
+	    p->pooled ? "lower pool_size" :
+			"set max_conns of the peers or max_connections of the servers");
+}
+
 int
 check_sysctl(const char *sysctl, const char *name, uint64_t *value)
 {
-	char path[256], text[64];
-	FILE *f;
+	char text[64];
+	FILE *f = open_sysctl(sysctl, name);
 
-	snprintf(path, sizeof(path), "%s/%s", sysctl != NULL ? sysctl : "/proc/sys", name);
-	f = fopen(path, "re");
 	if (f == NULL)
 		return -1;
 	if (fgets(text, sizeof(text), f) == NULL)
@@ -51,6 +71,52 @@ check_sysctl(const char *sysctl, const char *name, uint64_t *value)
 		return 0;
 	errno = EINVAL;
 	return -1;
+}
+
+static FILE *
+open_sysctl(const char *sysctl, const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", sysctl != NULL ? sysctl : "/proc/sys", name);
+	return fopen(path, "re");
+}
+
+/* Which the kernel may choose for connect(2), of IPv6, too; 0: it is not known. */
+static uint64_t
+local_ports(const char *sysctl)
+{
+	unsigned first, last;
+	FILE *f = open_sysctl(sysctl, "net/ipv4/ip_local_port_range");
+	bool found;
+
+	if (f == NULL)
+		return 0;
+	found = fscanf(f, "%u %u", &first, &last) == 2 && first <= last && last <= 65535;
+	fclose(f);
+	return found ? last - first + 1 - reserved_ports(sysctl, first, last) : 0;
+}
+
+/* How many of first … last are kept free. The kernel writes "8080,9000-9099",
+ * in order, each port once. */
+static uint64_t
+reserved_ports(const char *sysctl, unsigned first, unsigned last)
+{
+	unsigned from, to, n = 0;
+	FILE *f = open_sysctl(sysctl, "net/ipv4/ip_local_reserved_ports");
+
+	if (f == NULL)
+		return 0;
+	while (fscanf(f, "%u", &from) == 1) {
+		if (fscanf(f, "-%u", &to) != 1)
+			to = from;
+		if (to >= first && from <= last)
+			n += (to < last ? to : last) - (from > first ? from : first) + 1;
+		if (getc(f) != ',')
+			break;
+	}
+	fclose(f);
+	return n;
 }
 
 static void

@@ -3,6 +3,7 @@
 #ifndef CONF_CHECK_H
 #define CONF_CHECK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct check_needs {
@@ -18,6 +19,17 @@ struct check_needs {
  * that asks for it and a sentence that says what is missing and how to get it.
  */
 void check_machine(const struct check_needs *,
+    void (*warn)(void *context, const char *key, const char *text), void *context);
+
+/* What one upstream may ask of the ports of this machine. */
+struct check_ports {
+	uint64_t    connections;	/* to its peers, all workers together */
+	bool        pooled;		/* they are links of pools; otherwise of sessions */
+	uint64_t    peers;		/* that are reached by TCP; 0: nothing is asked */
+	uint64_t    pairs;		/* of a peer and a source: a port serves one in each */
+	const char *sysctl;		/* as above */
+};
+void check_ports(const struct check_ports *,
     void (*warn)(void *context, const char *key, const char *text), void *context);
 
 /* A number below /proc/sys (or where sysctl says): "net/core/somaxconn".

@@ -339,16 +339,14 @@ refuse_unused(struct weir_scope *s)
 static bool
 uses_another(const struct weir_scope *s, const struct weir_module *module)
 {
-	const struct weir_module *other;
 	const struct conf_module *m;
+	enum module_role role;
 
-	for (m = s->conf->registry.first; m != NULL; m = m->next) {
-		other = conf_module(m);
-		if (s->used[m->number] &&
-		    ((module->protocol != NULL && other->protocol != NULL) ||
-			(module->balancer != NULL && other->balancer != NULL)))
-			return true;
-	}
+	for (m = s->conf->registry.first; m != NULL; m = m->next)
+		for (role = ROLE_PROTOCOL; role <= ROLE_BALANCER; role++)
+			if (s->used[m->number] && module_has_role(module, role) &&
+			    module_has_role(conf_module(m), role))
+				return true;
 	return false;
 }
 

@@ -21,6 +21,7 @@ struct module_copy {
 	struct weir_module   module;
 	struct weir_protocol protocol;
 	struct weir_balancer balancer;
+	struct weir_exchange exchange;
 	char                *path;
 	struct weir_key      keys[];
 };
@@ -29,10 +30,12 @@ static int         open_file(struct module *, const char *path, char *error, siz
 static const char *file_fault(const char *path, uint64_t size);
 static const char *dl_fault(const char *path, char *error, size_t size);
 static const char *abi_fault(const struct weir_abi *);
+static uint32_t    abi_exchange_size(const struct weir_abi *);
 static int         abi_check(const struct weir_abi *, const char *path, char *error, size_t size);
 static const struct weir_key *abi_key(const struct weir_abi *, const struct weir_key *, size_t i);
 static struct module_copy *copy_module(const struct weir_abi *, const char *path, char *error,
     size_t size);
+static const char *exchange_fault(const struct weir_exchange *);
 static const char *key_fault(const struct weir_module *, const struct weir_key *, char *error,
     size_t size);
 static bool        is_name(const char *);
@@ -109,6 +112,7 @@ const char *
 module_fault(const struct weir_module *m, char *error, size_t size)
 {
 	const struct weir_key *k;
+	const char *wrong;
 
 	if (m->name == NULL || !is_name(m->name))
 		snprintf(error, size, "module: no good name; letters, digits and _ - . make one");
@@ -116,6 +120,11 @@ module_fault(const struct weir_module *m, char *error, size_t size)
 		snprintf(error, size, "module %s: conf_size or state_size is too large", m->name);
 	else if (m->balancer != NULL && m->balancer->pick == NULL)
 		snprintf(error, size, "module %s: a balancer needs pick", m->name);
+	else if (m->protocol != NULL && m->exchange != NULL)
+		snprintf(error, size,
+		    "module %s: it has a protocol and an exchange; keep one of them", m->name);
+	else if (m->exchange != NULL && (wrong = exchange_fault(m->exchange)) != NULL)
+		snprintf(error, size, "module %s: %s", m->name, wrong);
 	else {
 		for (k = m->keys; k != NULL && k->name != NULL; k++)
 			if (key_fault(m, k, error, size) != NULL)
@@ -134,10 +143,13 @@ module_print(const struct module *m, FILE *out)
 	fprintf(out, "module     %s\n", w->name);
 	fprintf(out, "file       %s\n", m->path != NULL ? m->path : "(built in)");
 	fprintf(out, "abi        %u.%u\n", m->major, m->minor);
-	fprintf(out, "roles     %s%s%s\n", w->protocol != NULL ? " protocol" : "",
+	fprintf(out, "roles     %s%s%s%s\n", w->protocol != NULL ? " protocol" : "",
+	    w->exchange != NULL ? " protocol (exchange)" : "",
 	    w->balancer != NULL ? " balancer" : "",
-	    w->protocol == NULL && w->balancer == NULL ? " none" : "");
-	if (w->protocol != NULL)
+	    w->protocol == NULL && w->exchange == NULL && w->balancer == NULL ? " none" : "");
+	if (w->exchange != NULL)
+		fprintf(out, "upstream   needed\n");
+	else if (w->protocol != NULL)
 		fprintf(out, "upstream   %s\n",
 		    w->protocol->needs & WEIR_NEEDS_UPSTREAM ? "needed" : "not needed");
 	fprintf(out, "memory     %zu bytes in each session, %zu in each section\n", w->state_size,
@@ -145,6 +157,8 @@ module_print(const struct module *m, FILE *out)
 	if (w->balancer != NULL)
 		fprintf(out, "           %zu bytes for each upstream, %zu for each peer\n",
 		    w->balancer->upstream_size, w->balancer->peer_size);
+	if (w->exchange != NULL)
+		fprintf(out, "           %zu bytes for each parser\n", w->exchange->mem_size);
 	if (w->keys == NULL || w->keys->name == NULL) {
 		fprintf(out, "keys       none\n");
 		return;
@@ -266,16 +280,24 @@ abi_fault(const struct weir_abi *abi)
 		return "not a weir module: its weir_abi is something else";
 	if (abi->major != WEIR_ABI_MAJOR)
 		return "built for another weir; build it again with the weir.h of this one";
-	if (abi->size < sizeof(*abi))
+	if (abi->size < offsetof(struct weir_abi, exchange_size))	/* 1.0 had no more */
 		return "not a weir module: its weir_abi is cut short";
 	if (abi->size > sizeof(*abi) || abi->module_size > sizeof(struct weir_module) ||
 	    abi->key_size > sizeof(struct weir_key) ||
 	    abi->protocol_size > sizeof(struct weir_protocol) ||
-	    abi->balancer_size > sizeof(struct weir_balancer))
+	    abi->balancer_size > sizeof(struct weir_balancer) ||
+	    abi_exchange_size(abi) > sizeof(struct weir_exchange))
 		return "built for a newer weir; build it again with the weir.h of this one";
 	if (abi->module == NULL || abi->module_size == 0 || abi->key_size == 0)
 		return "not a weir module: its weir_abi names no module";
 	return NULL;
+}
+
+/* The record itself grows at its end, too. */
+static uint32_t
+abi_exchange_size(const struct weir_abi *abi)
+{
+	return abi->size >= sizeof(*abi) ? abi->exchange_size : 0;
 }
 
 /* The module's i-th key, in a table of its own stride; NULL: the table is over. */
@@ -322,7 +344,21 @@ copy_module(const struct weir_abi *abi, const char *path, char *error, size_t si
 		memcpy(&copy->balancer, module.balancer, abi->balancer_size);
 		copy->module.balancer = &copy->balancer;
 	}
+	if (module.exchange != NULL) {
+		memcpy(&copy->exchange, module.exchange, abi_exchange_size(abi));
+		copy->module.exchange = &copy->exchange;
+	}
 	return copy;
+}
+
+static const char *
+exchange_fault(const struct weir_exchange *x)
+{
+	if (x->request == NULL || x->reply == NULL)
+		return "an exchange needs request and reply";
+	if (x->mem_size > WEIR_PARSER_MEMORY)
+		return "its mem_size is more than WEIR_PARSER_MEMORY";
+	return NULL;
 }
 
 static const char *

@@ -95,9 +95,9 @@ module_stands_in(const struct weir_module *module, enum scope_kind kind)
 {
 	const struct weir_key *k;
 
-	if (kind == SCOPE_SERVER && module->protocol != NULL)
+	if (kind == SCOPE_SERVER && module_has_role(module, ROLE_PROTOCOL))
 		return true;
-	if (kind == SCOPE_UPSTREAM && module->balancer != NULL)
+	if (kind == SCOPE_UPSTREAM && module_has_role(module, ROLE_BALANCER))
 		return true;
 	for (k = module->keys; k != NULL && k->name != NULL; k++)
 		if ((k->where & scope_where(kind)) != 0)

@@ -60,7 +60,9 @@ bool module_stands_in(const struct weir_module *, enum scope_kind);
 static inline bool
 module_has_role(const struct weir_module *m, enum module_role role)
 {
-	return role == ROLE_PROTOCOL ? m->protocol != NULL : m->balancer != NULL;
+	if (role == ROLE_BALANCER)
+		return m->balancer != NULL;
+	return m->protocol != NULL || m->exchange != NULL;
 }
 
 #endif

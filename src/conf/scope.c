@@ -29,7 +29,8 @@ scope_prepare(struct weir_scope *s)
 			continue;
 		if (module->conf_size > 0)
 			s->blocks[m->number] = arena_alloc(&s->conf->arena, module->conf_size);
-		roleless = module->protocol == NULL && module->balancer == NULL;
+		roleless = !module_has_role(module, ROLE_PROTOCOL) &&
+		    !module_has_role(module, ROLE_BALANCER);
 		s->used[m->number] = m->core || roleless || s->kind == SCOPE_WEIR;
 	}
 }
