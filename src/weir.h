@@ -109,6 +109,68 @@ enum {
 	WEIR_NEEDS_UPSTREAM = 1 << 0,	/* a server of this protocol must name an upstream */
 };
 
+/* ----------------------------------------------------- requests and replies */
+
+/*
+ * A protocol of framed requests and replies says where messages begin and end;
+ * whose reply is whose, pooled connections, limits, timeouts and failures are
+ * weir's. Replies come in the order of the requests.
+ *
+ * Parsers see bytes and settings, never a session: the client whose reply is
+ * parsed may be gone. They are pure functions of their arguments.
+ */
+enum weir_parse {
+	WEIR_MORE,	/* the message is not whole yet, and its length not known */
+	WEIR_WHOLE,	/* it begins the span; weir_message says what it is */
+	WEIR_MALFORMED,	/* this is not the protocol, or it is beyond a bound */
+};
+
+/* What a parser has found at the beginning of `in`. */
+struct weir_message {
+	/* Bytes of the whole message, its end included; at least 1. It may exceed
+	 * what is here: a request is then waited for, up to the server's
+	 * read_buffer; the rest of a reply is passed on as it comes. */
+	uint64_t length;
+
+	/* Of a request: the module's own; reply and failure are told it again. */
+	uint32_t kind;
+
+	/* Of a request: how many replies it has. 1 before the call; 0: none. */
+	uint8_t  replies;
+};
+
+/* Why a request has no reply. */
+enum weir_failure {
+	WEIR_FAILED_NO_PEER,		/* the upstream has none that may be used */
+	WEIR_FAILED_CONNECT,		/* connecting, all in vain */
+	WEIR_FAILED_POOL_QUEUE,		/* pool_queue others wait already */
+	WEIR_FAILED_POOL_WAIT,		/* it has waited for pool_wait */
+	WEIR_FAILED_REPLY_TIMEOUT,	/* the peer has not answered in time */
+	WEIR_FAILED_PEER_CLOSED,	/* the connection ended before the reply */
+	WEIR_FAILED_BAD_REPLY,		/* what came is no reply */
+	WEIR_FAILED_NO_MEMORY,
+	WEIR_FAILURES
+};
+
+struct weir_exchange {
+	/* conf: the module's block in the client's server. memory: mem_size
+	 * bytes, zeroed when a message begins, kept while it grows. */
+	enum weir_parse  (*request)(const void *conf, void *memory, struct weir_span in,
+	     struct weir_message *);
+	enum weir_parse  (*reply)(const void *conf, void *memory, uint32_t kind,
+	     struct weir_span in, struct weir_message *);
+
+	/* What a client is told in place of the reply: bytes that live as long as
+	 * the configuration. Empty, or a null pointer here: it is closed. */
+	struct weir_span (*failure)(const void *conf, uint32_t kind, enum weir_failure);
+
+	/* A parser's memory for each client and each connection to a peer, at
+	 * most WEIR_PARSER_MEMORY: so that nothing has to be scanned twice. */
+	size_t             mem_size;
+};
+
+#define WEIR_PARSER_MEMORY 32u
+
 /* ------------------------------------------------------- a balancer's hooks */
 
 struct weir_balancer {
@@ -138,8 +200,9 @@ struct weir_module {
 	 * Returns NULL, or a phrase that says what is wrong. */
 	const char               *(*check)(struct weir_scope *);
 
-	const struct weir_protocol *protocol;
+	const struct weir_protocol *protocol;	/* a protocol has either this … */
 	const struct weir_balancer *balancer;
+	const struct weir_exchange *exchange;	/* … or this */
 };
 
 /* ------------------------------------------------------- what a module calls */
@@ -179,6 +242,9 @@ void *weir_scope_conf(struct weir_scope *, const struct weir_module *);
 /* The section's name: NAME of [server NAME]. */
 const char *weir_scope_name(const struct weir_scope *);
 
+/* In check, of a [server]: the read_buffer of the section, in bytes. */
+uint64_t weir_scope_read_buffer(struct weir_scope *);
+
 /* In parse and check: zeroed memory that lives as long as the configuration.
  * Never NULL: without memory, loading ends with an error. */
 void *weir_scope_alloc(struct weir_scope *, size_t);
@@ -216,7 +282,7 @@ void weir_log(enum weir_level, const char *format, ...) __attribute__((format(pr
  */
 #define WEIR_ABI_MAGIC 0x7765697231000000u	/* "weir1" */
 #define WEIR_ABI_MAJOR 1
-#define WEIR_ABI_MINOR 0
+#define WEIR_ABI_MINOR 1
 
 struct weir_abi {
 	uint64_t                  magic;
@@ -228,6 +294,7 @@ struct weir_abi {
 	uint32_t                  protocol_size;
 	uint32_t                  balancer_size;
 	const struct weir_module *module;
+	uint32_t                  exchange_size;	/* since 1.1 */
 };
 
 #ifdef WEIR_BUILTIN
@@ -245,6 +312,7 @@ struct weir_abi {
 		.protocol_size = sizeof(struct weir_protocol),                 \
 		.balancer_size = sizeof(struct weir_balancer),                 \
 		.module        = &(m),                                         \
+		.exchange_size = sizeof(struct weir_exchange),                 \
 	}
 #endif
 

@@ -44,6 +44,12 @@ list_append(struct node *head, struct node *n)
 }
 
 static inline void
+list_prepend(struct node *head, struct node *n)
+{
+	list_append(head->next, n);
+}
+
+static inline void
 node_unlink(struct node *n)
 {
 	n->prev->next = n->next;

@@ -150,6 +150,12 @@ conn_send(struct conn *c, struct weir_span s)
 	return keep(c, s);
 }
 
+size_t
+conn_push(struct conn *c, struct weir_span s)
+{
+	return send_now(c, s);
+}
+
 bool
 conn_gather(struct conn *c, struct weir_span s)
 {

@@ -124,7 +124,11 @@ size_t conn_read(struct conn *, char *into, size_t size);
  */
 bool conn_send(struct conn *, struct weir_span);
 
-/* The same without touching the socket: several small pieces go out with one
+/* Sends at once what the socket takes, and keeps nothing. Returns how many
+ * bytes; look at deaf when it is fewer. */
+size_t conn_push(struct conn *, struct weir_span);
+
+/* conn_send without touching the socket: several small pieces go out with one
  * conn_flush. */
 bool conn_gather(struct conn *, struct weir_span);
 

@@ -36,6 +36,10 @@ enum message_kind {
 	MESSAGE_LOG,		/* a: index of the log; one descriptor, reopened */
 	MESSAGE_QUIT,		/* template: end */
 
+	/* worker to worker */
+	MESSAGE_LINK_WANTED,	/* a: board entry of a peer, b: slot that wants a link */
+	MESSAGE_LINK_FREED,	/* a: board entry of a peer: try again */
+
 	/* worker to master */
 	MESSAGE_READY,		/* a: generation, b: slot */
 	MESSAGE_FAILED,		/* the same; data: why it cannot start */

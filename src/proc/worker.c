@@ -55,6 +55,8 @@ static void open_loop(void);
 static void start_servers(void);
 static int  listen_fd(const char *name, unsigned slot, bool *shared);
 static void announce(void);
+static void tell_pools(enum pool_word, int peer, unsigned slot);
+static void tell_slot(unsigned slot, const struct message *);
 static void tell_master(enum message_kind, const char *text);
 static _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void mail_came(evutil_socket_t, short, void *);
@@ -235,12 +237,14 @@ start_servers(void)
 	struct worker_place    place = {
 		.conf = t->conf,
 		.slot = worker.slot,
+		.slots = (unsigned)t->settings->workers,
 		.seat = worker.seat,
 		.generation = t->job->generation,
 		.worker_connections = t->settings->connections,
 		.listen_fd = listen_fd,
 		.sockets = t->sockets,
 		.announce = announce,
+		.tell = tell_pools,
 	};
 
 	if (servers_start(&place) < 0)
@@ -261,13 +265,36 @@ listen_fd(const char *name, unsigned slot, bool *shared)
 static void
 announce(void)
 {
-	const struct template *t = worker.template;
-	struct message         m = { .kind = MESSAGE_REVIEW };
+	const struct message m = { .kind = MESSAGE_REVIEW };
 
-	for (unsigned i = 0; i < t->settings->workers; i++)
-		if (i != worker.slot &&
-		    message_send(fdtable_find(&t->fds, FD_MAILBOX, t->name, i), &m) < 0)
-			log_debug("worker %u cannot be told: %s", i, strerror(errno));
+	for (unsigned i = 0; i < worker.template->settings->workers; i++)
+		tell_slot(i, &m);
+}
+
+/* What does not fit is no loss: pools look for themselves, too. */
+static void
+tell_pools(enum pool_word word, int peer, unsigned slot)
+{
+	const struct message m = { .kind = word == POOL_WANTED ? MESSAGE_LINK_WANTED
+							       : MESSAGE_LINK_FREED,
+		.a = (uint32_t)peer,
+		.b = slot };
+
+	if (word == POOL_FREED)
+		tell_slot(slot, &m);
+	else
+		for (unsigned i = 0; i < worker.template->settings->workers; i++)
+			tell_slot(i, &m);
+}
+
+static void
+tell_slot(unsigned slot, const struct message *m)
+{
+	const struct template *t = worker.template;
+
+	if (slot != worker.slot &&
+	    message_send(fdtable_find(&t->fds, FD_MAILBOX, t->name, slot), m) < 0)
+		log_debug("worker %u cannot be told: %s", slot, strerror(errno));
 }
 
 static void
@@ -320,6 +347,11 @@ mail_came(evutil_socket_t fd, short what, void *argument)
 			break;
 		case MESSAGE_REVIEW:
 			review = true;	/* once, however many have said so */
+			break;
+		case MESSAGE_LINK_WANTED:
+		case MESSAGE_LINK_FREED:
+			pool_heard(m.kind == MESSAGE_LINK_WANTED ? POOL_WANTED : POOL_FREED,
+			    (int)m.a, m.b);
 			break;
 		case MESSAGE_LOG:
 			take_log(&m);

@@ -13,17 +13,13 @@
 #include "session/server.h"
 #include "upstream/source.h"
 
-#define COMPLAINT_SILENCE 60000u	/* ms between two of the same */
-
 static struct slab relays;
-static uint64_t    complained;
 
 static void peer_ready(struct conn *);
 static void peer_expired(struct conn *);
 static bool connect_next(struct relay *, enum session_reason *why);
 static bool connect_to(struct relay *, struct weir_peer *);
 static void connect_failed(struct relay *, enum peer_outcome, int error);
-static bool blames_peer(int error);
 static void release(struct relay *);
 static void connect_progress(struct relay *);
 static void pump(struct relay *, struct flow *, struct conn *from, struct conn *to);
@@ -202,16 +198,7 @@ connect_to(struct relay *r, struct weir_peer *peer)
 	r->peer = peer;
 	r->holds = true;
 	if (fd < 0) {
-		int error = errno;
-
-		if (blames_peer(error)) {
-			log_info("connect: %s", strerror(error));
-			peer_report(peer, PEER_REFUSED, error, loop_now());
-		} else if (r->session->start - complained >= COMPLAINT_SILENCE) {
-			complained = r->session->start;
-			log_error("connect: %s: not the peer's fault, but this machine's",
-			    strerror(error));
-		}
+		(void)peer_refused(peer, errno, loop_now());
 		goto fail;
 	}
 	if (conn_adopt(&r->peer_conn, fd, &peer_handler) < 0) {
@@ -240,15 +227,6 @@ connect_failed(struct relay *r, enum peer_outcome outcome, int error)
 		session_finish(r->session, why);
 	else
 		session_watch(r->session);
-}
-
-/* connect(2): which of its errors speak of the other end. */
-static bool
-blames_peer(int error)
-{
-	return error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH ||
-	    error == ENETUNREACH || error == ECONNRESET || error == ENOENT || error == EAGAIN ||
-	    error == EACCES;
 }
 
 static void

@@ -67,6 +67,9 @@ static const struct weir_key keys[] = {
 	  .offset = HERE(max_lifetime), .initial = "off", .min = 1, .max = YEAR,
 	  .flags = WEIR_OFF,
 	  .help = "a session ends after this, whatever it does" },
+	{ .name = "pipeline_per_client", .where = WEIR_IN_SERVER, .type = WEIR_NUMBER,
+	  .offset = HERE(pipeline_per_client), .initial = "64", .min = 1, .max = 65535,
+	  .help = "requests of one client in flight; reading it pauses there" },
 	{ .name = "max_connections", .where = WEIR_IN_SERVER, .type = WEIR_NUMBER,
 	  .offset = HERE(max_connections), .initial = "off", .min = 1, .max = 1 << 30,
 	  .flags = WEIR_OFF, .help = "most sessions of this server, all workers together" },
@@ -127,6 +130,14 @@ servers_enter(const struct conf *conf, unsigned generation)
 				return -1;
 	}
 	return 0;
+}
+
+uint64_t
+weir_scope_read_buffer(struct weir_scope *scope)
+{
+	const struct server *s = weir_scope_conf(scope, &server_module);
+
+	return s->read_buffer;
 }
 
 /* ------------------------------------------------------------------- listen */
@@ -277,6 +288,8 @@ check(struct weir_scope *scope)
 static void
 check_protocol(struct weir_scope *scope, struct server *s)
 {
+	bool needs_upstream;
+
 	if (s->protocol_name == NULL) {
 		conf_error(scope, "protocol", "no protocol: add protocol = NAME (there are %s)",
 		    conf_role_names(scope, ROLE_PROTOCOL));
@@ -291,7 +304,9 @@ check_protocol(struct weir_scope *scope, struct server *s)
 	}
 	scope_uses(scope, s->protocol);
 	s->conf = weir_scope_conf(scope, s->protocol);
-	if ((s->protocol->protocol->needs & WEIR_NEEDS_UPSTREAM) && s->upstream_name == NULL)
+	needs_upstream = s->protocol->exchange != NULL ||
+	    (s->protocol->protocol->needs & WEIR_NEEDS_UPSTREAM) != 0;
+	if (needs_upstream && s->upstream_name == NULL)
 		conf_error(scope, "protocol", "protocol %s needs an upstream: add upstream = NAME",
 		    s->protocol_name);
 }
@@ -302,8 +317,20 @@ check_upstream(struct weir_scope *scope, struct server *s)
 	if (s->upstream_name == NULL)
 		return;
 	s->upstream = upstream_find(scope_conf(scope), s->upstream_name);
-	if (s->upstream == NULL)
+	if (s->upstream == NULL) {
 		conf_error(scope, "upstream", "there is no [upstream %s]", s->upstream_name);
+		return;
+	}
+	if (s->protocol == NULL || s->protocol->exchange == NULL)
+		return;
+	s->framing = (struct framing){ s->protocol->exchange, s->conf };
+	if (s->upstream->framed_by == NULL)
+		s->upstream->framed_by = s->protocol;
+	else if (s->upstream->framed_by != s->protocol)
+		conf_error(scope, "upstream",
+		    "the connections to %s are shared by servers of protocol %s: give the servers "
+		    "of protocol %s an [upstream] of their own",
+		    s->upstream_name, s->upstream->framed_by->name, s->protocol->name);
 }
 
 /* An address belongs to one server; each pair of them is looked at once, by the

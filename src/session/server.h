@@ -9,6 +9,7 @@
 #include "conf/place.h"
 #include "net/sock.h"
 #include "upstream/board.h"
+#include "upstream/request.h"
 #include "weir.h"
 
 struct conf;
@@ -28,6 +29,7 @@ struct server {
 	const struct weir_module *protocol;	/* its module */
 	struct weir_upstream     *upstream;	/* NULL: none */
 	const void               *conf;		/* the protocol's block in this scope */
+	struct framing            framing;	/* of a protocol of requests and replies */
 	struct weir_scope        *scope;
 	const char               *protocol_name;
 	const char               *upstream_name;	/* NULL: none */
@@ -42,6 +44,7 @@ struct server {
 	uint64_t write_timeout;
 	uint64_t half_close_timeout;
 	uint64_t max_lifetime;
+	uint64_t pipeline_per_client;	/* requests in flight */
 	uint64_t max_connections;	/* over all workers; 0: no limit */
 	struct sock_options options;
 

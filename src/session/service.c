@@ -10,10 +10,11 @@
 #include "base/slab.h"
 #include "conf/conf.h"
 #include "net/listener.h"
+#include "session/exchange.h"
 #include "session/relay.h"
 #include "session/server.h"
 #include "session/session.h"
-#include "upstream/upstream.h"
+#include "upstream/pool.h"
 
 #define STARVED_SILENCE 60000u	/* ms between two complaints */
 
@@ -43,6 +44,8 @@ static bool         accepted(struct listener *, int fd, const struct addr *);
 static bool         may_accept(struct listener *);
 static void         starved(struct listener *, int error);
 static void         session_closed(void);
+static int          start_pools(void);
+static size_t       state_size(const struct server *);
 static void         set_state(enum board_slot_state);
 static bool         own(const struct gate *);
 static bool         taken_over(const struct gate *);
@@ -68,7 +71,7 @@ servers_start(const struct worker_place *place)
 	service.gates = calloc(gates + 1, sizeof *service.gates);
 	if (service.slabs == NULL || service.gates == NULL)
 		return -1;
-	if (upstreams_start(conf, place->seat) < 0)
+	if (upstreams_start(conf, place->seat) < 0 || start_pools() < 0)
 		return -1;
 	sessions_start(place->generation, more_ids, session_closed);
 	relays_start();
@@ -76,12 +79,36 @@ servers_start(const struct worker_place *place)
 		s = server_at(conf, i);
 		s->cell = board_cell(s->board, place->seat);
 		s->slab = &service.slabs[i];
-		slab_init(s->slab, sizeof(struct weir_session) + s->protocol->state_size);
+		slab_init(s->slab, sizeof(struct weir_session) + state_size(s));
 		for (unsigned k = 0; k < s->listen_count; k++)
 			if (!add_gates(s, k))
 				return -1;
 	}
 	return 0;
+}
+
+/* What a session of the server has behind it. */
+static size_t
+state_size(const struct server *s)
+{
+	return s->framing.exchange != NULL ? exchange_size(s->framing.exchange)
+					   : s->protocol->state_size;
+}
+
+static int
+start_pools(void)
+{
+	const struct pools_place place = {
+		.conf = service.place.conf,
+		.seat = service.place.seat,
+		.slot = service.place.slot,
+		.slots = service.place.slots,
+		.queue = service.place.worker_connections,
+		.ops = &exchange_askers,
+		.tell = service.place.tell,
+	};
+
+	return pools_start(&place);
 }
 
 void
@@ -127,6 +154,7 @@ servers_retire(bool sweep)
 		if (sweep && own(g) && !taken_over(g))
 			listener_sweep(&g->listener, SOCK_BACKLOG);
 	}
+	pools_retire();
 	set_state(BOARD_SLOT_ABSENT);
 }
 
@@ -158,6 +186,7 @@ servers_stop(void)
 		listener_stop(&service.gates[i].listener);
 	service.empty = NULL;
 	sessions_stop();
+	pools_stop();
 	relays_stop();
 	for (unsigned i = 0; server_at(service.place.conf, i) != NULL; i++)
 		slab_finish(&service.slabs[i]);

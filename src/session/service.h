@@ -11,11 +11,14 @@
 
 #include "session/session.h"
 
+#include "upstream/pool.h"
+
 struct conf;
 
 struct worker_place {
 	const struct conf *conf;
 	unsigned           slot;
+	unsigned           slots;
 	unsigned           seat;
 	uint32_t           generation;		/* number, as users see it */
 	uint64_t           worker_connections;
@@ -27,6 +30,8 @@ struct worker_place {
 	unsigned           sockets;
 	/* The slot's state on the board changed: others have to look. */
 	void             (*announce)(void);
+	/* Says something about links (upstream/pool) to another slot, or to all. */
+	void             (*tell)(enum pool_word, int peer, unsigned slot);
 };
 
 /* Worker, after loop_open and conn_start: upstreams, balancers, listeners.

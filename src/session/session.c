@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "base/str.h"
+#include "session/exchange.h"
 #include "session/relay.h"
 #include "session/server.h"
 #include "session/service.h"
@@ -23,6 +24,7 @@ static_assert(offsetof(struct weir_session, client) == 0, "session_of takes them
 
 static void client_ready(struct conn *);
 static void client_expired(struct conn *);
+static void step_open(struct weir_session *);
 static void step_relay(struct weir_session *);
 static void step_flush(struct weir_session *);
 static void step_linger(struct weir_session *);
@@ -42,12 +44,13 @@ static const struct conn_handler client_handler = {
 };
 
 static void (*const steps[STEP_COUNT])(struct weir_session *) = {
-	[STEP_OPEN]   = talk_open,
-	[STEP_TALK]   = talk_run,
-	[STEP_RELAY]  = step_relay,
-	[STEP_FLUSH]  = step_flush,
-	[STEP_LINGER] = step_linger,
-	[STEP_CLOSED] = step_closed,
+	[STEP_OPEN]     = step_open,
+	[STEP_TALK]     = talk_run,
+	[STEP_EXCHANGE] = exchange_run,
+	[STEP_RELAY]    = step_relay,
+	[STEP_FLUSH]    = step_flush,
+	[STEP_LINGER]   = step_linger,
+	[STEP_CLOSED]   = step_closed,
 };
 
 static const char *const reason_names[SESSION_REASON_COUNT] = {
@@ -141,6 +144,8 @@ session_open(struct server *server, int fd, const struct addr *from)
 void
 session_close(struct weir_session *s, enum session_reason reason)
 {
+	bool exchanges;
+
 	if (s->step == STEP_CLOSED)
 		return;
 	if (s->step != STEP_LINGER)
@@ -148,7 +153,10 @@ session_close(struct weir_session *s, enum session_reason reason)
 	if (unsent(s) > 0)
 		conn_spoil(&s->client);
 	log_end(s);
+	exchanges = s->step == STEP_EXCHANGE;
 	session_enter(s, STEP_CLOSED);
+	if (exchanges)
+		exchange_end(s);
 	if (s->told && s->server->protocol->protocol->close != NULL)
 		s->server->protocol->protocol->close(s);
 	if (s->relay != NULL)
@@ -172,10 +180,15 @@ session_enter(struct weir_session *s, enum session_step step)
 void
 session_finish(struct weir_session *s, enum session_reason reason)
 {
+	bool exchanges;
+
 	if (s->step >= STEP_FLUSH)
 		return;
 	s->reason = (uint8_t)reason;
+	exchanges = s->step == STEP_EXCHANGE;
 	session_enter(s, STEP_FLUSH);
+	if (exchanges)
+		exchange_end(s);
 	if (s->relay != NULL) {
 		/* What the peer sent before it went is the client's. */
 		if (s->relay->down.pipe != NULL && !s->client.broken)
@@ -299,6 +312,8 @@ client_expired(struct conn *c)
 		session_watch(s);
 	else if (s->step == STEP_LINGER)
 		session_run(s);
+	else if (s->step == STEP_EXCHANGE && reason == SESSION_REQUEST_FAILED)
+		exchange_expired(s);
 	else if (s->step == STEP_RELAY && reason == SESSION_CONNECT_FAILED)
 		relay_connect_expired(s->relay);
 	else
@@ -363,6 +378,15 @@ look_again(struct weir_session *s)
 	if (peer != NULL)
 		peer->unsure = false;
 	session_run(s);
+}
+
+static void
+step_open(struct weir_session *s)
+{
+	if (s->server->framing.exchange != NULL)
+		exchange_open(s);
+	else
+		talk_open(s);
 }
 
 static void
@@ -463,6 +487,14 @@ deadline(const struct weir_session *s, enum session_reason *why)
 		nearer(&at, why, s->begun, server->read_timeout, SESSION_READ_TIMEOUT);
 	if (s->blocked != 0)
 		nearer(&at, why, s->blocked, server->write_timeout, SESSION_WRITE_TIMEOUT);
+	if (s->step == STEP_EXCHANGE) {
+		uint64_t waits = exchange_deadline(s);
+
+		if (waits < at) {
+			at = waits;
+			*why = SESSION_REQUEST_FAILED;
+		}
+	}
 	if (s->step == STEP_RELAY) {
 		enum session_reason relay_why = SESSION_SHUTDOWN;
 		uint64_t            relay_at = relay_deadline(s->relay, &relay_why);

@@ -4,11 +4,13 @@
  *
  *	OPEN ──► TALK ──────► FLUSH ──► LINGER ──► CLOSED
  *	  │        │            ▲          ▲          ▲
- *	  └──► RELAY ───────────┘          │          │  from any step:
- *	          └────────────────────────┴──────────┘  session_close
+ *	  ├──► RELAY ───────────┤          │          │  from any step:
+ *	  │       └─────────────│──────────┴──────────┘  session_close
+ *	  └──► EXCHANGE ────────┘
  *
  *	OPEN     the protocol's open hook
  *	TALK     bytes from the client go to the data hook
+ *	EXCHANGE requests go to a pool, replies come back (session/exchange)
  *	RELAY    bytes go both ways between client and peer (session/relay)
  *	FLUSH    what was sent is on its way out, nothing more is read
  *	LINGER   our side has ended; what the client still sends is thrown away, so
@@ -49,6 +51,9 @@ struct server;
 	X(HALF_CLOSE_TIMEOUT, "half_close_timeout")                            \
 	X(MAX_LIFETIME, "max_lifetime")                                        \
 	X(TOO_LONG, "too_long")			/* a message beyond read_buffer */ \
+	X(BAD_REQUEST, "bad_request")		/* not the protocol */         \
+	X(REQUEST_FAILED, "request_failed")	/* and there are no words for it */ \
+	X(SLOW_READER, "slow_reader")		/* more than reply_max waits */ \
 	X(NO_MEMORY, "no_memory")                                              \
 	X(SHUTDOWN, "shutdown")			/* the worker ends */
 
@@ -62,6 +67,7 @@ enum session_reason {
 enum session_step {
 	STEP_OPEN,
 	STEP_TALK,
+	STEP_EXCHANGE,
 	STEP_RELAY,
 	STEP_FLUSH,
 	STEP_LINGER,
@@ -81,7 +87,7 @@ struct weir_session {
 	uint64_t             id;	/* generation << 32 | number */
 	uint64_t             start;	/* ms, as all times here */
 	uint64_t             active;	/* bytes came or went */
-	uint64_t             begun;	/* TALK: a message that is kept; LINGER: it; 0: none */
+	uint64_t             begun;	/* a message that is kept; LINGER: it; 0: none */
 	uint64_t             blocked;	/* the client has taken nothing since; 0: nothing waits */
 	uint64_t             bytes_in;
 	uint64_t             bytes_out;

@@ -9,17 +9,12 @@
 #include "conf/conf.h"
 #include "upstream/upstream.h"
 
-/* The words that a peer's board entry shares between all workers. */
-enum peer_word {
-	PEER_FAILS,		/* within the window */
-	PEER_WINDOW,		/* ms: when it began */
-	PEER_FAILED_UNTIL,	/* ms; 0: does not fail */
-};
+#define COMPLAINT_SILENCE 60000u	/* ms between two of the same */
 
 static char *memories;		/* all balancers' memory of this worker */
 
 static bool ruled_out(const struct weir_attempt *, unsigned index);
-static bool claim(struct weir_peer *, struct weir_attempt *);
+static bool is_blamed(int error);
 static bool is_full(const struct weir_peer *);
 static void failed(struct weir_peer *, int error, uint64_t now);
 
@@ -73,10 +68,9 @@ upstream_choose(struct weir_upstream *u, struct weir_attempt *a)
 	struct weir_peer *peer;
 
 	for (; a->stage <= ATTEMPT_FAILED; a->stage++)
-		while (a->ruled_out <= UPSTREAM_RETRIES_MAX &&
-		    (peer = u->balancer->balancer->pick(u, a)) != NULL) {
-			a->peers[a->ruled_out++] = (uint16_t)peer->index;
-			if (!claim(peer, a))
+		while ((peer = upstream_pick(u, a)) != NULL) {
+			attempt_rule_out(a, peer);
+			if (!peer_claim(peer, a))
 				continue;
 			a->tried++;
 			return peer;
@@ -85,70 +79,29 @@ upstream_choose(struct weir_upstream *u, struct weir_attempt *a)
 	return NULL;
 }
 
+struct weir_peer *
+upstream_pick(struct weir_upstream *u, const struct weir_attempt *a)
+{
+	return a->ruled_out <= UPSTREAM_RETRIES_MAX ? u->balancer->balancer->pick(u, a) : NULL;
+}
+
+void
+attempt_rule_out(struct weir_attempt *a, const struct weir_peer *peer)
+{
+	if (a->ruled_out <= UPSTREAM_RETRIES_MAX)
+		a->peers[a->ruled_out++] = (uint16_t)peer->index;
+}
+
 void
 peer_release(struct weir_peer *peer)
 {
 	board_give(peer->board, PEER_CONNS, peer->upstream->seat);
 }
 
-void
-peer_unreported(struct weir_peer *peer, const struct weir_attempt *a)
-{
-	uint64_t until = a->now + peer->fail_timeout;
-
-	if (a->probes)
-		atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until, a->now);
-}
-
-void
-peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64_t now)
-{
-	if (outcome == PEER_CONNECTED) {
-		board_add(&peer->cell[PEER_CONNECTS], 1);
-		if (atomic_load_explicit(&peer->shared[PEER_FAILS], memory_order_relaxed) == 0 &&
-		    atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
-			memory_order_relaxed) == 0)
-			return;
-		atomic_store(&peer->shared[PEER_FAILS], 0);
-		if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], 0) != 0)
-			log_notice("peer %s of upstream %s answers again", peer->name,
-			    peer->upstream->name);
-		return;
-	}
-	board_add(&peer->cell[outcome == PEER_TIMED_OUT ? PEER_CONNECT_TIMED_OUT
-							: PEER_CONNECT_FAILED],
-	    1);
-	if (peer->max_fails > 0)
-		failed(peer, error, now);
-}
-
-bool
-peer_failing(int board)
-{
-	return atomic_load(&board_shared(board)[PEER_FAILED_UNTIL]) != 0;
-}
-
-bool
-weir_peer_usable(const struct weir_peer *peer, const struct weir_attempt *a)
-{
-	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
-	    memory_order_relaxed);
-	bool     fails = until != 0 && a->now < until;
-
-	if (peer->down || ruled_out(a, peer->index))
-		return false;
-	if (a->stage != ATTEMPT_FAILED && (fails || peer->backup != (a->stage == ATTEMPT_BACKUP)))
-		return false;
-	if (!is_full(peer))
-		return true;
-	board_add(&peer->cell[PEER_FULL], 1);
-	return false;
-}
-
 /* Takes the connection's token; of a peer whose time as a failed one is over,
  * only one attempt may find out. */
-static bool
-claim(struct weir_peer *peer, struct weir_attempt *a)
+bool
+peer_claim(struct weir_peer *peer, struct weir_attempt *a)
 {
 	uint64_t until;
 
@@ -166,6 +119,90 @@ claim(struct weir_peer *peer, struct weir_attempt *a)
 		return true;
 	peer_release(peer);
 	return false;
+}
+
+void
+peer_unreported(struct weir_peer *peer, const struct weir_attempt *a)
+{
+	uint64_t until = a->now + peer->fail_timeout;
+
+	if (a->probes)
+		atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until, a->now);
+}
+
+void
+peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64_t now)
+{
+	if (outcome == PEER_CONNECTED || outcome == PEER_REACHED)
+		board_add(&peer->cell[PEER_CONNECTS], 1);
+	if (outcome == PEER_REACHED)
+		return;
+	if (outcome == PEER_CONNECTED || outcome == PEER_ANSWERED) {
+		if (atomic_load_explicit(&peer->shared[PEER_FAILS], memory_order_relaxed) == 0 &&
+		    atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
+			memory_order_relaxed) == 0)
+			return;
+		atomic_store(&peer->shared[PEER_FAILS], 0);
+		if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], 0) != 0)
+			log_notice("peer %s of upstream %s answers again", peer->name,
+			    peer->upstream->name);
+		return;
+	}
+	if (outcome != PEER_BROKE)
+		board_add(&peer->cell[outcome == PEER_TIMED_OUT ? PEER_CONNECT_TIMED_OUT
+								: PEER_CONNECT_FAILED],
+		    1);
+	if (peer->max_fails > 0)
+		failed(peer, error, now);
+}
+
+bool
+peer_failing(int board)
+{
+	return atomic_load(&board_shared(board)[PEER_FAILED_UNTIL]) != 0;
+}
+
+bool
+peer_refused(struct weir_peer *peer, int error, uint64_t now)
+{
+	static uint64_t complained;
+	bool            blamed = is_blamed(error);
+
+	if (blamed) {
+		log_info("connect: %s", strerror(error));
+		peer_report(peer, PEER_REFUSED, error, now);
+	} else if (complained == 0 || now - complained >= COMPLAINT_SILENCE) {
+		complained = now;
+		log_error("connect: %s: not the peer's fault, but this machine's",
+		    strerror(error));
+	}
+	return blamed;
+}
+
+bool
+weir_peer_usable(const struct weir_peer *peer, const struct weir_attempt *a)
+{
+	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
+	    memory_order_relaxed);
+	bool     fails = until != 0 && a->now < until;
+
+	if (peer->down || ruled_out(a, peer->index))
+		return false;
+	if (a->stage != ATTEMPT_FAILED && (fails || peer->backup != (a->stage == ATTEMPT_BACKUP)))
+		return false;
+	if (a->pooled || !is_full(peer))
+		return true;
+	board_add(&peer->cell[PEER_FULL], 1);
+	return false;
+}
+
+/* connect(2): which of its errors speak of the other end. */
+static bool
+is_blamed(int error)
+{
+	return error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH ||
+	    error == ENETUNREACH || error == ECONNRESET || error == ENOENT || error == EAGAIN ||
+	    error == EACCES;
 }
 
 static bool

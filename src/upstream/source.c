@@ -14,6 +14,11 @@
 #include "net/sock.h"
 #include "upstream/upstream.h"
 
+static const char not_one[] = "is not an IPv4 or IPv6 address";
+static const char has_port[] = "has a port, which the kernel chooses: write the address alone";
+static const char any[] = "is any address: leave the key out and the kernel chooses";
+static const char unfit[] = "is no address that a connection can come from";
+
 static const char *parse_source(struct addr *, const char *word);
 static const char *parse_v6(struct addr *, char *text);
 static const char *add(struct weir_scope *, struct source_list *, const struct addr *);
@@ -55,10 +60,14 @@ source_check(struct weir_scope *scope, const struct weir_upstream *u)
 			continue;
 		ip = peer->addr.sa.sa_family == AF_INET6 ? peer->addr.in6.sin6_addr : in6addr_any;
 		if (IN6_IS_ADDR_V4MAPPED(&ip))
-			return phrase(scope, "the peer %s is IPv4 in the dress of IPv6: with "
-			    "sources it has to be written as IPv4", peer->name);
-		return phrase(scope, "none of these can reach the peer %s: add a source that is "
-		    "%s", peer->name, peer->addr.sa.sa_family == AF_INET ? "IPv4" : "IPv6");
+			return phrase(scope,
+			    "the peer %s is IPv4 in the dress of IPv6: with "
+			    "sources it has to be written as IPv4",
+			    peer->name);
+		return phrase(scope,
+		    "none of these can reach the peer %s: add a source that is "
+		    "%s",
+		    peer->name, peer->addr.sa.sa_family == AF_INET ? "IPv4" : "IPv6");
 	}
 	return NULL;
 }
@@ -109,26 +118,28 @@ fits(const struct addr *source, const struct addr *to)
 static const char *
 parse_source(struct addr *a, const char *word)
 {
-	char           copy[INET6_ADDRSTRLEN + IF_NAMESIZE + 3];
+	char           copy[INET6_ADDRSTRLEN + IF_NAMESIZE + 3], *colon;
 	struct in_addr in;
 
 	memset(a, 0, sizeof *a);
+	if ((size_t)snprintf(copy, sizeof copy, "%s", word) >= sizeof copy)
+		return not_one;
 	if (inet_pton(AF_INET, word, &in) == 1) {
 		if (in.s_addr == htonl(INADDR_ANY))
-			return "is any address: leave the key out and the kernel chooses";
+			return any;
 		if (IN_MULTICAST(ntohl(in.s_addr)) || in.s_addr == htonl(INADDR_BROADCAST))
-			return "is no address that a connection can come from";
+			return unfit;
 		a->in.sin_family = AF_INET;
 		a->in.sin_addr = in;
 		a->len = sizeof a->in;
 		return NULL;
 	}
-	if ((size_t)snprintf(copy, sizeof copy, "%s", word) < sizeof copy &&
-	    strchr(strchr(word, ':') != NULL ? strchr(word, ':') + 1 : "", ':') != NULL)
+	if ((colon = strchr(copy, ':')) == NULL)
+		return not_one;
+	if (strchr(colon + 1, ':') != NULL)
 		return parse_v6(a, copy);
-	if (strchr(word, ':') != NULL)
-		return "has a port, which the kernel chooses: write the address alone";
-	return "is not an IPv4 or IPv6 address";
+	*colon = '\0';
+	return inet_pton(AF_INET, copy, &in) == 1 ? has_port : not_one;
 }
 
 static const char *
@@ -140,16 +151,14 @@ parse_v6(struct addr *a, char *text)
 	if (*text == '[') {
 		if ((end = strchr(++text, ']')) == NULL)
 			return "lacks a ]";
-		if (end[1] == ':')
-			return "has a port, which the kernel chooses: write the address alone";
 		if (end[1] != '\0')
-			return "is not an IPv4 or IPv6 address";
+			return end[1] == ':' ? has_port : not_one;
 		*end = '\0';
 	}
 	if ((zone = strchr(text, '%')) != NULL)
 		*zone++ = '\0';
 	if (inet_pton(AF_INET6, text, &a->in6.sin6_addr) != 1)
-		return "is not an IPv4 or IPv6 address";
+		return not_one;
 	a->in6.sin6_family = AF_INET6;
 	a->len = sizeof a->in6;
 	if (zone != NULL) {
@@ -158,13 +167,15 @@ parse_v6(struct addr *a, char *text)
 		    : if_nametoindex(zone);
 		if (a->in6.sin6_scope_id == 0)
 			return "names an interface that there is not";
+		if (!IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr))
+			return "has an interface, which only addresses of fe80::/10 need";
 	}
 	if (IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr))
-		return "is any address: leave the key out and the kernel chooses";
+		return any;
 	if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
 		return "is an IPv4 address: write it as one";
 	if (IN6_IS_ADDR_MULTICAST(&a->in6.sin6_addr))
-		return "is no address that a connection can come from";
+		return unfit;
 	return NULL;
 }
 

@@ -11,11 +11,13 @@
 
 #define ADDRESSES_MAX 64u	/* of one name */
 
+static const char *parse_pool(struct weir_scope *, const char *, void *);
 static const char *parse_server(struct weir_scope *, const char *, void *);
 static const char *parse_server_option(struct weir_peer *, char *word);
 static const char *add_peer(struct weir_scope *, struct weir_upstream *, const struct weir_peer *);
 static const char *check(struct weir_scope *);
 
+#define UPSTREAM_TIME_MAX (UINT64_C(365) * 24 * 3600 * 1000)	/* ms: no deadline overflows */
 #define HERE(member) offsetof(struct weir_upstream, member)
 
 static const struct weir_key keys[] = {
@@ -33,6 +35,45 @@ static const struct weir_key keys[] = {
 	{ .name = "retries", .where = WEIR_IN_UPSTREAM, .type = WEIR_NUMBER,
 	  .offset = HERE(retries), .initial = "1", .max = UPSTREAM_RETRIES_MAX,
 	  .help = "other peers tried, while nothing has been sent" },
+	{ .name = "pool", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN, .offset = HERE(mode),
+	  .initial = "pipeline", .parse = parse_pool, .syntax = "pipeline | request | session",
+	  .help = "how clients share the connections to a peer" },
+	{ .name = "pool_size", .where = WEIR_IN_UPSTREAM, .type = WEIR_NUMBER,
+	  .offset = HERE(pool_size), .initial = "16", .min = 1, .max = 65535,
+	  .help = "most pooled connections to one peer, all workers together" },
+	{ .name = "pool_min_idle", .where = WEIR_IN_UPSTREAM, .type = WEIR_NUMBER,
+	  .offset = HERE(pool_min_idle), .initial = "0", .max = 65535,
+	  .help = "pooled connections to one peer kept ready, all workers together" },
+	{ .name = "pool_idle_timeout", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
+	  .offset = HERE(pool_idle_timeout), .initial = "60s", .min = 1, .max = UPSTREAM_TIME_MAX,
+	  .flags = WEIR_OFF, .help = "a pooled connection that nobody needs is closed after this" },
+	{ .name = "pool_lifetime", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
+	  .offset = HERE(pool_lifetime), .initial = "1h", .min = 1, .max = UPSTREAM_TIME_MAX,
+	  .flags = WEIR_OFF,
+	  .help = "a pooled connection is closed after this, when it has answered" },
+	{ .name = "pool_queue", .where = WEIR_IN_UPSTREAM, .type = WEIR_NUMBER,
+	  .offset = HERE(pool_queue), .initial = "auto", .min = 0, .max = 1 << 30,
+	  .flags = WEIR_AUTO,
+	  .help = "requests that may wait for a connection in one worker; auto: "
+		  "worker_connections" },
+	{ .name = "pool_wait", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
+	  .offset = HERE(pool_wait), .initial = "2s", .min = 1, .max = 3600000,
+	  .help = "how long they may" },
+	{ .name = "pipeline_spread", .where = WEIR_IN_UPSTREAM, .type = WEIR_NUMBER,
+	  .offset = HERE(pipeline_spread), .initial = "16", .min = 1, .max = 65535,
+	  .help = "requests on one connection before another is opened" },
+	{ .name = "pipeline_depth", .where = WEIR_IN_UPSTREAM, .type = WEIR_NUMBER,
+	  .offset = HERE(pipeline_depth), .initial = "128", .min = 1, .max = 65535,
+	  .help = "most requests in flight on one connection" },
+	{ .name = "reply_max", .where = WEIR_IN_UPSTREAM, .type = WEIR_SIZE,
+	  .offset = HERE(reply_max), .initial = "1m", .min = 1024, .max = 1 << 29,
+	  .help = "most reply bytes that wait for one slow client before it is closed" },
+	{ .name = "reply_timeout", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
+	  .offset = HERE(reply_timeout), .initial = "10s", .min = 1, .max = UPSTREAM_TIME_MAX,
+	  .flags = WEIR_OFF, .help = "a request is answered within this" },
+	{ .name = "source", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN, .offset = HERE(sources),
+	  .flags = WEIR_REPEATED, .parse = source_key, .syntax = "ADDRESS ...",
+	  .help = "local addresses to connect from, without ports, used in turn" },
 	SOCK_KEYS(WEIR_IN_UPSTREAM, HERE(options)),
 	{ .name = NULL },
 };
@@ -44,7 +85,22 @@ const struct weir_module upstream_module = {
 	.check     = check,
 };
 
+#define FAILED(why, name) [UPSTREAM_FAILED + WEIR_FAILED_##why] = { "failed_" name, BOARD_COUNTER }
+
 static const struct board_field upstream_fields[UPSTREAM_FIELDS] = {
+	[UPSTREAM_WAITING] = { "waiting", BOARD_GAUGE },
+	[UPSTREAM_REQUESTS] = { "requests", BOARD_COUNTER },
+	[UPSTREAM_WAITED] = { "waited", BOARD_COUNTER },
+	[UPSTREAM_MOVED] = { "moved", BOARD_COUNTER },
+	[UPSTREAM_ORPHANED] = { "orphaned", BOARD_COUNTER },
+	FAILED(NO_PEER, "no_peer"),
+	FAILED(CONNECT, "connect"),
+	FAILED(POOL_QUEUE, "pool_queue"),
+	FAILED(POOL_WAIT, "pool_wait"),
+	FAILED(REPLY_TIMEOUT, "reply_timeout"),
+	FAILED(PEER_CLOSED, "peer_closed"),
+	FAILED(BAD_REPLY, "bad_reply"),
+	FAILED(NO_MEMORY, "no_memory"),
 	[UPSTREAM_NO_PEER] = { "no_peer", BOARD_COUNTER },
 	[UPSTREAM_RETRIED] = { "retried", BOARD_COUNTER },
 };
@@ -56,6 +112,16 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_FULL] = { "full", BOARD_COUNTER },
 	[PEER_BYTES_SENT] = { "bytes_sent", BOARD_COUNTER },
 	[PEER_BYTES_RECEIVED] = { "bytes_received", BOARD_COUNTER },
+	[PEER_LINKS] = { "links", BOARD_GAUGE },
+	[PEER_IN_FLIGHT] = { "in_flight", BOARD_GAUGE },
+	[PEER_REQUESTS] = { "requests", BOARD_COUNTER },
+	[PEER_LINKS_GIVEN_UP] = { "links_given_up", BOARD_COUNTER },
+	[PEER_LINKS_CLOSED_IDLE] = { "links_closed_idle", BOARD_COUNTER },
+	[PEER_LINKS_CLOSED_LIFETIME] = { "links_closed_lifetime", BOARD_COUNTER },
+	[PEER_LINKS_CLOSED_BY_PEER] = { "links_closed_by_peer", BOARD_COUNTER },
+	[PEER_UNSOLICITED] = { "unsolicited", BOARD_COUNTER },
+	[PEER_REPLY_TIMEOUTS] = { "reply_timeouts", BOARD_COUNTER },
+	[PEER_BAD_REPLIES] = { "bad_replies", BOARD_COUNTER },
 };
 static const struct board_schema upstream_schema = { "upstream", upstream_fields, UPSTREAM_FIELDS };
 static const struct board_schema peer_schema = { "peer", peer_fields, PEER_FIELDS };
@@ -93,6 +159,24 @@ upstreams_enter(const struct conf *conf, unsigned generation)
 		}
 	}
 	return 0;
+}
+
+static const char *
+parse_pool(struct weir_scope *scope, const char *text, void *value)
+{
+	static const char *const names[] = {
+		[POOL_PIPELINE] = "pipeline",
+		[POOL_REQUEST] = "request",
+		[POOL_SESSION] = "session",
+	};
+
+	(void)scope;
+	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(text, names[i]) == 0) {
+			*(enum pool_mode *)value = (enum pool_mode)i;
+			return NULL;
+		}
+	return "write pipeline, request or session";
 }
 
 static const char *
@@ -181,12 +265,18 @@ static const char *
 check(struct weir_scope *scope)
 {
 	struct weir_upstream *u = weir_scope_conf(scope, &upstream_module);
+	const char           *wrong;
 
 	u->name = weir_scope_name(scope);
 	for (unsigned i = 0; i < u->peer_count; i++)
 		u->peers[i].upstream = u;
 	if (u->peer_count == 0 && !scope_sets(scope, "server"))
 		conf_error(scope, "server", "no backend: add server = ADDRESS");
+	if (u->pool_min_idle > u->pool_size)
+		conf_error(scope, "pool_min_idle",
+		    "pool_min_idle is more than pool_size: raise that, or lower this");
+	if ((wrong = source_check(scope, u)) != NULL)
+		conf_error(scope, "source", "%s", wrong);
 	u->balancer = conf_role(scope_conf(scope), ROLE_BALANCER, u->balance);
 	if (u->balancer == NULL)
 		conf_error(scope, "balance", "there is no balancer %s: there are %s", u->balance,

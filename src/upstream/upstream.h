@@ -12,12 +12,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/queue.h"
 #include "net/addr.h"
 #include "net/sock.h"
 #include "upstream/board.h"
+#include "upstream/source.h"
 #include "weir.h"
 
 struct conf;
+struct pool;
+
+/* How links are shared by those who ask (upstream/pool). */
+enum pool_mode {
+	POOL_PIPELINE,		/* requests of many on one link */
+	POOL_REQUEST,		/* a link carries one request at a time */
+	POOL_SESSION,		/* a link belongs to one asker for its stay */
+};
 
 #define UPSTREAM_PEERS_MAX   1024u
 #define UPSTREAM_RETRIES_MAX 15u
@@ -37,6 +47,7 @@ struct weir_peer {
 	board_word           *cell;		/* in a worker */
 	board_word           *shared;
 	void                 *memory;		/* the balancer's */
+	struct pool          *pool;		/* its links; NULL: no protocol needs them */
 };
 
 struct weir_upstream {
@@ -48,14 +59,43 @@ struct weir_upstream {
 	uint64_t                  connect_timeout;	/* ms */
 	uint64_t                  retries;		/* other peers tried */
 	struct sock_options       options;
+	struct source_list        sources;
+	const struct weir_module *framed_by;		/* its servers' protocol; NULL: none has requests */
+
+	/* of framed protocols; times in ms, 0: off */
+	enum pool_mode            mode;
+	uint64_t                  pool_size;		/* links to a peer, over all workers */
+	uint64_t                  pool_min_idle;	/* the same, kept although idle */
+	uint64_t                  pool_idle_timeout;
+	uint64_t                  pool_lifetime;
+	uint64_t                  pool_queue;		/* WEIR_AUTOMATIC until a worker starts */
+	uint64_t                  pool_wait;
+	uint64_t                  pipeline_spread;
+	uint64_t                  pipeline_depth;
+	uint64_t                  reply_max;		/* bytes */
+	uint64_t                  reply_timeout;
+
+	/* in a worker */
 	int                       board;		/* entry "upstream" */
 	board_word               *cell;
 	void                     *memory;
 	unsigned                  seat;
+	struct node               queue;		/* requests that wait for a link */
+	unsigned                  queued;
 };
 
 /* Fields of the board entries. */
-enum upstream_field { UPSTREAM_NO_PEER, UPSTREAM_RETRIED, UPSTREAM_FIELDS };
+enum upstream_field {
+	UPSTREAM_WAITING,	/* gauge: requests that wait for a link */
+	UPSTREAM_REQUESTS,
+	UPSTREAM_WAITED,	/* had to wait for a link */
+	UPSTREAM_MOVED,		/* went to another link unsent */
+	UPSTREAM_NO_PEER,
+	UPSTREAM_RETRIED,
+	UPSTREAM_ORPHANED,	/* replies to askers that had gone */
+	UPSTREAM_FAILED,	/* + enum weir_failure */
+	UPSTREAM_FIELDS = UPSTREAM_FAILED + WEIR_FAILURES
+};
 enum peer_field {
 	PEER_CONNS,		/* gauge, and the token of max_conns */
 	PEER_CONNECTS,		/* connections established */
@@ -64,7 +104,25 @@ enum peer_field {
 	PEER_FULL,		/* max_conns was reached */
 	PEER_BYTES_SENT,
 	PEER_BYTES_RECEIVED,
+	PEER_LINKS,		/* gauge, and the token of pool_size */
+	PEER_IN_FLIGHT,		/* gauge: requests on their way to a reply */
+	PEER_REQUESTS,
+	PEER_LINKS_GIVEN_UP,	/* for another worker */
+	PEER_LINKS_CLOSED_IDLE,
+	PEER_LINKS_CLOSED_LIFETIME,
+	PEER_LINKS_CLOSED_BY_PEER,	/* while idle */
+	PEER_UNSOLICITED,	/* links closed for bytes that nobody had asked for */
+	PEER_REPLY_TIMEOUTS,
+	PEER_BAD_REPLIES,
 	PEER_FIELDS
+};
+
+/* The words that a peer's board entry shares between all workers. */
+enum peer_word {
+	PEER_FAILS,		/* within the window */
+	PEER_WINDOW,		/* ms: when it began */
+	PEER_FAILED_UNTIL,	/* ms; 0: does not fail */
+	PEER_WANTED,		/* ms: when a worker last found no token for a link */
 };
 
 /* Keys and checks of [upstream NAME], for conf_request.core. */
@@ -95,9 +153,20 @@ struct weir_attempt {
 	uint8_t            stage;	/* enum attempt_stage */
 	uint8_t            tried;	/* connections attempted */
 	bool               probes;	/* the last peer chosen had failed; this finds out */
+	bool               pooled;	/* max_conns concerns the links, not each attempt */
 	uint8_t            ruled_out;	/* how many of peers[] */
 	uint16_t           peers[UPSTREAM_RETRIES_MAX + 1];	/* by their index */
 };
+
+static inline void
+attempt_begin(struct weir_attempt *a, const struct addr_packed *client, uint64_t now)
+{
+	a->client = *client;
+	a->now = now;
+	a->stage = ATTEMPT_GOOD;
+	a->tried = a->ruled_out = 0;
+	a->probes = a->pooled = false;
+}
 
 /*
  * Chooses a peer, takes its connection token and notes it as tried. NULL when
@@ -107,6 +176,14 @@ struct weir_attempt {
 struct weir_peer *upstream_choose(struct weir_upstream *, struct weir_attempt *);
 void              peer_release(struct weir_peer *);
 
+/* The two halves of it. The next peer of this stage, or NULL; peers are noted as
+ * tried by attempt_rule_out. peer_claim takes the token: false when there is none
+ * left, or somebody else is probing the peer. */
+struct weir_peer *upstream_pick(struct weir_upstream *, const struct weir_attempt *);
+void              attempt_rule_out(struct weir_attempt *, const struct weir_peer *);
+bool              peer_claim(struct weir_peer *, struct weir_attempt *)
+    __attribute__((warn_unused_result));
+
 /* The attempt has been given up before it was known what becomes of it: if it
  * was to probe the peer, another one may. */
 void peer_unreported(struct weir_peer *, const struct weir_attempt *);
@@ -114,11 +191,22 @@ void peer_unreported(struct weir_peer *, const struct weir_attempt *);
 /* What became of a connection attempt: max_fails failures within fail_timeout
  * make a peer failed for fail_timeout; then one attempt probes it. What one
  * worker learns holds for all. Logs the changes, with the errno. */
-enum peer_outcome { PEER_CONNECTED, PEER_REFUSED, PEER_TIMED_OUT };
+enum peer_outcome {
+	PEER_CONNECTED,
+	PEER_REFUSED,
+	PEER_TIMED_OUT,
+	PEER_REACHED,		/* connected, but it is yet to show that it works */
+	PEER_ANSWERED,		/* it does */
+	PEER_BROKE,		/* it does not */
+};
 void peer_report(struct weir_peer *, enum peer_outcome, int error, uint64_t now);
 
 /* Whether the peer with this board entry counts as failed: from max_fails on,
  * until an attempt succeeds. For whoever looks at the board. */
 bool peer_failing(int board);
+
+/* connect(2) has failed at once: reported, if that speaks of the other end, told
+ * once in a while if of this machine. Returns whether it is the peer's fault. */
+bool peer_refused(struct weir_peer *, int error, uint64_t now);
 
 #endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* exchange: a client's requests, and the replies that come back. */
+#include "session/exchange.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "session/server.h"
+#include "upstream/pool.h"
+
+/* Replies shorter than this are gathered, and leave together. */
+#define GATHER_MAX 16384u
+
+static bool may_ask(const struct weir_session *);
+static bool may_read(const struct weir_session *);
+static bool take_buffered(struct weir_session *);
+static bool take_read(struct weir_session *);
+static size_t ask_all(struct weir_session *, struct weir_span);
+static size_t ask_one(struct weir_session *, struct weir_span);
+static bool ask(struct weir_session *, struct weir_span, const struct weir_message *);
+static void note_partial(struct weir_session *, bool begins);
+static void tell_failure(struct weir_session *, const struct framing *, uint32_t kind,
+    enum weir_failure);
+static void replied(struct asker *, struct weir_span, bool last);
+static void failed(struct asker *, const struct framing *, uint32_t kind, enum weir_failure,
+    bool cut);
+static void placed(struct asker *);
+static void lost(struct asker *);
+static const struct addr_packed *from(const struct asker *);
+
+const struct asker_ops exchange_askers = {
+	.reply  = replied,
+	.failed = failed,
+	.placed = placed,
+	.lost   = lost,
+	.from   = from,
+};
+
+static struct exchange *
+exchange_of(const struct weir_session *s)
+{
+	return (struct exchange *)(void *)s->state;
+}
+
+static struct weir_session *
+session_of(const struct asker *a)
+{
+	return container_of(container_of(a, struct exchange, asker), struct weir_session, state);
+}
+
+size_t
+exchange_size(const struct weir_exchange *x)
+{
+	return sizeof(struct exchange) + x->mem_size;
+}
+
+void
+exchange_open(struct weir_session *s)
+{
+	asker_init(&exchange_of(s)->asker);
+	session_enter(s, STEP_EXCHANGE);
+}
+
+void
+exchange_run(struct weir_session *s)
+{
+	struct exchange *e = exchange_of(s);
+	struct conn     *c = &s->client;
+	unsigned         share = SESSION_SHARE;
+
+	if (!conn_flush(c)) {
+		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
+		return;
+	}
+	while (share-- > 0 && may_read(s))
+		if (!(e->stalled ? take_buffered(s) : take_read(s)))
+			break;
+	if (s->step != STEP_EXCHANGE)
+		return;
+	if (c->unsure)
+		session_look_later(s);
+	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
+	if (c->broken || c->deaf)
+		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
+	else if (may_read(s))
+		conn_again(c);
+	else if (c->eof && !e->stalled && e->asker.count == 0)
+		session_finish(s, SESSION_CLIENT_CLOSED);
+}
+
+uint64_t
+exchange_deadline(const struct weir_session *s)
+{
+	uint64_t since = asker_waits_since(&exchange_of(s)->asker);
+
+	return since != 0 ? since + s->server->upstream->pool_wait : UINT64_MAX;
+}
+
+void
+exchange_expired(struct weir_session *s)
+{
+	struct exchange *e = exchange_of(s);
+
+	e->given_up = true;
+	asker_give_up(&e->asker, s->server->upstream);
+	session_run(s);
+}
+
+void
+exchange_end(struct weir_session *s)
+{
+	asker_leave(&exchange_of(s)->asker, s->server->upstream);
+}
+
+/* ------------------------------------------------------------------ requests */
+
+static bool
+may_ask(const struct weir_session *s)
+{
+	const struct asker *a = &exchange_of(s)->asker;
+
+	return a->count < s->server->pipeline_per_client &&
+	    server_has_room(s->server, conn_waiting(&s->client)) &&
+	    asker_may_ask(a, s->server->upstream);
+}
+
+static bool
+may_read(const struct weir_session *s)
+{
+	return s->step == STEP_EXCHANGE && (s->client.readable || exchange_of(s)->stalled) &&
+	    may_ask(s);
+}
+
+/* What came while it could not be asked. */
+static bool
+take_buffered(struct weir_session *s)
+{
+	struct exchange *e = exchange_of(s);
+	size_t           used;
+
+	e->stalled = false;
+	used = ask_all(s, buf_span(s->client.in));
+	if (s->step != STEP_EXCHANGE)
+		return false;
+	if (used > 0)
+		buf_consume(&s->client.in, used);
+	note_partial(s, true);
+	return true;
+}
+
+/* One read and the requests in it. False: nothing more now. */
+static bool
+take_read(struct weir_session *s)
+{
+	struct exchange *e = exchange_of(s);
+	struct conn     *c = &s->client;
+	struct weir_span kept = buf_span(c->in), in;
+	char            *into = loop_scratch();
+	size_t           n, used;
+
+	n = conn_read(c, into + kept.len, s->server->read_buffer - kept.len);
+	if (n == 0) {
+		if (c->eof) {
+			buf_return(&c->in);	/* of a message that has no end */
+			s->begun = 0;
+		}
+		return false;
+	}
+	session_came(s, n);
+	e->given_up = false;
+	if (kept.len > 0)
+		memcpy(into, kept.data, kept.len);
+	in = span(into, kept.len + n);
+	used = ask_all(s, in);
+	if (s->step != STEP_EXCHANGE)
+		return false;
+	buf_return(&c->in);
+	in = span_skip(in, used);
+	if (in.len > 0 && buf_append(&c->in, in) < 0) {
+		session_close(s, SESSION_NO_MEMORY);
+		return false;
+	}
+	note_partial(s, used > 0);
+	return true;
+}
+
+/* As many requests as there are and may be asked. Returns their bytes. */
+static size_t
+ask_all(struct weir_session *s, struct weir_span in)
+{
+	size_t used = 0, n;
+
+	while (used < in.len) {
+		if (!may_ask(s)) {
+			exchange_of(s)->stalled = true;
+			break;
+		}
+		n = ask_one(s, span_skip(in, used));
+		if (n == 0 || s->step != STEP_EXCHANGE)
+			break;
+		used += n;
+	}
+	return used;
+}
+
+/* Returns its bytes; 0: it is not whole yet, or the session ends. */
+static size_t
+ask_one(struct weir_session *s, struct weir_span in)
+{
+	struct exchange            *e = exchange_of(s);
+	const struct framing       *f = &s->server->framing;
+	struct weir_message         m = { .replies = 1 };
+	enum weir_parse             parsed = f->exchange->request(f->conf, e->memory, in, &m);
+
+	if (parsed == WEIR_MALFORMED || (parsed == WEIR_WHOLE && m.length == 0)) {
+		session_finish(s, SESSION_BAD_REQUEST);
+		return 0;
+	}
+	if (parsed == WEIR_WHOLE && m.length <= in.len) {
+		memset(e->memory, 0, f->exchange->mem_size);
+		in.len = (size_t)m.length;
+		return ask(s, in, &m) ? in.len : 0;
+	}
+	if (in.len >= s->server->read_buffer || m.length > s->server->read_buffer)
+		session_finish(s, SESSION_TOO_LONG);
+	else if (parsed == WEIR_WHOLE)	/* it is parsed again when it is whole */
+		memset(e->memory, 0, f->exchange->mem_size);
+	return 0;
+}
+
+static bool
+ask(struct weir_session *s, struct weir_span message, const struct weir_message *m)
+{
+	struct exchange      *e = exchange_of(s);
+	struct weir_upstream *u = s->server->upstream;
+	enum weir_failure     why;
+
+	if (!pool_ask(u, &e->asker, &s->server->framing, message, m, &why))
+		tell_failure(s, &s->server->framing, m->kind, why);
+	else if (e->asker.waiting > 0 && e->given_up)
+		asker_give_up(&e->asker, u);
+	else if (e->asker.waiting > 0)
+		session_watch(s);
+	return s->step == STEP_EXCHANGE;
+}
+
+/* read_timeout runs while a message has begun, and is our fault when stalled. */
+static void
+note_partial(struct weir_session *s, bool begins)
+{
+	if (s->client.in == NULL || exchange_of(s)->stalled)
+		s->begun = 0;
+	else if (s->begun == 0 || begins) {
+		s->begun = loop_now();
+		session_watch(s);
+	}
+}
+
+static void
+tell_failure(struct weir_session *s, const struct framing *f, uint32_t kind,
+    enum weir_failure why)
+{
+	struct weir_span text = span(NULL, 0);
+
+	if (f->exchange->failure != NULL)
+		text = f->exchange->failure(f->conf, kind, why);
+	if (text.len == 0)
+		session_finish(s, SESSION_REQUEST_FAILED);
+	else
+		replied(&exchange_of(s)->asker, text, true);
+}
+
+/* ------------------------------------------------------------------- replies */
+
+static void
+replied(struct asker *a, struct weir_span part, bool last)
+{
+	struct weir_session *s = session_of(a);
+	struct conn         *c = &s->client;
+
+	(void)last;
+	session_went(s, part.len);
+	if (!(part.len < GATHER_MAX ? conn_gather(c, part) : conn_send(c, part)))
+		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
+	else if (conn_waiting(c) > s->server->upstream->reply_max &&
+	    (!conn_flush(c) || conn_waiting(c) > s->server->upstream->reply_max))
+		session_close(s, SESSION_SLOW_READER);
+	else
+		conn_again(c);
+}
+
+static void
+failed(struct asker *a, const struct framing *f, uint32_t kind, enum weir_failure why, bool cut)
+{
+	struct weir_session *s = session_of(a);
+
+	if (cut)
+		session_finish(s, SESSION_PEER_FAILED);
+	else
+		tell_failure(s, f, kind, why);
+}
+
+static void
+placed(struct asker *a)
+{
+	conn_again(&session_of(a)->client);
+}
+
+static void
+lost(struct asker *a)
+{
+	session_finish(session_of(a), SESSION_PEER_CLOSED);
+}
+
+static const struct addr_packed *
+from(const struct asker *a)
+{
+	return &session_of(a)->from;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * exchange: a client's requests, and the replies that come back (STEP_EXCHANGE).
+ *
+ *	client.fd ──read──► scratch ──parse──► pool_ask ──► link ──► peer
+ *	             client.in ──┘                            │
+ *	client.fd ◄──one write a pass── client.out ◄──────────┘ reply, or failure
+ *
+ * The client is read while its next request would be taken: it has less than
+ * pipeline_per_client in flight, none that waits for a link, and room for
+ * replies. What it has sent beyond that stays in client.in, and then in the
+ * kernel.
+ */
+#ifndef SESSION_EXCHANGE_H
+#define SESSION_EXCHANGE_H
+
+#include "session/session.h"
+#include "upstream/request.h"
+
+/* The protocol's state, in the session's allocation. */
+struct exchange {
+	struct asker asker;
+	bool         stalled;	/* client.in may hold whole requests */
+	bool         given_up;	/* what is there has waited long enough */
+	_Alignas(8) char memory[];	/* the parser's, for the message that is beginning */
+};
+
+/* What it needs of weir_session.state, in bytes. */
+size_t exchange_size(const struct weir_exchange *);
+
+void exchange_open(struct weir_session *);
+void exchange_run(struct weir_session *);
+
+/* When its request has waited for pool_wait (UINT64_MAX: none waits). */
+uint64_t exchange_deadline(const struct weir_session *);
+
+/* That has come. */
+void exchange_expired(struct weir_session *);
+
+/* No more requests, no more replies: for session_close and session_finish. */
+void exchange_end(struct weir_session *);
+
+/* How the pools speak to the sessions. */
+extern const struct asker_ops exchange_askers;
+
+#endif

@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pool: requests of many askers over few links: which link, and who waits. */
+#include "upstream/pool.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/slab.h"
+#include "base/str.h"
+#include "upstream/share.h"
+
+static struct link *find_link(struct weir_upstream *, struct weir_attempt *, bool *busy);
+static struct link *pool_link(struct pool *, struct weir_attempt *, bool *busy);
+static struct link *fill(struct pool *, struct weir_attempt *, bool *busy);
+static struct link *lend(struct pool *, struct weir_attempt *, bool *busy);
+static struct link *open_link(struct pool *, struct weir_attempt *, bool *busy);
+static bool place(struct weir_upstream *, struct request *, struct weir_span bytes,
+    enum weir_failure *why);
+static bool enqueue(struct weir_upstream *, struct request *, struct weir_span bytes,
+    enum weir_failure *why);
+static void unqueue(struct weir_upstream *, struct request *);
+static struct weir_attempt *attempt_of(struct request *, struct weir_attempt *fresh);
+static void tick(evutil_socket_t, short, void *);
+static bool look_after(struct weir_upstream *);
+static void close_idle(struct pool *, unsigned counter);
+static void keep_ready(struct pool *);
+
+struct pools_place pools;
+
+static struct {
+	struct pool *all;
+	unsigned     count;
+	struct slab  requests;
+	struct slab  attempts;
+	struct event tick;
+	bool         watching;
+	bool         retiring;
+} own;
+
+int
+pools_start(const struct pools_place *place)
+{
+	struct weir_upstream *u;
+	struct pool          *p;
+	unsigned              n = 0;
+
+	pools = *place;
+	memset(&own, 0, sizeof own);
+	for (unsigned i = 0; (u = upstream_at(place->conf, i)) != NULL; i++)
+		n += u->framed_by != NULL ? u->peer_count : 0;
+	if ((own.all = calloc(n + 1, sizeof *own.all)) == NULL)
+		return -1;
+	slab_init(&own.requests, sizeof(struct request));
+	slab_init(&own.attempts, sizeof(struct weir_attempt));
+	links_start();
+	loop_timer_init(&own.tick, tick, NULL);
+	for (unsigned i = 0; (u = upstream_at(place->conf, i)) != NULL; i++) {
+		list_init(&u->queue);
+		u->queued = 0;
+		if (u->pool_queue == WEIR_AUTOMATIC)
+			u->pool_queue = place->queue;
+		for (unsigned k = 0; u->framed_by != NULL && k < u->peer_count; k++) {
+			p = &own.all[own.count++];
+			u->peers[k].pool = p;
+			p->peer = &u->peers[k];
+			list_init(&p->links);
+			p->kept = (unsigned)(u->pool_min_idle / place->slots +
+			    (place->slot < u->pool_min_idle % place->slots));
+			if (p->kept > 0)
+				pools_watch();
+		}
+	}
+	return 0;
+}
+
+void
+pools_retire(void)
+{
+	own.retiring = true;
+	for (unsigned i = 0; i < own.count; i++)
+		close_idle(&own.all[i], PEER_LINKS_CLOSED_IDLE);
+}
+
+bool
+pools_retiring(void)
+{
+	return own.retiring;
+}
+
+void
+pools_stop(void)
+{
+	struct node *n;
+
+	for (unsigned i = 0; i < own.count; i++)
+		while ((n = list_first(&own.all[i].links)) != NULL)
+			link_break(container_of(n, struct link, node), WEIR_FAILED_PEER_CLOSED, 0);
+	if (own.all == NULL)
+		return;
+	loop_timer_stop(&own.tick);
+	links_stop();
+	slab_finish(&own.requests);
+	slab_finish(&own.attempts);
+	free(own.all);
+	memset(&own, 0, sizeof own);
+}
+
+void
+pool_heard(enum pool_word word, int peer, unsigned slot)
+{
+	for (unsigned i = 0; i < own.count; i++) {
+		if (own.all[i].peer->board != peer)
+			continue;
+		if (word == POOL_WANTED)
+			share_wanted(&own.all[i], slot);
+		else
+			pool_serve(own.all[i].peer->upstream);
+	}
+}
+
+/* ------------------------------------------------------------------- askers */
+
+void
+asker_init(struct asker *a)
+{
+	list_init(&a->requests);
+}
+
+bool
+asker_may_ask(const struct asker *a, const struct weir_upstream *u)
+{
+	const struct link *l = a->link;
+
+	if (a->waiting > 0 || (u->mode == POOL_REQUEST && a->count > 0))
+		return false;
+	return l == NULL || (link_takes(l) && l->depth < u->pipeline_depth);
+}
+
+uint64_t
+asker_waits_since(const struct asker *a)
+{
+	struct node *n = a->requests.next;
+
+	if (a->waiting == 0)
+		return 0;
+	for (unsigned flying = a->count - a->waiting; flying > 0; flying--)
+		n = n->next;
+	return container_of(n, struct request, of_asker)->since;
+}
+
+void
+asker_give_up(struct asker *a, struct weir_upstream *u)
+{
+	struct node    *n, *following;
+	struct request *r;
+
+	list_each(n, following, &a->requests) {
+		r = container_of(n, struct request, of_asker);
+		if (r->bytes == NULL)
+			continue;
+		unqueue(u, r);
+		request_fail(r, u, WEIR_FAILED_POOL_WAIT, false);
+		if (a->waiting == 0)	/* or it has left */
+			break;
+	}
+}
+
+void
+asker_leave(struct asker *a, struct weir_upstream *u)
+{
+	struct link    *lent = a->link != NULL && a->link->lent == a ? a->link : NULL;
+	struct node    *n;
+	struct request *r;
+
+	while ((n = list_first(&a->requests)) != NULL) {
+		r = container_of(n, struct request, of_asker);
+		if (r->bytes != NULL)
+			unqueue(u, r);
+		(void)request_detach(r);
+		if (!node_linked(&r->of_link))
+			request_free(r);
+	}
+	a->link = NULL;
+	if (lent != NULL) {
+		lent->lent = NULL;
+		link_break(lent, WEIR_FAILED_PEER_CLOSED, 0);
+	}
+}
+
+/* ------------------------------------------------------------------ requests */
+
+bool
+pool_ask(struct weir_upstream *u, struct asker *a, const struct framing *framing,
+    struct weir_span bytes, const struct weir_message *m, enum weir_failure *why)
+{
+	struct request *r = slab_take(&own.requests);
+
+	*why = WEIR_FAILED_NO_MEMORY;
+	board_add(&u->cell[UPSTREAM_REQUESTS], 1);
+	if (r != NULL) {
+		r->asker = a;
+		r->framing = framing;
+		r->length = (uint32_t)bytes.len;
+		r->kind = m->kind;
+		r->replies = m->replies;
+		list_append(&a->requests, &r->of_asker);
+		a->count++;
+		/* Those that came first go first. */
+		if (a->link == NULL && u->queued > 0 ? enqueue(u, r, bytes, why)
+						     : place(u, r, bytes, why))
+			return true;
+		(void)request_detach(r);
+		request_free(r);
+	}
+	board_add(&u->cell[UPSTREAM_FAILED + *why], 1);
+	return false;
+}
+
+struct asker *
+request_detach(struct request *r)
+{
+	struct asker *a = r->asker;
+
+	if (a == NULL)
+		return NULL;
+	r->asker = NULL;
+	node_unlink(&r->of_asker);
+	if (--a->count == 0 && a->link != NULL && a->link->lent != a)
+		a->link = NULL;
+	return a;
+}
+
+void
+request_free(struct request *r)
+{
+	buf_return(&r->bytes);
+	slab_give(&own.attempts, r->attempt);
+	slab_give(&own.requests, r);
+}
+
+void
+request_fail(struct request *r, struct weir_upstream *u, enum weir_failure why, bool cut)
+{
+	const struct framing *framing = r->framing;
+	uint32_t              kind = r->kind;
+	struct asker         *a = request_detach(r);
+
+	board_add(&u->cell[UPSTREAM_FAILED + why], 1);
+	request_free(r);
+	if (a != NULL)
+		pools.ops->failed(a, framing, kind, why, cut);
+}
+
+void
+request_move(struct request *r, struct weir_upstream *u, struct weir_span bytes,
+    const struct weir_peer *failed)
+{
+	enum weir_failure why = WEIR_FAILED_NO_MEMORY;
+	struct asker     *a = r->asker;
+
+	board_add(&u->cell[UPSTREAM_MOVED], 1);
+	if (failed != NULL) {
+		if (r->attempt == NULL && (r->attempt = slab_take(&own.attempts)) == NULL)
+			goto fail;
+		if (r->attempt->tried == 0)
+			attempt_begin(r->attempt, pools.ops->from(a), loop_now());
+		r->attempt->tried++;
+		attempt_rule_out(r->attempt, failed);
+	} else if (r->moves++ > u->retries) {
+		why = WEIR_FAILED_PEER_CLOSED;
+		goto fail;
+	}
+	if (a->waiting > 0 ? enqueue(u, r, bytes, &why) : place(u, r, bytes, &why))
+		return;
+fail:
+	request_fail(r, u, why, false);
+}
+
+/* Onto a link, or into the queue. False: it has failed. */
+static bool
+place(struct weir_upstream *u, struct request *r, struct weir_span bytes,
+    enum weir_failure *why)
+{
+	struct asker        *a = r->asker;
+	struct weir_attempt  fresh, *attempt;
+	struct link         *l = a->link;
+	bool                 busy = false;
+
+	if (l == NULL) {
+		attempt = attempt_of(r, &fresh);
+		l = find_link(u, attempt, &busy);
+		if (l == NULL && busy)
+			return r->bytes != NULL || enqueue(u, r, bytes, why);
+		if (l == NULL) {
+			*why = attempt->tried > 0 ? WEIR_FAILED_CONNECT : WEIR_FAILED_NO_PEER;
+			return false;
+		}
+		if (attempt->tried > 0)
+			board_add(&u->cell[UPSTREAM_RETRIED], 1);
+	}
+	*why = WEIR_FAILED_NO_MEMORY;
+	if (!link_put(l, r, bytes))
+		return false;
+	a->link = l;
+	if (u->mode == POOL_SESSION)
+		l->lent = a;
+	return true;
+}
+
+static struct weir_attempt *
+attempt_of(struct request *r, struct weir_attempt *fresh)
+{
+	struct weir_attempt *a = r->attempt;
+
+	if (a == NULL) {
+		a = fresh;
+		attempt_begin(a, pools.ops->from(r->asker), loop_now());
+	}
+	a->now = loop_now();
+	a->stage = ATTEMPT_GOOD;
+	a->pooled = true;
+	return a;
+}
+
+static bool
+enqueue(struct weir_upstream *u, struct request *r, struct weir_span bytes,
+    enum weir_failure *why)
+{
+	*why = WEIR_FAILED_POOL_QUEUE;
+	if (u->queued >= u->pool_queue)
+		return false;
+	*why = WEIR_FAILED_NO_MEMORY;
+	if (buf_append(&r->bytes, bytes) < 0)
+		return false;
+	r->since = loop_now();
+	r->asker->waiting++;
+	list_append(&u->queue, &r->of_link);
+	u->queued++;
+	board_add(&u->cell[UPSTREAM_WAITING], 1);
+	board_add(&u->cell[UPSTREAM_WAITED], 1);
+	pools_watch();
+	return true;
+}
+
+static void
+unqueue(struct weir_upstream *u, struct request *r)
+{
+	node_unlink(&r->of_link);
+	r->asker->waiting--;
+	u->queued--;
+	board_give(u->board, UPSTREAM_WAITING, u->seat);
+}
+
+void
+pool_serve(struct weir_upstream *u)
+{
+	struct node      *n;
+	struct request   *r;
+	struct buf       *bytes;
+	struct asker     *a;
+	enum weir_failure why;
+
+	while ((n = list_first(&u->queue)) != NULL) {
+		r = container_of(n, struct request, of_link);
+		a = r->asker;
+		bytes = r->bytes;
+		unqueue(u, r);
+		if (!place(u, r, buf_span(bytes), &why)) {
+			request_fail(r, u, why, false);
+			continue;
+		}
+		if (!node_linked(&r->of_link)) {	/* all are busy: it stays the first */
+			list_prepend(&u->queue, &r->of_link);
+			a->waiting++;
+			u->queued++;
+			board_add(&u->cell[UPSTREAM_WAITING], 1);
+			return;
+		}
+		r->bytes = NULL;
+		buf_return(&bytes);
+		pools.ops->placed(a);
+	}
+}
+
+/* --------------------------------------------------------------- which link */
+
+/* busy: there are peers, but all their links are full. */
+static struct link *
+find_link(struct weir_upstream *u, struct weir_attempt *a, bool *busy)
+{
+	uint8_t           failed = a->ruled_out;	/* those stay so */
+	struct weir_peer *peer;
+	struct link      *l = NULL;
+
+	for (; l == NULL && !*busy && a->stage <= ATTEMPT_FAILED; a->stage++)
+		while (a->tried <= u->retries && (peer = upstream_pick(u, a)) != NULL) {
+			if ((l = pool_link(peer->pool, a, busy)) != NULL)
+				break;
+			attempt_rule_out(a, peer);
+		}
+	if (l == NULL && *busy)
+		a->ruled_out = failed;
+	if (l == NULL && !*busy && a->tried == 0)
+		board_add(&u->cell[UPSTREAM_NO_PEER], 1);
+	return l;
+}
+
+static struct link *
+pool_link(struct pool *p, struct weir_attempt *a, bool *busy)
+{
+	return p->peer->upstream->mode == POOL_PIPELINE ? fill(p, a, busy) : lend(p, a, busy);
+}
+
+static struct link *
+fill(struct pool *p, struct weir_attempt *a, bool *busy)
+{
+	const struct weir_upstream *u = p->peer->upstream;
+	uint64_t spread = u->pipeline_spread < u->pipeline_depth ? u->pipeline_spread
+								 : u->pipeline_depth;
+	struct link                *fullest = NULL, *least = NULL, *l = p->filling;
+	struct node                *n, *following;
+
+	if (l != NULL && l->depth < spread && link_takes(l))
+		return l;
+	list_each(n, following, &p->links) {
+		l = container_of(n, struct link, node);
+		if (!link_takes(l) || l->depth >= u->pipeline_depth)
+			continue;
+		if (l->depth < spread && (fullest == NULL || l->depth > fullest->depth))
+			fullest = l;
+		if (least == NULL || l->depth < least->depth)
+			least = l;
+	}
+	/* A peer that fails is not tried with many links at once. */
+	if (fullest == NULL && (least == NULL || a->stage != ATTEMPT_FAILED || p->connecting == 0))
+		fullest = open_link(p, a, busy);
+	p->filling = fullest;
+	if (fullest == NULL)
+		fullest = least;
+	if (fullest == NULL && p->count > 0)
+		*busy = true;
+	return fullest;
+}
+
+static struct link *
+lend(struct pool *p, struct weir_attempt *a, bool *busy)
+{
+	struct node *n, *following;
+	struct link *l;
+
+	list_each(n, following, &p->links) {
+		l = container_of(n, struct link, node);
+		if (l->depth == 0 && l->lent == NULL && link_takes(l))
+			return l;
+	}
+	l = open_link(p, a, busy);
+	if (l == NULL && p->count > 0)
+		*busy = true;
+	return l;
+}
+
+static struct link *
+open_link(struct pool *p, struct weir_attempt *a, bool *busy)
+{
+	struct link *l;
+	bool         blamed;
+
+	if (!share_take(p, a)) {
+		*busy = true;
+		return NULL;
+	}
+	l = link_open(p, a, &blamed);
+	if (l != NULL) {
+		pools_watch();
+		return l;
+	}
+	share_give(p);
+	a->tried++;
+	return NULL;
+}
+
+/* --------------------------------------------------------- from time to time */
+
+void
+pools_watch(void)
+{
+	if (own.watching)
+		return;
+	own.watching = true;
+	loop_timer_start(&own.tick, POOL_TICK);
+}
+
+static void
+tick(evutil_socket_t fd, short what, void *argument)
+{
+	struct weir_upstream *u;
+	bool                  more = false;
+
+	(void)fd;
+	(void)what;
+	(void)argument;
+	for (unsigned i = 0; (u = upstream_at(pools.conf, i)) != NULL; i++)
+		if (u->framed_by != NULL)
+			more |= look_after(u);
+	own.watching = more;
+	if (more)
+		loop_timer_start(&own.tick, POOL_TICK);
+}
+
+/* Whether there is something to look after. */
+static bool
+look_after(struct weir_upstream *u)
+{
+	bool         more;
+	struct pool *p;
+
+	pool_serve(u);
+	more = u->queued > 0;
+	for (unsigned i = 0; i < u->peer_count; i++) {
+		p = u->peers[i].pool;
+		share_look(p);
+		if (own.retiring)
+			close_idle(p, PEER_LINKS_CLOSED_IDLE);
+		else if (p->count < p->kept)
+			keep_ready(p);
+		more |= p->count > 0 || (p->kept > 0 && !own.retiring);
+	}
+	return more;
+}
+
+static void
+close_idle(struct pool *p, unsigned counter)
+{
+	struct node *n, *following;
+	struct link *l;
+
+	list_each(n, following, &p->links) {
+		l = container_of(n, struct link, node);
+		if (l->depth == 0 && l->lent == NULL)
+			link_drain(l, counter);
+	}
+}
+
+/* One link a tick: a peer that comes back is not run down. */
+static void
+keep_ready(struct pool *p)
+{
+	static const struct addr_packed nobody;
+	struct weir_attempt             a;
+	bool                            busy;
+
+	attempt_begin(&a, &nobody, loop_now());
+	a.pooled = true;
+	a.stage = p->peer->backup ? ATTEMPT_BACKUP : ATTEMPT_GOOD;
+	if (weir_peer_usable(p->peer, &a))
+		(void)open_link(p, &a, &busy);
+}
