@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "conf/check.h"
 #include "tap.h"
 
 static char folder[] = "/tmp/weir-sock-XXXXXX";
@@ -93,6 +94,70 @@ test_tcp(void)
 	ok(client >= 0, "it is connected to");
 	is_number(sock_error(client), 0, "without an error");
 	ok(get_int(client, IPPROTO_TCP, TCP_NODELAY) > 0, "with the options");
+	close(client);
+	close(fd);
+}
+
+static const char *
+local_name(int fd, char text[ADDR_TEXT_MAX])
+{
+	struct addr a;
+
+	a.len = sizeof a.in6;
+	if (getsockname(fd, &a.sa, &a.len) < 0)
+		return "none";
+	if (a.sa.sa_family == AF_INET)
+		a.in.sin_port = 0;
+	else
+		a.in6.sin6_port = 0;
+	return addr_print(&a, text);
+}
+
+/* The local address is that of the source, its port the choice of connect(2). */
+static void
+test_sources(void)
+{
+	struct addr        from = { .in = { .sin_family = AF_INET }, .len = sizeof from.in };
+	struct addr        six = { .in6 = { .sin6_family = AF_INET6 }, .len = sizeof six.in6 };
+	int                holder, fd, client;
+	struct listen_spec s = free_port(&holder);
+	uint64_t           anywhere = 0;
+	char               text[ADDR_TEXT_MAX];
+
+	close(holder);
+	fd = sock_listen(&s, NULL);
+	from.in.sin_addr.s_addr = htonl(0x7f000009);
+	is_number(sock_try_source(&from), 0, "127.0.0.9 is of this machine");
+	client = sock_connect(&s.addr, &from, &s.options);
+	ok(client >= 0, "it is connected from");
+	is_number(sock_error(client), 0, "without an error");
+	is_string(local_name(client, text), "127.0.0.9:0", "that is the local address");
+	is_number(get_int(client, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), 1,
+	    "it does not have the port for all destinations");
+	close(client);
+
+	if (check_sysctl(NULL, "net/ipv4/ip_nonlocal_bind", &anywhere) < 0 || anywhere == 0) {
+		from.in.sin_addr.s_addr = htonl(0xcb007101);
+		is_number(sock_try_source(&from), -1, "203.0.113.1 is not");
+		is_number(errno, EADDRNOTAVAIL, "and that is what is said");
+		is_number(sock_connect(&s.addr, &from, &s.options), -1, "nor connected from");
+		is_number(errno, EADDRNOTAVAIL, "for the same reason");
+	}
+	close(fd);
+
+	six.in6.sin6_addr = in6addr_loopback;
+	if (sock_try_source(&six) < 0)
+		return;		/* a machine without IPv6 */
+	s.addr = six;
+	s.options = (struct sock_options){ .nodelay = true };
+	fd = sock_listen(&s, NULL);
+	s.addr.len = sizeof s.addr.in6;
+	ok(fd >= 0 && getsockname(fd, &s.addr.sa, &s.addr.len) == 0, "a listener of IPv6");
+	client = sock_connect(&s.addr, &six, &s.options);
+	ok(client >= 0, "it is connected to from a source");
+	is_string(local_name(client, text), "[::1]:0", "that is the local address");
+	is_number(get_int(client, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), 1,
+	    "without the port, too");
 	close(client);
 	close(fd);
 }
@@ -267,6 +332,7 @@ main(void)
 	if (mkdtemp(folder) == NULL)
 		bail_out("mkdtemp: %s", strerror(errno));
 	test_tcp();
+	test_sources();
 	test_taking_back();
 	test_unix();
 	test_sharing();
