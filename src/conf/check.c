@@ -17,7 +17,7 @@ struct check {
 };
 
 static FILE    *open_sysctl(const char *sysctl, const char *name);
-static uint64_t local_ports(const char *sysctl);
+static bool     local_ports(const char *sysctl, uint64_t *ports);
 static uint64_t reserved_ports(const char *sysctl, unsigned first, unsigned last);
 static void check_descriptors(const struct check *);
 static void check_files(const struct check *);
@@ -41,9 +41,9 @@ check_ports(const struct check_ports *p,
     void (*warn)(void *context, const char *key, const char *text), void *context)
 {
 	const struct check c = { NULL, warn, context };
-	uint64_t ports = local_ports(p->sysctl), all;
+	uint64_t ports, all;
 
-	if (ports == 0 || p->peers == 0 || __builtin_mul_overflow(ports, p->pairs, &all) ||
+	if (!local_ports(p->sysctl, &ports) || p->peers == 0 || __builtin_mul_overflow(ports, p->pairs, &all) ||
 	    p->connections <= all)
 		return;
 	say(&c, p->pooled ? "pool_size" : "server",
@@ -82,19 +82,21 @@ open_sysctl(const char *sysctl, const char *name)
 	return fopen(path, "re");
 }
 
-/* Which the kernel may choose for connect(2), of IPv6, too; 0: it is not known. */
-static uint64_t
-local_ports(const char *sysctl)
+/* Those that the kernel may choose for connect(2), of IPv6, too; false: unknown. */
+static bool
+local_ports(const char *sysctl, uint64_t *ports)
 {
 	unsigned first, last;
 	FILE *f = open_sysctl(sysctl, "net/ipv4/ip_local_port_range");
 	bool found;
 
 	if (f == NULL)
-		return 0;
+		return false;
 	found = fscanf(f, "%u %u", &first, &last) == 2 && first <= last && last <= 65535;
 	fclose(f);
-	return found ? last - first + 1 - reserved_ports(sysctl, first, last) : 0;
+	if (found)
+		*ports = last - first + 1 - reserved_ports(sysctl, first, last);
+	return found;
 }
 
 /* How many of first … last are kept free. The kernel writes "8080,9000-9099",

@@ -38,6 +38,68 @@ warnings(struct check_needs needs)
 	return said;
 }
 
+static const char *
+port_warnings(struct check_ports ports)
+{
+	ports.sysctl = folder;
+	*said = '\0';
+	check_ports(&ports, hear, NULL);
+	return said;
+}
+
+static void
+test_ports(void)
+{
+	struct check_ports ports = { .connections = 5001, .peers = 1, .pairs = 1 };
+	const struct { const char *reserved; unsigned left; } cases[] = {
+		{ "\n", 5000 },
+		{ "\t\n", 5000 },
+		{ "9999,25001,60000-65000\n", 5000 },
+		{ "20000\n", 4999 },
+		{ "20010-20019\n", 4990 },
+		{ "80,19000-20009,20100,24998-25100\n", 4987 },
+		{ "1-65535\n", 0 },
+		{ "none\n", 5000 },
+	};
+	char wanted[64];
+
+	is_string(port_warnings(ports), "", "ports of a machine that tells nothing");
+	put("net/ipv4/ip_local_port_range", "20000\t24999\n");
+	is_string(port_warnings(ports),
+	    "server: 5001 connections to 1 peer may be wanted, but there are ports for 5000 only: "
+	    "5000 for each source address and peer; add source = more addresses of this machine, "
+	    "widen net.ipv4.ip_local_port_range, or set max_conns of the peers or max_connections "
+	    "of the servers\n", "one connection too many");
+	ports.connections = 5000;
+	is_string(port_warnings(ports), "", "as many as there are ports");
+	ports.connections = 15001;
+	ports.peers = 3;
+	ports.pairs = 3;
+	ports.pooled = true;
+	is_string(port_warnings(ports),
+	    "pool_size: 15001 connections to 3 peers may be wanted, but there are ports for 15000 "
+	    "only: 5000 for each source address and peer; add source = more addresses of this "
+	    "machine, widen net.ipv4.ip_local_port_range, or lower pool_size\n",
+	    "links of pools");
+	ports.pairs = 6;
+	is_string(port_warnings(ports), "", "a second source doubles it");
+	ports.pairs = UINT64_MAX;
+	is_string(port_warnings(ports), "", "more than can be counted");
+	ports.peers = 0;
+	ports.pairs = 0;
+	is_string(port_warnings(ports), "", "no peer needs a port");
+
+	ports = (struct check_ports){ .connections = 6000, .peers = 1, .pairs = 1 };
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		put("net/ipv4/ip_local_reserved_ports", cases[i].reserved);
+		snprintf(wanted, sizeof wanted, "only: %u for each", cases[i].left);
+		ok(strstr(port_warnings(ports), wanted) != NULL, "%u ports without %.*s",
+		    cases[i].left, (int)strcspn(cases[i].reserved, "\n"), cases[i].reserved);
+	}
+	put("net/ipv4/ip_local_port_range", "24999 20000\n");
+	is_string(port_warnings(ports), "", "a range that is none");
+}
+
 int
 main(void)
 {
@@ -48,12 +110,12 @@ main(void)
 	struct check_needs needs;
 	char path[256];
 	uint64_t value = 7;
-	const char *const folders[] = { "fs", "net", "net/core" };
+	const char *const folders[] = { "fs", "net", "net/core", "net/ipv4" };
 
 	if (mkdtemp(folder) == NULL)
 		bail_out("no folder");
 	is_string(warnings(good), "", "a machine that tells nothing is not warned of");
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, folders[i]);
 		mkdir(path, 0777);
 	}
@@ -87,6 +149,7 @@ main(void)
 	    "backlog=4096\n",
 	    "a backlog that is cut");
 
+	test_ports();
 	put("fs/nr_open", "many\n");
 	errno = 0;
 	ok(check_sysctl(folder, "fs/nr_open", &value) == -1 && errno == EINVAL && value == 7,
