@@ -21,6 +21,7 @@
 #include "base/str.h"
 #include "conf/check.h"
 #include "conf/conf.h"
+#include "proc/ports.h"
 #include "session/server.h"
 #include "upstream/board.h"
 
@@ -259,6 +260,7 @@ check(struct weir_scope *scope)
 		if (s->logs.specs[i].kind == LOG_FILE)
 			check_file(scope, "error_log", s->logs.specs[i].path);
 	check_connections(scope, s);
+	ports_check(scope_conf(scope), s->workers * s->connections);
 	if (server_at(scope_conf(scope), 0) == NULL)
 		conf_warn(scope, NULL, "there is no [server]: nothing is served");
 	return NULL;

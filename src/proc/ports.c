@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ports: whether this machine has ports for what the configuration allows.
+ *
+ * A connection needs a port that no other between the same two addresses has:
+ * an upstream can have as many as there are ports, for each peer and each
+ * source. Sessions that find none are refused one by one, under load; better
+ * said before.
+ */
+#include "proc/ports.h"
+
+#include <stddef.h>
+
+#include "conf/check.h"
+#include "conf/conf.h"
+#include "session/server.h"
+#include "upstream/upstream.h"
+
+/* The peers that carry the load when nothing fails. */
+struct survey {
+	uint64_t peers;
+	uint64_t tcp;		/* of them */
+	uint64_t pairs;		/* of these and the sources that reach them */
+	uint64_t links;		/* of their pools */
+	uint64_t limit;		/* max_conns of all of these; UINT64_MAX: one has none */
+};
+
+static void          check_upstream(struct weir_scope *, const struct weir_upstream *,
+    uint64_t sessions);
+static struct survey look_at(const struct weir_upstream *);
+static bool          has_primary(const struct weir_upstream *);
+static void          look_at_servers(const struct conf *, const struct weir_upstream *,
+    uint64_t sessions, uint64_t *relayed, bool *framed);
+static void          warn(void *scope, const char *key, const char *text);
+
+void
+ports_check(const struct conf *conf, uint64_t sessions)
+{
+	struct weir_upstream *u;
+
+	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++)
+		check_upstream(conf_scope(conf, SCOPE_UPSTREAM, i), u, sessions);
+}
+
+static void
+check_upstream(struct weir_scope *scope, const struct weir_upstream *u, uint64_t sessions)
+{
+	const struct survey s = look_at(u);
+	struct check_ports  ports = { .peers = s.tcp, .pairs = s.pairs };
+	uint64_t            relayed;
+	bool                framed;
+
+	if (s.tcp == 0)
+		return;
+	look_at_servers(scope_conf(scope), u, sessions, &relayed, &framed);
+	ports.pooled = relayed == 0;
+	/* Others are reached by UNIX sockets: they have their part of the sessions. */
+	ports.connections = relayed * s.tcp / s.peers + (framed ? s.links : 0);
+	if (ports.connections > s.limit)
+		ports.connections = s.limit;
+	check_ports(&ports, warn, scope);
+}
+
+static struct survey
+look_at(const struct weir_upstream *u)
+{
+	const bool              primary = has_primary(u);
+	struct survey           s = { .peers = 0 };
+	const struct weir_peer *peer;
+	unsigned                sources;
+	bool                    bounded = true;
+
+	for (unsigned i = 0; i < u->peer_count; i++) {
+		peer = &u->peers[i];
+		if (peer->down || (peer->backup && primary))
+			continue;
+		s.peers++;
+		if (peer->addr.sa.sa_family == AF_UNIX)
+			continue;
+		sources = source_count(&u->sources, &peer->addr);
+		s.tcp++;
+		s.pairs += sources > 0 ? sources : 1;
+		s.links += u->pool_size;
+		bounded = bounded && peer->max_conns > 0;
+		if (__builtin_add_overflow(s.limit, peer->max_conns, &s.limit))
+			bounded = false;
+	}
+	if (!bounded)
+		s.limit = UINT64_MAX;
+	return s;
+}
+
+static bool
+has_primary(const struct weir_upstream *u)
+{
+	for (unsigned i = 0; i < u->peer_count; i++)
+		if (!u->peers[i].down && !u->peers[i].backup)
+			return true;
+	return false;
+}
+
+/* This is before the checks of servers, so nothing but their values is there. */
+static void
+look_at_servers(const struct conf *conf, const struct weir_upstream *u, uint64_t sessions,
+    uint64_t *relayed, bool *framed)
+{
+	const struct weir_module *protocol;
+	const struct server      *server;
+	uint64_t                  most;
+
+	*relayed = 0;
+	*framed = false;
+	for (unsigned i = 0; (server = server_at(conf, i)) != NULL; i++) {
+		if (server->protocol_name == NULL || server->upstream_name == NULL ||
+		    upstream_find(conf, server->upstream_name) != u)
+			continue;
+		protocol = conf_role(conf, ROLE_PROTOCOL, server->protocol_name);
+		if (protocol == NULL)
+			continue;
+		if (protocol->exchange != NULL) {
+			*framed = true;
+			continue;
+		}
+		if ((protocol->protocol->needs & WEIR_NEEDS_UPSTREAM) == 0)
+			continue;
+		most = server->max_connections;
+		*relayed += most > 0 && most < sessions ? most : sessions;
+	}
+	if (*relayed > sessions)	/* all servers together take no more */
+		*relayed = sessions;
+}
+
+static void
+warn(void *scope, const char *key, const char *text)
+{
+	conf_warn(scope, key, "%s", text);
+}
