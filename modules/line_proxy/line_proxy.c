@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* line_proxy: a request is a line, its reply is a line; links are shared. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <weir.h>
+
+struct line_conf {
+	uint64_t         line_max;	/* bytes, the newline included */
+	const char      *line_failure;	/* NULL: off */
+	struct weir_span failure;	/* the same with its newline */
+};
+
+/* A parser's memory: so far the line has no end. */
+struct line_scan {
+	size_t scanned;
+};
+
+static enum weir_parse line_request(const void *conf, void *memory, struct weir_span in,
+    struct weir_message *);
+static enum weir_parse line_reply(const void *conf, void *memory, uint32_t kind,
+    struct weir_span in, struct weir_message *);
+static struct weir_span line_failure(const void *conf, uint32_t kind, enum weir_failure);
+static const char      *line_check(struct weir_scope *);
+
+static const struct weir_key line_keys[] = {
+	{ .name = "line_max", .where = WEIR_IN_SERVER, .type = WEIR_SIZE,
+	  .offset = offsetof(struct line_conf, line_max), .initial = "8k", .min = 2,
+	  .max = 16 << 20, .help = "longest line, either way, its end included" },
+	{ .name = "line_failure", .where = WEIR_IN_SERVER, .type = WEIR_STRING,
+	  .offset = offsetof(struct line_conf, line_failure), .initial = "off",
+	  .flags = WEIR_OFF,
+	  .help = "the line that answers a request which no peer has answered; off: closed" },
+	{ .name = NULL },
+};
+
+static const struct weir_exchange line = {
+	.request  = line_request,
+	.reply    = line_reply,
+	.failure  = line_failure,
+	.mem_size = sizeof(struct line_scan),
+};
+
+const struct weir_module line_proxy_module = {
+	.name      = "line_proxy",
+	.keys      = line_keys,
+	.conf_size = sizeof(struct line_conf),
+	.check     = line_check,
+	.exchange  = &line,
+};
+WEIR_MODULE(line_proxy_module);
+
+static enum weir_parse
+line_request(const void *conf, void *memory, struct weir_span in, struct weir_message *m)
+{
+	const struct line_conf *c = conf;
+	struct line_scan       *scan = memory;
+	size_t                  end = in.len < c->line_max ? in.len : c->line_max;
+	const char             *newline;
+
+	newline = memchr(in.data + scan->scanned, '\n', end - scan->scanned);
+	if (newline != NULL) {
+		m->length = (size_t)(newline - in.data) + 1;
+		return WEIR_WHOLE;
+	}
+	scan->scanned = end;
+	return end < c->line_max ? WEIR_MORE : WEIR_MALFORMED;
+}
+
+static enum weir_parse
+line_reply(const void *conf, void *memory, uint32_t kind, struct weir_span in,
+    struct weir_message *m)
+{
+	(void)kind;
+	return line_request(conf, memory, in, m);
+}
+
+static struct weir_span
+line_failure(const void *conf, uint32_t kind, enum weir_failure why)
+{
+	const struct line_conf *c = conf;
+
+	(void)kind, (void)why;
+	return c->failure;
+}
+
+static const char *
+line_check(struct weir_scope *scope)
+{
+	struct line_conf *c = weir_scope_conf(scope, &line_proxy_module);
+	const uint64_t    most = weir_scope_read_buffer(scope);
+	const size_t      size = 160;
+	char             *text;
+
+	if (c->line_max > most) {
+		text = weir_scope_alloc(scope, size);
+		snprintf(text, size,
+		    "line_max is %" PRIu64 " bytes, read_buffer only %" PRIu64 ": "
+		    "a line could not be read; raise read_buffer or lower line_max",
+		    c->line_max, most);
+		return text;
+	}
+	if (c->line_failure == NULL)
+		return NULL;
+	if (strchr(c->line_failure, '\n') != NULL)
+		return "line_failure is more than one line; leave the newline to weir";
+	c->failure.len = strlen(c->line_failure) + 1;
+	if (c->failure.len > c->line_max)
+		return "line_failure is longer than line_max allows a line to be; shorten it";
+	text = weir_scope_alloc(scope, c->failure.len + 1);
+	snprintf(text, c->failure.len + 1, "%s\n", c->line_failure);
+	c->failure.data = text;
+	return NULL;
+}
