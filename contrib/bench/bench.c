@@ -13,6 +13,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
+
+enum { SOURCES = 250 };
 
 static void vcomplain(int error, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
@@ -54,6 +57,21 @@ number(int opt, const char *text, unsigned long min, unsigned long max)
 	return n;
 }
 
+size_t
+pids(char *text, pid_t *list, size_t max)
+{
+	size_t n = 0;
+
+	for (char *p = strtok(text, ","); p != NULL; p = strtok(NULL, ",")) {
+		if (n == max) {
+			errno = 0;
+			die("more than %zu processes to watch", max);
+		}
+		list[n++] = (pid_t)number('P', p, 1, 1u << 22);
+	}
+	return n;
+}
+
 void
 address(const char *text, struct sockaddr_in *sin)
 {
@@ -88,6 +106,30 @@ listen_on(const struct sockaddr_in *sin)
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1 ||
 	    bind(fd, (const struct sockaddr *)sin, sizeof(*sin)) == -1 || listen(fd, 65535) == -1) {
 		die("listening on port %d", ntohs(sin->sin_port));
+	}
+	return fd;
+}
+
+int
+connect_to(const struct sockaddr_in *sin, size_t serial)
+{
+	struct sockaddr_in from = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(0x7f000101u + (uint32_t)(serial % SOURCES)),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+
+	if (fd == -1) {
+		return -1;
+	}
+	if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) == -1 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1 ||
+	    bind(fd, (struct sockaddr *)&from, sizeof(from)) == -1 ||
+	    (connect(fd, (const struct sockaddr *)sin, sizeof(*sin)) == -1 &&
+		errno != EINPROGRESS)) {
+		close(fd);
+		return -1;
 	}
 	return fd;
 }
@@ -134,6 +176,24 @@ pattern(void)
 		bytes[i] = bytes[i - PATTERN_PERIOD];
 	}
 	return bytes;
+}
+
+struct rest *
+rest_of(const void *bytes, size_t len)
+{
+	struct rest *r;
+
+	if (len == 0) {
+		return NULL;
+	}
+	r = malloc(sizeof(*r) + len);
+	if (r == NULL) {
+		die("no memory");
+	}
+	r->len = len;
+	r->done = 0;
+	memcpy(r->bytes, bytes, len);
+	return r;
 }
 
 uint64_t

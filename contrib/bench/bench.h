@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /*
  * The bytes of every stream: those at offset n of a stream that starts at s are PATTERN[(s + n) %
@@ -25,11 +26,20 @@ void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A number in [min, max] from the argument of option opt; dies otherwise. */
 unsigned long number(int opt, const char *text, unsigned long min, unsigned long max);
 
+/* "PID[,PID...]" to at most max pids, which text is cut into; how many. Dies on anything else. */
+size_t pids(char *text, pid_t *list, size_t max);
+
 /* "A.B.C.D:PORT" to sin. Dies unless the address is in 127.0.0.0/8: a load goes nowhere else. */
 void address(const char *text, struct sockaddr_in *sin);
 
 /* A non-blocking listener with TCP_NODELAY, which accepted sockets inherit; dies on failure. */
 int listen_on(const struct sockaddr_in *sin);
+
+/*
+ * A non-blocking client socket with TCP_NODELAY on its way to sin, or -1 with errno. The caller's
+ * serial number spreads the sources over 127.0.1.1 and up: one has not enough ports.
+ */
+int connect_to(const struct sockaddr_in *sin, size_t serial);
 
 /* An epoll descriptor; dies on failure. */
 int epoll_open(void);
@@ -39,6 +49,16 @@ int epoll_watch(int epfd, int fd, uint32_t events, uint64_t cookie);
 
 /* The pattern: PATTERN_PERIOD + PATTERN_SPAN bytes, made at the first call. */
 const unsigned char *pattern(void);
+
+/* Bytes set aside: of a line that has not ended, or that a peer has not taken. */
+struct rest {
+	size_t len;
+	size_t done;		/* taken by the peer */
+	char bytes[];
+};
+
+/* A copy of these bytes, for free(); NULL if there are none. Dies if there is no memory. */
+struct rest *rest_of(const void *bytes, size_t len);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t now_ns(void);

@@ -12,23 +12,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { ACCEPT_BATCH = 64, EVENT_BATCH = 512, BUFFER = 65536 };
 
-/* What waits for a peer that reads slowly; its connection is not read meanwhile. */
-struct rest {
-	size_t len;
-	size_t done;
-	unsigned char bytes[BUFFER];
-};
-
 static int epfd, listener;
 static bool source;
-static struct rest **rests;	/* by descriptor */
+static struct rest **rests;	/* by descriptor; who has one is not read */
 static uint64_t *offsets;	/* of a source's streams, by descriptor */
 static unsigned char buffer[BUFFER];
 
@@ -141,14 +133,7 @@ echo(int fd)
 		return;
 	}
 	put = put > 0 ? put : 0;
-	rests[fd] = malloc(sizeof(struct rest));
-	if (rests[fd] == NULL) {
-		drop(fd);
-		return;
-	}
-	rests[fd]->len = (size_t)(got - put);
-	rests[fd]->done = 0;
-	memcpy(rests[fd]->bytes, buffer + put, (size_t)(got - put));
+	rests[fd] = rest_of(buffer + put, (size_t)(got - put));
 	rewatch(fd, EPOLLOUT);
 }
 

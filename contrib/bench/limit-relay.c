@@ -17,26 +17,18 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { ACCEPT_BATCH = 64, EVENT_BATCH = 512, BUFFER = 65536 };
 
-/* Bytes read from the other end that this one has not taken yet. */
-struct rest {
-	size_t len;
-	size_t done;
-	unsigned char bytes[BUFFER];
-};
-
 struct end {
 	int peer;		/* the other end's descriptor; 0, which is stdin: not in use */
 	bool eof;		/* its FIN was read, and passed on unless a rest is before it */
 	bool readable;		/* an edge came, and no read has found it empty since */
 	bool ending;		/* a FIN is here: it makes no further edge, so read up to it */
-	struct rest *rest;
+	struct rest *rest;	/* read from the other end, and not taken by this one yet */
 };
 
 static int epfd, listener;
@@ -47,7 +39,6 @@ static unsigned char buffer[BUFFER];
 static void accept_some(void);
 static void drop(int fd);
 static int flush(int fd);
-static int keep(int fd, const unsigned char *bytes, size_t len);
 static void pair(int client);
 static void pump(int fd);
 static void serve(int fd, uint32_t events);
@@ -185,30 +176,12 @@ pump(int fd)
 			return;
 		}
 		put = put > 0 ? put : 0;
-		if (put < got && keep(from->peer, buffer + put, (size_t)(got - put)) == -1) {
-			drop(fd);
-			return;
-		}
+		to->rest = rest_of(buffer + put, (size_t)(got - put));
 		if (got < (ssize_t)sizeof(buffer) && !from->ending) {
 			/* Empty, for now: what comes later makes an edge. */
 			from->readable = false;
 		}
 	}
-}
-
-static int
-keep(int fd, const unsigned char *bytes, size_t len)
-{
-	struct rest *r = malloc(sizeof(*r));
-
-	if (r == NULL) {
-		return -1;
-	}
-	r->len = len;
-	r->done = 0;
-	memcpy(r->bytes, bytes, len);
-	ends[fd].rest = r;
-	return 0;
 }
 
 /* Writes on at what fd had not taken; frees it when all is. -1: the connection is broken. */

@@ -14,9 +14,9 @@
  */
 #include "bench.h"
 #include "cpu.h"
+#include "times.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -33,7 +33,6 @@
 enum {
 	EVENT_BATCH = 512,
 	OPENING = 64,			/* connections of one process being opened at a time */
-	SOURCES = 250,			/* 127.0.1.1 and up */
 	PROCESSES_MAX = 64,
 	PIDS_MAX = 64,
 	POLL_MS = 20,			/* how soon a process sees a new phase */
@@ -44,16 +43,13 @@ enum {
 enum mode { IDLE, PINGPONG, CHURN, BULK };
 enum phase { ROUND, RUN, MEASURE, DRAIN, END };
 
-/* A histogram of times: 64 steps in each power of two, so within 1.6 %. */
-enum { STEP_BITS = 6, STEPS = 1 << STEP_BITS, BUCKETS = (40 - STEP_BITS) * STEPS };
-
 struct counts {			/* of one process; written by it alone */
 	_Atomic uint64_t round;	/* connections that are through with the current round */
 	_Atomic uint64_t done;	/* messages; KiB in bulk; connections in churn */
 	_Atomic uint64_t failed;	/* connections refused, reset, or closed by the server */
 	_Atomic uint64_t wrong;	/* connections on which a byte was not what it should be */
 	_Atomic uint64_t lost;	/* messages sent and not answered when draining ended */
-	uint64_t times[BUCKETS];
+	struct times times;
 };
 
 struct shared {
@@ -94,7 +90,6 @@ static int epfd;
 static unsigned char buffer[PATTERN_SPAN];
 
 static void advance_round(void);
-static size_t bucket(uint64_t ns);
 static void child(size_t index, size_t share) __attribute__((noreturn));
 static void conn_fail(struct conn *c, const char *what);
 static void conn_open(struct conn *c);
@@ -108,7 +103,6 @@ static int hold(void);
 static int measure(void);
 static void options(int argc, char **argv);
 static unsigned long sum(size_t offset);
-static double percentile(double share);
 static int round_wait(void);
 static int verdict(void);
 static void usage(void) __attribute__((noreturn));
@@ -183,14 +177,7 @@ options(int argc, char **argv)
 		case 's': size = number(opt, optarg, 1, 1u << 20); break;
 		case 't': measure_ms = number(opt, optarg, 1, 3600000); break;
 		case 'w': warm_ms = number(opt, optarg, 0, 3600000); break;
-		case 'P':
-			for (char *p = strtok(optarg, ","); p != NULL; p = strtok(NULL, ",")) {
-				if (watched_count == PIDS_MAX) {
-					usage();
-				}
-				watched[watched_count++] = (pid_t)number(opt, p, 1, 1u << 22);
-			}
-			break;
+		case 'P': watched_count = pids(optarg, watched, PIDS_MAX); break;
 		default:
 			usage();
 		}
@@ -289,35 +276,19 @@ measure(void)
 	return done > 0 ? 0 : 1;
 }
 
-/* The time in microseconds that this share of the messages did not exceed. */
-static double
-percentile(double share)
-{
-	uint64_t total = 0, seen = 0, at;
-
-	for (size_t n = 0; n < BUCKETS * processes; n++) {
-		total += shared->of[n / BUCKETS].times[n % BUCKETS];
-	}
-	for (size_t b = 0; b < BUCKETS; b++) {
-		for (size_t i = 0; i < processes; i++) {
-			seen += shared->of[i].times[b];
-		}
-		if (seen > 0 && (double)seen >= share * (double)total) {
-			at = b < STEPS ? b : ((b % STEPS) + STEPS) << (b / STEPS - 1);
-			return (double)at / 1e3;
-		}
-	}
-	return 0;
-}
-
 static int
 verdict(void)
 {
 	unsigned long failed = SUM(failed), wrong = SUM(wrong), lost = SUM(lost);
+	struct times all = { 0 };
 
 	if (mode != IDLE) {
+		for (size_t i = 0; i < processes; i++) {
+			times_merge(&all, &shared->of[i].times);
+		}
 		printf("p50_us=%.0f p99_us=%.0f max_us=%.0f failed=%lu wrong=%lu lost=%lu\n",
-		    percentile(0.5), percentile(0.99), percentile(1), failed, wrong, lost);
+		    times_share(&all, 0.5), times_share(&all, 0.99), times_share(&all, 1), failed,
+		    wrong, lost);
 	}
 	return failed + wrong + lost == 0 ? 0 : 1;
 }
@@ -397,24 +368,14 @@ conn_open(struct conn *c)
 {
 	const uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 	size_t serial = open_serial++ * processes + process_index;
-	struct sockaddr_in from = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(0x7f000101u + (uint32_t)(serial % SOURCES)),
-	};
-	int on = 1;
 
 	c->start = receive_only ? 0 : (uint32_t)(serial * 7919 % PATTERN_PERIOD);
 	c->sent = c->received = 0;
 	c->goal = c->mark = receive_only ? 0 : shared->size;
 	c->mark_time = receive_only ? 0 : now_ns();
 	c->ending = false;
-	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	c->fd = connect_to(&target, serial);
 	if (c->fd == -1 ||
-	    setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) == -1 ||
-	    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1 ||
-	    bind(c->fd, (struct sockaddr *)&from, sizeof(from)) == -1 ||
-	    (connect(c->fd, (struct sockaddr *)&target, sizeof(target)) == -1 &&
-		errno != EINPROGRESS) ||
 	    epoll_watch(epfd, c->fd, events, (uint64_t)(c - table)) == -1) {
 		conn_fail(c, "connect");
 	}
@@ -487,7 +448,7 @@ conn_receive(struct conn *c, int phase)
 
 	if (c->mark_time != 0 && c->received >= c->mark) {
 		if (phase == MEASURE) {
-			mine->times[bucket(now_ns() - c->mark_time)]++;
+			times_add(&mine->times, now_ns() - c->mark_time);
 		}
 		c->mark_time = 0;
 	}
@@ -586,18 +547,4 @@ count(_Atomic uint64_t *what, uint64_t by)
 {
 	atomic_store_explicit(what, atomic_load_explicit(what, memory_order_relaxed) + by,
 	    memory_order_relaxed);
-}
-
-static size_t
-bucket(uint64_t ns)
-{
-	unsigned shift;
-	size_t b;
-
-	if (ns < STEPS) {
-		return (size_t)ns;
-	}
-	shift = 63u - (unsigned)__builtin_clzll(ns) - STEP_BITS;
-	b = (size_t)(shift + 1) * STEPS + (size_t)(ns >> shift) - STEPS;
-	return b < BUCKETS ? b : BUCKETS - 1;
 }
