@@ -13,7 +13,8 @@
 #	echo		gives every byte back; answers a FIN with a FIN
 #	named		says its name and a newline first, then echoes (name => 'a')
 #	greeting	says its text first (text => "220 ready\r\n"), then echoes
-#	line		for each line calls reply => sub ($line, $conn) and sends what it gives
+#	line		for each line calls reply => sub ($line, $conn) and sends what it gives;
+#			without reply it gives each line back
 #	sink		takes everything, says nothing; ends when the client has ended
 #	source		sends bytes => N of pattern seed => S, then a FIN
 #	close, reset	accepts and closes (resets) at once
@@ -27,10 +28,16 @@
 #
 # Orders: down (stop listening), up, drop_all (close every connection),
 # reset_all, finish_all (FIN on each), hold, resume (stop and go on reading),
-# send (bytes => ..., to each).
+# send (bytes => ..., to each).  Of a 'line': keep (from now on replies are made,
+# but kept back; also as an option, keep => 1), release (what is kept goes out and
+# nothing is kept any more; with count => N so many replies, the oldest of each
+# connection, and the rest is kept as before).
 #
+# The report has lines (of a 'line', that came), kept (replies) and peak: the most
+# connections at the same time; up to 100, one whose end has arrived does not count.
 # A connection of the report: { n, in, out, md5 (of what came), text (its first
-# KiB), ended ('' while open, else eof, reset or closed), lasted (seconds) }.
+# KiB), ended ('' while open, else eof, reset or closed), lasted (seconds), lines,
+# kept }.
 # The last 100 that ended and all that are open are told.
 #
 # In scripts a $conn has send, finish (FIN after what waits), close, reset,

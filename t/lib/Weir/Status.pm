@@ -7,12 +7,16 @@
 #	$s->sessions		of all servers
 #	$s->generation		the newest number
 #	$s->workers		[{ slot, generation, pid, state, sessions }, ...]
-#	$s->open		what is open: name => number, nothing where it is zero
+#	$s->sum(KIND, FIELD, ...)	of these fields of all entries of that kind
+#	$s->failures(UPSTREAM)	{ REASON => number } of requests that failed, without zeros
+#	$s->open		what is open: name => number, nothing where it is zero; the
+#				idle connections of a pool do not count
 package Weir::Status;
 use v5.36;
 use JSON::PP;
 
-my %gauges = (server => ['sessions'], peer => ['connections']);
+my %gauges = (server => ['sessions'], peer => ['connections', 'in_flight'],
+    upstream => ['waiting']);
 
 sub new($class, $text)
 {
@@ -39,6 +43,21 @@ sub sessions($self)
 	return $sum;
 }
 
+sub sum($self, $kind, @fields)
+{
+	my $sum = 0;
+	for my $entry (values %{$self->{json}{$kind} // {}}) {
+		$sum += $entry->{$_} for @fields;
+	}
+	return $sum;
+}
+
+sub failures($self, $upstream)
+{
+	my $entry = $self->upstream($upstream);
+	return { map { /^failed_(.*)/ && $entry->{$_} ? ($1 => $entry->{$_}) : () } keys %$entry };
+}
+
 sub open($self)
 {
 	my %open;
@@ -46,7 +65,8 @@ sub open($self)
 		my $entries = $self->{json}{$kind} // {};
 		for my $name (keys %$entries) {
 			for my $gauge (@{$gauges{$kind}}) {
-				my $value = $entries->{$name}{$gauge};
+				my $value = $entries->{$name}{$gauge} // 0;
+				$value -= $entries->{$name}{links} // 0 if $gauge eq 'connections';
 				$open{"$kind $name: $gauge"} = $value if $value;
 			}
 		}

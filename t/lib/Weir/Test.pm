@@ -38,10 +38,12 @@ use Test::More import => \@more;
 use Weir::Backend;
 use Weir::Build;
 use Weir::Client;
+use Weir::Crowd;
 use Weir::Daemon;
 use Weir::File;
 use Weir::Load;
 use Weir::Pattern;
+use Weir::Pool;
 use Weir::Port;
 use Weir::Process;
 use Weir::Wait;
@@ -94,6 +96,7 @@ sub done_testing()
 {
 	$done = 1;
 	Weir::Load->end_all;
+	Weir::Crowd->end_all;
 	Weir::Client->reset_all;
 	Weir::Backend->stop_all;
 	$_->stop for Weir::Daemon->all;
@@ -105,6 +108,7 @@ END {
 	if ($$ == ($owner // 0)) {
 		my $status = $?;
 		Weir::Load->end_all;
+		Weir::Crowd->end_all;
 		Weir::Client->reset_all;
 		Weir::Backend->stop_all;
 		Weir::Daemon->kill_all;

@@ -3,7 +3,7 @@
 package Weir::Backend::Conn;
 use v5.36;
 use Digest::MD5;
-use Errno qw(EAGAIN EINTR);
+use Errno qw(EAGAIN ECONNRESET EINTR);
 use IO::Handle;
 use Socket qw(:all);
 use Weir::Pattern;
@@ -15,7 +15,8 @@ my $ENOUGH = 4 * $CHUNK;	# reading pauses while more waits to be sent
 sub new($class, $server, $fh, $n)
 {
 	my $self = bless { server => $server, fh => $fh, n => $n, in => 0, out => 0, wait => '',
-	    md5 => Digest::MD5->new, text => '', ended => '', began => now(),
+	    md5 => Digest::MD5->new, text => '', ended => '', began => now(), lines => 0,
+	    kept => [],
 	    my => { rest => '' } }, $class;
 	$fh->blocking(0);
 	setsockopt($fh, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -27,7 +28,16 @@ sub told($self)
 {
 	return { n => $self->{n}, in => $self->{in}, out => $self->{out},
 	    md5 => $self->{md5}->clone->hexdigest, text => unpack('H*', $self->{text}),
-	    ended => $self->{ended}, lasted => now() - $self->{began} };
+	    ended => $self->{ended}, lasted => now() - $self->{began},
+	    lines => $self->{lines}, kept => scalar(@{$self->{kept}}) };
+}
+
+# Whether the other end is known to have closed it, with nothing left to read.
+sub is_over($self)
+{
+	return 1 if !$self->{fh};
+	my $got = CORE::recv($self->{fh}, my $byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return defined($got) ? length($byte) == 0 : $! == ECONNRESET;
 }
 
 # What to watch for follows from the state, in this one place.

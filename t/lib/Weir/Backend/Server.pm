@@ -15,7 +15,8 @@ sub new($class, $control, $address, $behaviour, %option)
 {
 	my $self = bless { control => $control, address => $address, behaviour => $behaviour,
 	    option => \%option, loop => Weir::Loop->new, conns => {}, ended => [],
-	    orders => '', accepted => 0, peak => 0, in => 0, out => 0, fillers => [] }, $class;
+	    orders => '', accepted => 0, peak => 0, in => 0, out => 0, fillers => [],
+	    lines => 0, keeps => $option{keep} }, $class;
 	$self->{script} = $self->_script($behaviour);
 	return $self;
 }
@@ -54,11 +55,27 @@ sub _script($self, $behaviour)
 
 sub _lines($self, $conn, $bytes)
 {
-	$conn->{my}{rest} .= $bytes;
-	while ($conn->{my}{rest} =~ s/^(.*?)\n//) {
-		my $reply = $self->{option}{reply}->($1, $conn);
-		$conn->send($reply) if defined $reply;
+	my $make = $self->{option}{reply} // sub ($line, $) { "$line\n" };
+	my @lines = split(/\n/, $conn->{my}{rest} . $bytes, -1);
+	$conn->{my}{rest} = pop(@lines);
+	my $replies = '';
+	for my $line (@lines) {
+		$self->{lines}++;
+		$conn->{lines}++;
+		my $reply = $make->($line, $conn) // next;
+		if ($self->{keeps}) {
+			push @{$conn->{kept}}, $reply;
+		} else {
+			$replies .= $reply;
+		}
 	}
+	$conn->send($replies) if $replies ne '';
+}
+
+sub _release($self, $conn, $count)
+{
+	my @replies = splice(@{$conn->{kept}}, 0, $count // scalar(@{$conn->{kept}}));
+	$conn->send(join('', @replies)) if @replies;
 }
 
 sub run($self)
@@ -120,10 +137,19 @@ sub _accept($self)
 	while (accept(my $fh, $self->{listener})) {
 		my $conn = Weir::Backend::Conn->new($self, $fh, ++$self->{accepted});
 		$self->{conns}{$conn->{n}} = $conn;
-		my $open = keys %{$self->{conns}};
-		$self->{peak} = $open if $open > $self->{peak};
+		$self->_count;
 		$self->{script}{open}->($conn, '');
 	}
+}
+
+# One that was closed before another was opened may still wait to be read. That is
+# not looked at when there are many: it takes a call for each.
+sub _count($self)
+{
+	my $open = keys %{$self->{conns}};
+	return if $open <= $self->{peak};
+	$open = grep { !$_->is_over } values %{$self->{conns}} if $open <= 100;
+	$self->{peak} = $open if $open > $self->{peak};
 }
 
 # Called by a connection whose socket is closed.
@@ -165,6 +191,11 @@ sub _obey($self, $do, $with)
 		$_->$do for @conns;
 	} elsif ($do eq 'send') {
 		$_->send(pack('H*', $with->{bytes})) for @conns;
+	} elsif ($do eq 'keep') {
+		$self->{keeps} = 1;
+	} elsif ($do eq 'release') {
+		$self->{keeps} = 0 if !$with->{count};
+		$self->_release($_, $with->{count}) for @conns;
 	} elsif ($do ne 'report') {
 		die "no order $do\n";
 	}
@@ -174,7 +205,10 @@ sub _report($self)
 {
 	my @open = map { $_->told } sort { $a->{n} <=> $b->{n} } values %{$self->{conns}};
 	@open = @open[-100 .. -1] if @open > 100;
+	my $kept = 0;
+	$kept += @{$_->{kept}} for values %{$self->{conns}};
 	my $line = encode_json({ accepted => $self->{accepted}, peak => $self->{peak},
+	    lines => $self->{lines}, kept => $kept,
 	    open => scalar(keys %{$self->{conns}}), in => $self->{in}, out => $self->{out},
 	    conns => [sort { $a->{n} <=> $b->{n} } @{$self->{ended}}, @open] }) . "\n";
 	$self->{control}->blocking(1);
