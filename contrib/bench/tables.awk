@@ -19,9 +19,10 @@ BEGIN {
 		p50[k, i] = f[9]
 		p99[k, i] = f[10]
 	}
-	names = split("bare weir nginx haproxy", server, " ")
-	print "| | goal | bare epoll | weir | weir : bare | nginx | HAProxy | |"
-	print "|---|---|---|---|---|---|---|---|"
+	names = split("bare weir nginx haproxy twemproxy", server, " ")
+	split("bare epoll,weir,nginx,HAProxy,twemproxy", title, ",")
+	print "| | goal | bare epoll | weir | weir : bare | nginx | HAProxy | twemproxy | |"
+	print "|---|---|---|---|---|---|---|---|---|"
 }
 
 {
@@ -46,10 +47,13 @@ BEGIN {
 		}
 	}
 	ratio = $4 != "bytes" && low[1] > 0 && low[2] > 0 ? sprintf("%.2f", low[2] / low[1]) : "–"
-	printf "| %s, %s | %s | %s | %s | %s | %s | %s | %s |\n", $3, $4, goal_text($5), cell[1], cell[2],
-	    ratio, cell[3], cell[4], verdict($5)
+	printf "| %s, %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", $3, $4, goal_text($5), cell[1], cell[2],
+	    ratio, cell[3], cell[4], cell[5], verdict($5)
 	if (!of_user && rate[base, "bare", 1] != "-") {
-		rates[++n] = sprintf("| %s | %s | %s | %s | %s |", base, beside[1], beside[2], beside[3], beside[4])
+		rates[++n] = "| " base " |"
+		for (s = 1; s <= names; s++) {
+			rates[n] = rates[n] " " beside[s] " |"
+		}
 	}
 }
 
@@ -58,8 +62,8 @@ END {
 		exit
 	}
 	print "\nBeside it, per second (KiB in bulk, connections in churn), and latency p50/p99 in µs under this closed loop:\n"
-	print "| row | bare epoll | weir | nginx | HAProxy |"
-	print "|---|---|---|---|---|"
+	print "| row | bare epoll | weir | nginx | HAProxy | twemproxy |"
+	print "|---|---|---|---|---|---|"
 	for (i = 1; i <= n; i++) {
 		print rates[i]
 	}
@@ -99,17 +103,25 @@ function figure(x) { return x >= 100 ? sprintf("%d", x + 0.5) : x >= 10 ? sprint
 
 function thousands(x) { return x >= 1e6 ? sprintf("%.2fM", x / 1e6) : sprintf("%.1fk", x / 1e3) }
 
-function goal_text(g,    f)
+# A goal that is a server's name and a factor: the server's number; otherwise 0.
+function beside_whom(name,    s)
+{
+	for (s = names; s > 0 && server[s] != name; s--) {
+	}
+	return s
+}
+
+function goal_text(g,    f, s)
 {
 	split(g, f, " ")
-	return f[1] == "max" ? "≤ " f[2] : f[1] == "above" ? "≤ bare + " f[2] : f[1] == "bare" ? "≤ " f[2] " × bare" : \
-	    f[1] == "nginx" ? "≤ nginx" : ""
+	s = beside_whom(f[1])
+	return f[1] == "max" ? "≤ " f[2] : f[1] == "above" ? "≤ bare + " f[2] : s == 0 ? "" : \
+	    f[2] == 1 ? "≤ " title[s] : "≤ " f[2] " × " f[1]
 }
 
 function verdict(g,    f, limit)
 {
 	split(g, f, " ")
-	limit = f[1] == "max" ? f[2] : f[1] == "bare" ? f[2] * low[1] : \
-	    f[1] == "above" ? f[2] + low[1] : f[1] == "nginx" ? f[2] * low[3] : 0
+	limit = f[1] == "max" ? f[2] : f[1] == "above" ? f[2] + low[1] : f[2] * low[beside_whom(f[1])]
 	return limit == 0 || !((base, "weir") in seen) ? "" : low[2] <= limit ? "met" : "missed"
 }
