@@ -236,9 +236,10 @@ ask(struct weir_session *s, struct weir_span message, const struct weir_message 
 	struct weir_upstream *u = s->server->upstream;
 	enum weir_failure     why;
 
-	if (!pool_ask(u, &e->asker, &s->server->framing, message, m, &why))
-		tell_failure(s, &s->server->framing, m->kind, why);
-	else if (e->asker.waiting > 0 && e->given_up)
+	if (!pool_ask(u, &e->asker, &s->server->framing, message, m, &why)) {
+		if (m->replies > 0 || why == WEIR_FAILED_NO_MEMORY)
+			tell_failure(s, &s->server->framing, m->kind, why);
+	} else if (e->asker.waiting > 0 && e->given_up)
 		asker_give_up(&e->asker, u);
 	else if (e->asker.waiting > 0)
 		session_watch(s);
@@ -263,6 +264,10 @@ tell_failure(struct weir_session *s, const struct framing *f, uint32_t kind,
 {
 	struct weir_span text = span(NULL, 0);
 
+	if (why == WEIR_FAILED_NO_MEMORY) {
+		session_close(s, SESSION_NO_MEMORY);
+		return;
+	}
 	if (f->exchange->failure != NULL)
 		text = f->exchange->failure(f->conf, kind, why);
 	if (text.len == 0)

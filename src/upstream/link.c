@@ -88,7 +88,8 @@ link_open(struct pool *p, const struct weir_attempt *a, bool *blamed)
 	/* Up to a tenth earlier, so that not all go at once. */
 	if (u->pool_lifetime > 0)
 		l->expires = l->since + u->pool_lifetime -
-		    (uint64_t)random() % (u->pool_lifetime / 10 + 1);
+		    ((uintptr_t)l / sizeof *l * 2654435761u ^ l->since) %
+			(u->pool_lifetime / 10 + 1);
 	list_append(&p->links, &l->node);
 	p->count++;
 	p->connecting++;
@@ -236,6 +237,7 @@ receive_once(struct link *l)
 		return false;
 	if (kept.len > 0)
 		memcpy(into, kept.data, kept.len);
+	l->heard = loop_now();
 	board_add(&l->pool->peer->cell[PEER_BYTES_RECEIVED], n);
 	used = take_replies(l, span(into, kept.len + n));
 	if (l->state == LINK_CLOSED)
@@ -381,7 +383,8 @@ settle(struct link *l)
 			close_now(l);
 		else
 			watch(l);
-	}
+	} else if (l->conn.unsure)
+		watch(l);
 	if (u->queued > 0)
 		pool_serve(u);
 }
@@ -455,6 +458,7 @@ give_requests(struct link *l, struct buf **unsent, enum weir_failure why)
 	struct weir_peer     *peer = l->pool->peer;
 	struct weir_upstream *u = peer->upstream;
 	struct weir_span      rest = buf_span(*unsent);
+	bool                  connecting = why == WEIR_FAILED_CONNECT;
 	bool                  move = u->mode != POOL_SESSION || !l->answered;
 	struct node          *n, *following;
 	struct request       *r;
@@ -469,16 +473,15 @@ give_requests(struct link *l, struct buf **unsent, enum weir_failure why)
 		node_unlink(&r->of_link);
 		l->depth--;
 		board_give(peer->board, PEER_IN_FLIGHT, u->seat);
-		if (r->asker == NULL) {
+		if (r->asker == NULL)
 			request_free(r);
-		} else if (move && r->end - r->length >= l->sent) {
+		else if (move && r->end - r->length >= l->sent)
 			request_move(r, u,
 			    span(rest.data + (r->end - r->length - l->sent), r->length),
-			    why == WEIR_FAILED_CONNECT ? peer : NULL);
-		} else {
+			    connecting ? peer : NULL);
+		else
 			request_fail(r, u, why, r->begun);
-			why = WEIR_FAILED_PEER_CLOSED;
-		}
+		why = WEIR_FAILED_PEER_CLOSED;
 	}
 	buf_return(unsent);
 }
@@ -507,6 +510,14 @@ idle_due(const struct link *l)
 	return l->depth == 0 && l->lent == NULL && timeout > 0 ? l->since + timeout : UINT64_MAX;
 }
 
+/* A reset may hide behind what was read last (see `unsure` of net/conn). Of an idle
+ * link it is found when it is used: then nothing has been sent. */
+static uint64_t
+look_due(const struct link *l)
+{
+	return l->conn.unsure && l->depth > 0 ? l->heard + LINK_LOOK : UINT64_MAX;
+}
+
 static uint64_t
 deadline(const struct link *l)
 {
@@ -515,6 +526,8 @@ deadline(const struct link *l)
 	if (l->state == LINK_CONNECTING)
 		return l->since + l->pool->peer->upstream->connect_timeout;
 	at = l->depth > 0 ? reply_due(l) : idle_due(l);
+	if (look_due(l) < at)
+		at = look_due(l);
 	return at < l->expires || l->state == LINK_DRAINING ? at : l->expires;
 }
 
@@ -539,7 +552,11 @@ link_expired(struct conn *c)
 		link_break(l, WEIR_FAILED_CONNECT, ETIMEDOUT);
 	else if (l->state != LINK_CONNECTING && now >= reply_due(l))
 		link_break(l, WEIR_FAILED_REPLY_TIMEOUT, ETIMEDOUT);
-	else if (now >= l->expires && l->lent == NULL)
+	else if (now >= look_due(l)) {
+		c->unsure = false;
+		c->readable = true;
+		link_ready(c);
+	} else if (now >= l->expires && l->lent == NULL)
 		link_drain(l, PEER_LINKS_CLOSED_LIFETIME);
 	else if (now >= idle_due(l) && l->pool->count > l->pool->kept)
 		link_drain(l, PEER_LINKS_CLOSED_IDLE);

@@ -23,6 +23,7 @@ struct pool;
 enum link_state { LINK_CONNECTING, LINK_OPEN, LINK_DRAINING, LINK_CLOSED };
 
 #define LINK_SHARE      4u		/* reads a turn */
+#define LINK_LOOK       1000u		/* ms of silence, after which an unsure conn is read again */
 #define LINK_OUT_MAX    262144u		/* unsent bytes: a link with more takes no request */
 
 struct link {
@@ -35,6 +36,7 @@ struct link {
 	uint64_t        sent;		/* position */
 	uint64_t        passing;	/* bytes of the present reply that are still to come */
 	uint64_t        since;		/* ms: began to connect; is open; is idle */
+	uint64_t        heard;		/* ms: of the last read */
 	uint64_t        expires;	/* ms: pool_lifetime; UINT64_MAX: never */
 	uint64_t        probing;	/* ms: when it was let through to a failed peer; 0: was not */
 	uint32_t        depth;		/* requests in the FIFO */

@@ -20,6 +20,7 @@ static bool place(struct weir_upstream *, struct request *, struct weir_span byt
     enum weir_failure *why);
 static bool enqueue(struct weir_upstream *, struct request *, struct weir_span bytes,
     enum weir_failure *why);
+static void follow(struct weir_upstream *, struct asker *);
 static void unqueue(struct weir_upstream *, struct request *);
 static struct weir_attempt *attempt_of(struct request *, struct weir_attempt *fresh);
 static void tick(evutil_socket_t, short, void *);
@@ -116,7 +117,7 @@ pool_heard(enum pool_word word, int peer, unsigned slot)
 		if (word == POOL_WANTED)
 			share_wanted(&own.all[i], slot);
 		else
-			pool_serve(own.all[i].peer->upstream);
+			share_freed(&own.all[i]);
 	}
 }
 
@@ -141,13 +142,8 @@ asker_may_ask(const struct asker *a, const struct weir_upstream *u)
 uint64_t
 asker_waits_since(const struct asker *a)
 {
-	struct node *n = a->requests.next;
-
-	if (a->waiting == 0)
-		return 0;
-	for (unsigned flying = a->count - a->waiting; flying > 0; flying--)
-		n = n->next;
-	return container_of(n, struct request, of_asker)->since;
+	return a->waiting > 0 ? container_of(a->requests.next, struct request, of_asker)->since
+			      : 0;
 }
 
 void
@@ -245,11 +241,14 @@ request_fail(struct request *r, struct weir_upstream *u, enum weir_failure why, 
 {
 	const struct framing *framing = r->framing;
 	uint32_t              kind = r->kind;
+	bool                  silent = r->replies == 0;
 	struct asker         *a = request_detach(r);
 
 	board_add(&u->cell[UPSTREAM_FAILED + why], 1);
 	request_free(r);
-	if (a != NULL)
+	if (a != NULL && silent && why != WEIR_FAILED_NO_MEMORY)
+		pools.ops->reply(a, span(NULL, 0), true);	/* nobody waits to be told */
+	else if (a != NULL)
 		pools.ops->failed(a, framing, kind, why, cut);
 }
 
@@ -328,8 +327,9 @@ static bool
 enqueue(struct weir_upstream *u, struct request *r, struct weir_span bytes,
     enum weir_failure *why)
 {
+	/* One that was moved stays behind the others of its asker. */
 	*why = WEIR_FAILED_POOL_QUEUE;
-	if (u->queued >= u->pool_queue)
+	if (u->queued >= u->pool_queue && r->asker->waiting == 0)
 		return false;
 	*why = WEIR_FAILED_NO_MEMORY;
 	if (buf_append(&r->bytes, bytes) < 0)
@@ -380,7 +380,30 @@ pool_serve(struct weir_upstream *u)
 		}
 		r->bytes = NULL;
 		buf_return(&bytes);
+		follow(u, a);
 		pools.ops->placed(a);
+	}
+}
+
+/* One request of the asker is on a link: so are all. */
+static void
+follow(struct weir_upstream *u, struct asker *a)
+{
+	struct node    *n, *following;
+	struct request *r;
+	struct buf     *bytes;
+
+	list_each(n, following, &a->requests) {
+		r = container_of(n, struct request, of_asker);
+		if ((bytes = r->bytes) == NULL)
+			continue;
+		unqueue(u, r);
+		r->bytes = NULL;
+		if (!link_put(a->link, r, buf_span(bytes)))
+			request_fail(r, u, WEIR_FAILED_NO_MEMORY, false);
+		buf_return(&bytes);
+		if (a->waiting == 0)	/* or it has left */
+			break;
 	}
 }
 

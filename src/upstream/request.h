@@ -30,21 +30,22 @@ struct framing {
 };
 
 /*
- * Whoever asks: embedded in its owner, zeroed, then asker_init. All its requests
- * that are not waiting are on one link, so that its order holds.
+ * Whoever asks: embedded in its owner, zeroed, then asker_init. Its requests are
+ * all on one link, or all waiting: so its order holds.
  */
 struct asker {
 	struct node  requests;	/* in the order they were asked */
 	struct link *link;	/* that has those in flight, or is lent to it; NULL: none */
 	uint16_t     count;	/* requests */
-	uint16_t     waiting;	/* of them, those that wait for a link: the last ones */
+	uint16_t     waiting;	/* of them, those that wait for a link: none or all */
 };
 
 /* How a worker's askers hear of their requests. Each may make the asker leave. */
 struct asker_ops {
 	/* A part of a reply, valid until it returns; last: the request is done. */
 	void (*reply)(struct asker *, struct weir_span part, bool last);
-	/* There will be no reply, the request is done. cut: parts were given. */
+	/* There will be no reply, the request is done. cut: parts were given. No
+	 * memory: it may be told before the reply to an earlier one. */
 	void (*failed)(struct asker *, const struct framing *, uint32_t kind,
 	    enum weir_failure, bool cut);
 	/* What waited is on its way: asker_may_ask may say yes again. */

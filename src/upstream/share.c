@@ -9,6 +9,7 @@
 
 #define ASK_INTERVAL  40u	/* ms between two wishes of one worker */
 #define WANTED_FRESH 200u	/* ms that a wish on the board is believed */
+#define REFUSED_PAUSE 5u	/* ms: counting tokens for each request would cost */
 #define TENURE_MAX    50u	/* ms that the only link is kept */
 
 static unsigned fair_share(const struct pool *);
@@ -22,7 +23,7 @@ share_take(struct pool *p, struct weir_attempt *a)
 	struct weir_peer     *peer = p->peer;
 	struct weir_upstream *u = peer->upstream;
 
-	if (loop_now() < p->hold_until)
+	if (p->count >= u->pool_size || loop_now() < p->hold_until)
 		return false;
 	if (board_take(peer->board, PEER_LINKS, u->seat, u->pool_size)) {
 		if (peer_claim(peer, a)) {
@@ -32,6 +33,7 @@ share_take(struct pool *p, struct weir_attempt *a)
 		}
 		board_give(peer->board, PEER_LINKS, u->seat);
 	}
+	p->hold_until = loop_now() + REFUSED_PAUSE;
 	ask(p);
 	return false;
 }
@@ -43,6 +45,7 @@ share_give(struct pool *p)
 
 	board_give(peer->board, PEER_LINKS, peer->upstream->seat);
 	peer_release(peer);
+	p->hold_until = 0;
 	for (unsigned slot = 0; slot < pools.slots; slot++) {
 		if ((p->askers[slot / 64] >> (slot % 64) & 1) == 0)
 			continue;
@@ -59,6 +62,13 @@ share_wanted(struct pool *p, unsigned slot)
 		return;
 	p->askers[slot / 64] |= UINT64_C(1) << (slot % 64);
 	give_up(p);
+}
+
+void
+share_freed(struct pool *p)
+{
+	p->hold_until = 0;
+	pool_serve(p->peer->upstream);
 }
 
 void

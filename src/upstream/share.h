@@ -24,8 +24,9 @@ bool share_take(struct pool *, struct weir_attempt *) __attribute__((warn_unused
 /* A link is gone: those that asked are told. */
 void share_give(struct pool *);
 
-/* What another worker has said. */
+/* What another worker has said: it wants one; it has given one up. */
 void share_wanted(struct pool *, unsigned slot);
+void share_freed(struct pool *);
 
 /* From time to time: whether somebody else wants a link. */
 void share_look(struct pool *);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* budget: what an idle connection may cost, in bytes. */
+#include "session/exchange.h"
 #include "session/relay.h"
 #include "session/session.h"
 #include "tap.h"
@@ -15,6 +16,7 @@ main(void)
 	size_t conn = sizeof(struct conn) - event;
 	size_t session = offsetof(struct weir_session, state) - sizeof(struct conn);
 	size_t idle = event + conn + session + EVENT_MAP;
+	size_t exchange = idle + sizeof(struct exchange) + WEIR_PARSER_MEMORY;
 	size_t pair = idle + sizeof(struct relay) + EVENT_MAP;
 
 	is_number((long long)event, 128, "libevent's event");
@@ -22,6 +24,7 @@ main(void)
 	ok(session <= 112, "a session is %zu bytes, at most 112", session);
 	is_number(sizeof(struct addr_packed), 20, "a client's address is packed");
 	ok(idle <= 400, "an idle session is %zu bytes, at most 400", idle);
+	ok(exchange <= 448, "an idle session of requests is %zu bytes, at most 448", exchange);
 	ok(pair <= 1024, "an idle relay of two sockets is %zu bytes, at most 1024", pair);
 	return done_testing();
 }
