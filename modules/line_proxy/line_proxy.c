@@ -9,7 +9,7 @@
 struct line_conf {
 	uint64_t         line_max;	/* bytes, the newline included */
 	const char      *line_failure;	/* NULL: off */
-	struct weir_span failure;	/* the same with its newline */
+	struct weir_span failure;	/* the same as it is sent */
 };
 
 /* A parser's memory: so far the line has no end. */
@@ -23,6 +23,7 @@ static enum weir_parse line_reply(const void *conf, void *memory, uint32_t kind,
     struct weir_span in, struct weir_message *);
 static struct weir_span line_failure(const void *conf, uint32_t kind, enum weir_failure);
 static const char      *line_check(struct weir_scope *);
+static const char      *check_failure(struct weir_scope *, struct line_conf *);
 
 static const struct weir_key line_keys[] = {
 	{ .name = "line_max", .where = WEIR_IN_SERVER, .type = WEIR_SIZE,
@@ -101,15 +102,25 @@ line_check(struct weir_scope *scope)
 		    c->line_max, most);
 		return text;
 	}
-	if (c->line_failure == NULL)
-		return NULL;
-	if (strchr(c->line_failure, '\n') != NULL)
-		return "line_failure is more than one line; leave the newline to weir";
-	c->failure.len = strlen(c->line_failure) + 1;
+	return c->line_failure != NULL ? check_failure(scope, c) : NULL;
+}
+
+/* A carriage return cannot stand in a configuration: \r at the end is one. */
+static const char *
+check_failure(struct weir_scope *scope, struct line_conf *c)
+{
+	size_t length = strlen(c->line_failure), size = length + 2;
+	bool   cr = length >= 2 && strcmp(c->line_failure + length - 2, "\\r") == 0;
+	char  *text = weir_scope_alloc(scope, size);
+
+	if (strstr(c->line_failure, "\\n") != NULL)
+		return "line_failure is one line, and weir adds its newline; take the \\n away";
+	if (cr)
+		length -= 2;
+	c->failure.len = (size_t)snprintf(text, size, "%.*s%s\n", (int)length, c->line_failure,
+	    cr ? "\r" : "");
+	c->failure.data = text;
 	if (c->failure.len > c->line_max)
 		return "line_failure is longer than line_max allows a line to be; shorten it";
-	text = weir_scope_alloc(scope, c->failure.len + 1);
-	snprintf(text, c->failure.len + 1, "%s\n", c->line_failure);
-	c->failure.data = text;
 	return NULL;
 }
