@@ -27,15 +27,21 @@ it 'an echo on the first port' => sub {
 
 it 'a proxy to it on the second' => sub {
 	ok client($proxy)->ping;
-	is client($proxy)->send_fin('abc')->rest, 'abc';
-	my $moved = client($proxy)->transfer(out => 1 << 20, in => 1 << 20);
-	is $moved->{in}, 1 << 20;
+	my $lines = join('', map { "line $_\n" } 1 .. 1000);
+	is client($proxy)->send_fin("${lines}no line")->rest, $lines;
 };
+
+it 'whose clients share connections' => sub {
+	my @clients = map { client($proxy) } 1 .. 100;
+	$_->send("mine\n") for @clients;
+	is $_->line, "mine\n" for @clients;
+	cmp_ok $w->status->peer('backend', "127.0.0.1:$echo")->{links}, '<=', 16;
+};
+
+stop($w);
 
 it 'without root' => sub {
 	plan skip_all => 'these tests do not run as root: the above was it' if $> != 0;
-	Weir::Client->reset_all;
-	$w->stop;
 	my (undef, undef, $uid, $gid) = getpwnam('nobody');
 	my $other = Weir::Daemon->new($text);
 	chown($uid, $gid, $other->path($_)) for qw(. conf logs run conf/weir.conf);
@@ -44,8 +50,21 @@ it 'without root' => sub {
 	@$other{qw(child pid)} = ($pid, $pid);
 	$other->wait_ready;
 	ok client($_)->ping for $echo, $proxy;
-	Weir::Client->reset_all;
-	$other->stop;
+	stop($other);
 };
+
+# Its pool keeps connections to its own echo server: what is idle of them are sessions there.
+sub stop($weir)
+{
+	Weir::Client->reset_all;
+	my ($links, $sessions);
+	await {
+		my $status = $weir->status;
+		$links = $status->peer('backend', "127.0.0.1:$echo")->{links};
+		$sessions = $status->sessions;
+		$links == $sessions;
+	} 'only links are left';
+	$weir->stop(idle => 0);
+}
 
 done_testing;
