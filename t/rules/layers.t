@@ -30,6 +30,7 @@ my %closes = map { $_ => 1 } qw(
 	src/proc/fdtable.c
 	src/session/relay.c
 	src/upstream/board.c
+	src/upstream/link.c
 );
 
 my (@up, @strangers, @modules, @close);
