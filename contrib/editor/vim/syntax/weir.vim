@@ -34,7 +34,7 @@ syntax keyword weirDirective contained listen protocol upstream read_buffer writ
 syntax keyword weirDirective contained idle_timeout read_timeout write_timeout half_close_timeout
 syntax keyword weirDirective contained max_lifetime max_connections pipeline_per_client
 " [upstream]
-syntax keyword weirDirective contained server balance connect_timeout retries
+syntax keyword weirDirective contained server balance connect_timeout retries source
 syntax keyword weirDirective contained pool pool_size pool_min_idle pool_idle_timeout pool_lifetime
 syntax keyword weirDirective contained pool_queue pool_wait pipeline_spread pipeline_depth
 syntax keyword weirDirective contained reply_timeout reply_max
