@@ -110,8 +110,10 @@ conn_read(struct conn *c, char *into, size_t size)
 {
 	ssize_t n;
 
-	if (c->eof || c->broken)
+	if (c->eof || c->broken) {
+		c->readable = false;	/* an event of another kind tells of the end again */
 		return 0;
+	}
 	do
 		n = c->transport->ops->recv(c, into, size);
 	while (n < 0 && errno == EINTR);

@@ -212,6 +212,28 @@ test_backpressure(void)
 	disconnect_pair();
 }
 
+/* Whoever reads while `readable` is set comes to an end. */
+static void
+test_end_told_again(void)
+{
+	static char block[65536];
+	char        got[16];
+
+	connect_pair();
+	shutdown(far, SHUT_WR);
+	ok(run_until(is_closed), "the peer ends its side");
+	is_number((long long)conn_read(&conn, got, sizeof got), 0, "which is read");
+	ok(conn.eof && !conn.readable, "as the end");
+	while (conn_waiting(&conn) == 0 && conn_send(&conn, span(block, sizeof block)))
+		;
+	drained = 0;
+	ok(run_until(is_sent), "what has waited is sent");
+	ok(conn.readable, "and the event told of the end, too");
+	is_number((long long)conn_read(&conn, got, sizeof got), 0, "which is no news");
+	ok(conn.eof && !conn.readable, "and does not stay readable");
+	disconnect_pair();
+}
+
 static void
 reset_far(void)
 {
@@ -361,6 +383,7 @@ main(void)
 	test_facts();
 	test_end_with_data();
 	test_backpressure();
+	test_end_told_again();
 	test_reset();
 	test_reset_behind_data();
 	test_detach();
