@@ -195,4 +195,100 @@ CONF
 	ok client($proxy)->ping, 'first' for 1 .. 4;
 };
 
+#
+# frame, of weir-module(7): requests and replies with their length in front
+#
+
+sub frame($text) { return pack('N/a', $text) }
+
+sub framed($c) { return $c->recv(unpack('N', $c->recv(4))) }
+
+# Answers each request with itself; 'B' N with N bytes, 'W' with another op, 'K' not at all, but with a reset.
+# What it has heard comes back with 'H'.
+sub serve($c, $bytes)
+{
+	my $my = $c->{my};
+	$my->{in} .= $bytes;
+	while (length($my->{in}) >= 4 && length($my->{in}) >= 4 + (my $n = unpack('N', $my->{in}))) {
+		my $text = substr(substr($my->{in}, 0, 4 + $n, ''), 4);
+		$my->{heard} .= $text if $text =~ /^N/;
+		return $c->reset if $text eq 'K';
+		$c->send(frame($text =~ /^B(\d+)/ ? 'B' . 'x' x ($1 - 1) : $text eq 'W' ? 'R' :
+		    $text eq 'H' ? 'H' . ($my->{heard} // '') : $text)) if $text !~ /^N/;
+	}
+}
+
+my ($front, $slow) = free_ports(2);
+my @peers = map { backend('script', data => \&serve) } 1 .. 2;
+my $frame;
+
+it 'runs the framed protocol over a pool' => sub {
+	my $conf = $file{'frame.conf'} =~ s/:7400/:$front/r =~ s/:7401/":" . $peers[0]->port/er
+	    =~ s/:7402/":" . $peers[1]->port . " max_fails=0"/er =~ s/^load_module = .*/load_module = $dir\/frame.so/mr;
+	$frame = weir($conf . <<"CONF");
+pool_idle_timeout = off
+[server small]
+listen = 127.0.0.1:$slow
+protocol = frame
+upstream = small
+frame_max = 10
+[upstream small]
+server = @{[$peers[0]->address]}
+reply_timeout = 300ms
+CONF
+	my $c = client($front);
+	my $text = join('', map { chr } 0 .. 255);
+	is $c->ask(frame("R$text")), frame("R$text");
+	is $c->ask(join('', map { frame("R$_") } 1 .. 100)), join('', map { frame("R$_") } 1 .. 100), 'many at once';
+	$c->dribble(frame('Rone') . frame('Rtwo'));
+	is framed($c), 'Rone', 'in pieces';
+	is framed($c), 'Rtwo';
+	my @clients = map { client($front) } 1 .. 50;
+	for my $round (1 .. 5) {
+		$clients[$_]->send(frame("R$round for $_")) for 0 .. 49;
+		is framed($clients[$_]), "R$round for $_" for 0 .. 49;
+	}
+	my $opened = 0;
+	$opened += $_->report->{accepted} for @peers;
+	cmp_ok $opened, '<=', 8, 'all over few connections';
+};
+
+it 'passes on replies of any length' => sub {
+	my $c = client($front);
+	for my $length (1, 65_536, 5_000_000) {
+		$c->send(frame("B$length") . frame('Rnext'));
+		is length(framed($c)), $length;
+		is framed($c), 'Rnext';
+	}
+};
+
+it 'sends notes, which nobody answers' => sub {
+	my $c = client($slow);
+	$c->send(frame('None') . frame('Ntwo') . frame('H'));
+	is framed($c), 'HNoneNtwo';
+};
+
+it 'tells who may ask again from who had better not' => sub {
+	my $c = client($front);
+	$c->send(frame('K'));
+	is framed($c), '!lost', 'a peer that went';
+	is $c->ask(frame('R')), frame('R'), 'and the session goes on';
+	my $other = client($slow);
+	$other->send(frame('W'));
+	is framed($other), '!lost', 'a reply to something else';
+	is $other->ask(frame('!no')), frame('!no');
+	$_->tell('reset_all') for @peers;
+	$_->tell('down') for @peers;
+	await { $c->send(frame('R')); framed($c) eq '!again' } 'nobody is there';
+};
+
+it 'ends what is not the protocol' => sub {
+	for my $bytes ("\0\0\0\0R", frame('R1234567890'), "\xff" x 10) {
+		my $c = client($slow);
+		$c->send($bytes);
+		isnt $c->ending, 'open';
+	}
+	ok wait_for { $frame->status->server('small')->{end_bad_request} == 3 };
+};
+
 done_testing;
