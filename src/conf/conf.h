@@ -99,10 +99,10 @@ const char *conf_path(struct weir_scope *, const char *path);
 
 /*
  * A module by name that has the role (protocol, by its hooks or its exchange; or
- * balancer); NULL when there is none. scope_uses says that the scope uses it: only then may its keys stand in
- * that section, and its check is called. To be called by parse or check of the
- * core, for other scopes too. A module without a role is used wherever its keys
- * may stand, and every module in [weir].
+ * balancer); NULL when there is none. scope_uses says that the scope uses it:
+ * only then may its keys stand in that section, and its check is called. To be
+ * called by parse or check of the core, for other scopes too. A module without a
+ * role is used wherever its keys may stand, and every module in [weir].
  */
 enum module_role { ROLE_PROTOCOL, ROLE_BALANCER };
 const struct weir_module *conf_role(const struct conf *, enum module_role, const char *name);
