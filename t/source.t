@@ -43,14 +43,14 @@ sub origins($port, $count)
 }
 
 # weir -t with an upstream of these lines: { exit, text }.
-sub check($upstream, $weir = '', $server = '')
+sub check($upstream, $weir = '', $server = '', $protocol = 'stream_proxy')
 {
 	my $w = Weir::Daemon->new(<<"CONF");
 [weir]
 $weir
 [server proxy]
 listen = 127.0.0.1:65001
-protocol = stream_proxy
+protocol = $protocol
 upstream = back
 $server
 [upstream back]
@@ -171,6 +171,43 @@ it 'weir -t warns when there are too few ports' => sub {
 			is $said, undef, $name;
 		}
 	}
+};
+
+it 'links of a pool come from sources, and need ports' => sub {
+	my $back = backend('script', open => sub ($c, @) {
+		my ($error, $host) = getnameinfo(getpeername($c->{fh}), NI_NUMERICHOST, NIx_NOSERV);
+		$c->{my} = $error || $host;
+	}, data => sub ($c, @) { $c->send("$c->{my}\n") });
+	my $port = free_port;
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+[server lines]
+listen = 127.0.0.1:$port
+protocol = line_proxy
+upstream = back
+[upstream back]
+server = @{[$back->address]}
+source = 127.0.0.2 127.0.0.3
+pool = session
+CONF
+	my @clients = map { client($port) } 1 .. 4;
+	is_deeply [map { $_->send("where from?\n"); $_->line } @clients],
+	    [map { "127.0.0.$_\n" } 2, 3, 2, 3];
+	$_->reset for @clients;
+	$w->stop;
+
+	my ($low, $high) = slurp('/proc/sys/net/ipv4/ip_local_port_range') =~ /(\d+)\s+(\d+)/;
+	my $ports = $high - $low + 1;
+	my $peers = "server = 127.0.0.1:65002\nserver = 127.0.0.1:65003\n";
+	unlike check($peers, '', '', 'line_proxy')->{text}, qr/may be wanted/, 'few as they are';
+	skip_all 'as many as pool_size may be' if $ports >= 65535;
+	my $all = 2 * 65535;
+	like check("$peers\npool_size = 65535", '', '', 'line_proxy')->{text},
+	    qr/^weir\.conf:\d+: warning: $all connections to 2 peers .* or lower pool_size$/m;
+	unlike check("$peers\npool_size = 65535\nsource = " .
+	    join(' ', map { "127.0.1.$_" } 1 .. 65535 / 1000), '', '', 'line_proxy')->{text},
+	    qr/may be wanted/, 'with enough sources';
 };
 
 done_testing;

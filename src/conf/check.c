@@ -43,8 +43,8 @@ check_ports(const struct check_ports *p,
 	const struct check c = { NULL, warn, context };
 	uint64_t ports, all;
 
-	if (!local_ports(p->sysctl, &ports) || p->peers == 0 || __builtin_mul_overflow(ports, p->pairs, &all) ||
-	    p->connections <= all)
+	if (p->peers == 0 || !local_ports(p->sysctl, &ports) ||
+	    __builtin_mul_overflow(ports, p->pairs, &all) || p->connections <= all)
 		return;
 	say(&c, p->pooled ? "pool_size" : "server",
 	    "%" PRIu64 " connections to %" PRIu64 " peer%s may be wanted, but there are ports for "
