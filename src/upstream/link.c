@@ -157,10 +157,10 @@ link_break(struct link *l, enum weir_failure why, int error)
 	l->lent = NULL;
 	close_now(l);
 	give_requests(l, &unsent, why);
-	if (lent != NULL && lent->link == l) {
+	if (lent != NULL && lent->link == l)
 		lent->link = NULL;
+	if (lent != NULL && l->sent > 0)
 		pools.ops->lost(lent);
-	}
 	log_about(outer);
 	pool_serve(u);
 }
@@ -459,7 +459,7 @@ give_requests(struct link *l, struct buf **unsent, enum weir_failure why)
 	struct weir_upstream *u = peer->upstream;
 	struct weir_span      rest = buf_span(*unsent);
 	bool                  connecting = why == WEIR_FAILED_CONNECT;
-	bool                  move = u->mode != POOL_SESSION || !l->answered;
+	bool                  move = u->mode != POOL_SESSION || l->sent == 0;
 	struct node          *n, *following;
 	struct request       *r;
 
