@@ -81,6 +81,9 @@ exchange_run(struct weir_session *s)
 	if (c->unsure)
 		session_look_later(s);
 	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
+	/* Who is not read now may be gone: an error must be asked for. */
+	if (c->readable && !may_read(s))
+		(void)conn_look(c);
 	if (c->broken || c->deaf)
 		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
 	else if (may_read(s))
