@@ -136,10 +136,16 @@ buf_commit(struct buf *b, size_t n)
 int
 buf_append(struct buf **held, struct weir_span bytes)
 {
+	struct buf *b = *held;
 	char *room;
 
 	if (bytes.len == 0)
 		return 0;
+	if (b != NULL && bytes.len <= b->size - b->tail) {	/* nearly always */
+		memcpy(b->data + b->tail, bytes.data, bytes.len);
+		b->tail += (uint32_t)bytes.len;
+		return 0;
+	}
 	room = buf_reserve(held, bytes.len);
 	if (room == NULL)
 		return -1;

@@ -52,7 +52,7 @@ session_of(const struct asker *a)
 size_t
 exchange_size(const struct weir_exchange *x)
 {
-	return sizeof(struct exchange) + x->mem_size;
+	return sizeof(struct exchange) + (x->mem_size + 7) / 8 * 8;
 }
 
 void
@@ -221,14 +221,14 @@ ask_one(struct weir_session *s, struct weir_span in)
 		return 0;
 	}
 	if (parsed == WEIR_WHOLE && m.length <= in.len) {
-		memset(e->memory, 0, f->exchange->mem_size);
+		parser_reset(f->exchange, e->memory);
 		in.len = (size_t)m.length;
 		return ask(s, in, &m) ? in.len : 0;
 	}
 	if (in.len >= s->server->read_buffer || m.length > s->server->read_buffer)
 		session_finish(s, SESSION_TOO_LONG);
 	else if (parsed == WEIR_WHOLE)	/* it is parsed again when it is whole */
-		memset(e->memory, 0, f->exchange->mem_size);
+		parser_reset(f->exchange, e->memory);
 	return 0;
 }
 

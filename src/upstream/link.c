@@ -63,14 +63,13 @@ links_stop(void)
 }
 
 struct link *
-link_open(struct pool *p, const struct weir_attempt *a, bool *blamed)
+link_open(struct pool *p, const struct weir_attempt *a)
 {
 	struct weir_upstream *u = p->peer->upstream;
 	struct link          *l = slab_take(&links.slab);
 	struct log_subject    outer;
 	int                   fd = -1;
 
-	*blamed = false;
 	if (l == NULL)
 		return NULL;
 	l->pool = p;
@@ -78,7 +77,7 @@ link_open(struct pool *p, const struct weir_attempt *a, bool *blamed)
 	outer = log_about((struct log_subject){ link_describe, l });
 	fd = upstream_connect(u, p->peer);
 	if (fd < 0 || conn_adopt(&l->conn, fd, &handler) < 0) {
-		*blamed = peer_refused(p->peer, errno, loop_now());
+		(void)peer_refused(p->peer, errno, loop_now());
 		goto fail;
 	}
 	log_about(outer);
@@ -296,7 +295,7 @@ take_reply(struct link *l, struct request *r, struct weir_span in)
 		link_break(l, WEIR_FAILED_BAD_REPLY, EPROTO);
 		return 0;
 	}
-	memset(l->memory, 0, f->exchange->mem_size);
+	parser_reset(f->exchange, l->memory);
 	if (!l->answered) {
 		l->answered = true;
 		peer_report(l->pool->peer, PEER_ANSWERED, 0, loop_now());

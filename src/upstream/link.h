@@ -22,9 +22,9 @@ struct pool;
 
 enum link_state { LINK_CONNECTING, LINK_OPEN, LINK_DRAINING, LINK_CLOSED };
 
-#define LINK_SHARE      4u		/* reads a turn */
-#define LINK_LOOK       1000u		/* ms of silence, after which an unsure conn is read again */
-#define LINK_OUT_MAX    262144u		/* unsent bytes: a link with more takes no request */
+#define LINK_SHARE   4u		/* reads a turn */
+#define LINK_LOOK    1000u	/* ms of silence, after which an unsure conn is read again */
+#define LINK_OUT_MAX 262144u	/* unsent bytes: a link with more takes no request */
 
 struct link {
 	struct conn     conn;
@@ -38,17 +38,16 @@ struct link {
 	uint64_t        since;		/* ms: began to connect; is open; is idle */
 	uint64_t        heard;		/* ms: of the last read */
 	uint64_t        expires;	/* ms: pool_lifetime; UINT64_MAX: never */
-	uint64_t        probing;	/* ms: when it was let through to a failed peer; 0: was not */
+	uint64_t        probing;	/* ms: when it was let through to a failed peer; or 0 */
 	uint32_t        depth;		/* requests in the FIFO */
 	uint8_t         state;		/* enum link_state */
 	bool            answered;	/* a reply has come */
 	_Alignas(16) char memory[WEIR_PARSER_MEMORY];
 };
 
-/* Begins to connect to the pool's peer. The tokens are the caller's until it
- * returns a link. NULL: the peer is to blame (counted and reported; *blamed) or
- * this machine. */
-struct link *link_open(struct pool *, const struct weir_attempt *, bool *blamed)
+/* Begins to connect to the pool's peer; the tokens become the link's. NULL: it
+ * cannot even begin, which has been reported or logged. */
+struct link *link_open(struct pool *, const struct weir_attempt *)
     __attribute__((warn_unused_result));
 
 /* Puts a request behind the others. Returns false when memory is short; it is

@@ -488,13 +488,12 @@ static struct link *
 open_link(struct pool *p, struct weir_attempt *a, bool *busy)
 {
 	struct link *l;
-	bool         blamed;
 
 	if (!share_take(p, a)) {
 		*busy = true;
 		return NULL;
 	}
-	l = link_open(p, a, &blamed);
+	l = link_open(p, a);
 	if (l != NULL) {
 		pools_watch();
 		return l;

@@ -29,6 +29,17 @@ struct framing {
 	const void                 *conf;
 };
 
+/* A message is done with: the parser's memory is as it was before any. It has
+ * room for whole words. */
+static inline void
+parser_reset(const struct weir_exchange *x, void *memory)
+{
+	uint64_t *word = memory;
+
+	for (size_t i = 0; i < x->mem_size; i += sizeof *word)
+		*word++ = 0;
+}
+
 /*
  * Whoever asks: embedded in its owner, zeroed, then asker_init. Its requests are
  * all on one link, or all waiting: so its order holds.

@@ -8,11 +8,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/str.h"
 #include "net/addr.h"
+#include "net/loop.h"
 #include "net/sock.h"
 #include "upstream/upstream.h"
+
+#define SEARCH_SHARE 20u	/* searching in vain takes a twentieth of a worker at most */
 
 static const char not_one[] = "is not an IPv4 or IPv6 address";
 static const char has_port[] = "has a port, which the kernel chooses: write the address alone";
@@ -22,6 +26,11 @@ static const char unfit[] = "is no address that a connection can come from";
 static const char *parse_source(struct addr *, const char *word);
 static const char *parse_v6(struct addr *, char *text);
 static const char *add(struct weir_scope *, struct source_list *, const struct addr *);
+static int         connect_from(struct weir_upstream *, const struct weir_peer *,
+    const struct addr *from);
+static uint64_t    microseconds(void);
+static unsigned    sources(const struct source_list *);
+static size_t      pairs(const struct weir_upstream *);
 static bool        fits(const struct addr *source, const struct addr *to);
 static const char *phrase(struct weir_scope *, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -48,11 +57,12 @@ source_key(struct weir_scope *scope, const char *text, void *list)
 }
 
 const char *
-source_check(struct weir_scope *scope, const struct weir_upstream *u)
+source_check(struct weir_scope *scope, struct weir_upstream *u)
 {
 	const struct weir_peer *peer;
 	struct in6_addr         ip;
 
+	u->sources.rests = weir_scope_alloc(scope, pairs(u) * sizeof *u->sources.rests);
 	for (unsigned i = 0; u->sources.count > 0 && i < u->peer_count; i++) {
 		peer = &u->peers[i];
 		if (peer->addr.sa.sa_family == AF_UNIX ||
@@ -103,9 +113,53 @@ upstream_connect(struct weir_upstream *u, const struct weir_peer *peer)
 	int      fd;
 
 	do
-		fd = sock_connect(&peer->addr, source_next(&u->sources, &peer->addr), &u->options);
+		fd = connect_from(u, peer, source_next(&u->sources, &peer->addr));
 	while (fd < 0 && errno == EADDRNOTAVAIL && left-- > 1);
 	return fd;
+}
+
+/* To find that no port is free the kernel looks at each: that takes milliseconds,
+ * in which the worker does nothing else. So the rest is as long as makes them a
+ * small part of its time. */
+static int
+connect_from(struct weir_upstream *u, const struct weir_peer *peer, const struct addr *from)
+{
+	struct source_list *list = &u->sources;
+	size_t    source = from != NULL ? (size_t)(from - list->addresses) : 0;
+	uint64_t *rest = &list->rests[peer->index * sources(list) + source], began;
+	int       fd;
+
+	if (*rest > loop_now()) {
+		errno = EADDRNOTAVAIL;
+		return -1;
+	}
+	began = microseconds();
+	fd = sock_connect(&peer->addr, from, &u->options);
+	if (fd < 0 && errno == EADDRNOTAVAIL)
+		*rest = loop_now() + (microseconds() - began) * SEARCH_SHARE * pairs(u) / 1000;
+	return fd;
+}
+
+static uint64_t
+microseconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Without any the kernel's choice is one. */
+static unsigned
+sources(const struct source_list *list)
+{
+	return list->count > 0 ? list->count : 1;
+}
+
+static size_t
+pairs(const struct weir_upstream *u)
+{
+	return (size_t)u->peer_count * sources(&u->sources);
 }
 
 static bool

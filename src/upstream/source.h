@@ -17,20 +17,21 @@ struct weir_upstream;
 
 #define SOURCES_MAX 1024u
 
-/* As configured, but for the cursors: each worker has its own. */
 struct source_list {
-	struct addr *addresses;		/* without ports; of the configuration */
+	struct addr *addresses;		/* without ports */
 	unsigned     count;
+	/* in a worker */
 	unsigned     next_v4;		/* where the next search begins */
 	unsigned     next_v6;
+	uint64_t    *rests;		/* ms: until when it is not tried, of each peer and source */
 };
 
 /* `source = ADDRESS …`, for weir_key.parse: adds to the struct source_list. */
 const char *source_key(struct weir_scope *, const char *text, void *list);
 
-/* Whether each peer has a source of its family, when there are any. Returns
- * NULL or what is wrong, in the configuration's memory. */
-const char *source_check(struct weir_scope *, const struct weir_upstream *);
+/* When all peers are known: whether each has a source of its family, if there
+ * are any. Returns NULL or what is wrong, in the configuration's memory. */
+const char *source_check(struct weir_scope *, struct weir_upstream *);
 
 /* How many sources a connection to this address may come from; 0: the kernel
  * chooses. */
@@ -42,7 +43,8 @@ const struct addr *source_next(struct source_list *, const struct addr *to);
 /*
  * A non-blocking connection on its way to the peer, with the upstream's options,
  * from the next source. One whose ports to the peer are used up, or that this
- * machine has no more, is passed over. Returns the fd, or -1 with errno:
+ * machine has no more, is passed over, and left alone for some time when it was
+ * costly to find out. Returns the fd, or -1 with errno:
  * EADDRNOTAVAIL when that is so of all; of UNIX sockets ENOENT, ECONNREFUSED,
  * and EAGAIN for a full backlog.
  */

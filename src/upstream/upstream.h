@@ -60,7 +60,7 @@ struct weir_upstream {
 	uint64_t                  retries;		/* other peers tried */
 	struct sock_options       options;
 	struct source_list        sources;
-	const struct weir_module *framed_by;		/* its servers' protocol; NULL: none has requests */
+	const struct weir_module *framed_by;		/* what its servers speak; or NULL */
 
 	/* of framed protocols; times in ms, 0: off */
 	enum pool_mode            mode;
