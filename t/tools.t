@@ -12,7 +12,7 @@ use Weir::Tool;
 sub tried($faults, @options)
 {
 	my $f = Weir::Tool->start('faulty', '--seed', 7, '--faults', $faults, '--down', 50);
-	my $t = Weir::Tool->run('tagged', '--to', $f->{ports}[0], '--seed', 7, '--deadline', patience(15),
+	my $t = Weir::Tool->run('tagged', '--to', ($f->ports)[0], '--seed', 7, '--deadline', patience(15),
 	    '--connections', 20, '--requests', 4000, @options);
 	return ($t, $f->finish);
 }
@@ -92,7 +92,7 @@ it 'a failure line is no reply unless it is expected' => sub {
 
 it 'finds a request that comes twice' => sub {
 	my $f = Weir::Tool->start('faulty', '--port', 0, '--port', 0);
-	for my $port (@{$f->{ports}}) {
+	for my $port ($f->ports) {
 		my $c = client($port);
 		$c->send("c1.1 0 abc\n");
 		like $c->line, qr/^c1\.1 [0-9a-f]{16} \n\z/;

@@ -1,0 +1,172 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# No reply reaches anyone but its asker, each request ends in one of its ways, and nothing hangs:
+# clients whose requests can be told apart, before backends that break in every way at random
+# (t/tools/tagged.c and faulty.c; tools.t shows that they would find it).
+#
+# WEIR_LONG=1: more than a million requests instead of 60,000. WEIR_SEED: another sequence.
+use v5.36;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Weir::Test;
+use Weir::Tool;
+
+my $seed = $ENV{WEIR_SEED} // 1;
+my $times = $ENV{WEIR_LONG} ? 18 : Weir::Build::valgrind() ? 0.05 : Weir::Build::sanitized() ? 0.3 : 1;
+my $ms = int(patience(200));
+
+my $faults = 'delay=0.02,split=0.01,pause=0.005,close=0.001,cut=0.001,reset=0.001,half=0.0003,' .
+    'stall=0.0003,crash=0.0002,door=0.02,down=0.01,idle=0.02';
+my $stay = 'crumbs=0.02,sleep=0.01';
+my $leave = 'crumbs=0.02,sleep=0.01,leave=0.02';
+
+# A weir before two peers, of which one is believed dead after each failure.
+sub pool($pool)
+{
+	my @ports = free_ports(2);
+	my $p = Weir::Pool->new(workers => 2, failure => 'failed',
+	    peers => ["127.0.0.1:$ports[0] fail_timeout=100ms", "127.0.0.1:$ports[1] max_fails=0"],
+	    upstream => "$pool\nreply_timeout = ${ms}ms\npool_wait = ${ms}ms\n" .
+	    "pool_idle_timeout = 100ms\npool_lifetime = 500ms\n");
+	$p->{ports} = \@ports;
+	return $p;
+}
+
+sub backends($p, $faults)
+{
+	return Weir::Tool->start('faulty', '--seed', $seed, '--faults', $faults, '--down', 60,
+	    map { ('--port', $_) } @{$p->{ports}});
+}
+
+sub clients($p, $requests, $habits, @options)
+{
+	my $count = int($requests * $times);
+	note "$count requests, seed $seed";
+	return Weir::Tool->start('tagged', '--to', $p->port, '--seed', $seed, '--failure', 'failed',
+	    '--deadline', int(patience(15)), '--requests', $count, '--habits', $habits,
+	    '--connections', 50, '--request-max', 6000, '--reply-max', 6000, @options);
+}
+
+# What must be true of each run; then nothing is open.
+sub well($p, $t, $f)
+{
+	is "$t->{violations} violations, $t->{hung} hung", '0 violations, 0 hung' or diag $t->{err};
+	is $t->{exit}, 0;
+	is $t->{answered} + $t->{failed} + $t->{left} + $t->{lost}, $t->{sent}, 'all is accounted for';
+	is $f->{again}, 0, 'no request was sent twice';
+	cmp_ok $f->{answered}, '>=', $t->{answered}, 'answers were the backend\'s';
+	cmp_ok $t->{answered}, '>', $t->{sent} / 3, 'most were answered';
+	note join(' ', map { "$_=$t->{$_}" } qw(answered failed left lost connects seconds));
+	$p->until(sub ($p) {
+		my $status = $p->weir->status;
+		!$status->open && !$status->sum('peer', 'links', 'connections');
+	}, 'all is let go');
+}
+
+sub failures($p)
+{
+	my $sum = 0;
+	$sum += $_ for values %{$p->failures};
+	return $sum;
+}
+
+my @modes = (
+	["pool = pipeline\npool_size = 3\npipeline_spread = 4\npipeline_depth = 24", 12_000],
+	["pool = pipeline\npool_size = 1", 6000],
+	["pool = request\npool_size = 5", 5000],
+);
+for my $mode (@modes) {
+	my ($pool, $requests) = @$mode;
+	my $p;
+	my $name = $pool =~ tr/\n/,/r;
+
+	it "$name: clients that stay" => sub {
+		$p = pool($pool);
+		my $f = backends($p, $faults);
+		my $t = clients($p, $requests, $stay)->wait;
+		$f = $f->finish;
+		well($p, $t, $f);
+		is "lost $t->{lost}, cut $t->{cut}", 'lost 0, cut 0', 'nobody was closed';
+		my ($u, $s) = ($p->upstream, $p->server);
+		is $u->{requests}, $t->{sent}, 'all were asked';
+		is failures($p), $t->{failed}, 'all that failed have a name';
+		is $u->{orphaned}, 0;
+		is $s->{end_client_closed}, $t->{connects};
+		cmp_ok $f->{requests}, '<=', $p->weir->status->sum('peer', 'requests');
+	};
+
+	it "$name: clients that leave" => sub {
+		my $before = failures($p);
+		my $f = backends($p, $faults);
+		my $t = clients($p, $requests, $leave)->wait;
+		$f = $f->finish;
+		well($p, $t, $f);
+		is "lost $t->{lost}, cut $t->{cut}", 'lost 0, cut 0', 'nobody was closed';
+		my $failed = failures($p) - $before;
+		cmp_ok $failed, '>=', $t->{failed};
+		cmp_ok $failed, '<=', $t->{failed} + $t->{left};
+		cmp_ok $p->upstream->{orphaned}, '<=', $t->{left};
+		$p->end;
+	};
+}
+
+it 'pool = session: who loses its link is closed, and nobody else' => sub {
+	my $p = pool("pool = session\npool_size = 40");
+	my $f = backends($p, $faults);
+	my $t = clients($p, 8000, $leave)->wait;
+	$f = $f->finish;
+	well($p, $t, $f);
+	is $t->{cut}, 0, 'between replies';
+	my $s = $p->server;
+	my $closed = 0;
+	$closed += $s->{$_} for grep { /^end_/ } keys %$s;
+	is $closed, $t->{connects};
+	cmp_ok $s->{end_peer_closed}, '>', 0;
+	$p->end;
+};
+
+# meanwhile(P, DEED): requests, and five times the deed among them.
+sub meanwhile($p, $deed)
+{
+	my $f = backends($p, 'delay=0.05,idle=0.02,door=0.02');
+	my $t = clients($p, 4000, $leave);
+	for (1 .. 5) {
+		my $before = $p->upstream->{requests};
+		$deed->();
+		wait_for { !$t->running || $p->upstream->{requests} >= $before + 100 };
+	}
+	$t = $t->wait;
+	well($p, $t, $f->finish);
+	return $t;
+}
+
+it 'reloads are not noticed' => sub {
+	my $p = pool("pool = pipeline\npool_size = 3");
+	my $t = meanwhile($p, sub { is $p->weir->reload->{exit}, 0 });
+	is "lost $t->{lost}, cut $t->{cut}", 'lost 0, cut 0', 'nobody was closed';
+	$p->end;
+};
+
+it 'a worker that dies costs its own clients' => sub {
+	my $p = pool("pool = pipeline\npool_size = 3");
+	$p->weir->allow(qr/worker/);
+	meanwhile($p, sub {
+		my $pid = await { $p->weir->worker(0) } 'a worker';
+		kill('KILL', $pid);
+		await { ($p->weir->worker(0) // $pid) != $pid } 'another';
+	});
+	$p->end;
+};
+
+it 'a backend that lies would be found out' => sub {
+	my $p = pool("pool = pipeline\npool_size = 3");
+	for my $lie (qw(swap reorder)) {
+		my $f = backends($p, "$lie=0.01");
+		my $t = clients($p, 2000 / $times, $stay, '--deadline', int(patience(5)))->wait;
+		cmp_ok $t->{violations}, '>', 0, $lie;
+		cmp_ok $f->finish->{$lie}, '>', 0;
+	}
+	$p->end;
+};
+
+done_testing;
