@@ -16,7 +16,8 @@
 #include "net/sock.h"
 #include "upstream/upstream.h"
 
-#define SEARCH_SHARE 20u	/* searching in vain takes a twentieth of a worker at most */
+#define SEARCH_SHARE 20u	/* searching in vain takes a twentieth of a worker's time */
+#define REST_MAX     2000u	/* ms */
 
 static const char not_one[] = "is not an IPv4 or IPv6 address";
 static const char has_port[] = "has a port, which the kernel chooses: write the address alone";
@@ -135,8 +136,11 @@ connect_from(struct weir_upstream *u, const struct weir_peer *peer, const struct
 	}
 	began = microseconds();
 	fd = sock_connect(&peer->addr, from, &u->options);
-	if (fd < 0 && errno == EADDRNOTAVAIL)
-		*rest = loop_now() + (microseconds() - began) * SEARCH_SHARE * pairs(u) / 1000;
+	if (fd < 0 && errno == EADDRNOTAVAIL) {
+		uint64_t ms = (microseconds() - began) * SEARCH_SHARE * pairs(u) / 1000;
+
+		*rest = loop_now() + (ms < REST_MAX ? ms : REST_MAX);
+	}
 	return fd;
 }
 
