@@ -24,6 +24,7 @@
 #include "proc/ports.h"
 #include "session/server.h"
 #include "upstream/board.h"
+#include "upstream/upstream.h"
 
 /* Descriptors that a worker needs besides those of sessions, listeners and
  * mailboxes: logs, the loop, pipes to splice with, what libraries open. */
@@ -35,6 +36,9 @@ static const char *parse_log(struct weir_scope *, const char *, void *);
 static const char *parse_affinity(struct weir_scope *, const char *, void *);
 static void        check_file(struct weir_scope *, const char *key, const char *path);
 static void        check_control(struct weir_scope *, const char *path);
+static const struct weir_module *fronting(const struct conf *, const struct server *);
+static bool        relays(const struct conf *);
+static uint64_t    links(const struct conf *);
 static void        check_connections(struct weir_scope *, struct settings *);
 static void        warn(void *scope, const char *key, const char *text);
 
@@ -292,14 +296,53 @@ check_control(struct weir_scope *scope, const char *path)
 		check_file(scope, "control", path);
 }
 
+/* The protocol of a server that names an upstream; NULL: none, or a wrong one.
+ * Their own checks come later. */
+static const struct weir_module *
+fronting(const struct conf *conf, const struct server *server)
+{
+	if (server->protocol_name == NULL || server->upstream_name == NULL)
+		return NULL;
+	return conf_role(conf, ROLE_PROTOCOL, server->protocol_name);
+}
+
+/* Whether sessions may have a connection each to a peer. */
+static bool
+relays(const struct conf *conf)
+{
+	const struct weir_module *protocol;
+	const struct server      *server;
+
+	for (unsigned i = 0; (server = server_at(conf, i)) != NULL; i++)
+		if ((protocol = fronting(conf, server)) != NULL && protocol->exchange == NULL)
+			return true;
+	return false;
+}
+
+/* How many pooled connections one worker may come to have. */
+static uint64_t
+links(const struct conf *conf)
+{
+	const struct weir_module   *protocol;
+	const struct weir_upstream *u;
+	const struct server        *server;
+	uint64_t                    count = 0;
+
+	for (unsigned i = 0; (server = server_at(conf, i)) != NULL; i++)
+		if ((protocol = fronting(conf, server)) != NULL && protocol->exchange != NULL &&
+		    (u = upstream_find(conf, server->upstream_name)) != NULL)
+			count += u->peer_count * u->pool_size;
+	return count;
+}
+
 /* The limit is raised right here: workers are clones of the process that
  * checks, so what it reached is what they have. */
 static void
 check_connections(struct weir_scope *scope, struct settings *s)
 {
 	const struct conf  *conf = scope_conf(scope);
-	uint64_t            each = conf_scope(conf, SCOPE_UPSTREAM, 0) == NULL ? 1 : 2;
-	uint64_t            fixed = SETTINGS_SPARE + 2 * s->workers, carried;
+	uint64_t            each = relays(conf) ? 2 : 1;
+	uint64_t            fixed = SETTINGS_SPARE + 2 * s->workers + links(conf), carried;
 	bool                said = scope_sets(scope, "worker_connections");
 	struct check_needs  needs = { .workers = s->workers };
 	const struct server *server;
