@@ -81,9 +81,12 @@ exchange_run(struct weir_session *s)
 	if (c->unsure)
 		session_look_later(s);
 	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
-	/* Who is not read now may be gone: an error must be asked for. */
-	if (c->readable && !may_read(s))
+	/* Who is not read may be gone: an error must be asked for, once; the next
+	 * one is told, because `readable` stays. */
+	if (c->readable && !e->looked && !may_read(s)) {
+		e->looked = true;
 		(void)conn_look(c);
+	}
 	if (c->broken || c->deaf)
 		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
 	else if (may_read(s))
@@ -162,6 +165,7 @@ take_read(struct weir_session *s)
 	char            *into = loop_scratch();
 	size_t           n, used;
 
+	e->looked = false;
 	n = conn_read(c, into + kept.len, s->server->read_buffer - kept.len);
 	if (n == 0) {
 		if (c->eof) {
