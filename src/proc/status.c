@@ -173,6 +173,7 @@ json_board(struct text *t)
 {
 	struct board_view view = { .id = -1 };
 	char              kind[BOARD_KIND_MAX] = "";
+	enum board_type   type;
 	const char       *name;
 
 	while (board_next(&view)) {
@@ -185,8 +186,9 @@ json_board(struct text *t)
 		text_json_open(t, view.name, '{');
 		if (strcmp(view.kind, "peer") == 0)
 			text_json_string(t, "state", peer_state(view.id));
-		for (unsigned f = 0; (name = board_field_name(view.id, f, NULL)) != NULL; f++)
-			text_json_number(t, name, board_sum(view.id, f));
+		for (unsigned f = 0; (name = board_field_name(view.id, f, &type)) != NULL; f++)
+			if (type != BOARD_PRIVATE)
+				text_json_number(t, name, board_sum(view.id, f));
 		text_json_close(t, '}');
 	}
 	if (*kind != '\0')
@@ -212,7 +214,7 @@ text_fields(struct text *t, int entry)
 	uint64_t        sum;
 
 	for (unsigned f = 0; (name = board_field_name(entry, f, &type)) != NULL; f++) {
-		sum = board_sum(entry, f);
+		sum = type != BOARD_PRIVATE ? board_sum(entry, f) : 0;
 		if (sum > 0 || type == BOARD_GAUGE)
 			text_add(t, "  %-24s %" PRIu64 "\n", name, sum);
 	}

@@ -428,6 +428,12 @@ board_sum(int id, unsigned field)
 	return sum_from(id, field, BOARD_PAST, memory_order_relaxed);
 }
 
+unsigned
+board_seats(void)
+{
+	return bounded(&board->head.seats, BOARD_SEATS);
+}
+
 /*
  * Everybody first adds, then looks. In the one order of all these operations the
  * last of any takers to add sees what the others added: so not all can think that

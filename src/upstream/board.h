@@ -37,6 +37,7 @@
 enum board_type {
 	BOARD_COUNTER,		/* only grows; survives its worker */
 	BOARD_GAUGE,		/* what is open now; goes with its worker */
+	BOARD_PRIVATE,		/* goes with its worker; a sum of it means nothing */
 };
 
 struct board_field {
@@ -92,6 +93,9 @@ board_add(board_word *w, uint64_t n)
 
 /* A field over all seats, the past included. */
 uint64_t board_sum(int id, unsigned field);
+
+/* Seats that may be in use are those below this, without BOARD_PAST. */
+unsigned board_seats(void);
 
 /*
  * A limit over all workers: takes one token, which is the gauge `field` of the

@@ -84,12 +84,6 @@ pools_retire(void)
 		close_idle(&own.all[i], PEER_LINKS_CLOSED_IDLE);
 }
 
-bool
-pools_retiring(void)
-{
-	return own.retiring;
-}
-
 void
 pools_stop(void)
 {
@@ -576,6 +570,7 @@ keep_ready(struct pool *p)
 	attempt_begin(&a, &nobody, loop_now());
 	a.pooled = true;
 	a.stage = p->peer->backup ? ATTEMPT_BACKUP : ATTEMPT_GOOD;
-	if (weir_peer_usable(p->peer, &a))
+	if (weir_peer_usable(p->peer, &a) &&
+	    board_sum(p->peer->board, PEER_LINKS) < p->peer->upstream->pool_size)
 		(void)open_link(p, &a, &busy);
 }

@@ -37,6 +37,7 @@ struct pool {
 	uint64_t          hold_until;	/* ms: others go first */
 	uint64_t          ask_again;	/* ms */
 	uint64_t          held_since;	/* ms: of its first link */
+	bool              yields;	/* gives one up for a worker that it cannot tell */
 	uint64_t          askers[4];	/* bits of the slots that want a link */
 };
 
@@ -94,7 +95,6 @@ void asker_leave(struct asker *, struct weir_upstream *);
 /* ------------------------------------------------- for link and share alone */
 
 extern struct pools_place pools;
-bool pools_retiring(void);
 
 /* A request ends without a reply; the asker is told. Not on any link or queue. */
 void request_fail(struct request *, struct weir_upstream *, enum weir_failure, bool cut);

@@ -2,6 +2,7 @@
 /* share: who may have links, over all workers. */
 #include "upstream/share.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -9,32 +10,48 @@
 
 #define ASK_INTERVAL  40u	/* ms between two wishes of one worker */
 #define WANTED_FRESH 200u	/* ms that a wish on the board is believed */
+#define STARVES_FRESH 500u	/* ms beyond pool_wait that its mark is: it may hang */
+#define YIELD (2 * POOL_TICK)	/* ms: whom no message reaches has looked until then */
 #define REFUSED_PAUSE 5u	/* ms: counting tokens for each request would cost */
 #define TENURE_MAX    50u	/* ms that the only link is kept */
 
-static unsigned fair_share(const struct pool *);
-static uint64_t tenure(const struct pool *);
-static void     ask(struct pool *);
-static void     give_up(struct pool *);
+/* What the workers of all generations have of the links to a peer, and need. */
+struct claims {
+	unsigned all;		/* links that there may be */
+	unsigned workers;	/* that have one or need one, this one included */
+	unsigned before;	/* that have none and need one for longer than this one */
+};
+
+static struct claims claims_on(const struct pool *);
+static uint64_t tenure(const struct pool *, unsigned workers);
+static void     ask(struct pool *, const struct claims *);
+static void     give_up(struct pool *, bool yields);
+
+static_assert(BOARD_SEATS <= 1024, "a seat is 10 bits of a wish");
 
 bool
 share_take(struct pool *p, struct weir_attempt *a)
 {
 	struct weir_peer     *peer = p->peer;
 	struct weir_upstream *u = peer->upstream;
+	struct claims         c;
 
 	if (p->count >= u->pool_size || loop_now() < p->hold_until)
 		return false;
-	if (board_take(peer->board, PEER_LINKS, u->seat, u->pool_size)) {
+	c = claims_on(p);
+	/* To each of those before it one is left. */
+	if (c.before < c.all &&
+	    board_take(peer->board, PEER_LINKS, u->seat, c.all - c.before)) {
 		if (peer_claim(peer, a)) {
 			if (p->count == 0)
 				p->held_since = loop_now();
+			atomic_store(&peer->cell[PEER_STARVES], 0);
 			return true;
 		}
 		board_give(peer->board, PEER_LINKS, u->seat);
 	}
 	p->hold_until = loop_now() + REFUSED_PAUSE;
-	ask(p);
+	ask(p, &c);
 	return false;
 }
 
@@ -45,11 +62,13 @@ share_give(struct pool *p)
 
 	board_give(peer->board, PEER_LINKS, peer->upstream->seat);
 	peer_release(peer);
-	p->hold_until = 0;
+	p->hold_until = p->yields ? loop_now() + YIELD : 0;
+	p->yields = false;
 	for (unsigned slot = 0; slot < pools.slots; slot++) {
 		if ((p->askers[slot / 64] >> (slot % 64) & 1) == 0)
 			continue;
-		p->hold_until = loop_now() + tenure(p);
+		if (p->hold_until == 0)
+			p->hold_until = loop_now() + tenure(p, pools.slots);
 		pools.tell(POOL_FREED, peer->board, slot);
 	}
 	memset(p->askers, 0, sizeof p->askers);
@@ -61,7 +80,7 @@ share_wanted(struct pool *p, unsigned slot)
 	if (p->count == 0 || slot >= pools.slots)
 		return;
 	p->askers[slot / 64] |= UINT64_C(1) << (slot % 64);
-	give_up(p);
+	give_up(p, false);
 }
 
 void
@@ -74,59 +93,89 @@ share_freed(struct pool *p)
 void
 share_look(struct pool *p)
 {
-	uint64_t wanted = atomic_load_explicit(&p->peer->shared[PEER_WANTED],
-	    memory_order_relaxed);
+	struct weir_upstream *u = p->peer->upstream;
+	board_word           *starves = &p->peer->cell[PEER_STARVES];
+	uint64_t              wanted = atomic_load(&p->peer->shared[PEER_WANTED]);
+	uint64_t              since = atomic_load(starves);
 
-	if (p->count > 0 && wanted != 0 && wanted + WANTED_FRESH >= loop_now())
-		give_up(p);
+	if (since != 0 && (p->count > 0 || u->queued == 0))
+		atomic_store(starves, 0);
+	else if (since != 0 && since + u->pool_wait < loop_now())
+		atomic_store(starves, loop_now());
+	if (p->count > 0 && wanted != 0 && wanted % BOARD_SEATS != u->seat &&
+	    wanted / BOARD_SEATS + WANTED_FRESH >= loop_now())
+		give_up(p, true);
 }
 
-/* Of the links that all workers may have to the peer. A worker that goes has
- * none but those that it needs. */
-static unsigned
-fair_share(const struct pool *p)
+static struct claims
+claims_on(const struct pool *p)
 {
-	uint64_t all = p->peer->upstream->pool_size;
+	const struct weir_peer     *peer = p->peer;
+	const struct weir_upstream *u = peer->upstream;
+	struct claims               c = { .all = (unsigned)u->pool_size, .workers = 1 };
+	uint64_t                    mine = atomic_load(&peer->cell[PEER_STARVES]), since;
+	const board_word           *cell;
 
-	if (p->peer->max_conns > 0 && p->peer->max_conns < all)
-		all = p->peer->max_conns;
-	return pools_retiring() ? 0 : (unsigned)(all / pools.slots);
+	if (peer->max_conns > 0 && peer->max_conns < c.all)
+		c.all = (unsigned)peer->max_conns;
+	for (unsigned seat = BOARD_PAST + 1, end = board_seats(); seat < end; seat++) {
+		if (seat == u->seat)
+			continue;
+		cell = board_cell(peer->board, seat);
+		since = atomic_load(&cell[PEER_STARVES]);
+		if (since + u->pool_wait + STARVES_FRESH < loop_now())
+			since = 0;
+		if (since != 0 || atomic_load(&cell[PEER_LINKS]) > 0)
+			c.workers++;
+		if (since != 0 && (mine == 0 || since < mine || (since == mine && seat < u->seat)))
+			c.before++;
+	}
+	return c;
 }
 
 /* All have their turn within a part of pool_wait. */
 static uint64_t
-tenure(const struct pool *p)
+tenure(const struct pool *p, unsigned workers)
 {
-	uint64_t ms = p->peer->upstream->pool_wait / (4 * (uint64_t)pools.slots);
+	uint64_t ms = p->peer->upstream->pool_wait / (4 * (uint64_t)workers);
 
 	return ms > TENURE_MAX ? TENURE_MAX : ms + 1;
 }
 
 /* No token: whoever has more than its share is to give one up. */
 static void
-ask(struct pool *p)
+ask(struct pool *p, const struct claims *c)
 {
-	unsigned share = fair_share(p);
+	unsigned share = c->all / c->workers;
 	uint64_t now = loop_now();
 
-	if (p->count >= (share > 0 ? share : 1) || now < p->ask_again)
+	if (p->count >= (share > 0 ? share : 1))
+		return;
+	if (p->count == 0 && atomic_load(&p->peer->cell[PEER_STARVES]) == 0)
+		atomic_store(&p->peer->cell[PEER_STARVES], now);
+	if (now < p->ask_again)
 		return;
 	p->ask_again = now + ASK_INTERVAL;
-	atomic_store_explicit(&p->peer->shared[PEER_WANTED], now, memory_order_relaxed);
+	atomic_store(&p->peer->shared[PEER_WANTED], now * BOARD_SEATS + p->peer->upstream->seat);
 	pools.tell(POOL_WANTED, p->peer->board, pools.slot);
 }
 
 /* Closes a link, or lets one run empty, if this worker has more than its share. */
 static void
-give_up(struct pool *p)
+give_up(struct pool *p, bool yields)
 {
-	unsigned     share = fair_share(p);
-	struct link *l, *least = NULL;
-	struct node *n, *following;
+	struct claims c;
+	unsigned      share;
+	struct link  *l, *least = NULL;
+	struct node  *n, *following;
 
-	if (p->draining > 0 || p->count <= share)
+	if (p->draining > 0)
 		return;
-	if (share == 0 && loop_now() < p->held_since + tenure(p))
+	c = claims_on(p);
+	share = c.all / c.workers;
+	if (p->count <= share)
+		return;
+	if (share == 0 && loop_now() < p->held_since + tenure(p, c.workers))
 		return;		/* at the next tick */
 	list_each(n, following, &p->links) {
 		l = container_of(n, struct link, node);
@@ -134,6 +183,8 @@ give_up(struct pool *p)
 		    (least == NULL || l->depth < least->depth))
 			least = l;
 	}
-	if (least != NULL)
-		link_drain(least, PEER_LINKS_GIVEN_UP);
+	if (least == NULL)
+		return;
+	p->yields = yields;
+	link_drain(least, PEER_LINKS_GIVEN_UP);
 }

@@ -122,6 +122,7 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_UNSOLICITED] = { "unsolicited", BOARD_COUNTER },
 	[PEER_REPLY_TIMEOUTS] = { "reply_timeouts", BOARD_COUNTER },
 	[PEER_BAD_REPLIES] = { "bad_replies", BOARD_COUNTER },
+	[PEER_STARVES] = { "starves", BOARD_PRIVATE },
 };
 static const struct board_schema upstream_schema = { "upstream", upstream_fields, UPSTREAM_FIELDS };
 static const struct board_schema peer_schema = { "peer", peer_fields, PEER_FIELDS };

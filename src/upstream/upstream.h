@@ -114,6 +114,7 @@ enum peer_field {
 	PEER_UNSOLICITED,	/* links closed for bytes that nobody had asked for */
 	PEER_REPLY_TIMEOUTS,
 	PEER_BAD_REPLIES,
+	PEER_STARVES,		/* private; ms: since when it needs a link and has none */
 	PEER_FIELDS
 };
 
@@ -122,7 +123,7 @@ enum peer_word {
 	PEER_FAILS,		/* within the window */
 	PEER_WINDOW,		/* ms: when it began */
 	PEER_FAILED_UNTIL,	/* ms; 0: does not fail */
-	PEER_WANTED,		/* ms: when a worker last found no token for a link */
+	PEER_WANTED,		/* when a worker last found no token for a link, and which */
 };
 
 /* Keys and checks of [upstream NAME], for conf_request.core. */
