@@ -156,6 +156,7 @@ slab_init(struct slab *s, size_t size)
 	list_init(&s->partial);
 	list_init(&s->full);
 	list_init(&s->empty);
+	s->spare = 1;
 }
 
 /* A page with room, in the list of partial ones. */
@@ -171,6 +172,7 @@ find_page(struct slab *s)
 	if (n == NULL)
 		return page_create(s);
 	node_unlink(n);
+	s->kept--;
 	list_append(&s->partial, n);
 	return page_at(n);
 }
@@ -202,6 +204,29 @@ slab_take(struct slab *s)
 	return memset(o, 0, s->size);
 }
 
+static void
+keep(struct slab *s, struct page *p)
+{
+	list_append(&s->empty, &p->link);
+	s->kept++;
+}
+
+/* All but so many; one that cannot be unmapped stays. */
+static void
+free_empty(struct slab *s, unsigned left)
+{
+	unsigned n = s->kept;
+	struct page *p;
+
+	while (n-- > left) {
+		p = page_at(list_first(&s->empty));
+		node_unlink(&p->link);
+		s->kept--;
+		if (page_destroy(p) == -1)
+			keep(s, p);
+	}
+}
+
 void
 slab_give(struct slab *s, void *object)
 {
@@ -225,18 +250,19 @@ slab_give(struct slab *s, void *object)
 	node_unlink(&p->link);
 	if (p->used > 0)
 		list_append(&s->partial, &p->link);
-	else if (list_empty(&s->empty) || page_destroy(p) == -1)
-		list_append(&s->empty, &p->link);
+	else if (s->kept < s->spare || page_destroy(p) == -1)
+		keep(s, p);
+}
+
+void
+slab_trim(struct slab *s)
+{
+	free_empty(s, 1);
 }
 
 void
 slab_finish(struct slab *s)
 {
-	struct node *n;
-
 	assert(s->used == 0);
-	while ((n = list_first(&s->empty)) != NULL) {
-		node_unlink(n);
-		page_destroy(page_at(n));
-	}
+	free_empty(s, 0);
 }

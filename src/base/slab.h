@@ -3,7 +3,7 @@
  * slab: many objects of one size, packed without a header each.
  *
  * Objects come from pages of SLAB_PAGE bytes; a page whose objects have all
- * come back is returned to the system, but for one kept in reserve.
+ * come back is returned to the system, but for a few kept in reserve.
  */
 #ifndef BASE_SLAB_H
 #define BASE_SLAB_H
@@ -21,7 +21,9 @@ struct slab {
 	uint64_t    pages;
 	struct node partial;		/* pages with room; the fullest are not sorted out */
 	struct node full;
-	struct node empty;		/* at most one page */
+	struct node empty;
+	unsigned    spare;		/* empty pages that are kept: 1, unless told */
+	unsigned    kept;
 };
 
 /* size: at most SLAB_PAGE / 4. */
@@ -32,6 +34,9 @@ void *slab_take(struct slab *) __attribute__((warn_unused_result));
 
 /* Gives an object back; NULL is allowed. Under AddressSanitizer it is poisoned. */
 void slab_give(struct slab *, void *);
+
+/* Returns empty pages to the system, but for one. */
+void slab_trim(struct slab *);
 
 /* All objects must be back. Frees the pages. */
 void slab_finish(struct slab *);

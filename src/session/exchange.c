@@ -280,7 +280,7 @@ tell_failure(struct weir_session *s, const struct framing *f, uint32_t kind,
 	if (text.len == 0)
 		session_finish(s, SESSION_REQUEST_FAILED);
 	else
-		replied(&exchange_of(s)->asker, text, true);
+		replied(&exchange_of(s)->asker, text, false);
 }
 
 /* ------------------------------------------------------------------- replies */
@@ -290,10 +290,14 @@ replied(struct asker *a, struct weir_span part, bool last)
 {
 	struct weir_session *s = session_of(a);
 	struct conn         *c = &s->client;
+	bool                 alone = last && a->count == 0 && c->out == NULL;
 
-	(void)last;
 	session_went(s, part.len);
-	if (!(part.len < GATHER_MAX ? conn_gather(c, part) : conn_send(c, part)))
+	/* Nothing can come behind it in this pass: then it need not wait for more. */
+	if (alone && conn_send(c, part)) {
+		if (c->in != NULL || c->out != NULL || c->readable || c->eof || s->blocked != 0)
+			conn_again(c);
+	} else if (!(part.len < GATHER_MAX ? conn_gather(c, part) : conn_send(c, part)))
 		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
 	else if (conn_waiting(c) > s->server->upstream->reply_max &&
 	    (!conn_flush(c) || conn_waiting(c) > s->server->upstream->reply_max))

@@ -107,6 +107,9 @@ link_put(struct link *l, struct request *r, struct weir_span bytes)
 {
 	struct weir_peer *peer = l->pool->peer;
 
+	/* As large as it was last time, rather than grown step by step. */
+	if (l->out == NULL && l->usual > bytes.len && buf_reserve(&l->out, l->usual) == NULL)
+		return false;
 	if (buf_append(&l->out, bytes) < 0)
 		return false;
 	r->length = (uint32_t)bytes.len;
@@ -360,6 +363,7 @@ transmit(struct link *l)
 
 	if (l->out == NULL)
 		return;
+	l->usual = (uint32_t)buf_len(l->out);
 	n = conn_push(&l->conn, buf_span(l->out));
 	buf_consume(&l->out, n);
 	l->sent += n;

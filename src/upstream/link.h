@@ -32,6 +32,7 @@ struct link {
 	struct node     node;		/* of the pool's; then of those to be freed */
 	struct node     requests;	/* the FIFO */
 	struct buf     *out;
+	uint32_t        usual;		/* bytes in `out` when it was sent last */
 	struct asker   *lent;		/* pool = session: whose it is */
 	uint64_t        sent;		/* position */
 	uint64_t        passing;	/* bytes of the present reply that are still to come */

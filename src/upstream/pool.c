@@ -11,6 +11,9 @@
 #include "base/str.h"
 #include "upstream/share.h"
 
+/* In each pass many requests begin and end: their memory stays, 1 MiB at most. */
+#define REQUEST_PAGES 16u
+
 static struct link *find_link(struct weir_upstream *, struct weir_attempt *, bool *busy);
 static struct link *pool_link(struct pool *, struct weir_attempt *, bool *busy);
 static struct link *fill(struct pool *, struct weir_attempt *, bool *busy);
@@ -54,6 +57,7 @@ pools_start(const struct pools_place *place)
 	if ((own.all = calloc(n + 1, sizeof *own.all)) == NULL)
 		return -1;
 	slab_init(&own.requests, sizeof(struct request));
+	own.requests.spare = REQUEST_PAGES;
 	slab_init(&own.attempts, sizeof(struct weir_attempt));
 	links_start();
 	loop_timer_init(&own.tick, tick, NULL);
@@ -523,6 +527,8 @@ tick(evutil_socket_t fd, short what, void *argument)
 	own.watching = more;
 	if (more)
 		loop_timer_start(&own.tick, POOL_TICK);
+	else
+		slab_trim(&own.requests);
 }
 
 /* Whether there is something to look after. */

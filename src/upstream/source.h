@@ -23,7 +23,7 @@ struct source_list {
 	/* in a worker */
 	unsigned     next_v4;		/* where the next search begins */
 	unsigned     next_v6;
-	uint64_t    *rests;		/* ms: until when it is not tried, of each peer and source */
+	uint64_t    *rests;		/* ms: until when not to try; of each peer and source */
 };
 
 /* `source = ADDRESS …`, for weir_key.parse: adds to the struct source_list. */

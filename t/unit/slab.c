@@ -160,6 +160,31 @@ test_pages(void)
 }
 
 static void
+test_spare(void)
+{
+	struct slab s;
+	void *object[9];
+	unsigned i;
+
+	slab_init(&s, SLAB_PAGE / 4);
+	s.spare = 2;
+	for (i = 0; i < 9; i++)
+		object[i] = slab_take(&s);
+	for (i = 0; i < 9; i++)
+		slab_give(&s, object[i]);
+	is_number(s.pages, 2, "as many empty pages stay as are to be kept");
+	slab_trim(&s);
+	is_number(s.pages, 1, "until they are trimmed");
+	object[0] = slab_take(&s);
+	ok(object[0] != NULL && s.pages == 1, "the last one is used");
+	slab_trim(&s);
+	is_number(s.pages, 1, "a page in use is not trimmed");
+	slab_give(&s, object[0]);
+	slab_finish(&s);
+	is_number(memory.bytes, 0, "all memory went back");
+}
+
+static void
 test_no_memory(void)
 {
 	struct slab s;
@@ -260,6 +285,7 @@ main(void)
 	test_sizes();
 	test_reuse();
 	test_pages();
+	test_spare();
 	test_no_memory();
 	test_mappings();
 	test_model();
