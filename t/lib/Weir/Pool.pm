@@ -27,7 +27,8 @@ use Weir::Wait;
 
 sub new($class, %option)
 {
-	my $self = bless { port => free_port(), failure => $option{failure} // '-failed' }, $class;
+	my $self = bless { port => free_port(), failure => $option{failure} // '-failed',
+	    backends => $option{peers} }, $class;	# they end with it
 	my @servers = map { ref($_) ? $_->address : $_ } @{$option{peers}};
 	$self->{peers} = [map { (split(' ', $_))[0] } @servers];
 	my $workers = $option{workers} // 1;

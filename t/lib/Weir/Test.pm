@@ -20,6 +20,8 @@
 #
 # It brings Test::More, all of the library, and:
 #	it NAME => sub { ... }	a subtest; what dies in it fails it, and the next goes on
+#				(WEIR_ONLY=REGEX: only those whose names match, for whoever
+#				looks for a fault)
 #	client($address, ...)	Weir::Client->open
 #	backend($behaviour, ...)	Weir::Backend->start
 #	weir($conf, ...)	Weir::Daemon->start
@@ -63,6 +65,7 @@ $SIG{$_} = sub { exit(1) } for qw(INT TERM HUP);
 sub it($name, $code)
 {
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return if defined($ENV{WEIR_ONLY}) && $name !~ /$ENV{WEIR_ONLY}/;
 	return Test::More::subtest($name => sub {
 		eval { $code->(); 1 } or do {
 			my $why = $@;

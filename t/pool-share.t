@@ -1,0 +1,179 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Few links, several workers, many who wait: everybody has its turn in time.
+use v5.36;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Weir::Test;
+
+my $many = Weir::Build::sanitized() || Weir::Build::valgrind() ? 1500 : 10_000;
+
+for my $mode (qw(pipeline request)) {
+	for my $size (1, 2) {
+		it "4 workers, $size links, $mode: all of many clients are served" => sub {
+			my $b = backend('line');
+			my $p = Weir::Pool->new(peers => [$b], workers => 4, upstream => <<"CONF");
+pool = $mode
+pool_size = $size
+pool_wait = 5s
+pipeline_spread = 1
+CONF
+			my $crowd = Weir::Crowd->start($p->port, clients => 80, each => 25);
+			my $r = $crowd->done;
+			is $r->{answered}, 2000;
+			is $r->{failed}, 0;
+			cmp_ok $r->{slowest}, '<', patience(2.5), "the slowest: $r->{slowest} s";
+			is $b->report->{peak}, $size, 'never more links';
+			cmp_ok $p->peer->{links_given_up}, '>', 0, 'they were passed on';
+			is_deeply $p->failures, {};
+			$crowd->leave;
+			$p->end;
+		};
+	}
+}
+
+it 'a worker that has all links, idle, gives some up' => sub {
+	my $b = backend('line', keep => 1);
+	my $p = Weir::Pool->new(peers => [$b], workers => 2,
+	    upstream => "pool_size = 4\npipeline_spread = 1\npool_wait = 5s\n");
+	my @first = map { $p->client_of(0) } 1 .. 4;
+	$_->send("x\n") for @first;
+	$b->wait_report(sub ($r) { $r->{kept} == 4 && $r->{open} == 4 });
+	$b->tell('release');
+	is $_->line, "x\n" for @first;
+	my $c = $p->client_of(1);
+	my $began = now();
+	ok $c->ping;
+	cmp_ok now() - $began, '<', patience(1), 'at once';
+	cmp_ok $p->peer->{links_given_up}, '>=', 1;
+	cmp_ok $b->report->{peak}, '<=', 4;
+	ok $_->ping for @first, $c;
+	is_deeply $p->failures, {};
+	$p->end;
+};
+
+for my $mode (qw(pipeline request)) {
+	it "a worker that has all links, busy, gives some up, $mode" => sub {
+		my $b = backend('line');
+		my $p = Weir::Pool->new(peers => [$b], workers => 2, upstream => <<"CONF");
+pool = $mode
+pool_size = 4
+pipeline_spread = 1
+pool_wait = 5s
+CONF
+		my @busy = map { $p->client_of(0) } 1 .. 24;
+		my $c = $p->client_of(1);
+		# The requests of the busy ones never end: a turn of each comes before every look.
+		my $turn = sub {
+			$_->send("busy\n" x 4) for @busy;
+			for my $busy (@busy) {
+				$busy->line for 1 .. 4;
+			}
+		};
+		$turn->();
+		is $b->report->{open}, 4, 'it has all';
+		$_->send("busy\n" x 4) for @busy;
+		$c->send("me too\n");
+		$turn->() for 1 .. 3;
+		is $c->line, "me too\n";
+		ok $c->ping for 1 .. 20;
+		for my $busy (@busy) {
+			is $busy->line, "busy\n" for 1 .. 4;
+		}
+		cmp_ok $p->peer->{links_given_up}, '>=', 1;
+		cmp_ok $b->report->{peak}, '<=', 4;
+		is_deeply $p->failures, {};
+		$p->end;
+	};
+}
+
+it 'shares come out even when all workers are busy' => sub {
+	my $b = backend('line');
+	my $p = Weir::Pool->new(peers => [$b], workers => 2,
+	    upstream => "pool = request\npool_size = 8\npool_wait = 5s\n");
+	my $crowd = Weir::Crowd->start($p->port, clients => 100);
+	ok wait_for { $crowd->report->{least} >= 30 }, 'nobody starves';
+	my $r = $crowd->end;
+	is $r->{failed} + $r->{wrong}, 0;
+	cmp_ok $b->report->{peak}, '<=', 8;
+	$p->end;
+};
+
+for my $case ([1, 1], [4, 1], [4, 3], [2, 8]) {
+	my ($workers, $size) = @$case;
+
+	it "a reload under load: $workers workers, $size links: old and new ones are served" => sub {
+		my $b = backend('line');
+		my $p = Weir::Pool->new(peers => [$b], workers => $workers,
+		    upstream => "pool = request\npool_size = $size\npool_wait = 10s\n");
+		my @crowds;
+		for my $generation (1 .. 3) {
+			push @crowds, Weir::Crowd->start($p->port, clients => 40);
+			$crowds[-1]->moving;
+			is $p->weir->reload->{exit}, 0 if $generation < 3;
+		}
+		# A round is over when each client of all three has been served once more.
+		for my $round (1 .. 3) {
+			my @before = map { $_->report->{least} } @crowds;
+			await {
+				!grep { $crowds[$_]->report->{least} <= $before[$_] } 0 .. 2;
+			} 'each client is served', 20;
+		}
+		for my $crowd (@crowds) {
+			my $r = $crowd->end;
+			is $r->{failed} + $r->{wrong} + $r->{closed}, 0, "the slowest: $r->{slowest} s";
+			cmp_ok $r->{slowest}, '<', patience(4);
+		}
+		cmp_ok $b->report->{peak}, '<=', $size;
+		is_deeply $p->failures, {};
+		$p->end;
+	};
+}
+
+for my $workers (1, 4) {
+	it "$many clients wait for one link, $workers workers" => sub {
+		my $b = backend('line', keep => 1);
+		my $p = Weir::Pool->new(peers => [$b], workers => $workers,
+		    upstream => "pool = request\npool_size = 1\npool_wait = 5m\n" .
+		    "reply_timeout = off\n");
+		my $crowd = Weir::Crowd->start($p->port, clients => $many, each => 1);
+		$p->until(sub ($p) { $p->upstream->{waiting} == $many - 1 }, 'all wait', 60);
+		my $memory = $p->weir->memory;
+		cmp_ok $memory, '<', 32 << 20, "$memory bytes for all"
+		    if !Weir::Build::sanitized() && !Weir::Build::valgrind();
+		is $b->report->{lines}, 1;
+		$b->tell('release');
+		my $r = $crowd->done(120);
+		is $r->{answered}, $many, "each has its reply; the slowest $r->{slowest} s";
+		is $b->report->{peak}, 1;
+		is $p->upstream->{waiting}, 0;
+		is_deeply $p->failures, {};
+		$crowd->leave;
+		$p->end;
+	};
+
+	it "$many clients wait in vain, $workers workers" => sub {
+		my $b = backend('line', keep => 1);
+		my $p = Weir::Pool->new(peers => [$b], workers => $workers,
+		    upstream => "pool = request\npool_size = 1\npool_wait = 2s\n" .
+		    "reply_timeout = off\n");
+		my $crowd = Weir::Crowd->start($p->port, clients => $many, each => 1, go => 0,
+		    failure => '-failed');
+		my $began = now();
+		$crowd->go;
+		my $r;
+		$p->until(sub ($p) { ($r = $crowd->report)->{waiting} == 1 }, 'but one', 60);
+		cmp_ok now() - $began, '>=', 1.95, 'not too early';
+		cmp_ok $r->{slowest}, '<', patience(8), "the slowest after $r->{slowest} s";
+		is $r->{wrong}, 0;
+		is $r->{failed}, $many - 1, 'all were told';
+		is_deeply $p->failures, { pool_wait => $many - 1 };
+		is $b->report->{lines}, 1;
+		$b->tell('release');
+		is $crowd->done->{answered}, 1, 'and the one was served';
+		$crowd->leave;
+		$p->end;
+	};
+}
+
+done_testing;

@@ -1,0 +1,124 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# A real Redis behind a pool: ten thousand clients over sixteen connections. Each
+# INCR answers with a number that nobody else can have, so that a reply which is
+# lost, doubled or somebody else's shows.
+use v5.36;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Weir::Test;
+use Weir::Service;
+
+my $server = program('redis-server') // skip_all('no redis-server');
+
+my $many = Weir::Build::sanitized() || Weir::Build::valgrind() ? 1000 : 10_000;
+my $each = 5;
+my $links = 16;
+
+my $dir = File::Temp->newdir;
+chmod(0755, $dir);
+my $port = free_port;
+my $service = Weir::Service->start([$server, '--bind', '127.0.0.1', '--port', $port,
+    '--unixsocket', "$dir/redis.sock", '--unixsocketperm', '777', '--save', '', '--appendonly',
+    'no', '--dir', "$dir", '--daemonize', 'no'],
+    ready => sub { -S "$dir/redis.sock" && Weir::Client->try($port) });
+
+# A connection of the test's own, past weir. The end of a pool takes it along.
+my $redis;
+
+sub ask($command)
+{
+	$redis = client($port) if !$redis || !$redis->fh;
+	return $redis->send("$command\r\n")->line =~ s/\r\n//r;
+}
+
+sub bulk($command)
+{
+	my ($length) = ask($command) =~ /^\$(\d+)$/ or die "$command: no text\n";
+	my $text = $redis->recv($length);
+	$redis->line;
+	return $text;
+}
+
+# Connections that Redis has now, without ours.
+sub connected()
+{
+	my ($count) = bulk('INFO clients') =~ /^connected_clients:(\d+)/m;
+	return $count - 1;
+}
+
+# Connections that it has had, ever, ours included.
+sub received()
+{
+	return bulk('INFO stats') =~ /^total_connections_received:(\d+)/m ? $1 : die;
+}
+
+# A check that is told the answers of one client after the other.
+my $increases = sub ($c, $n, $line, $mine) {
+	my ($number) = $line =~ /^:(\d+)\r$/ or return "got '$line'";
+	my $last = $mine->{last} // 0;
+	$mine->{last} = $number;
+	return $number > $last ? undef : "got $number after $last";
+};
+
+for my $workers (1, 2, 4) {
+	it "$many clients over $links connections, $workers workers" => sub {
+		like ask('DEL k'), qr/^:/;
+		my $before = received();
+		my $p = Weir::Pool->new(peers => ["127.0.0.1:$port"], workers => $workers,
+		    upstream => "pool_size = $links\npool_wait = 1m\nreply_timeout = 1m\n");
+		my $crowd = Weir::Crowd->start($p->port, clients => $many, each => $each, ahead => 2,
+		    go => 0, ask => sub ($, $) { "INCR k\r" }, check => $increases);
+		my $most = 0;
+		$crowd->go;
+		wait_for {
+			my $now = connected();
+			$most = $now if $now > $most;
+			!$crowd->report->{waiting};
+		} 120;
+		my $r = $crowd->done;
+		is $r->{answered}, $many * $each, "the slowest after $r->{slowest} s";
+		is $r->{failed} + $r->{wrong}, 0;
+		is $redis->send("GET k\r\n")->line, '$' . length($many * $each) . "\r\n";
+		is $redis->line, $many * $each . "\r\n", 'the counter ends at what was sent';
+		cmp_ok $most, '<=', $links, "Redis saw $most connections at most";
+		cmp_ok received() - $before, '<=', $links * 3, 'and few in all';
+		is_deeply $p->failures, {};
+		is $p->upstream->{requests}, $many * $each;
+		is $p->server->{sessions}, $many;
+		$crowd->leave;
+		$p->end;
+		is connected(), 0, 'they end with weir';
+	};
+}
+
+it 'the answers of one client are those to its own questions' => sub {
+	my $p = Weir::Pool->new(peers => ["unix:$dir/redis.sock"], workers => 2);
+	my $crowd = Weir::Crowd->start($p->port, clients => 200, each => 100, ahead => 10,
+	    ask => sub ($c, $n) { "INCRBY of.$c $c\r" },
+	    check => sub ($c, $n, $line, $) {
+		    my $want = ':' . $c * $n . "\r";
+		    return $line eq $want ? undef : "got '$line', want '$want'";
+	    });
+	is $crowd->done->{answered}, 20_000;
+	$crowd->leave;
+	is_deeply $p->failures, {};
+	$p->end;
+};
+
+it 'Redis restarts' => sub {
+	my $p = Weir::Pool->new(peers => ["127.0.0.1:$port fail_timeout=100ms"],
+	    failure => '-ERR nobody there', upstream => "retries = 0\n");
+	my $c = $p->client;
+	is $c->send("PING\r\n")->line, "+PONG\r\n";
+	$service->stop;
+	$p->until(sub ($p) { $p->peer->{links} == 0 }, 'the link is gone');
+	is $c->send("PING\r\n")->line, "-ERR nobody there\n";
+	$service = Weir::Service->start([$server, '--bind', '127.0.0.1', '--port', $port, '--save', '',
+	    '--appendonly', 'no', '--dir', "$dir", '--daemonize', 'no'],
+	    ready => sub { Weir::Client->try($port) });
+	ok wait_for { $c->send("PING\r\n")->line eq "+PONG\r\n" }, 'and weir finds it again';
+	$p->end;
+};
+
+done_testing;
