@@ -51,8 +51,8 @@ check_ports(const struct check_ports *p,
 	    "%" PRIu64 " only: %" PRIu64 " for each source address and peer; add source = more "
 	    "addresses of this machine, widen net.ipv4.ip_local_port_range, or %s",
 	    p->connections, p->peers, p->peers == 1 ? "" : "s", all, ports,
-	    p->pooled ? "lower pool_size" :
-			"set max_conns of the peers or max_connections of the servers");
+	    p->pooled ? "lower pool_size"
+		      : "set max_conns of the peers or max_connections of the servers");
 }
 
 int

@@ -69,7 +69,8 @@ test_ports(void)
 	    "server: 5001 connections to 1 peer may be wanted, but there are ports for 5000 only: "
 	    "5000 for each source address and peer; add source = more addresses of this machine, "
 	    "widen net.ipv4.ip_local_port_range, or set max_conns of the peers or max_connections "
-	    "of the servers\n", "one connection too many");
+	    "of the servers\n",
+	    "one connection too many");
 	ports.connections = 5000;
 	is_string(port_warnings(ports), "", "as many as there are ports");
 	ports.connections = 15001;
