@@ -29,7 +29,8 @@ my %server = (			# NAME => [BACKEND, keys of the server, keys of the upstream]
 	keep    => ['keep', ''],
 	sorry   => ['gone', 'line_failure = -ERR sorry\r'],
 	off     => ['gone', 'line_failure = off'],
-	slow    => ['line', 'write_buffer = 64k', 'reply_max = 128k'],
+	slow    => ['line', 'sndbuf = 16k', 'reply_max = 128k'],
+	stuck   => ['line', "sndbuf = 16k\nwrite_timeout = 300ms"],
 );
 my %port;
 @port{sort keys %server} = free_ports(scalar keys %server);
@@ -154,7 +155,7 @@ it 'a reply without end is not read to its end' => sub {
 	my $peer = sub { $w->status->peer('short', $backend{line}->address) };
 	my $before = $peer->();
 	my $c = client($port{short});
-	$c->send("endless 100000000\n");
+	$c->send("endless 20000000\n");
 	is $c->line, "sorry\n";
 	is $c->ask("again\n"), "again\n";
 	my $after = $peer->();
@@ -251,6 +252,15 @@ it 'a client that never reads costs reply_max at most, and nobody else' => sub {
 	});
 	ok $other->ping;
 	cmp_ok $w->memory - $memory, '<', patience(1) * (8 << 20), 'memory is bounded';
+};
+
+it 'one that reads nothing of little is waited for no longer than write_timeout' => sub {
+	grows(sub { ended('stuck', 'write_timeout') }, 1, sub {
+		my $c = client($port{stuck}, rcvbuf => 8192);
+		$c->send("long 8000\n" x 50);
+		ok wait_for { ended('stuck', 'write_timeout') };
+		is $c->ending, 'reset';
+	});
 };
 
 it '500 clients get what is their own' => sub {
