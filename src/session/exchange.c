@@ -91,8 +91,8 @@ exchange_run(struct weir_session *s)
 		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
 	else if (may_read(s))
 		conn_again(c);
-	else if (c->eof && !e->stalled && e->asker.count == 0)
-		session_finish(s, SESSION_CLIENT_CLOSED);
+	else if (e->asker.count == 0 && (e->ends != 0 || (c->eof && !e->stalled)))
+		session_finish(s, e->ends != 0 ? e->ends : SESSION_CLIENT_CLOSED);
 }
 
 uint64_t
@@ -134,7 +134,9 @@ may_ask(const struct weir_session *s)
 static bool
 may_read(const struct weir_session *s)
 {
-	return s->step == STEP_EXCHANGE && (s->client.readable || exchange_of(s)->stalled) &&
+	const struct exchange *e = exchange_of(s);
+
+	return s->step == STEP_EXCHANGE && e->ends == 0 && (s->client.readable || e->stalled) &&
 	    may_ask(s);
 }
 
@@ -211,7 +213,7 @@ ask_all(struct weir_session *s, struct weir_span in)
 	return used;
 }
 
-/* Returns its bytes; 0: it is not whole yet, or the session ends. */
+/* Returns its bytes; 0: it is not whole yet, or the last one. */
 static size_t
 ask_one(struct weir_session *s, struct weir_span in)
 {
@@ -221,7 +223,7 @@ ask_one(struct weir_session *s, struct weir_span in)
 	enum weir_parse             parsed = f->exchange->request(f->conf, e->memory, in, &m);
 
 	if (parsed == WEIR_MALFORMED || (parsed == WEIR_WHOLE && m.length == 0)) {
-		session_finish(s, SESSION_BAD_REQUEST);
+		e->ends = SESSION_BAD_REQUEST;
 		return 0;
 	}
 	if (parsed == WEIR_WHOLE && m.length <= in.len) {
@@ -230,7 +232,7 @@ ask_one(struct weir_session *s, struct weir_span in)
 		return ask(s, in, &m) ? in.len : 0;
 	}
 	if (in.len >= s->server->read_buffer || m.length > s->server->read_buffer)
-		session_finish(s, SESSION_TOO_LONG);
+		e->ends = SESSION_TOO_LONG;
 	else if (parsed == WEIR_WHOLE)	/* it is parsed again when it is whole */
 		parser_reset(f->exchange, e->memory);
 	return 0;
@@ -257,7 +259,7 @@ ask(struct weir_session *s, struct weir_span message, const struct weir_message 
 static void
 note_partial(struct weir_session *s, bool begins)
 {
-	if (s->client.in == NULL || exchange_of(s)->stalled)
+	if (s->client.in == NULL || exchange_of(s)->stalled || exchange_of(s)->ends != 0)
 		s->begun = 0;
 	else if (s->begun == 0 || begins) {
 		s->begun = loop_now();
@@ -295,7 +297,8 @@ replied(struct asker *a, struct weir_span part, bool last)
 	session_went(s, part.len);
 	/* Nothing can come behind it in this pass: then it need not wait for more. */
 	if (alone && conn_send(c, part)) {
-		if (c->in != NULL || c->out != NULL || c->readable || c->eof || s->blocked != 0)
+		if (exchange_of(s)->ends != 0 || c->in != NULL || c->out != NULL || c->readable ||
+		    c->eof || s->blocked != 0)
 			conn_again(c);
 	} else if (!(part.len < GATHER_MAX ? conn_gather(c, part) : conn_send(c, part)))
 		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));

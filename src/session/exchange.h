@@ -22,6 +22,7 @@ struct exchange {
 	struct asker asker;
 	bool         stalled;	/* client.in may hold whole requests */
 	bool         given_up;	/* what is there has waited long enough */
+	uint8_t      ends;	/* enum session_reason, once the replies have come; or 0 */
 	bool         looked;	/* for an error, since it was read last */
 	_Alignas(8) char memory[];	/* the parser's, for the message that is beginning */
 };

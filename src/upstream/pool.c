@@ -257,7 +257,6 @@ request_move(struct request *r, struct weir_upstream *u, struct weir_span bytes,
 	enum weir_failure why = WEIR_FAILED_NO_MEMORY;
 	struct asker     *a = r->asker;
 
-	board_add(&u->cell[UPSTREAM_MOVED], 1);
 	if (failed != NULL) {
 		if (r->attempt == NULL && (r->attempt = slab_take(&own.attempts)) == NULL)
 			goto fail;
@@ -269,8 +268,10 @@ request_move(struct request *r, struct weir_upstream *u, struct weir_span bytes,
 		why = WEIR_FAILED_PEER_CLOSED;
 		goto fail;
 	}
-	if (a->waiting > 0 ? enqueue(u, r, bytes, &why) : place(u, r, bytes, &why))
+	if (a->waiting > 0 ? enqueue(u, r, bytes, &why) : place(u, r, bytes, &why)) {
+		board_add(&u->cell[UPSTREAM_MOVED], 1);
 		return;
+	}
 fail:
 	request_fail(r, u, why, false);
 }
