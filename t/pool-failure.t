@@ -318,8 +318,8 @@ it 'requests that have not been sent yet move on when the link breaks' => sub {
 	my @clients = map { $p->client } 1 .. 30;
 	$_->send(('x' x 8000) . "\n") for @clients;
 	$p->until(sub ($p) { $p->peer->{in_flight} == 30 }, 'all are on the link');
-	$stuck->tell('reset_all');
 	$stuck->tell('down');
+	$stuck->tell('reset_all');
 	my %got;
 	$got{$_->line}++ for @clients;
 	my $failed = delete $got{$p->failure} // 0;
@@ -381,7 +381,8 @@ it 'a peer is killed and restarted under load' => sub {
 		my $failures = $p->failures;
 		is_deeply [grep { $_ ne 'peer_closed' } keys %$failures], [], 'for no other reason';
 		is $r->{failed}, $failures->{peer_closed} // 0, "$r->{failed} were told";
-		cmp_ok $r->{failed}, '<=', 3 * 50 * $ahead;
+		# What it is sent while it dies fails once more.
+		cmp_ok $r->{failed}, '<=', 2 * 3 * 50 * $ahead;
 		$p->end;
 	}
 };

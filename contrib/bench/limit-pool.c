@@ -211,7 +211,7 @@ backend_write(void)
 	out_len = out_done = 0;
 }
 
-/* Gives each reply to whose turn it is; what has come of one that is not whole goes to the front. */
+/* Gives each reply to whose turn it is; what has come of an unfinished one goes to the front. */
 static void
 backend_read(void)
 {

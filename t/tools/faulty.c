@@ -72,8 +72,8 @@ enum fault {
 };
 
 static const char *const fault_names[FAULTS + 1] = {
-	"delay", "split", "pause", "close", "cut", "reset", "half", "stall", "crash", "door", "down",
-	"idle", "swap", "reorder", "repeat", "skip", "wrong", NULL
+	"delay", "split", "pause", "close", "cut", "reset", "half", "stall", "crash", "door",
+	"down", "idle", "swap", "reorder", "repeat", "skip", "wrong", NULL
 };
 
 struct reply {
@@ -272,6 +272,7 @@ peer_down(struct peer *p)
 static void
 accept_all(struct peer *p)
 {
+	struct epoll_event ev = { .events = 0 };
 	struct conn *c;
 	int fd;
 
@@ -288,7 +289,8 @@ accept_all(struct peer *p)
 		c->fault = NONE;
 		TAILQ_INIT(&c->replies);
 		LIST_INSERT_HEAD(&conns, c, entry);
-		if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .data.ptr = c }) == -1)
+		ev.data.ptr = c;
+		if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) == -1)
 			err(2, "epoll");
 		conn_watch(c);
 		if (happens(&c->rng, DOOR)) {

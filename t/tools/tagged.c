@@ -20,8 +20,8 @@
  *
  * Prints a line: sent; answered; failed (got the failure line); left (unanswered when the client
  * went); lost (unanswered when the other side closed); cut (connections that were closed within a
- * reply); connects; refused (connects in vain); violations; hung (neither answered, failed, lost nor
- * left in --deadline seconds, or a connection that did not end); seconds.
+ * reply); connects; refused (connects in vain); violations; hung (neither answered, failed, lost
+ * nor left in --deadline seconds, or a connection that did not end); seconds.
  * sent = answered + failed + left + lost, but for what is hung or behind a violation.
  * Exit status: 1 if there were violations or something was hung; they are told on stderr.
  */

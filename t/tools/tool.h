@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* tool: what the programs of t/tools share; nothing of weir, so that they cannot share its mistakes. */
+/* tool: what the programs of t/tools share; nothing of weir: they cannot share its mistakes. */
 #ifndef T_TOOLS_TOOL_H
 #define T_TOOLS_TOOL_H
 
