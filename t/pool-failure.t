@@ -400,8 +400,10 @@ it 'pool = session: the end of a link is the end of its client, by name' => sub 
 	$asks->send("y\n");
 	$b->wait_report(sub ($r) { $r->{kept} == 1 });
 	$b->tell('reset_all');
-	isnt $idle->ending, 'open';
-	isnt $asks->ending, 'open';
+	for my $c ($idle, $asks) {
+		isnt $c->ending, 'open';
+		$c->close;
+	}
 	is_deeply $p->failures, { peer_closed => 1 };
 	$p->until(sub ($p) { $p->server->{sessions} == 0 && $p->peer->{links} == 0 }, 'all is let go');
 	$p->end;

@@ -201,6 +201,7 @@ it 'without a failure text a client that fails is closed' => sub {
 	$p->until(sub ($p) { $p->upstream->{waiting} == 1 }, 'one waits');
 	my $third = $p->client->send("3\n");
 	is $third->rest, '', 'a clean end';
+	$third->close;
 	$p->until(sub ($p) { $p->server->{end_request_failed} == 1 }, 'with a name');
 	$b->tell('release');
 	is $clients[$_ - 1]->line, "$_\n" for 1, 2;
@@ -346,11 +347,12 @@ it 'pool_min_idle does not hammer at a peer that is down' => sub {
 	cmp_ok $p->peer(0)->{connect_failed}, '<=', 20;
 	is_deeply $p->failures, {};
 	$p->end;
-	$p = Weir::Pool->new(peers => [$b], upstream => "pool_min_idle = 2\n");
+	$p = Weir::Pool->new(peers => [$b->address . ' fail_timeout=1s'],
+	    upstream => "pool_min_idle = 2\n");
 	until_time(now() + 1);
 	cmp_ok $p->peer(0)->{connect_failed}, '<=', 20, 'nor at the only one';
 	$b->tell('up');
-	$b->wait_report(sub ($r) { $r->{open} == 2 }, 20);
+	$b->wait_report(sub ($r) { $r->{open} == 2 });
 	$p->end;
 };
 

@@ -170,11 +170,34 @@ sub command($self, @args)
 
 sub reload($self) { return $self->command('-s', 'reload') }
 
+# Asked on the control socket itself: below a sanitizer a program takes a third of
+# a second only to start.
 sub status($self)
 {
+	my $text = $self->_ask('status json');
+	return Weir::Status->new($text) if defined $text;
 	my $result = $self->command('status', '--json');
 	die "weir status: exit $result->{exit}: $result->{text}" if $result->{exit} != 0;
 	return Weir::Status->new($result->{out});
+}
+
+# What the master says to a line; undef when it cannot be asked that way.
+sub _ask($self, $line)
+{
+	my $path = $self->path('run/weir.sock');
+	return undef if $self->conf =~ /^\s*control\s*=/m || !-S $path;
+	my ($answer, $status) = ('', undef);
+	my $c = Weir::Client->try("unix:$path", timeout => 60) // return undef;
+	eval {
+		$c->send("$line\n");
+		while (!defined $status) {
+			my ($kind, $text) = $c->line =~ /^(.)(.*)\n/s or last;
+			$answer .= "$text\n" if $kind ne '=';
+			$status = $text if $kind eq '=';
+		}
+	};
+	$c->close;
+	return defined($status) && $status eq '0' ? $answer : undef;
 }
 
 sub signal($self, $name)
