@@ -99,6 +99,30 @@ it 'shares come out even when all workers are busy' => sub {
 	$p->end;
 };
 
+it 'session: who leaves makes room for one of any worker' => sub {
+	my $b = backend('line');
+	my $p = Weir::Pool->new(peers => [$b], workers => 4,
+	    upstream => "pool = session\npool_size = 2\npool_wait = 30s\n");
+	my %waits = map { my $c = $p->client->send("hello\n"); fileno($c->fh) => $c } 1 .. 16;
+	my $bits = '';
+	vec($bits, $_, 1) = 1 for keys %waits;
+	while (%waits) {
+		select(my $ready = $bits, undef, undef, patience(10)) > 0 or
+		    die scalar(keys %waits), " clients wait in vain\n";
+		for my $fd (grep { vec($ready, $_, 1) } keys %waits) {
+			my $c = delete $waits{$fd};
+			vec($bits, $fd, 1) = 0;
+			is $c->line, "hello\n";
+			ok $c->ping;
+			$c->close;
+		}
+	}
+	cmp_ok $b->report->{peak}, '<=', 2;
+	is $b->report->{accepted}, 16, 'each had a link of its own';
+	is_deeply $p->failures, {};
+	$p->end;
+};
+
 for my $case ([1, 1], [4, 1], [4, 3], [2, 8]) {
 	my ($workers, $size) = @$case;
 
