@@ -13,7 +13,7 @@
  * --failure is the line that stands for the reply to exactly one request.
  *
  * Habits, drawn for each burst:
- *	crumbs	it is sent a byte at a time
+ *	crumbs	its first bytes are sent one at a time
  *	leave	the client goes when it has been sent: closes or resets, or ends its side and takes
  *		the replies; sometimes behind the beginning of another request; and comes back
  *	sleep	the client reads nothing for up to --sleep milliseconds
@@ -21,7 +21,8 @@
  * Prints a line: sent; answered; failed (got the failure line); left (unanswered when the client
  * went); lost (unanswered when the other side closed); cut (connections that were closed within a
  * reply); connects; refused (connects in vain); violations; hung (neither answered, failed, lost
- * nor left in --deadline seconds, or a connection that did not end); seconds.
+ * nor left in --deadline seconds from when their burst had been sent, or a connection that did not
+ * take it or did not end); seconds.
  * sent = answered + failed + left + lost, but for what is hung or behind a violation.
  * Exit status: 1 if there were violations or something was hung; they are told on stderr.
  */
@@ -43,6 +44,7 @@ enum {
 	READ_SIZE = 65536,
 	SHOWN = 20,		/* with as many violations or hung clients it gives up */
 	LOOK = 50000,		/* µs between looks at deadlines */
+	CRUMBS_MAX = 500,	/* bytes: at one a pass, more would take its time */
 	AGAIN = 20000,		/* µs before another connect, after one in vain */
 };
 
@@ -65,7 +67,7 @@ enum style { WHOLE, LINES, PIECES, BYTES, STYLES };
 struct asked {
 	uint64_t number;
 	uint64_t sum;
-	uint64_t at;
+	uint64_t at;		/* when its burst had been sent; 0: it has not */
 	unsigned size;
 };
 
@@ -85,6 +87,8 @@ struct client {
 	uint64_t      wake;		/* AWAY: connects; else: not read before */
 	uint64_t      since;		/* of this step; of the end of its last sleep */
 	uint64_t      seen;		/* when it was last connected */
+	uint64_t      sent;		/* when it last sent a byte */
+	unsigned      crumbs;		/* bytes still to be sent one by one */
 	uint32_t      watched;
 };
 
@@ -117,6 +121,7 @@ static bool late(struct client *, uint64_t now);
 static void leave_now(struct client *);
 static void look(uint64_t now);
 static void look_at(uint64_t when);
+static void note_sent(struct client *);
 static void options(int argc, char **argv);
 static void append_request(struct client *);
 static void violation(struct client *, const char *what, const char *line, size_t len);
@@ -380,7 +385,7 @@ look(uint64_t now)
 static bool
 late(struct client *c, uint64_t now)
 {
-	uint64_t since;
+	uint64_t since, asked;
 
 	if (c->step == AWAY || c->step == CONNECTING)
 		return c->seen + deadline_us < now;
@@ -388,8 +393,11 @@ late(struct client *c, uint64_t now)
 	if (c->wake != 0 || (c->count == 0 && c->step == TALKING))
 		return false;
 	since = c->since;
-	if (c->count > 0 && c->asked[c->first].at > since)
-		since = c->asked[c->first].at;
+	asked = c->count > 0 ? c->asked[c->first].at : 0;
+	if (asked == 0)
+		asked = c->sent;
+	if (asked > since)
+		since = asked;
 	return since + deadline_us < now;
 }
 
@@ -432,6 +440,7 @@ client_ask(struct client *c)
 	c->style = (enum style)rng_below(&c->rng, BYTES);
 	if (rng_chance(&c->rng, rates[CRUMBS]))
 		c->style = BYTES;
+	c->crumbs = CRUMBS_MAX;
 	if (rng_chance(&c->rng, rates[SLEEP])) {
 		c->wake = now_us() + rng_below(&c->rng, sleep_us + 1);
 		look_at(c->wake);
@@ -457,7 +466,7 @@ append_request(struct client *c)
 	len = rng_below(&c->rng, (large ? request_max : request_max / 10) + 1);
 	a->number = ++c->number;
 	a->size = (unsigned)rng_below(&c->rng, (large ? reply_max : reply_max / 10) + 1);
-	a->at = now_us();
+	a->at = 0;
 	line = bytes_room(&c->out, len + 64);
 	head = (size_t)snprintf(line, 62, "c%u.%" PRIu64 " %u ", c->id, a->number, a->size);
 	for (len += head; head < len; head++) {
@@ -473,6 +482,21 @@ append_request(struct client *c)
 	sent++;
 }
 
+/* All that it has asked is on its way. */
+static void
+note_sent(struct client *c)
+{
+	struct asked *a;
+	unsigned i;
+
+	for (i = c->count; i > 0; i--) {
+		a = &c->asked[(c->first + i - 1) % depth];
+		if (a->at != 0)
+			break;
+		a->at = c->sent;
+	}
+}
+
 static void
 client_write(struct client *c)
 {
@@ -486,8 +510,8 @@ client_write(struct client *c)
 			len++;
 		else if (c->style == PIECES)
 			len = 1 + rng_below(&c->rng, len);
-		else if (c->style == BYTES)
-			len = 1;
+		else if (c->style == BYTES && c->crumbs > 0)
+			len = 1, c->crumbs--;
 		n = send(c->fd, c->out.data + c->out.start, len, MSG_NOSIGNAL);
 		if (n == -1 && errno == EAGAIN)
 			return;
@@ -499,7 +523,10 @@ client_write(struct client *c)
 			return;
 		}
 		bytes_consume(&c->out, (size_t)n);
+		c->sent = now_us();
 	} while (c->out.len > 0 && c->style == LINES);
+	if (c->out.len == 0)
+		note_sent(c);
 }
 
 /* -------------------------------------------------------------------- answers */
