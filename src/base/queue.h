@@ -63,6 +63,12 @@ list_first(const struct node *head)
 	return list_empty(head) ? NULL : head->next;
 }
 
+static inline struct node *
+list_last(const struct node *head)
+{
+	return list_empty(head) ? NULL : head->prev;
+}
+
 /* The loop's body may unlink n. */
 #define list_each(n, following, head) \
 	for ((n) = (head)->next, (following) = (n)->next; (n) != (head); \

@@ -7,6 +7,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,6 +17,9 @@
 
 /* The budget of an idle session begins here. */
 static_assert(sizeof(struct conn) - sizeof(struct event) <= 80, "a conn is 80 bytes and an event");
+
+/* What is kept up to here is copied to where the next bytes are read. */
+#define COPIED_MAX 4096u
 
 static ssize_t plain_recv(struct conn *, void *, size_t);
 static ssize_t plain_send(struct conn *, const void *, size_t);
@@ -128,6 +132,48 @@ conn_read(struct conn *c, char *into, size_t size)
 	}
 	conn_read_ended(c, n < 0 ? errno : 0);
 	return 0;
+}
+
+struct weir_span
+conn_take(struct conn *c, size_t limit)
+{
+	struct weir_span kept = buf_span(c->in);
+	char            *into;
+	size_t           size = limit > kept.len ? limit - kept.len : 0, n;
+
+	if (size == 0)
+		return span(NULL, 0);	/* reading nothing would look like the end */
+	if (kept.len < COPIED_MAX) {
+		into = loop_scratch();
+		if ((n = conn_read(c, into + kept.len, size)) == 0)
+			return span(NULL, 0);
+		if (kept.len > 0)
+			memcpy(into, kept.data, kept.len);
+		return span(into, kept.len + n);
+	}
+	size = size < kept.len ? size : kept.len;	/* it grows with what is there */
+	if ((into = buf_reserve(&c->in, size)) == NULL) {
+		fail(c, errno);
+		return span(NULL, 0);
+	}
+	if ((n = conn_read(c, into, size)) == 0)
+		return span(NULL, 0);
+	buf_commit(c->in, n);
+	return buf_span(c->in);
+}
+
+bool
+conn_keep(struct conn *c, struct weir_span taken, size_t used)
+{
+	struct weir_span rest = span_skip(taken, used);
+
+	if (c->in != NULL && taken.data == buf_span(c->in).data) {
+		if (used > 0)
+			buf_consume(&c->in, used);
+		return true;
+	}
+	buf_return(&c->in);
+	return rest.len == 0 || buf_append(&c->in, rest) == 0;
 }
 
 void

@@ -118,6 +118,16 @@ conn_fd(const struct conn *c)
 size_t conn_read(struct conn *, char *into, size_t size);
 
 /*
+ * The same behind what waits in `in`: all there is then, at most limit bytes of it;
+ * an empty span when nothing has come. It lies in the scratch buffer, or in `in`
+ * itself where that is large, so that a long message is not copied with each piece
+ * of it. conn_keep ends it: what was not used waits in `in`. Returns false when
+ * memory is short.
+ */
+struct weir_span conn_take(struct conn *, size_t limit);
+bool             conn_keep(struct conn *, struct weir_span taken, size_t used);
+
+/*
  * Sends, behind what waits already: at once as far as the socket takes it, the
  * rest is copied to `out`. Returns false when the conn is deaf or memory is
  * short (it is then broken, with error ENOMEM or EMSGSIZE).

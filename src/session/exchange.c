@@ -22,9 +22,11 @@ static bool ask(struct weir_session *, struct weir_span, const struct weir_messa
 static void note_partial(struct weir_session *, bool begins);
 static void tell_failure(struct weir_session *, const struct framing *, uint32_t kind,
     enum weir_failure);
+static bool has_more(const struct weir_session *);
 static void replied(struct asker *, struct weir_span, bool last);
 static void failed(struct asker *, const struct framing *, uint32_t kind, enum weir_failure,
     bool cut);
+static void waits(struct asker *);
 static void placed(struct asker *);
 static void lost(struct asker *);
 static const struct addr_packed *from(const struct asker *);
@@ -32,6 +34,7 @@ static const struct addr_packed *from(const struct asker *);
 const struct asker_ops exchange_askers = {
 	.reply  = replied,
 	.failed = failed,
+	.waits  = waits,
 	.placed = placed,
 	.lost   = lost,
 	.from   = from,
@@ -163,30 +166,24 @@ take_read(struct weir_session *s)
 {
 	struct exchange *e = exchange_of(s);
 	struct conn     *c = &s->client;
-	struct weir_span kept = buf_span(c->in), in;
-	char            *into = loop_scratch();
-	size_t           n, used;
+	size_t           kept = buf_len(c->in), used;
+	struct weir_span in;
 
 	e->looked = false;
-	n = conn_read(c, into + kept.len, s->server->read_buffer - kept.len);
-	if (n == 0) {
+	in = conn_take(c, s->server->read_buffer);
+	if (in.len == 0) {
 		if (c->eof) {
 			buf_return(&c->in);	/* of a message that has no end */
 			s->begun = 0;
 		}
 		return false;
 	}
-	session_came(s, n);
+	session_came(s, in.len - kept);
 	e->given_up = false;
-	if (kept.len > 0)
-		memcpy(into, kept.data, kept.len);
-	in = span(into, kept.len + n);
 	used = ask_all(s, in);
 	if (s->step != STEP_EXCHANGE)
 		return false;
-	buf_return(&c->in);
-	in = span_skip(in, used);
-	if (in.len > 0 && buf_append(&c->in, in) < 0) {
+	if (!conn_keep(c, in, used)) {
 		session_close(s, SESSION_NO_MEMORY);
 		return false;
 	}
@@ -203,6 +200,8 @@ ask_all(struct weir_session *s, struct weir_span in)
 	while (used < in.len) {
 		if (!may_ask(s)) {
 			exchange_of(s)->stalled = true;
+			if (exchange_of(s)->asker.count >= s->server->pipeline_per_client)
+				board_add(&s->server->cell[SERVER_PIPELINE_FULL], 1);
 			break;
 		}
 		n = ask_one(s, span_skip(in, used));
@@ -293,20 +292,27 @@ replied(struct asker *a, struct weir_span part, bool last)
 	struct weir_session *s = session_of(a);
 	struct conn         *c = &s->client;
 	bool                 alone = last && a->count == 0 && c->out == NULL;
+	uint64_t             most = s->server->upstream->reply_max;
 
 	session_went(s, part.len);
 	/* Nothing can come behind it in this pass: then it need not wait for more. */
-	if (alone && conn_send(c, part)) {
-		if (exchange_of(s)->ends != 0 || c->in != NULL || c->out != NULL || c->readable ||
-		    c->eof || s->blocked != 0)
-			conn_again(c);
-	} else if (!(part.len < GATHER_MAX ? conn_gather(c, part) : conn_send(c, part)))
+	if (!(alone || part.len >= GATHER_MAX ? conn_send(c, part) : conn_gather(c, part)) ||
+	    (conn_waiting(c) > most && !conn_flush(c)))
 		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
-	else if (conn_waiting(c) > s->server->upstream->reply_max &&
-	    (!conn_flush(c) || conn_waiting(c) > s->server->upstream->reply_max))
+	else if (conn_waiting(c) > most)
 		session_close(s, SESSION_SLOW_READER);
-	else
+	else if (!alone || has_more(s))
 		conn_again(c);
+}
+
+/* Whether a turn would find something to do, after a reply has gone. */
+static bool
+has_more(const struct weir_session *s)
+{
+	const struct conn *c = &s->client;
+
+	return c->in != NULL || c->out != NULL || c->readable || c->eof || s->blocked != 0 ||
+	    exchange_of(s)->ends != 0;
 }
 
 static void
@@ -318,6 +324,12 @@ failed(struct asker *a, const struct framing *f, uint32_t kind, enum weir_failur
 		session_finish(s, SESSION_PEER_FAILED);
 	else
 		tell_failure(s, f, kind, why);
+}
+
+static void
+waits(struct asker *a)
+{
+	session_watch(session_of(a));
 }
 
 static void

@@ -63,6 +63,7 @@ enum server_field {
 	SERVER_STARVED,		/* times that descriptors or memory ran out */
 	SERVER_REFUSED_MAX_CONNECTIONS,
 	SERVER_REFUSED_NO_MEMORY,
+	SERVER_PIPELINE_FULL,	/* times that pipeline_per_client paused a client */
 	SERVER_END,		/* + enum session_reason */
 };
 

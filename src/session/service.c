@@ -176,6 +176,7 @@ servers_when_empty(void (*empty)(void))
 void
 servers_close_sessions(void)
 {
+	pools_hold();
 	sessions_close(SESSION_SHUTDOWN, UINT32_MAX);
 }
 

@@ -90,27 +90,24 @@ static bool
 talk_once(struct weir_session *s)
 {
 	struct conn      *c = &s->client;
-	struct weir_span  kept = buf_span(c->in);
-	char             *into = loop_scratch();
-	size_t            n;
+	size_t            kept = buf_len(c->in);
+	struct weir_span  in = conn_take(c, s->server->read_buffer);
 	enum weir_verdict verdict = WEIR_GO_ON;
 
-	n = conn_read(c, into + kept.len, s->server->read_buffer - kept.len);
-	if (n == 0)
+	if (in.len == 0)
 		return false;
-	session_came(s, n);
-	/* A buffer of the size of what waits, not of what may come. */
-	if (kept.len > 0)
-		memcpy(into, kept.data, kept.len);
-
-	turn_begin(s, span(into, kept.len + n));
+	session_came(s, in.len - kept);
+	turn_begin(s, in);
 	if (s->server->protocol->protocol->data != NULL)
 		verdict = s->server->protocol->protocol->data(s, turn.in);
 	turn_end();
-	buf_return(&c->in);
 	if (turn.too_long)
 		session_finish(s, SESSION_TOO_LONG);
-	if (s->step != STEP_TALK || !keep_rest(s) || !conn_flush(c))
+	if (s->step != STEP_TALK)
+		buf_return(&c->in);
+	else if (!keep_rest(s))
+		return false;
+	if (s->step != STEP_TALK || !conn_flush(c))
 		return false;
 	obey(s, verdict);
 	return s->step == STEP_TALK;
@@ -122,15 +119,13 @@ keep_rest(struct weir_session *s)
 {
 	size_t used = turn.in.len - turn.kept;
 
-	if (turn.kept == 0) {
-		s->begun = 0;
-		return true;
-	}
-	if (buf_append(&s->client.in, span_skip(turn.in, used)) < 0) {
+	if (!conn_keep(&s->client, turn.in, used)) {
 		session_close(s, SESSION_NO_MEMORY);
 		return false;
 	}
-	if (s->begun == 0 || used > 0) {
+	if (turn.kept == 0)
+		s->begun = 0;
+	else if (s->begun == 0 || used > 0) {
 		s->begun = loop_now();	/* a message has ended: what is kept is another one */
 		session_watch(s);
 	}

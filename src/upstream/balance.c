@@ -98,27 +98,31 @@ peer_release(struct weir_peer *peer)
 	board_give(peer->board, PEER_CONNS, peer->upstream->seat);
 }
 
-/* Takes the connection's token; of a peer whose time as a failed one is over,
- * only one attempt may find out. */
 bool
 peer_claim(struct weir_peer *peer, struct weir_attempt *a)
 {
-	uint64_t until;
-
 	if (peer->max_conns == 0)
 		board_add(&peer->cell[PEER_CONNS], 1);
 	else if (!board_take(peer->board, PEER_CONNS, peer->upstream->seat, peer->max_conns)) {
 		board_add(&peer->cell[PEER_FULL], 1);
 		return false;
 	}
-	until = atomic_load(&peer->shared[PEER_FAILED_UNTIL]);
-	a->probes = until != 0 && a->now >= until && a->stage != ATTEMPT_FAILED;
-	if (!a->probes ||
-	    atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until,
-		a->now + peer->fail_timeout))
+	if (peer_may_probe(peer, a))
 		return true;
 	peer_release(peer);
 	return false;
+}
+
+bool
+peer_may_probe(struct weir_peer *peer, struct weir_attempt *a)
+{
+	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
+	    memory_order_relaxed);
+
+	a->probes = until != 0 && a->now >= until && a->stage != ATTEMPT_FAILED;
+	return !a->probes ||
+	    atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until,
+		a->now + peer->fail_timeout);
 }
 
 void
@@ -182,18 +186,27 @@ peer_refused(struct weir_peer *peer, int error, uint64_t now)
 bool
 weir_peer_usable(const struct weir_peer *peer, const struct weir_attempt *a)
 {
+	if (!peer_fits(peer, a))
+		return false;
+	if (a->pooled)
+		return !peer->full;
+	if (!is_full(peer))
+		return true;
+	board_add(&peer->cell[PEER_FULL], 1);
+	return false;
+}
+
+bool
+peer_fits(const struct weir_peer *peer, const struct weir_attempt *a)
+{
 	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
 	    memory_order_relaxed);
 	bool     fails = until != 0 && a->now < until;
 
 	if (peer->down || ruled_out(a, peer->index))
 		return false;
-	if (a->stage != ATTEMPT_FAILED && (fails || peer->backup != (a->stage == ATTEMPT_BACKUP)))
-		return false;
-	if (a->pooled || !is_full(peer))
-		return true;
-	board_add(&peer->cell[PEER_FULL], 1);
-	return false;
+	return a->stage == ATTEMPT_FAILED ||
+	    (!fails && peer->backup == (a->stage == ATTEMPT_BACKUP));
 }
 
 /* connect(2): which of its errors speak of the other end. */

@@ -24,12 +24,14 @@ static void receive(struct link *);
 static bool receive_once(struct link *);
 static size_t take_replies(struct link *, struct weir_span);
 static size_t take_reply(struct link *, struct request *, struct weir_span);
+static void bad_reply(struct link *);
 static void pass_on(struct link *, struct request *, struct weir_span part);
 static void finish(struct link *, struct request *, struct weir_span last);
 static void finish_silent(struct link *);
 static void transmit(struct link *);
 static void settle(struct link *);
 static void ended(struct link *);
+static void dissolve(struct link *, enum weir_failure);
 static void close_now(struct link *);
 static void report(struct link *, enum weir_failure, int error);
 static void give_requests(struct link *, struct buf **unsent, enum weir_failure);
@@ -63,13 +65,14 @@ links_stop(void)
 }
 
 struct link *
-link_open(struct pool *p, const struct weir_attempt *a)
+link_open(struct pool *p, const struct weir_attempt *a, bool *blamed)
 {
 	struct weir_upstream *u = p->peer->upstream;
 	struct link          *l = slab_take(&links.slab);
 	struct log_subject    outer;
 	int                   fd = -1;
 
+	*blamed = false;
 	if (l == NULL)
 		return NULL;
 	l->pool = p;
@@ -77,7 +80,7 @@ link_open(struct pool *p, const struct weir_attempt *a)
 	outer = log_about((struct log_subject){ link_describe, l });
 	fd = upstream_connect(u, p->peer);
 	if (fd < 0 || conn_adopt(&l->conn, fd, &handler) < 0) {
-		(void)peer_refused(p->peer, errno, loop_now());
+		*blamed = peer_refused(p->peer, errno, loop_now());
 		goto fail;
 	}
 	log_about(outer);
@@ -112,6 +115,8 @@ link_put(struct link *l, struct request *r, struct weir_span bytes)
 		return false;
 	if (buf_append(&l->out, bytes) < 0)
 		return false;
+	if (buf_len(l->out) >= LINK_OUT_MAX)
+		board_add(&peer->cell[PEER_LINKS_STUFFED], 1);
 	r->length = (uint32_t)bytes.len;
 	r->end = l->sent + buf_len(l->out);
 	r->since = loop_now();
@@ -148,23 +153,40 @@ link_break(struct link *l, enum weir_failure why, int error)
 {
 	struct weir_upstream *u = l->pool->peer->upstream;
 	struct log_subject    outer;
-	struct buf           *unsent = l->out;
 	struct asker         *lent = l->lent;
 
 	if (l->state == LINK_CLOSED)
 		return;
 	outer = log_about((struct log_subject){ link_describe, l });
 	report(l, why, error);
-	l->out = NULL;
-	l->lent = NULL;
-	close_now(l);
-	give_requests(l, &unsent, why);
+	dissolve(l, why);
 	if (lent != NULL && lent->link == l)
 		lent->link = NULL;
 	if (lent != NULL && l->sent > 0)
 		pools.ops->lost(lent);
 	log_about(outer);
 	pool_serve(u);
+}
+
+void
+link_abandon(struct link *l)
+{
+	struct weir_upstream *u = l->pool->peer->upstream;
+
+	dissolve(l, WEIR_FAILED_PEER_CLOSED);
+	pool_serve(u);
+}
+
+/* Closes it, and does what is to be done with its requests. */
+static void
+dissolve(struct link *l, enum weir_failure why)
+{
+	struct buf *unsent = l->out;
+
+	l->out = NULL;
+	l->lent = NULL;
+	close_now(l);
+	give_requests(l, &unsent, why);
 }
 
 /* ------------------------------------------------------------------- events */
@@ -208,6 +230,7 @@ connected(struct link *l)
 	l->pool->connecting--;
 	l->state = LINK_OPEN;
 	l->since = loop_now();
+	watch(l);
 	return true;
 }
 
@@ -231,26 +254,24 @@ static bool
 receive_once(struct link *l)
 {
 	struct conn     *c = &l->conn;
-	struct weir_span kept = buf_span(c->in);
-	char            *into = loop_scratch();
-	size_t           n = conn_read(c, into + kept.len, loop_scratch_size() - kept.len), used;
+	size_t           kept = buf_len(c->in), used;
+	struct weir_span in = conn_take(c, loop_scratch_size());
 
-	if (n == 0)
+	if (in.len == 0)
 		return false;
-	if (kept.len > 0)
-		memcpy(into, kept.data, kept.len);
 	l->heard = loop_now();
-	board_add(&l->pool->peer->cell[PEER_BYTES_RECEIVED], n);
-	used = take_replies(l, span(into, kept.len + n));
+	board_add(&l->pool->peer->cell[PEER_BYTES_RECEIVED], in.len - kept);
+	used = take_replies(l, in);
 	if (l->state == LINK_CLOSED)
 		return false;
-	buf_return(&c->in);
-	if (kept.len + n - used >= loop_scratch_size() ||
-	    buf_append(&c->in, span_skip(span(into, kept.len + n), used)) < 0) {
-		link_break(l, WEIR_FAILED_BAD_REPLY, EMSGSIZE);
+	if (in.len - used >= loop_scratch_size()) {
+		bad_reply(l);
 		return false;
 	}
-	return true;
+	if (conn_keep(c, in, used))
+		return true;
+	link_break(l, WEIR_FAILED_NO_MEMORY, ENOMEM);
+	return false;
 }
 
 /* As many whole replies as there are, and what has come of a long one. Returns how
@@ -293,9 +314,7 @@ take_reply(struct link *l, struct request *r, struct weir_span in)
 	if (parsed == WEIR_MORE)
 		return 0;
 	if (parsed != WEIR_WHOLE || m.length == 0) {
-		board_add(&l->pool->peer->cell[PEER_BAD_REPLIES], 1);
-		log_info("closed: what it sends is no reply");
-		link_break(l, WEIR_FAILED_BAD_REPLY, EPROTO);
+		bad_reply(l);
 		return 0;
 	}
 	parser_reset(f->exchange, l->memory);
@@ -307,6 +326,14 @@ take_reply(struct link *l, struct request *r, struct weir_span in)
 	l->passing = m.length - n;
 	pass_on(l, r, span(in.data, n));
 	return n;
+}
+
+static void
+bad_reply(struct link *l)
+{
+	board_add(&l->pool->peer->cell[PEER_BAD_REPLIES], 1);
+	log_info("closed: what it sends is no reply");
+	link_break(l, WEIR_FAILED_BAD_REPLY, EPROTO);
 }
 
 /* A part of the reply, or all of it. */
@@ -332,12 +359,13 @@ finish(struct link *l, struct request *r, struct weir_span last)
 
 	node_unlink(&r->of_link);
 	l->depth--;
+	peer->full = false;
 	board_give(peer->board, PEER_IN_FLIGHT, peer->upstream->seat);
 	asker = request_detach(r);
 	request_free(r);
 	if (asker != NULL)
 		pools.ops->reply(asker, last, true);
-	else
+	else if (last.len > 0)
 		board_add(&peer->upstream->cell[UPSTREAM_ORPHANED], 1);
 }
 
@@ -426,6 +454,7 @@ close_now(struct link *l)
 	node_unlink(&l->node);
 	list_append(&links.closed, &l->node);
 	p->count--;
+	p->peer->full = false;
 	share_give(p);
 }
 
@@ -440,7 +469,7 @@ report(struct link *l, enum weir_failure why, int error)
 	if (l->state == LINK_CONNECTING)
 		peer_report(peer, error == ETIMEDOUT ? PEER_TIMED_OUT : PEER_REFUSED, error,
 		    loop_now());
-	else if (!l->answered && l->depth > 0 && l->sent > 0)
+	else if (!l->answered && l->depth > 0 && l->sent > 0 && why != WEIR_FAILED_BAD_REPLY)
 		peer_report(peer, PEER_BROKE, error != 0 ? error : ECONNRESET, loop_now());
 	else {
 		if (l->depth > 0)

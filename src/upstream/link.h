@@ -47,8 +47,8 @@ struct link {
 };
 
 /* Begins to connect to the pool's peer; the tokens become the link's. NULL: it
- * cannot even begin, which has been reported or logged. */
-struct link *link_open(struct pool *, const struct weir_attempt *)
+ * cannot even begin, which has been reported (*blamed: the peer) or logged. */
+struct link *link_open(struct pool *, const struct weir_attempt *, bool *blamed)
     __attribute__((warn_unused_result));
 
 /* Puts a request behind the others. Returns false when memory is short; it is
@@ -66,9 +66,13 @@ link_takes(const struct link *l)
 /* Takes no more requests and closes when it has none. */
 void link_drain(struct link *, unsigned counter);
 
-/* Ends it now: what was sent fails (the first request with `why`), what was not
- * goes elsewhere. error: errno, or 0. */
+/* The peer is done with it: what was sent fails (the first request with `why`),
+ * what was not goes elsewhere. error: errno, or 0. */
 void link_break(struct link *, enum weir_failure why, int error);
+
+/* We are done with it, which says nothing about the peer. Its requests have no
+ * askers any more. */
+void link_abandon(struct link *);
 
 void links_start(void);
 void links_stop(void);

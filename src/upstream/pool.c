@@ -9,23 +9,26 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "base/str.h"
+#include "upstream/lend.h"
 #include "upstream/share.h"
 
 /* In each pass many requests begin and end: their memory stays, 1 MiB at most. */
 #define REQUEST_PAGES 16u
 
-static struct link *find_link(struct weir_upstream *, struct weir_attempt *, bool *busy);
-static struct link *pool_link(struct pool *, struct weir_attempt *, bool *busy);
-static struct link *fill(struct pool *, struct weir_attempt *, bool *busy);
-static struct link *lend(struct pool *, struct weir_attempt *, bool *busy);
-static struct link *open_link(struct pool *, struct weir_attempt *, bool *busy);
+/* What has come of looking for a link. */
+enum found { FOUND, BUSY, NOWHERE };
+
 static bool place(struct weir_upstream *, struct request *, struct weir_span bytes,
     enum weir_failure *why);
 static bool enqueue(struct weir_upstream *, struct request *, struct weir_span bytes,
     enum weir_failure *why);
-static void follow(struct weir_upstream *, struct asker *);
+static enum found find(struct weir_upstream *, struct request *, struct link **,
+    enum weir_failure *why);
+static bool put(struct weir_upstream *, struct link *, struct request *, struct weir_span bytes,
+    enum weir_failure *why);
+static bool serve(struct weir_upstream *, struct request *);
+static bool take_up(struct weir_upstream *, struct link *, struct asker *);
 static void unqueue(struct weir_upstream *, struct request *);
-static struct weir_attempt *attempt_of(struct request *, struct weir_attempt *fresh);
 static void tick(evutil_socket_t, short, void *);
 static bool look_after(struct weir_upstream *);
 static void close_idle(struct pool *, unsigned counter);
@@ -41,6 +44,7 @@ static struct {
 	struct event tick;
 	bool         watching;
 	bool         retiring;
+	bool         stopping;
 } own;
 
 int
@@ -71,6 +75,7 @@ pools_start(const struct pools_place *place)
 			u->peers[k].pool = p;
 			p->peer = &u->peers[k];
 			list_init(&p->links);
+			share_start(p);
 			p->kept = (unsigned)(u->pool_min_idle / place->slots +
 			    (place->slot < u->pool_min_idle % place->slots));
 			if (p->kept > 0)
@@ -89,13 +94,22 @@ pools_retire(void)
 }
 
 void
+pools_hold(void)
+{
+	own.stopping = true;
+}
+
+void
 pools_stop(void)
 {
 	struct node *n;
 
-	for (unsigned i = 0; i < own.count; i++)
+	own.stopping = true;
+	for (unsigned i = 0; i < own.count; i++) {
 		while ((n = list_first(&own.all[i].links)) != NULL)
-			link_break(container_of(n, struct link, node), WEIR_FAILED_PEER_CLOSED, 0);
+			link_abandon(container_of(n, struct link, node));
+		share_stop(&own.all[i]);
+	}
 	if (own.all == NULL)
 		return;
 	loop_timer_stop(&own.tick);
@@ -120,6 +134,13 @@ pool_heard(enum pool_word word, int peer, unsigned slot)
 }
 
 /* ------------------------------------------------------------------- askers */
+
+/* Whether its link is its own for its stay. */
+static bool
+asker_borrows(const struct asker *a)
+{
+	return a->link != NULL && a->link->lent == a;
+}
 
 void
 asker_init(struct asker *a)
@@ -164,7 +185,7 @@ asker_give_up(struct asker *a, struct weir_upstream *u)
 void
 asker_leave(struct asker *a, struct weir_upstream *u)
 {
-	struct link    *lent = a->link != NULL && a->link->lent == a ? a->link : NULL;
+	struct link    *lent = asker_borrows(a) ? a->link : NULL;
 	struct node    *n;
 	struct request *r;
 
@@ -177,10 +198,8 @@ asker_leave(struct asker *a, struct weir_upstream *u)
 			request_free(r);
 	}
 	a->link = NULL;
-	if (lent != NULL) {
-		lent->lent = NULL;
-		link_break(lent, WEIR_FAILED_PEER_CLOSED, 0);
-	}
+	if (lent != NULL)
+		link_abandon(lent);
 }
 
 /* ------------------------------------------------------------------ requests */
@@ -221,7 +240,7 @@ request_detach(struct request *r)
 		return NULL;
 	r->asker = NULL;
 	node_unlink(&r->of_asker);
-	if (--a->count == 0 && a->link != NULL && a->link->lent != a)
+	if (--a->count == 0 && !asker_borrows(a))
 		a->link = NULL;
 	return a;
 }
@@ -270,6 +289,8 @@ request_move(struct request *r, struct weir_upstream *u, struct weir_span bytes,
 	}
 	if (a->waiting > 0 ? enqueue(u, r, bytes, &why) : place(u, r, bytes, &why)) {
 		board_add(&u->cell[UPSTREAM_MOVED], 1);
+		if (a->waiting > 0)
+			pools.ops->waits(a);
 		return;
 	}
 fail:
@@ -281,45 +302,54 @@ static bool
 place(struct weir_upstream *u, struct request *r, struct weir_span bytes,
     enum weir_failure *why)
 {
-	struct asker        *a = r->asker;
-	struct weir_attempt  fresh, *attempt;
-	struct link         *l = a->link;
-	bool                 busy = false;
+	struct link *l;
 
-	if (l == NULL) {
-		attempt = attempt_of(r, &fresh);
-		l = find_link(u, attempt, &busy);
-		if (l == NULL && busy)
-			return r->bytes != NULL || enqueue(u, r, bytes, why);
-		if (l == NULL) {
-			*why = attempt->tried > 0 ? WEIR_FAILED_CONNECT : WEIR_FAILED_NO_PEER;
-			return false;
-		}
-		if (attempt->tried > 0)
-			board_add(&u->cell[UPSTREAM_RETRIED], 1);
+	switch (find(u, r, &l, why)) {
+	case FOUND:
+		return put(u, l, r, bytes, why);
+	case BUSY:
+		return enqueue(u, r, bytes, why);
+	case NOWHERE:
+		break;
 	}
-	*why = WEIR_FAILED_NO_MEMORY;
-	if (!link_put(l, r, bytes))
-		return false;
-	a->link = l;
-	if (u->mode == POOL_SESSION)
-		l->lent = a;
-	return true;
+	return false;
 }
 
-static struct weir_attempt *
-attempt_of(struct request *r, struct weir_attempt *fresh)
+/* A link for it. */
+static enum found
+find(struct weir_upstream *u, struct request *r, struct link **link, enum weir_failure *why)
 {
-	struct weir_attempt *a = r->attempt;
+	struct weir_attempt fresh, *a = r->attempt;
+	bool                busy = false;
 
+	if ((*link = r->asker->link) != NULL)
+		return FOUND;
 	if (a == NULL) {
-		a = fresh;
+		a = &fresh;
 		attempt_begin(a, pools.ops->from(r->asker), loop_now());
 	}
 	a->now = loop_now();
-	a->stage = ATTEMPT_GOOD;
 	a->pooled = true;
-	return a;
+	*link = lend_link(u, a, &busy);
+	if (*link == NULL && busy)
+		return BUSY;
+	if (a->tried > 0 && *link != NULL)
+		board_add(&u->cell[UPSTREAM_RETRIED], 1);
+	*why = a->tried > 0 ? WEIR_FAILED_CONNECT : WEIR_FAILED_NO_PEER;
+	return *link != NULL ? FOUND : NOWHERE;
+}
+
+static bool
+put(struct weir_upstream *u, struct link *l, struct request *r, struct weir_span bytes,
+    enum weir_failure *why)
+{
+	*why = WEIR_FAILED_NO_MEMORY;
+	if (!link_put(l, r, bytes))
+		return false;
+	r->asker->link = l;
+	if (u->mode == POOL_SESSION)
+		l->lent = r->asker;
+	return true;
 }
 
 static bool
@@ -352,154 +382,76 @@ unqueue(struct weir_upstream *u, struct request *r)
 	board_give(u->board, UPSTREAM_WAITING, u->seat);
 }
 
+/* Those that are particular, because peers have failed them, do not hold up the
+ * others. */
 void
 pool_serve(struct weir_upstream *u)
 {
-	struct node      *n;
-	struct request   *r;
-	struct buf       *bytes;
-	struct asker     *a;
-	enum weir_failure why;
+	struct node     aside, *n;
+	struct request *r;
 
-	while ((n = list_first(&u->queue)) != NULL) {
+	list_init(&aside);
+	while (!own.stopping && (n = list_first(&u->queue)) != NULL) {
 		r = container_of(n, struct request, of_link);
-		a = r->asker;
-		bytes = r->bytes;
-		unqueue(u, r);
-		if (!place(u, r, buf_span(bytes), &why)) {
-			request_fail(r, u, why, false);
+		if (serve(u, r))
 			continue;
-		}
-		if (!node_linked(&r->of_link)) {	/* all are busy: it stays the first */
-			list_prepend(&u->queue, &r->of_link);
-			a->waiting++;
-			u->queued++;
-			board_add(&u->cell[UPSTREAM_WAITING], 1);
-			return;
-		}
-		r->bytes = NULL;
-		buf_return(&bytes);
-		follow(u, a);
-		pools.ops->placed(a);
+		if (r->attempt == NULL)
+			break;
+		node_unlink(n);
+		list_append(&aside, n);
+	}
+	while ((n = list_last(&aside)) != NULL) {
+		node_unlink(n);
+		list_prepend(&u->queue, n);
 	}
 }
 
-/* One request of the asker is on a link: so are all. */
-static void
-follow(struct weir_upstream *u, struct asker *a)
+/* One that waits goes on, or fails. False: it has to wait. */
+static bool
+serve(struct weir_upstream *u, struct request *r)
 {
-	struct node    *n, *following;
-	struct request *r;
-	struct buf     *bytes;
+	struct asker     *a = r->asker;
+	struct link      *l;
+	enum weir_failure why;
+
+	switch (find(u, r, &l, &why)) {
+	case FOUND:
+		if (take_up(u, l, a))
+			pools.ops->placed(a);
+		return true;
+	case BUSY:
+		return false;
+	case NOWHERE:
+		break;
+	}
+	unqueue(u, r);
+	request_fail(r, u, why, false);
+	return true;
+}
+/* All that an asker has waiting goes on together. False: memory is short, and it
+ * has left. */
+static bool
+take_up(struct weir_upstream *u, struct link *l, struct asker *a)
+{
+	struct node      *n, *following;
+	struct request   *r;
+	struct buf       *bytes;
+	enum weir_failure why;
+	bool              taken;
 
 	list_each(n, following, &a->requests) {
 		r = container_of(n, struct request, of_asker);
-		if ((bytes = r->bytes) == NULL)
-			continue;
+		bytes = r->bytes;
 		unqueue(u, r);
 		r->bytes = NULL;
-		if (!link_put(a->link, r, buf_span(bytes)))
-			request_fail(r, u, WEIR_FAILED_NO_MEMORY, false);
+		taken = put(u, l, r, buf_span(bytes), &why);
 		buf_return(&bytes);
-		if (a->waiting == 0)	/* or it has left */
+		if (!taken)
+			request_fail(r, u, why, false);
+		if (a->waiting == 0)
 			break;
 	}
-}
-
-/* --------------------------------------------------------------- which link */
-
-/* busy: there are peers, but all their links are full. */
-static struct link *
-find_link(struct weir_upstream *u, struct weir_attempt *a, bool *busy)
-{
-	uint8_t           failed = a->ruled_out;	/* those stay so */
-	struct weir_peer *peer;
-	struct link      *l = NULL;
-
-	for (; l == NULL && !*busy && a->stage <= ATTEMPT_FAILED; a->stage++)
-		while (a->tried <= u->retries && (peer = upstream_pick(u, a)) != NULL) {
-			if ((l = pool_link(peer->pool, a, busy)) != NULL)
-				break;
-			attempt_rule_out(a, peer);
-		}
-	if (l == NULL && *busy)
-		a->ruled_out = failed;
-	if (l == NULL && !*busy && a->tried == 0)
-		board_add(&u->cell[UPSTREAM_NO_PEER], 1);
-	return l;
-}
-
-static struct link *
-pool_link(struct pool *p, struct weir_attempt *a, bool *busy)
-{
-	return p->peer->upstream->mode == POOL_PIPELINE ? fill(p, a, busy) : lend(p, a, busy);
-}
-
-static struct link *
-fill(struct pool *p, struct weir_attempt *a, bool *busy)
-{
-	const struct weir_upstream *u = p->peer->upstream;
-	uint64_t spread = u->pipeline_spread < u->pipeline_depth ? u->pipeline_spread
-								 : u->pipeline_depth;
-	struct link                *fullest = NULL, *least = NULL, *l = p->filling;
-	struct node                *n, *following;
-
-	if (l != NULL && l->depth < spread && link_takes(l))
-		return l;
-	list_each(n, following, &p->links) {
-		l = container_of(n, struct link, node);
-		if (!link_takes(l) || l->depth >= u->pipeline_depth)
-			continue;
-		if (l->depth < spread && (fullest == NULL || l->depth > fullest->depth))
-			fullest = l;
-		if (least == NULL || l->depth < least->depth)
-			least = l;
-	}
-	/* A peer that fails is not tried with many links at once. */
-	if (fullest == NULL && (least == NULL || a->stage != ATTEMPT_FAILED || p->connecting == 0))
-		fullest = open_link(p, a, busy);
-	p->filling = fullest;
-	if (fullest == NULL)
-		fullest = least;
-	if (fullest == NULL && p->count > 0)
-		*busy = true;
-	return fullest;
-}
-
-static struct link *
-lend(struct pool *p, struct weir_attempt *a, bool *busy)
-{
-	struct node *n, *following;
-	struct link *l;
-
-	list_each(n, following, &p->links) {
-		l = container_of(n, struct link, node);
-		if (l->depth == 0 && l->lent == NULL && link_takes(l))
-			return l;
-	}
-	l = open_link(p, a, busy);
-	if (l == NULL && p->count > 0)
-		*busy = true;
-	return l;
-}
-
-static struct link *
-open_link(struct pool *p, struct weir_attempt *a, bool *busy)
-{
-	struct link *l;
-
-	if (!share_take(p, a)) {
-		*busy = true;
-		return NULL;
-	}
-	l = link_open(p, a);
-	if (l != NULL) {
-		pools_watch();
-		return l;
-	}
-	share_give(p);
-	a->tried++;
-	return NULL;
+	return a->count > 0;
 }
 
 /* --------------------------------------------------------- from time to time */
@@ -539,6 +491,8 @@ look_after(struct weir_upstream *u)
 	bool         more;
 	struct pool *p;
 
+	for (unsigned i = 0; i < u->peer_count; i++)
+		u->peers[i].full = false;
 	pool_serve(u);
 	more = u->queued > 0;
 	for (unsigned i = 0; i < u->peer_count; i++) {
@@ -575,9 +529,8 @@ keep_ready(struct pool *p)
 	bool                            busy;
 
 	attempt_begin(&a, &nobody, loop_now());
-	a.pooled = true;
 	a.stage = p->peer->backup ? ATTEMPT_BACKUP : ATTEMPT_GOOD;
-	if (weir_peer_usable(p->peer, &a) &&
+	if (peer_fits(p->peer, &a) &&
 	    board_sum(p->peer->board, PEER_LINKS) < p->peer->upstream->pool_size)
-		(void)open_link(p, &a, &busy);
+		(void)lend_open(p, &a, &busy);
 }

@@ -61,7 +61,10 @@ int  pools_start(const struct pools_place *) __attribute__((warn_unused_result))
 /* No new clients will come: links that nobody needs are closed. */
 void pools_retire(void);
 
-/* All askers have left: closes what is open. */
+/* All askers are about to leave: what waits is not put on links any more. */
+void pools_hold(void);
+
+/* They have left: closes what is open. */
 void pools_stop(void);
 
 /* Another worker, of this slot, has said so. */

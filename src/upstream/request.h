@@ -56,9 +56,11 @@ struct asker_ops {
 	/* A part of a reply, valid until it returns; last: the request is done. */
 	void (*reply)(struct asker *, struct weir_span part, bool last);
 	/* There will be no reply, the request is done. cut: parts were given. No
-	 * memory: it may be told before the reply to an earlier one. */
+	 * memory: that may be told before the reply to an earlier one. */
 	void (*failed)(struct asker *, const struct framing *, uint32_t kind,
 	    enum weir_failure, bool cut);
+	/* A request that was on a link has to wait: asker_waits_since. */
+	void (*waits)(struct asker *);
 	/* What waited is on its way: asker_may_ask may say yes again. */
 	void (*placed)(struct asker *);
 	/* The link that was lent to it is gone. */

@@ -27,7 +27,43 @@ static uint64_t tenure(const struct pool *, unsigned workers);
 static void     ask(struct pool *, const struct claims *);
 static void     give_up(struct pool *, bool yields);
 
-static_assert(BOARD_SEATS <= 1024, "a seat is 10 bits of a wish");
+/* PEER_WANTED: when, and whose seat. */
+static uint64_t
+wish(uint64_t when, unsigned seat)
+{
+	return when * BOARD_SEATS + seat;
+}
+
+static uint64_t
+wish_time(uint64_t w)
+{
+	return w / BOARD_SEATS;
+}
+
+static unsigned
+wish_seat(uint64_t w)
+{
+	return (unsigned)(w % BOARD_SEATS);
+}
+
+/* After a reload that has changed them, the limits of all who are there hold. */
+void
+share_start(struct pool *p)
+{
+	struct weir_peer *peer = p->peer;
+	uint64_t          allowed = peer->upstream->pool_size;
+
+	if (peer->max_conns > 0 && peer->max_conns < allowed)
+		allowed = peer->max_conns;
+	atomic_store(&peer->cell[PEER_ALLOWED], allowed);
+}
+
+void
+share_stop(struct pool *p)
+{
+	atomic_store(&p->peer->cell[PEER_ALLOWED], 0);
+	atomic_store(&p->peer->cell[PEER_STARVES], 0);
+}
 
 bool
 share_take(struct pool *p, struct weir_attempt *a)
@@ -87,6 +123,7 @@ void
 share_freed(struct pool *p)
 {
 	p->hold_until = 0;
+	p->peer->full = false;
 	pool_serve(p->peer->upstream);
 }
 
@@ -102,8 +139,8 @@ share_look(struct pool *p)
 		atomic_store(starves, 0);
 	else if (since != 0 && since + u->pool_wait < loop_now())
 		atomic_store(starves, loop_now());
-	if (p->count > 0 && wanted != 0 && wanted % BOARD_SEATS != u->seat &&
-	    wanted / BOARD_SEATS + WANTED_FRESH >= loop_now())
+	if (p->count > 0 && wanted != 0 && wish_seat(wanted) != u->seat &&
+	    wish_time(wanted) + WANTED_FRESH >= loop_now())
 		give_up(p, true);
 }
 
@@ -112,12 +149,11 @@ claims_on(const struct pool *p)
 {
 	const struct weir_peer     *peer = p->peer;
 	const struct weir_upstream *u = peer->upstream;
-	struct claims               c = { .all = (unsigned)u->pool_size, .workers = 1 };
-	uint64_t                    mine = atomic_load(&peer->cell[PEER_STARVES]), since;
+	struct claims               c = { .workers = 1 };
+	uint64_t                    mine = atomic_load(&peer->cell[PEER_STARVES]), since, allowed;
 	const board_word           *cell;
 
-	if (peer->max_conns > 0 && peer->max_conns < c.all)
-		c.all = (unsigned)peer->max_conns;
+	c.all = (unsigned)atomic_load(&peer->cell[PEER_ALLOWED]);
 	for (unsigned seat = BOARD_PAST + 1, end = board_seats(); seat < end; seat++) {
 		if (seat == u->seat)
 			continue;
@@ -125,8 +161,12 @@ claims_on(const struct pool *p)
 		since = atomic_load(&cell[PEER_STARVES]);
 		if (since + u->pool_wait + STARVES_FRESH < loop_now())
 			since = 0;
-		if (since != 0 || atomic_load(&cell[PEER_LINKS]) > 0)
-			c.workers++;
+		if (since == 0 && atomic_load(&cell[PEER_LINKS]) == 0)
+			continue;
+		c.workers++;
+		allowed = atomic_load(&cell[PEER_ALLOWED]);
+		if (allowed > 0 && allowed < c.all)
+			c.all = (unsigned)allowed;
 		if (since != 0 && (mine == 0 || since < mine || (since == mine && seat < u->seat)))
 			c.before++;
 	}
@@ -156,7 +196,7 @@ ask(struct pool *p, const struct claims *c)
 	if (now < p->ask_again)
 		return;
 	p->ask_again = now + ASK_INTERVAL;
-	atomic_store(&p->peer->shared[PEER_WANTED], now * BOARD_SEATS + p->peer->upstream->seat);
+	atomic_store(&p->peer->shared[PEER_WANTED], wish(now, p->peer->upstream->seat));
 	pools.tell(POOL_WANTED, p->peer->board, pools.slot);
 }
 
@@ -169,8 +209,6 @@ give_up(struct pool *p, bool yields)
 	struct link  *l, *least = NULL;
 	struct node  *n, *following;
 
-	if (p->draining > 0)
-		return;
 	c = claims_on(p);
 	share = c.all / c.workers;
 	if (p->count <= share)
@@ -183,7 +221,8 @@ give_up(struct pool *p, bool yields)
 		    (least == NULL || l->depth < least->depth))
 			least = l;
 	}
-	if (least == NULL)
+	/* One that runs empty is enough. */
+	if (least == NULL || (least->depth > 0 && p->draining > 0))
 		return;
 	p->yields = yields;
 	link_drain(least, PEER_LINKS_GIVEN_UP);

@@ -18,6 +18,10 @@
 struct pool;
 struct weir_attempt;
 
+/* Worker: begin, end. */
+void share_start(struct pool *);
+void share_stop(struct pool *);
+
 /* The tokens for one link more. False: it has to wait; others were asked. */
 bool share_take(struct pool *, struct weir_attempt *) __attribute__((warn_unused_result));
 

@@ -123,6 +123,8 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_REPLY_TIMEOUTS] = { "reply_timeouts", BOARD_COUNTER },
 	[PEER_BAD_REPLIES] = { "bad_replies", BOARD_COUNTER },
 	[PEER_STARVES] = { "starves", BOARD_PRIVATE },
+	[PEER_ALLOWED] = { "allowed", BOARD_PRIVATE },
+	[PEER_LINKS_STUFFED] = { "links_stuffed", BOARD_COUNTER },
 };
 static const struct board_schema upstream_schema = { "upstream", upstream_fields, UPSTREAM_FIELDS };
 static const struct board_schema peer_schema = { "peer", peer_fields, PEER_FIELDS };

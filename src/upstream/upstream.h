@@ -48,6 +48,7 @@ struct weir_peer {
 	board_word           *shared;
 	void                 *memory;		/* the balancer's */
 	struct pool          *pool;		/* its links; NULL: no protocol needs them */
+	bool                  full;		/* all of them are, as far as is known */
 };
 
 struct weir_upstream {
@@ -115,6 +116,8 @@ enum peer_field {
 	PEER_REPLY_TIMEOUTS,
 	PEER_BAD_REPLIES,
 	PEER_STARVES,		/* private; ms: since when it needs a link and has none */
+	PEER_ALLOWED,		/* private: links that there may be, as this worker is told */
+	PEER_LINKS_STUFFED,	/* times that a link had LINK_OUT_MAX unsent bytes */
 	PEER_FIELDS
 };
 
@@ -154,7 +157,7 @@ struct weir_attempt {
 	uint8_t            stage;	/* enum attempt_stage */
 	uint8_t            tried;	/* connections attempted */
 	bool               probes;	/* the last peer chosen had failed; this finds out */
-	bool               pooled;	/* max_conns concerns the links, not each attempt */
+	bool               pooled;	/* wants a link: one that there is will do */
 	uint8_t            ruled_out;	/* how many of peers[] */
 	uint16_t           peers[UPSTREAM_RETRIES_MAX + 1];	/* by their index */
 };
@@ -184,6 +187,14 @@ struct weir_peer *upstream_pick(struct weir_upstream *, const struct weir_attemp
 void              attempt_rule_out(struct weir_attempt *, const struct weir_peer *);
 bool              peer_claim(struct weir_peer *, struct weir_attempt *)
     __attribute__((warn_unused_result));
+
+/* Of a peer whose time as a failed one is over, only one attempt may find out: this
+ * one, from now on (a->probes)? False: somebody else is at it. */
+bool peer_may_probe(struct weir_peer *, struct weir_attempt *)
+    __attribute__((warn_unused_result));
+
+/* Whether the attempt may go to the peer if that is not full. */
+bool peer_fits(const struct weir_peer *, const struct weir_attempt *);
 
 /* The attempt has been given up before it was known what becomes of it: if it
  * was to probe the peer, another one may. */
