@@ -297,7 +297,7 @@ it 'a reply and the end right behind it' => sub {
 };
 
 it '100 MB in one line' => sub {
-	my $b = backend('line', reply => sub (@) { 'x' x (100 << 20) });
+	my $b = backend('script', data => sub ($conn, $) { $conn->source(undef, 100 << 20) });
 	my $p = Weir::Pool->new(peers => [$b->address . ' max_fails=0']);
 	my $before = $p->weir->memory;
 	is $p->client->send("x\n")->line, $p->failure, 'it is told';

@@ -41,7 +41,8 @@
 # The last 100 that ended and all that are open are told.
 #
 # In scripts a $conn has send, finish (FIN after what waits), close, reset,
-# hold, resume, source($seed, $bytes) and a hash of your own: $conn->{my}.
+# hold, resume, source($seed, $bytes) (without a seed: so many x) and a hash of your
+# own: $conn->{my}.
 package Weir::Backend;
 use v5.36;
 use JSON::PP;

@@ -81,8 +81,9 @@ sub _write($self)
 	my $source = $self->{source};
 	if ($self->{wait} eq '' && $source) {
 		my $left = $source->{bytes} - $source->{sent};
-		$self->{wait} = pattern($source->{seed}, $source->{sent},
-		    $left < $CHUNK ? $left : $CHUNK);
+		my $chunk = $left < $CHUNK ? $left : $CHUNK;
+		$self->{wait} = defined($source->{seed}) ?
+		    pattern($source->{seed}, $source->{sent}, $chunk) : 'x' x $chunk;
 		$source->{sent} += length($self->{wait});
 		delete $self->{source} if $source->{sent} == $source->{bytes};
 	}
