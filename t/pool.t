@@ -294,6 +294,7 @@ it 'pipeline_per_client: it is not read any further, the others are' => sub {
 	is $c->line, "$_\n" for 1 .. 10;
 	is $other->line, "other\n";
 	is $b->report->{accepted}, 1;
+	cmp_ok $p->server->{pipeline_full}, '>=', 1, 'and it is counted';
 	$p->end;
 };
 
