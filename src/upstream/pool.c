@@ -89,8 +89,10 @@ void
 pools_retire(void)
 {
 	own.retiring = true;
-	for (unsigned i = 0; i < own.count; i++)
+	for (unsigned i = 0; i < own.count; i++) {
+		own.all[i].retires = true;
 		close_idle(&own.all[i], PEER_LINKS_CLOSED_IDLE);
+	}
 }
 
 void

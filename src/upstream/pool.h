@@ -38,6 +38,7 @@ struct pool {
 	uint64_t          ask_again;	/* ms */
 	uint64_t          held_since;	/* ms: of its first link */
 	bool              yields;	/* gives one up for a worker that it cannot tell */
+	bool              retires;	/* as its worker does: newer limits hold for it */
 	uint64_t          askers[4];	/* bits of the slots that want a link */
 };
 

@@ -46,7 +46,8 @@ wish_seat(uint64_t w)
 	return (unsigned)(w % BOARD_SEATS);
 }
 
-/* After a reload that has changed them, the limits of all who are there hold. */
+/* After a reload that has changed them, the limits of all who have links or need some
+ * hold together; and old workers always keep to those of the new ones. */
 void
 share_start(struct pool *p)
 {
@@ -152,6 +153,7 @@ claims_on(const struct pool *p)
 	struct claims               c = { .workers = 1 };
 	uint64_t                    mine = atomic_load(&peer->cell[PEER_STARVES]), since, allowed;
 	const board_word           *cell;
+	bool                        needs;
 
 	c.all = (unsigned)atomic_load(&peer->cell[PEER_ALLOWED]);
 	for (unsigned seat = BOARD_PAST + 1, end = board_seats(); seat < end; seat++) {
@@ -161,12 +163,13 @@ claims_on(const struct pool *p)
 		since = atomic_load(&cell[PEER_STARVES]);
 		if (since + u->pool_wait + STARVES_FRESH < loop_now())
 			since = 0;
-		if (since == 0 && atomic_load(&cell[PEER_LINKS]) == 0)
+		needs = since != 0 || atomic_load(&cell[PEER_LINKS]) > 0;
+		allowed = atomic_load(&cell[PEER_ALLOWED]);
+		if ((needs || p->retires) && allowed > 0 && allowed < c.all)
+			c.all = (unsigned)allowed;
+		if (!needs)
 			continue;
 		c.workers++;
-		allowed = atomic_load(&cell[PEER_ALLOWED]);
-		if (allowed > 0 && allowed < c.all)
-			c.all = (unsigned)allowed;
 		if (since != 0 && (mine == 0 || since < mine || (since == mine && seat < u->seat)))
 			c.before++;
 	}

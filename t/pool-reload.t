@@ -1,0 +1,74 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# A reload that changes how many links there may be: the limits of old and new workers hold
+# together, and both are served.
+use v5.36;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Weir::Test;
+
+sub resized($workers, $from, $to, $b)
+{
+	my $p = Weir::Pool->new(peers => [$b], workers => $workers,
+	    upstream => "pool = request\npool_size = $from\npool_wait = 30s\n");
+	my $old = Weir::Crowd->start($p->port, clients => 30);
+	$old->moving;
+	$p->weir->edit_conf(sub { s/^pool_size = $from$/pool_size = $to/m });
+	is $p->weir->reload->{exit}, 0;
+	my $new = Weir::Crowd->start($p->port, clients => 30);
+	$new->moving;
+	return ($p, $old, $new);
+}
+
+# Both have their turns; then they ask no more.
+sub served(@crowds)
+{
+	for my $round (1 .. 3) {
+		my @least = map { $_->report->{least} } @crowds;
+		await { !grep { $crowds[$_]->report->{least} <= $least[$_] } 0 .. $#crowds }
+		    'each client is served', 20;
+	}
+}
+
+sub ended(@crowds)
+{
+	for my $crowd (@crowds) {
+		my $r = $crowd->end;
+		is $r->{failed} + $r->{wrong} + $r->{closed}, 0, "the slowest: $r->{slowest} s";
+	}
+}
+
+for my $workers (1, 2) {
+	it "fewer links, $workers workers" => sub {
+		my $b = backend('line');
+		my ($p, $old, $new) = resized($workers, 8, 2, $b);
+		cmp_ok $b->wait_report(sub ($r) { $r->{open} <= 2 })->{open}, '<=', 2, 'soon';
+		my $most = 0;
+		for my $round (1 .. 20) {
+			$_->moving for $old, $new;
+			my $open = $b->report->{open};
+			$most = $open if $open > $most;
+		}
+		cmp_ok $most, '<=', 2, 'and from then on';
+		served($old, $new);
+		ended($old, $new);
+		is_deeply $p->failures, {};
+		$p->end;
+	};
+
+	it "more links, $workers workers" => sub {
+		my $b = backend('line');
+		my ($p, $old, $new) = resized($workers, 2, 8, $b);
+		served($old, $new);
+		ended($old);
+		$p->until(sub ($p) { $p->weir->status->workers == $workers }, 'they have ended');
+		$b->wait_report(sub ($r) { $r->{peak} == 8 });
+		served($new);
+		ended($new);
+		is $b->report->{peak}, 8, 'then all are used, and no more';
+		is_deeply $p->failures, {};
+		$p->end;
+	};
+}
+
+done_testing;
