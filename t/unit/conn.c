@@ -144,6 +144,107 @@ test_facts(void)
 	disconnect_pair();
 }
 
+static bool
+is_bytes(struct weir_span got, const char *wanted, size_t length)
+{
+	return got.len == length && memcmp(got.data, wanted, length) == 0;
+}
+
+static struct weir_span taken;
+
+/* Takes and keeps all, or until there are so many. */
+static size_t wanted;
+
+static bool
+has_taken(void)
+{
+	if (conn.readable) {
+		taken = conn_take(&conn, 65536);
+		if (taken.len > 0 && !conn_keep(&conn, taken, 0))
+			bail_out("conn_keep: no memory");
+	}
+	return buf_len(conn.in) >= wanted;
+}
+
+static bool
+take_until(size_t bytes)
+{
+	wanted = bytes;
+	return run_until(has_taken);
+}
+
+static void
+test_take_small(void)
+{
+	connect_pair();
+	run_until(is_writable);
+	taken = conn_take(&conn, 65536);
+	ok(taken.len == 0 && !conn.eof && !conn.broken, "nothing has come");
+	is_number(write(far, "hello", 5), 5, "five bytes");
+	run_until(is_readable);
+	taken = conn_take(&conn, 65536);
+	ok(is_bytes(taken, "hello", 5), "are taken");
+	ok(taken.data == loop_scratch(), "in the scratch buffer");
+	ok(conn_keep(&conn, taken, 2), "two of them are used");
+	is_number((long long)buf_len(conn.in), 3, "three wait");
+	is_number(write(far, "world", 5), 5, "five more");
+	run_until(is_readable);
+	taken = conn_take(&conn, 6);
+	ok(is_bytes(taken, "llowor", 6), "come behind them, up to the limit");
+	ok(conn_keep(&conn, taken, 0), "all are kept");
+	taken = conn_take(&conn, 6);
+	ok(taken.len == 0 && !conn.eof, "at the limit nothing is read, which is no end");
+	ok(is_bytes(buf_span(conn.in), "llowor", 6), "what waits is unharmed");
+	taken = conn_take(&conn, 65536);
+	ok(is_bytes(taken, "lloworld", 8), "then all");
+	ok(conn_keep(&conn, taken, 8) && conn.in == NULL, "all are used: no buffer is left");
+	disconnect_pair();
+}
+
+/* A long message is read where it lies. */
+static void
+test_take_large(void)
+{
+	static char bytes[10000];
+	const char *where;
+
+	for (size_t i = 0; i < sizeof bytes; i++)
+		bytes[i] = (char)(i % 251);
+	connect_pair();
+	run_until(is_writable);
+	is_number(write(far, bytes, 4095), 4095, "just below the limit of copying");
+	ok(take_until(4095), "are kept");
+	ok(taken.data == loop_scratch(), "by a copy");
+	is_number(write(far, bytes + 4095, 1), 1, "one more");
+	ok(take_until(4096), "is kept");
+	ok(taken.data == loop_scratch(), "by a copy, too");
+	for (size_t i = 4096; i < 8000; i++) {
+		if (write(far, bytes + i, 1) != 1 || !take_until(i + 1) ||
+		    taken.data != buf_span(conn.in).data) {
+			ok(false, "byte %zu is not read where the others lie", i);
+			break;
+		}
+	}
+	ok(is_bytes(buf_span(conn.in), bytes, 8000), "byte by byte, in place");
+	is_number(write(far, bytes + 8000, 2000), 2000, "the rest");
+	run_until(is_readable);
+	taken = conn_take(&conn, 8001);
+	ok(is_bytes(taken, bytes, 8001), "is read up to the limit");
+	ok(conn_keep(&conn, taken, 0), "and kept");
+	taken = conn_take(&conn, 65536);
+	ok(is_bytes(taken, bytes, 10000), "then all of it");
+	where = taken.data;
+	ok(conn_keep(&conn, taken, 9990), "most is used");
+	ok(is_bytes(buf_span(conn.in), bytes + 9990, 10), "the end waits");
+	ok(where != loop_scratch(), "it was not copied for that");
+	shutdown(far, SHUT_WR);
+	run_until(is_closed);
+	taken = conn_take(&conn, 65536);
+	ok(taken.len == 0 && conn.eof, "the end of the peer is found");
+	is_number((long long)buf_len(conn.in), 10, "and what waits is still there");
+	disconnect_pair();
+}
+
 static void
 test_end_with_data(void)
 {
@@ -381,6 +482,8 @@ main(void)
 	loop_on_pass_end(pass_ended);
 	loop_timer_init(&guard, give_up, NULL);
 	test_facts();
+	test_take_small();
+	test_take_large();
 	test_end_with_data();
 	test_backpressure();
 	test_end_told_again();
