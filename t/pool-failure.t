@@ -177,6 +177,21 @@ it 'reply_timeout: late and what was sent with it fails, and the reply reaches n
 	$p->end;
 };
 
+it 'reply_timeout begins when a link is connected, whatever connect_timeout is' => sub {
+	for my $mode (qw(pipeline request session)) {
+		my $p = Weir::Pool->new(peers => [backend('line', keep => 1)],
+		    upstream => "pool = $mode\nreply_timeout = $ms\nconnect_timeout = 1m\n");
+		my $c = $p->client;
+		my $began = now();
+		$c->send("x\n");
+		is $mode eq 'session' ? $c->rest : $c->line, $p->failure, $mode;
+		cmp_ok now() - $began, '>=', $T - $TICK, 'not too early';
+		cmp_ok now() - $began, '<', $T + patience(3), 'in time';
+		$c->reset;
+		$p->end;
+	}
+};
+
 it 'reply_timeout does not hit one that waits for its turn' => sub {
 	my $b = backend('line');
 	my $p = Weir::Pool->new(peers => [$b], upstream => "reply_timeout = $ms\npool_size = 1\n");
@@ -254,7 +269,9 @@ it 'half a reply, and then nothing' => sub {
 	my $p = Weir::Pool->new(peers => [$b->address . ' max_fails=0'],
 	    upstream => "reply_timeout = $ms\n");
 	my $c = $p->client;
+	my $began = now();
 	is $c->send("half\n")->line, $p->failure;
+	cmp_ok now() - $began, '<', $T + patience(3), 'in time';
 	is_deeply $p->failures, { reply_timeout => 1 };
 	is $c->ask("whole\n"), "whole\n";
 	$p->end;

@@ -87,6 +87,34 @@ CONF
 	};
 }
 
+it 'a link that grows old with a request on it does not keep others from being given up' => sub {
+	my $b = backend('line', reply => sub ($line, $) { $line eq 'stay' ? undef : "$line\n" });
+	my $s = int(patience(2));
+	my $p = Weir::Pool->new(peers => [$b], workers => 2, upstream => <<"CONF");
+pool = request
+pool_size = 4
+pool_wait = 1m
+pool_lifetime = ${s}s
+reply_timeout = 1h
+CONF
+	my @first = map { $p->client_of(0) } 1 .. 4;
+	my $c = $p->client_of(1);
+	$first[0]->send("stay\n");
+	$p->until(sub ($p) { $p->peer->{links_closed_lifetime} == 1 }, 'a link is old', 2 * $s);
+	$b->tell('keep');
+	$_->send("x\n") for @first[1 .. 3];
+	$b->wait_report(sub ($r) { $r->{open} == 4 && $r->{kept} == 3 });
+	$b->tell('release');
+	is $_->line, "x\n" for @first[1 .. 3];
+	ok $c->ping;
+	is $p->peer->{links_closed_lifetime}, 1, 'the others are young';
+	cmp_ok $p->peer->{links_given_up}, '>=', 1, 'and one of them was given up';
+	is $b->report->{peak}, 4;
+	$b->tell('drop_all');
+	is $first[0]->line, $p->failure;
+	$p->end;
+};
+
 it 'shares come out even when all workers are busy' => sub {
 	my $b = backend('line');
 	my $p = Weir::Pool->new(peers => [$b], workers => 2,
