@@ -53,6 +53,12 @@ sub received()
 	return bulk('INFO stats') =~ /^total_connections_received:(\d+)/m ? $1 : die;
 }
 
+# Connections that it refused, ever: more than maxclients.
+sub rejected()
+{
+	return bulk('INFO stats') =~ /^rejected_connections:(\d+)/m ? $1 : die;
+}
+
 # A check that is told the answers of one client after the other.
 my $increases = sub ($c, $n, $line, $mine) {
 	my ($number) = $line =~ /^:(\d+)\r$/ or return "got '$line'";
@@ -64,6 +70,8 @@ my $increases = sub ($c, $n, $line, $mine) {
 for my $workers (1, 2, 4) {
 	it "$many clients over $links connections, $workers workers" => sub {
 		like ask('DEL k'), qr/^:/;
+		# One more than that, with ours, would be refused.
+		is ask('CONFIG SET maxclients ' . ($links + 1)), '+OK';
 		my $before = received();
 		my $p = Weir::Pool->new(peers => ["127.0.0.1:$port"], workers => $workers,
 		    upstream => "pool_size = $links\npool_wait = 1m\nreply_timeout = 1m\n");
@@ -82,6 +90,7 @@ for my $workers (1, 2, 4) {
 		is $redis->send("GET k\r\n")->line, '$' . length($many * $each) . "\r\n";
 		is $redis->line, $many * $each . "\r\n", 'the counter ends at what was sent';
 		cmp_ok $most, '<=', $links, "Redis saw $most connections at most";
+		is rejected(), 0, 'and it refused none';
 		cmp_ok received() - $before, '<=', $links * 3, 'and few in all';
 		is_deeply $p->failures, {};
 		is $p->upstream->{requests}, $many * $each;
