@@ -153,12 +153,12 @@ enum weir_failure {
 };
 
 struct weir_exchange {
-	/* conf: the module's block in the client's server. memory: mem_size
-	 * bytes, zeroed when a message begins, kept while it grows. */
-	enum weir_parse  (*request)(const void *conf, void *memory, struct weir_span in,
-	     struct weir_message *);
-	enum weir_parse  (*reply)(const void *conf, void *memory, uint32_t kind,
-	     struct weir_span in, struct weir_message *);
+	/* conf: the module's block in the client's server. mem: mem_size bytes,
+	 * zeroed when a message begins, kept while it grows. */
+	enum weir_parse  (*request)(const void *conf, void *mem, struct weir_span in,
+	    struct weir_message *);
+	enum weir_parse  (*reply)(const void *conf, void *mem, uint32_t kind, struct weir_span in,
+	    struct weir_message *);
 
 	/* What a client is told in place of the reply: bytes that live as long as
 	 * the configuration. Empty, or a null pointer here: it is closed. */
