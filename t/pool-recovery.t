@@ -77,7 +77,7 @@ for my $mode (qw(pipeline request session)) {
 it 'one that was moved and then has to wait is told at pool_wait' => sub {
 	# When it begins to wait nothing else of its session is due any more.
 	my $b = keeper();
-	my $connecting = patience(2);
+	my $connecting = int(patience(2));
 	my $p = Weir::Pool->new(peers => [backend('full'), $b], upstream => <<"CONF");
 pool = request
 pool_size = 1
@@ -168,6 +168,69 @@ it 'a peer that has refused a link recovers on one that it had' => sub {
 	$p->until(sub ($p) { $one->ping && $p->peer->{state} eq 'up' }, 'it has recovered');
 	is $b->report->{accepted}, 1, 'and no other link was opened';
 	is $p->peer->{connected}, 1;
+	$p->end;
+};
+
+# Lets the worker open so many descriptors more.
+sub descriptors_left($p, $count)
+{
+	my $worker = $p->weir->worker(0);
+	opendir(my $dir, "/proc/$worker/fd") or die "/proc/$worker/fd: $!\n";
+	my %open = map { $_ => 1 } grep { /^\d+$/ } readdir($dir);
+	my $limit = 0;
+	while ($open{$limit} || $count-- > 0) {
+		$limit++;
+	}
+	my @user = $> == 0 ? (user => 'nobody') : ();	# only its own user may do that
+	my $result = Weir::Process::run([program('prlimit'), "--pid=$worker", "--nofile=$limit:"], @user);
+	die $result->{text} if $result->{exit} != 0;
+}
+
+it 'without descriptors for links, requests wait; the peer is not blamed' => sub {
+	program('prlimit') or plan skip_all => 'no prlimit';
+	my $b = keeper();
+	my $echo = free_port;
+	my $wait = int(patience(2));
+	my $p = Weir::Pool->new(peers => [$b],
+	    upstream => "pool = request\npool_wait = ${wait}s\n", more => <<"CONF");
+[server echo]
+listen = 127.0.0.1:$echo
+protocol = echo
+CONF
+	my $other = client($echo);
+	my @clients = map { $p->client } 1 .. 10;
+	$p->until(sub ($p) { $other->ping && $p->server->{sessions} == 10 }, 'all are there');
+
+	descriptors_left($p, 3);
+	$clients[$_]->send("$_\n") for 0 .. 9;
+	$b->wait_report(sub ($r) { $r->{kept} == 3 });
+	$p->until(sub ($p) { $p->upstream->{waiting} == 7 }, 'three links could be opened');
+	ok $other->ping, 'other sessions go on';
+	$b->tell('release');
+	is $clients[$_]->line, "$_\n" for 0 .. 9;
+	is $b->report->{accepted}, 3, 'all were served on those';
+	unblamed($p);
+
+	$b->tell('drop_all');
+	$p->until(sub ($p) { $p->peer->{links} == 0 }, 'no link is left');
+	descriptors_left($p, 0);
+	my $began = now();
+	$_->send("x\n") for @clients;
+	$p->until(sub ($p) { $p->upstream->{waiting} == 10 }, 'all wait');
+	ok $other->ping;
+	is $_->line, $p->failure for @clients;
+	cmp_ok now() - $began, '>=', $wait - $TICK, 'not too early';
+	cmp_ok now() - $began, '<', $wait + patience(3), 'in time';
+	is_deeply $p->failures, { pool_wait => 10 };
+	is $p->peer->{state}, 'up';
+	is $p->peer->{connect_failed}, 0;
+
+	$clients[0]->send("x\n");
+	$p->until(sub ($p) { $p->upstream->{waiting} == 1 }, 'it waits');
+	descriptors_left($p, 1);
+	is $clients[0]->line, "x\n", 'and goes on when there is one again';
+	$_->ping for @clients, $other;
+	like $p->weir->log, qr/Too many open files: not the peer's fault/;
 	$p->end;
 };
 
