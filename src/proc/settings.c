@@ -371,8 +371,8 @@ check_connections(struct weir_scope *scope, struct settings *s)
 	if (carried == 0)
 		conf_error(scope, "worker_rlimit_nofile",
 		    "%" PRIu64 " open files do not carry a single session: %" PRIu64
-		    " are needed without any",
-		    needs.limit, fixed);
+		    " are needed without any, %" PRIu64 " of them for pools (peers x pool_size)",
+		    needs.limit, fixed, links(conf));
 	else if (s->lowered && said)
 		conf_warn(scope, "worker_connections", "worker_connections is lowered to %" PRIu64,
 		    carried);

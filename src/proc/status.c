@@ -74,7 +74,7 @@ status_print_generations(struct text *t)
 static const char *
 peer_state(int board)
 {
-	return peer_failing(board) ? "failed" : "up";
+	return peer_down(board) ? "down" : peer_failing(board) ? "failed" : "up";
 }
 
 static void

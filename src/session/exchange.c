@@ -28,7 +28,7 @@ static void failed(struct asker *, const struct framing *, uint32_t kind, enum w
     bool cut);
 static void waits(struct asker *);
 static void placed(struct asker *);
-static void lost(struct asker *);
+static void lost(struct asker *, bool busy);
 static const struct addr_packed *from(const struct asker *);
 
 const struct asker_ops exchange_askers = {
@@ -120,6 +120,12 @@ void
 exchange_end(struct weir_session *s)
 {
 	asker_leave(&exchange_of(s)->asker, s->server->upstream);
+}
+
+const char *
+exchange_failure(const struct weir_session *s)
+{
+	return upstream_failure_name((enum weir_failure)exchange_of(s)->why);
 }
 
 /* ------------------------------------------------------------------ requests */
@@ -221,7 +227,11 @@ ask_one(struct weir_session *s, struct weir_span in)
 	struct weir_message         m = { .replies = 1 };
 	enum weir_parse             parsed = f->exchange->request(f->conf, e->memory, in, &m);
 
-	if (parsed == WEIR_MALFORMED || (parsed == WEIR_WHOLE && m.length == 0)) {
+	if ((unsigned)parsed > WEIR_MALFORMED || (parsed == WEIR_WHOLE && m.length == 0)) {
+		framing_fault(s->server->protocol_name, "requests");
+		parsed = WEIR_MALFORMED;
+	}
+	if (parsed == WEIR_MALFORMED) {
 		e->ends = SESSION_BAD_REQUEST;
 		return 0;
 	}
@@ -272,6 +282,7 @@ tell_failure(struct weir_session *s, const struct framing *f, uint32_t kind,
 {
 	struct weir_span text = span(NULL, 0);
 
+	exchange_of(s)->why = (uint8_t)why;
 	if (why == WEIR_FAILED_NO_MEMORY) {
 		session_close(s, SESSION_NO_MEMORY);
 		return;
@@ -339,9 +350,9 @@ placed(struct asker *a)
 }
 
 static void
-lost(struct asker *a)
+lost(struct asker *a, bool busy)
 {
-	session_finish(session_of(a), SESSION_PEER_CLOSED);
+	session_finish(session_of(a), busy ? SESSION_REQUEST_FAILED : SESSION_PEER_CLOSED);
 }
 
 static const struct addr_packed *

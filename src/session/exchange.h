@@ -23,6 +23,7 @@ struct exchange {
 	bool         stalled;	/* client.in may hold whole requests */
 	bool         given_up;	/* what is there has waited long enough */
 	uint8_t      ends;	/* enum session_reason, once the replies have come; or 0 */
+	uint8_t      why;	/* enum weir_failure of the last request that failed */
 	bool         looked;	/* for an error, since it was read last */
 	_Alignas(8) char memory[];	/* the parser's, for the message that is beginning */
 };
@@ -41,6 +42,9 @@ void exchange_expired(struct weir_session *);
 
 /* No more requests, no more replies: for session_close and session_finish. */
 void exchange_end(struct weir_session *);
+
+/* Why the last request failed: the name of its counter. */
+const char *exchange_failure(const struct weir_session *);
 
 /* How the pools speak to the sessions. */
 extern const struct asker_ops exchange_askers;

@@ -526,17 +526,20 @@ static void
 log_end(const struct weir_session *s)
 {
 	struct log_subject outer;
-	int                error = 0;
+	const char        *more = "";
 
 	if (!log_wanted(WEIR_INFO))
 		return;
-	if (s->reason == SESSION_CLIENT_FAILED)
-		error = s->client.error;
-	else if (s->reason == SESSION_PEER_FAILED && s->relay != NULL)
-		error = s->relay->peer_conn.error;
+	if (s->reason == SESSION_CLIENT_FAILED && s->client.error != 0)
+		more = strerror(s->client.error);
+	else if (s->reason == SESSION_PEER_FAILED && s->relay != NULL &&
+	    s->relay->peer_conn.error != 0)
+		more = strerror(s->relay->peer_conn.error);
+	else if (s->reason == SESSION_REQUEST_FAILED)
+		more = exchange_failure(s);
 	outer = log_about((struct log_subject){ session_describe, s });
 	log_info("closed: %s%s%s, %llu bytes in, %llu out, %llu ms", reason_names[s->reason],
-	    error != 0 ? ": " : "", error != 0 ? strerror(error) : "",
+	    *more != '\0' ? ": " : "", more,
 	    (unsigned long long)s->bytes_in, (unsigned long long)s->bytes_out,
 	    (unsigned long long)(loop_now() - s->start));
 	log_about(outer);

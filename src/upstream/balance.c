@@ -16,7 +16,7 @@ static char *memories;		/* all balancers' memory of this worker */
 static bool ruled_out(const struct weir_attempt *, unsigned index);
 static bool is_blamed(int error);
 static bool is_full(const struct weir_peer *);
-static void failed(struct weir_peer *, int error, uint64_t now);
+static void failed(struct weir_peer *, const char *what, uint64_t now);
 
 static size_t
 aligned(size_t size)
@@ -46,6 +46,7 @@ upstreams_start(const struct conf *conf, unsigned seat)
 		for (unsigned k = 0; k < u->peer_count; k++) {
 			u->peers[k].cell = board_cell(u->peers[k].board, seat);
 			u->peers[k].shared = board_shared(u->peers[k].board);
+			atomic_store(&u->peers[k].cell[PEER_DOWN], u->peers[k].down);
 			u->peers[k].memory = memories + at;
 			at += aligned(b->peer_size);
 		}
@@ -157,7 +158,16 @@ peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64
 								: PEER_CONNECT_FAILED],
 		    1);
 	if (peer->max_fails > 0)
-		failed(peer, error, now);
+		failed(peer,
+		    outcome == PEER_BROKE && error == ETIMEDOUT ? "no reply in time"
+								: strerror(error),
+		    now);
+}
+
+bool
+peer_down(int board)
+{
+	return board_sum(board, PEER_DOWN) > 0;
 }
 
 bool
@@ -225,7 +235,7 @@ is_full(const struct weir_peer *peer)
 }
 
 static void
-failed(struct weir_peer *peer, int error, uint64_t now)
+failed(struct weir_peer *peer, const char *what, uint64_t now)
 {
 	char     text[STR_UNIT_MAX];
 	uint64_t fails;
@@ -240,7 +250,7 @@ failed(struct weir_peer *peer, int error, uint64_t now)
 		return;
 	if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], now + peer->fail_timeout) == 0)
 		log_warn("peer %s of upstream %s fails (%s; max_fails = %llu): not used for %s",
-		    peer->name, peer->upstream->name, strerror(error),
+		    peer->name, peer->upstream->name, what,
 		    (unsigned long long)peer->max_fails, str_print_time(peer->fail_timeout, text));
 }
 

@@ -154,6 +154,7 @@ link_break(struct link *l, enum weir_failure why, int error)
 	struct weir_upstream *u = l->pool->peer->upstream;
 	struct log_subject    outer;
 	struct asker         *lent = l->lent;
+	bool                  busy = l->depth > 0;
 
 	if (l->state == LINK_CLOSED)
 		return;
@@ -163,7 +164,7 @@ link_break(struct link *l, enum weir_failure why, int error)
 	if (lent != NULL && lent->link == l)
 		lent->link = NULL;
 	if (lent != NULL && l->sent > 0)
-		pools.ops->lost(lent);
+		pools.ops->lost(lent, busy);
 	log_about(outer);
 	pool_serve(u);
 }
@@ -314,6 +315,8 @@ take_reply(struct link *l, struct request *r, struct weir_span in)
 	if (parsed == WEIR_MORE)
 		return 0;
 	if (parsed != WEIR_WHOLE || m.length == 0) {
+		if (parsed != WEIR_MALFORMED)
+			framing_fault(l->pool->peer->upstream->framed_by->name, "replies");
 		bad_reply(l);
 		return 0;
 	}
@@ -463,23 +466,24 @@ static void
 report(struct link *l, enum weir_failure why, int error)
 {
 	struct weir_peer *peer = l->pool->peer;
+	const char       *what = error != 0 ? strerror(error) : "closed by the peer";
 
-	if (why == WEIR_FAILED_REPLY_TIMEOUT)
+	if (why == WEIR_FAILED_REPLY_TIMEOUT) {
+		what = "no reply within reply_timeout";
 		board_add(&peer->cell[PEER_REPLY_TIMEOUTS], 1);
+	}
 	if (l->state == LINK_CONNECTING)
 		peer_report(peer, error == ETIMEDOUT ? PEER_TIMED_OUT : PEER_REFUSED, error,
 		    loop_now());
 	else if (!l->answered && l->depth > 0 && l->sent > 0 && why != WEIR_FAILED_BAD_REPLY)
 		peer_report(peer, PEER_BROKE, error != 0 ? error : ECONNRESET, loop_now());
 	else {
-		if (l->depth > 0)
-			log_info("closed with %u requests in flight%s%s", l->depth,
-			    error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
+		if (l->depth > 0 && why != WEIR_FAILED_BAD_REPLY)
+			log_info("%s, requests in flight: %u", what, l->depth);
 		return;
 	}
 	l->probing = 0;
-	log_info("%s: %s", l->state == LINK_CONNECTING ? "connect" : "no reply has come",
-	    error != 0 ? strerror(error) : "closed");
+	log_info("%s%s", l->state == LINK_CONNECTING ? "connect: " : "", what);
 }
 
 /* Its requests: what was sent fails, what was not goes elsewhere; but not from a

@@ -15,9 +15,13 @@
 /* In each pass many requests begin and end: their memory stays, 1 MiB at most. */
 #define REQUEST_PAGES 16u
 
+#define RETIRING_IDLE     5000u		/* ms */
+#define COMPLAINT_SILENCE 60000u	/* ms between two of one upstream */
+
 /* What has come of looking for a link. */
 enum found { FOUND, BUSY, NOWHERE };
 
+static void count_failure(struct weir_upstream *, enum weir_failure);
 static bool place(struct weir_upstream *, struct request *, struct weir_span bytes,
     enum weir_failure *why);
 static bool enqueue(struct weir_upstream *, struct request *, struct weir_span bytes,
@@ -31,7 +35,7 @@ static bool take_up(struct weir_upstream *, struct link *, struct asker *);
 static void unqueue(struct weir_upstream *, struct request *);
 static void tick(evutil_socket_t, short, void *);
 static bool look_after(struct weir_upstream *);
-static void close_idle(struct pool *, unsigned counter);
+static void close_idle(struct pool *);
 static void keep_ready(struct pool *);
 
 struct pools_place pools;
@@ -89,10 +93,8 @@ void
 pools_retire(void)
 {
 	own.retiring = true;
-	for (unsigned i = 0; i < own.count; i++) {
+	for (unsigned i = 0; i < own.count; i++)
 		own.all[i].retires = true;
-		close_idle(&own.all[i], PEER_LINKS_CLOSED_IDLE);
-	}
 }
 
 void
@@ -229,8 +231,22 @@ pool_ask(struct weir_upstream *u, struct asker *a, const struct framing *framing
 		(void)request_detach(r);
 		request_free(r);
 	}
-	board_add(&u->cell[UPSTREAM_FAILED + *why], 1);
+	count_failure(u, *why);
 	return false;
+}
+
+/* At a limit of the pool the operator may have to act. */
+static void
+count_failure(struct weir_upstream *u, enum weir_failure why)
+{
+	board_add(&u->cell[UPSTREAM_FAILED + why], 1);
+	if ((why != WEIR_FAILED_POOL_QUEUE && why != WEIR_FAILED_POOL_WAIT) ||
+	    (u->complained != 0 && loop_now() - u->complained < COMPLAINT_SILENCE))
+		return;
+	u->complained = loop_now();
+	log_warn("upstream %s: requests fail (%s), %u more wait: more links (pool_size), more "
+		 "requests on each (pipeline_depth) or more peers may help",
+	    u->name, upstream_failure_name(why), u->queued);
 }
 
 struct asker *
@@ -263,7 +279,7 @@ request_fail(struct request *r, struct weir_upstream *u, enum weir_failure why, 
 	bool                  silent = r->replies == 0;
 	struct asker         *a = request_detach(r);
 
-	board_add(&u->cell[UPSTREAM_FAILED + why], 1);
+	count_failure(u, why);
 	request_free(r);
 	if (a != NULL && silent && why != WEIR_FAILED_NO_MEMORY)
 		pools.ops->reply(a, span(NULL, 0), true);	/* nobody waits to be told */
@@ -297,6 +313,19 @@ request_move(struct request *r, struct weir_upstream *u, struct weir_span bytes,
 	}
 fail:
 	request_fail(r, u, why, false);
+}
+
+void
+framing_fault(const char *protocol, const char *what)
+{
+	static uint64_t complained;
+
+	if (complained != 0 && loop_now() - complained < COMPLAINT_SILENCE)
+		return;
+	complained = loop_now();
+	log_alert("protocol %s: its parser of %s returned what is none of enum weir_parse, or a "
+		  "length of 0",
+	    protocol, what);
 }
 
 /* Onto a link, or into the queue. False: it has failed. */
@@ -501,7 +530,7 @@ look_after(struct weir_upstream *u)
 		p = u->peers[i].pool;
 		share_look(p);
 		if (own.retiring)
-			close_idle(p, PEER_LINKS_CLOSED_IDLE);
+			close_idle(p);
 		else if (p->count < p->kept)
 			keep_ready(p);
 		more |= p->count > 0 || (p->kept > 0 && !own.retiring);
@@ -509,16 +538,17 @@ look_after(struct weir_upstream *u)
 	return more;
 }
 
+/* A worker that goes keeps for a little while what its sessions come back to. */
 static void
-close_idle(struct pool *p, unsigned counter)
+close_idle(struct pool *p)
 {
 	struct node *n, *following;
 	struct link *l;
 
 	list_each(n, following, &p->links) {
 		l = container_of(n, struct link, node);
-		if (l->depth == 0 && l->lent == NULL)
-			link_drain(l, counter);
+		if (l->depth == 0 && l->lent == NULL && loop_now() >= l->since + RETIRING_IDLE)
+			link_drain(l, PEER_LINKS_CLOSED_IDLE);
 	}
 }
 

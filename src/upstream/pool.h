@@ -59,7 +59,7 @@ struct pools_place {
 /* Worker: begin (after upstreams_start); 0, or -1 with errno. */
 int  pools_start(const struct pools_place *) __attribute__((warn_unused_result));
 
-/* No new clients will come: links that nobody needs are closed. */
+/* No new clients will come: links that nobody needs are closed soon. */
 void pools_retire(void);
 
 /* All askers are about to leave: what waits is not put on links any more. */
@@ -114,6 +114,9 @@ void request_move(struct request *, struct weir_upstream *, struct weir_span byt
 
 /* Room may have come: those that wait are placed. */
 void pool_serve(struct weir_upstream *);
+
+/* A parser has said what makes no sense: the module's fault, told once a minute. */
+void framing_fault(const char *protocol, const char *what);
 
 /* Something has begun that pools look after from time to time. */
 void pools_watch(void);

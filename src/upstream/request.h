@@ -63,8 +63,8 @@ struct asker_ops {
 	void (*waits)(struct asker *);
 	/* What waited is on its way: asker_may_ask may say yes again. */
 	void (*placed)(struct asker *);
-	/* The link that was lent to it is gone. */
-	void (*lost)(struct asker *);
+	/* The link that was lent to it is gone; busy: with requests in flight. */
+	void (*lost)(struct asker *, bool busy);
 	/* Where it comes from, for balancers. */
 	const struct addr_packed *(*from)(const struct asker *);
 };

@@ -58,7 +58,7 @@ static const struct weir_key keys[] = {
 		  "worker_connections" },
 	{ .name = "pool_wait", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
 	  .offset = HERE(pool_wait), .initial = "2s", .min = 1, .max = 3600000,
-	  .help = "how long they may" },
+	  .help = "how long a request may wait for a connection" },
 	{ .name = "pipeline_spread", .where = WEIR_IN_UPSTREAM, .type = WEIR_NUMBER,
 	  .offset = HERE(pipeline_spread), .initial = "16", .min = 1, .max = 65535,
 	  .help = "requests on one connection before another is opened" },
@@ -124,10 +124,17 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_BAD_REPLIES] = { "bad_replies", BOARD_COUNTER },
 	[PEER_STARVES] = { "starves", BOARD_PRIVATE },
 	[PEER_ALLOWED] = { "allowed", BOARD_PRIVATE },
+	[PEER_DOWN] = { "down", BOARD_PRIVATE },
 	[PEER_LINKS_STUFFED] = { "links_stuffed", BOARD_COUNTER },
 };
 static const struct board_schema upstream_schema = { "upstream", upstream_fields, UPSTREAM_FIELDS };
 static const struct board_schema peer_schema = { "peer", peer_fields, PEER_FIELDS };
+
+const char *
+upstream_failure_name(enum weir_failure why)
+{
+	return upstream_fields[UPSTREAM_FAILED + why].name + strlen("failed_");
+}
 
 struct weir_upstream *
 upstream_find(const struct conf *conf, const char *name)

@@ -83,6 +83,7 @@ struct weir_upstream {
 	unsigned                  seat;
 	struct node               queue;		/* requests that wait for a link */
 	unsigned                  queued;
+	uint64_t                  complained;		/* ms */
 };
 
 /* Fields of the board entries. */
@@ -117,6 +118,7 @@ enum peer_field {
 	PEER_BAD_REPLIES,
 	PEER_STARVES,		/* private; ms: since when it needs a link and has none */
 	PEER_ALLOWED,		/* private: links that there may be, as this worker is told */
+	PEER_DOWN,		/* private: `down` is configured */
 	PEER_LINKS_STUFFED,	/* times that a link had LINK_OUT_MAX unsent bytes */
 	PEER_FIELDS
 };
@@ -131,6 +133,9 @@ enum peer_word {
 
 /* Keys and checks of [upstream NAME], for conf_request.core. */
 extern const struct weir_module upstream_module;
+
+/* "pool_wait": as its counter is called behind failed_. */
+const char *upstream_failure_name(enum weir_failure);
 
 /* The upstream of that name, or by its place in the file; NULL: there is none. */
 struct weir_upstream *upstream_find(const struct conf *, const char *name);
@@ -216,6 +221,9 @@ void peer_report(struct weir_peer *, enum peer_outcome, int error, uint64_t now)
 /* Whether the peer with this board entry counts as failed: from max_fails on,
  * until an attempt succeeds. For whoever looks at the board. */
 bool peer_failing(int board);
+
+/* Whether its configuration says that it is down; the same. */
+bool peer_down(int board);
 
 /* connect(2) has failed at once: reported, if that speaks of the other end, told
  * once in a while if of this machine. Returns whether it is the peer's fault. */
