@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * mode: what weir-stress does on its connections.
+ *
+ * stress/client opens connections, reads, writes and times; a mode says what is
+ * sent and what has to come back. All bytes are made from the connection's number
+ * and a position, so nothing has to be remembered to verify a reply.
+ */
+#ifndef STRESS_MODE_H
+#define STRESS_MODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "weir.h"
+
+struct client;
+struct run;
+
+enum take {
+	TAKE_MORE,		/* the reply is not whole yet */
+	TAKE_REPLY,		/* it is what was asked for */
+	TAKE_FAILED,		/* it is the failure text */
+	TAKE_WRONG,		/* it is neither */
+};
+
+struct mode {
+	const char *name;
+	const char *help;		/* one line */
+	bool        paced;		/* has requests: -p, --rate, -n count them */
+
+	/* NULL, or what is wrong with the options, completing «echo: …». */
+	const char *(*check)(const struct run *);
+
+	/* Appends one request to `out` (room for run.size bytes, at least 64):
+	 * returns its length. */
+	size_t      (*request)(struct client *, char *out);
+
+	/* The next bytes of the reply to the oldest request. Sets *used to how
+	 * many belong to it; TAKE_MORE uses all. */
+	enum take   (*reply)(struct client *, struct weir_span in, size_t *used);
+
+	/* What is not requests and replies: called instead of the two above.
+	 * opened: connected. came: bytes, or the end (an empty span). room: may
+	 * send again. tick: when client_tick's time has come. */
+	void        (*opened)(struct client *);
+	void        (*came)(struct client *, struct weir_span in);
+	void        (*room)(struct client *);
+	void        (*tick)(struct client *);
+};
+
+extern const struct mode mode_echo, mode_line, mode_idle, mode_churn, mode_bulk, mode_slowloris,
+    mode_halfclose;
+
+/* By name, or by place (NULL behind the last). */
+const struct mode *mode_find(const char *name);
+const struct mode *mode_at(unsigned index);
+
+#endif
