@@ -29,6 +29,13 @@ struct mode {
 	const char *name;
 	const char *help;		/* one line */
 	bool        paced;		/* has requests: -p, --rate, -n count them */
+	bool        once;		/* without -n and -d each connection does it once */
+	uint64_t    timeout;		/* ms: -t where it is not given; 0: as for all */
+	size_t      size;		/* bytes: -s where it is not given; 0: as for all */
+
+	/* NULL, or what the mode counts for itself in tally.own: names as --expect
+	 * and --json use them; the list ends with NULL. */
+	const char *const *counters;
 
 	/* NULL, or what is wrong with the options, completing «echo: …». */
 	const char *(*check)(const struct run *);
@@ -49,6 +56,8 @@ struct mode {
 	void        (*room)(struct client *);
 	void        (*tick)(struct client *);
 };
+
+#define MODE_COUNTERS_MAX 8u	/* of tally.own */
 
 extern const struct mode mode_echo, mode_line, mode_idle, mode_churn, mode_bulk, mode_slowloris,
     mode_halfclose;

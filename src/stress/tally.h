@@ -47,6 +47,7 @@ struct tally {
 	_Atomic uint64_t errnos[134];		/* of connections that failed */
 	_Atomic uint64_t due;			/* open loop: requests whose time has come */
 	_Atomic uint64_t unsent;		/* of them, those that wait for room */
+	_Atomic uint64_t own[8];		/* what mode.counters names */
 	_Atomic uint64_t cpu;			/* µs of this process so far */
 	_Atomic uint64_t state;			/* enum tally_state */
 	struct hist      latency;		/* from when it was to be sent */
