@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * across: a command that is run again and again during the load (a reload, say),
+ * and what the load lost by it.
+ */
+#ifndef STRESS_ACROSS_H
+#define STRESS_ACROSS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct outcome;
+struct run;
+struct shared;
+
+#define ACROSS_LIMIT_MS 60000u	/* a command that runs longer is killed */
+
+struct across {
+	const struct run    *run;
+	const struct shared *shared;
+	pid_t                pid;	/* of the shell, which leads a group of its own; 0: none */
+	int                  output;	/* what it says; -1: nothing is kept */
+	uint64_t             began;	/* ns */
+	uint64_t             ended;	/* ns; 0: none has, or its echo is counted */
+	uint64_t             next;	/* ns: when it begins again */
+	uint64_t             losses;	/* when last looked */
+	uint64_t             runs;
+	uint64_t             failed;
+	uint64_t             during;	/* losses while it ran */
+	uint64_t             other;
+	char                 words[256];
+};
+
+/* From the beginning of the measuring; does nothing without run.across. */
+void across_begin(struct across *, const struct run *, const struct shared *, uint64_t now_ns);
+
+/* Ends, begins and kills what is to be: call it at SIGCHLD (do not reap others'
+ * children: it waits for its own by pid) and at the time that it returns (ns;
+ * UINT64_MAX: never), not less often than each second. */
+uint64_t across_tick(struct across *, uint64_t now_ns);
+
+/* No further run; waits for the one that is under way, at most 5 s. Fills in
+ * the outcome's part. */
+void across_end(struct across *, struct outcome *);
+
+#endif
