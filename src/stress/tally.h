@@ -64,7 +64,10 @@ enum phase { PHASE_RAMP, PHASE_WARM, PHASE_MEASURE, PHASE_DRAIN, PHASE_END };
 struct shared {
 	_Atomic uint32_t phase;			/* enum phase */
 	_Atomic uint64_t rate;			/* open loop: requests a second × 1000, each worker */
-	_Atomic uint64_t epoch;			/* grows when tallies are to begin anew (--slo) */
+	_Atomic uint64_t epoch;			/* grows when the measuring begins: workers then
+						 * wipe what is not of a connection's life (all
+						 * but open … connected, connect, unsent, cpu,
+						 * state) */
 	struct tally     of[];			/* a worker each */
 };
 
