@@ -31,6 +31,7 @@ struct mode {
 	bool        paced;		/* has requests: -p, --rate, -n count them */
 	bool        once;		/* without -n and -d each connection does it once */
 	uint64_t    timeout;		/* ms: -t where it is not given; 0: as for all */
+	uint64_t    interval;		/* ms: -i where it is not given; 0: -i means nothing */
 	size_t      size;		/* bytes: -s where it is not given; 0: as for all */
 
 	/* NULL, or what the mode counts for itself in tally.own: names as --expect

@@ -23,6 +23,9 @@ enum pacing {
 	PACE_POISSON,		/* open loop: at random, independent of each other */
 };
 
+/* bulk: who sends. */
+enum way { WAY_BOTH, WAY_OUT, WAY_IN };
+
 /* `connections` are reached at `rate` per second, then held for `hold`. */
 struct step {
 	unsigned connections;
@@ -46,7 +49,8 @@ struct run {
 	size_t             size;		/* bytes of a message */
 	unsigned           depth;		/* requests in flight on one connection */
 	enum pacing        pacing;
-	double             rate;		/* requests a second, all workers; open loop */
+	double             rate;		/* requests a second, all workers; open loop. bulk: bytes */
+	enum way           way;			/* bulk */
 	const char        *failure;		/* line: what counts as a failed request; NULL: none */
 	struct addr       *sources;		/* addresses to connect from */
 	unsigned           source_count;
