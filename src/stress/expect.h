@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct mode;
 struct outcome;
 struct run;
 
@@ -30,9 +31,11 @@ struct expect {
 	struct condition of[EXPECT_MAX];
 };
 
-/* Reads conditions with commas between them. Returns 0, or -1 with a sentence that
- * says what is wrong and which names there are. */
-int expect_parse(struct expect *, const char *text, char error[EXPECT_ERROR_MAX]);
+/* Reads conditions with commas between them, on figures that all modes have and on
+ * the mode's own counters (NULL: none). Returns 0, or -1 with what is wrong and
+ * which names there are, for the text behind "--expect: ". */
+int expect_parse(struct expect *, const struct mode *, const char *text,
+    char error[EXPECT_ERROR_MAX]);
 
 /* Whether all hold. One whose figure does not exist (a percentile of nothing)
  * does not. */
