@@ -1,28 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * expect: conditions on an outcome, such as "errors==0, p99<5ms, rate>=1000", and
- * the search for the highest rate that meets them (--slo).
+ * expect: conditions on an outcome, such as "errors==0, p99<5ms, rate>=1000".
  */
 #ifndef STRESS_EXPECT_H
 #define STRESS_EXPECT_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 
-struct mode;
-struct outcome;
-struct run;
+#include "stress/figure.h"
 
-#define EXPECT_MAX      32u
-#define EXPECT_ERROR_MAX 512
+#define EXPECT_MAX       32u
+#define EXPECT_ERROR_MAX 1024
 
 enum expect_op { OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE };
 
 struct condition {
-	uint8_t        figure;	/* expect.c's table */
+	struct figure  figure;
 	enum expect_op op;
-	double         bound;	/* times in µs, sizes in bytes */
+	double         bound;	/* in the figure's unit */
 	char           text[64];
 };
 
@@ -44,37 +40,5 @@ bool expect_holds(const struct expect *, const struct outcome *);
 /* A line for each condition: whether it holds, and what the figure was. With
  * `broken` those that hold are left out. */
 void expect_print(FILE *, const struct expect *, const struct outcome *, bool broken);
-
-/*
- * --slo: doubles the rate until the conditions are not met, then halves the gap,
- * until it is within SLO_GAP of the answer or SLO_TRIES are used up.
- *
- *	slo_begin(&slo, &conditions, run.rate);
- *	while ((rate = slo_rate(&slo)) > 0)
- *		… measure at this rate for run.duration …, slo_tried(&slo, &outcome);
- *	slo_print(stdout, &slo);
- */
-#define SLO_GAP   0.02
-#define SLO_TRIES 32u
-
-struct slo {
-	struct expect expect;
-	double        rate;	/* of the next try; 0: the search is over */
-	double        good;	/* the highest that held; 0: none so far */
-	double        bad;	/* the lowest that did not; 0: none so far */
-	unsigned      tries;
-	bool          tester;	/* the last failed try ended at what the tester can do */
-};
-
-/* first: where the search begins; 0: at 1,000 a second. */
-void slo_begin(struct slo *, const struct expect *, double first);
-double slo_rate(const struct slo *);
-
-/* Judges the try, tells it in a line on stderr unless run.quiet, and chooses the
- * next rate. A try also fails when less than 99 % of its rate was reached. */
-void slo_tried(struct slo *, const struct run *, const struct outcome *);
-
-/* What was found. Returns whether any rate held. */
-bool slo_print(FILE *, const struct slo *);
 
 #endif

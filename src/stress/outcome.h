@@ -12,15 +12,17 @@
 struct tally;
 
 struct outcome {
-	struct tally *before;		/* ramp and warm-up: what went wrong in them */
+	struct tally *before;		/* ramp and warm-up: what went wrong in them; or NULL */
 	struct tally *sum;		/* what was measured */
 	uint64_t      elapsed;		/* ns of measuring */
 	uint64_t      ramp;		/* ns from the beginning to the measuring */
 	uint64_t      peak;		/* most connections open at once */
 	uint64_t      open;		/* when the measuring ended */
+	uint64_t      answered;		/* requests, until the measuring ended */
+	uint64_t      unsent;		/* open loop: most that waited for room at once */
 	uint64_t      cpu;		/* µs of all workers while measuring */
 	double        rate;		/* open loop: requests a second asked for; 0: closed */
-	double        busiest;		/* the busiest worker's share of a core, in its worst second */
+	double        busiest;		/* the busiest worker's share of a core while measuring */
 	bool          interrupted;	/* ended by a signal */
 	bool          ramped;		/* all connections were open when measuring began */
 
