@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct hist;
 struct outcome;
 struct run;
 struct shared;
@@ -29,6 +30,9 @@ struct across {
 	uint64_t             failed;
 	uint64_t             during;	/* losses while it ran */
 	uint64_t             other;
+	uint64_t             longest;	/* ns */
+	uint64_t             slowest;	/* µs: a request's latency */
+	struct hist         *before;	/* latencies when it began */
 	char                 words[256];
 };
 

@@ -32,6 +32,10 @@ void hist_add(struct hist *, uint64_t us);
 /* Adds all of the second to the first. */
 void hist_merge(struct hist *, const struct hist *);
 
+/* What has been added since an earlier copy; all, when it has been wiped since.
+ * max is the upper end of the highest bucket. */
+void hist_since(struct hist *out, const struct hist *now, const struct hist *earlier);
+
 /* The smallest time that `percent` of all do not exceed, as the upper end of its
  * bucket but never above max; 0 when there is none. */
 uint64_t hist_percentile(const struct hist *, double percent);

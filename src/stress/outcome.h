@@ -9,11 +9,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "stress/run.h"
+
 struct tally;
 
+/* What was seen while a station of the ramp was held. */
+struct station {
+	uint64_t open;			/* connections */
+	uint64_t answered;
+	uint64_t errors;
+	uint64_t elapsed;		/* ns */
+	uint64_t p50;			/* µs */
+	uint64_t p99;
+	uint64_t max;
+	uint64_t cpu;			/* µs of all workers */
+	uint64_t server_cpu;		/* µs */
+	int64_t  server_grown;		/* bytes more than before the first connection */
+};
+
 struct outcome {
-	struct tally *before;		/* ramp and warm-up: what went wrong in them; or NULL */
-	struct tally *sum;		/* what was measured */
+	struct tally *sum;		/* latencies, raw, sent, answered, due: of the measuring;
+					 * all else from the beginning */
+	struct tally *before;		/* … when the measuring began */
+	bool          tried;		/* one try of several: `before` does not count */
 	uint64_t      elapsed;		/* ns of measuring */
 	uint64_t      ramp;		/* ns from the beginning to the measuring */
 	uint64_t      peak;		/* most connections open at once */
@@ -37,7 +55,12 @@ struct outcome {
 	uint64_t      across_failed;	/* status not 0, killed, or never ended */
 	uint64_t      across_faults;	/* errors and lost requests while it ran */
 	uint64_t      across_other;	/* … while it did not */
+	uint64_t      across_time;	/* ns: the longest run */
+	uint64_t      across_max;	/* µs: the slowest request that was answered meanwhile */
 	char          across_words[256];/* what the first failed run said, one line */
+
+	unsigned       station_count;
+	struct station stations[RUN_STEPS_MAX];
 };
 
 /* Frees what it owns: before and sum. */

@@ -19,9 +19,10 @@
 #include <stdio.h>
 
 struct outcome;
+struct report;
 struct run;
 struct shared;
-struct report;
+struct watch;
 
 /* Live lines go to stderr, if it is a terminal and run.quiet is not set. Both
  * structs have to outlive it. NULL: no memory. report_free ends a line that is
@@ -38,6 +39,10 @@ void report_clear(struct report *);
 /* Call it just before shared.epoch is raised. Returns 0, or -1: no memory. */
 int report_measuring(struct report *, uint64_t now_ns);
 void report_measured(struct report *, uint64_t now_ns);
+
+/* A station of the ramp is held from here to there. watch may be NULL. */
+void report_hold(struct report *, struct watch *, uint64_t now_ns);
+void report_held(struct report *, struct watch *, uint64_t now_ns);
 
 /* Fills in all but `interrupted` and what watch and across know. Returns 0, or
  * -1: no memory. outcome_clear frees what is in it. */

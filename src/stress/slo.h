@@ -17,8 +17,8 @@ struct run;
  *		… measure at this rate for run.duration …, slo_tried(&slo, &outcome);
  *	slo_print(stdout, &slo);
  */
-#define SLO_GAP   0.02
-#define SLO_TRIES 32u
+#define SLO_GAP     0.05
+#define SLO_TRIES   32u
 #define SLO_REACHED 0.98
 
 struct slo {

@@ -56,7 +56,10 @@ struct tally {
 	char             wrong[256];		/* the first wrong reply, in words */
 };
 
-enum tally_state { TALLY_STARTING, TALLY_RAMPING, TALLY_RUNNING, TALLY_DONE };
+/* RUNNING: each connection of the step has been opened, or has failed once. DONE:
+ * all that was to be sent has been, and nothing is in flight. LOST: there is no
+ * connection, and none could be opened for the time of -t. */
+enum tally_state { TALLY_STARTING, TALLY_RAMPING, TALLY_RUNNING, TALLY_DONE, TALLY_LOST };
 
 /* What the parent tells the workers. */
 enum phase { PHASE_RAMP, PHASE_WARM, PHASE_MEASURE, PHASE_DRAIN, PHASE_END };
@@ -65,9 +68,12 @@ struct shared {
 	_Atomic uint32_t phase;			/* enum phase */
 	_Atomic uint64_t rate;			/* open loop: requests a second × 1000, each worker */
 	_Atomic uint64_t epoch;			/* grows when the measuring begins: workers then
-						 * wipe what is not of a connection's life (all
-						 * but open … connected, connect, unsent, cpu,
-						 * state) */
+						 * wipe sent, answered, due, latency and raw;
+						 * all else counts from the beginning */
+	_Atomic uint32_t step;			/* of run.steps: how many connections there are */
+	int              wake;			/* an eventfd: written when one of these has
+						 * changed, and never read, so that the edge
+						 * wakes all workers */
 	struct tally     of[];			/* a worker each */
 };
 

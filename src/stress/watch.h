@@ -28,7 +28,7 @@ struct watch {
 	uint64_t       cpu;	/* µs: all that was seen, also of those that have ended */
 	uint64_t       base_memory;	/* bytes, before the first connection */
 	uint64_t       base_cpu;	/* when the measuring began */
-	uint64_t       memory;		/* the last that was weighed */
+	uint64_t       memory;		/* the most that was weighed */
 };
 
 /* Before the first connection. pid 0: nobody. Returns 0, or -1 with errno (ESRCH,
@@ -41,6 +41,9 @@ void watch_sample(struct watch *);
 /* The measuring begins, and ends: fills in the outcome's part. */
 void watch_measuring(struct watch *);
 void watch_measured(struct watch *, struct outcome *);
+
+/* Bytes of all processes now; 0 when nobody is watched. */
+uint64_t watch_weigh(struct watch *);
 
 /* Parsers, for the tests. Each returns 0, or -1: it is not such a text. */
 int watch_parse_stat(const char *text, pid_t *parent, uint64_t *ticks, uint64_t *start);
