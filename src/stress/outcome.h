@@ -49,6 +49,7 @@ struct outcome {
 	uint64_t      server_memory;	/* bytes when the measuring ended */
 	int64_t       server_grown;	/* bytes more than before the first connection */
 	unsigned      server_processes;
+	bool          server_gone;	/* it has ended meanwhile */
 
 	bool          acrossed;		/* --across: the fields below hold */
 	uint64_t      across_runs;	/* ended, whichever way */

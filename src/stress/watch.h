@@ -25,9 +25,9 @@ struct watch {
 	bool           gone;	/* the root has ended */
 	struct watched of[WATCH_PROCESSES_MAX];
 	unsigned       count;
-	uint64_t       cpu;	/* µs: all that was seen, also of those that have ended */
+	uint64_t       cpu;		/* µs since watch_open, also of those that have ended */
+	uint64_t       base_cpu;	/* … when the measuring began */
 	uint64_t       base_memory;	/* bytes, before the first connection */
-	uint64_t       base_cpu;	/* when the measuring began */
 	uint64_t       memory;		/* the most that was weighed */
 };
 
@@ -46,7 +46,7 @@ void watch_measured(struct watch *, struct outcome *);
 uint64_t watch_weigh(struct watch *);
 
 /* Parsers, for the tests. Each returns 0, or -1: it is not such a text. */
-int watch_parse_stat(const char *text, pid_t *parent, uint64_t *ticks, uint64_t *start);
+int watch_parse_stat(const char *text, uint64_t *ticks, uint64_t *start);
 int watch_parse_schedstat(const char *text, uint64_t *ns);
 int watch_parse_memory(const char *text, const char *field, uint64_t *bytes);
 

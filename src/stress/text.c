@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* text: figures as people read them. */
+#include "stress/text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void three_digits(struct text *, double value, const char *unit);
+
+struct text
+text_count(double n)
+{
+	struct text t;
+	char        digits[32];
+	size_t      length, at = 0;
+
+	if (fabs(n) < 99.95 && fabs(n - round(n)) > 0.05) {
+		snprintf(t.s, sizeof t.s, "%.1f", n);
+		return t;
+	}
+	snprintf(digits, sizeof digits, "%.0f", n < 0 ? -n : n);
+	length = strlen(digits);
+	if (length > 21)	/* with its commas it would not fit */
+		length = 21;
+	if (n <= -0.5)
+		t.s[at++] = '-';
+	for (size_t i = 0; i < length; i++) {
+		if (i > 0 && (length - i) % 3 == 0)
+			t.s[at++] = ',';
+		t.s[at++] = digits[i];
+	}
+	t.s[at] = '\0';
+	return t;
+}
+
+struct text
+text_time(double us)
+{
+	struct text t;
+
+	if (us < 999.5 && us == round(us))
+		snprintf(t.s, sizeof t.s, "%.0fus", us);
+	else if (us < 999.5)
+		three_digits(&t, us, "us");
+	else if (us < 999.5e3)
+		three_digits(&t, us / 1e3, "ms");
+	else
+		three_digits(&t, us / 1e6, "s");
+	return t;
+}
+
+struct text
+text_size(double bytes)
+{
+	static const char *const units[] = { " B", " KiB", " MiB", " GiB", " TiB" };
+	struct text              t;
+	unsigned                 unit = 0;
+
+	while (fabs(bytes) >= 999.5 && unit < sizeof units / sizeof units[0] - 1) {
+		bytes /= 1024;
+		unit++;
+	}
+	if (unit == 0)
+		snprintf(t.s, sizeof t.s, "%.0f B", bytes);
+	else
+		three_digits(&t, bytes, units[unit]);
+	return t;
+}
+
+/* 1.23 12.3 123 1234 */
+static void
+three_digits(struct text *t, double value, const char *unit)
+{
+	double size = fabs(value);
+
+	snprintf(t->s, sizeof t->s, "%.*f%s", size < 9.995 ? 2 : size < 99.95 ? 1 : 0, value, unit);
+}
