@@ -78,7 +78,8 @@ static const struct figure figures[] = {
 	{ "across_runs", UNIT_COUNT, "--across", across, 0 },
 	{ "across_failed", UNIT_COUNT, "--across", across, 1 },
 	{ "across_faults", UNIT_COUNT, "--across", across, 2 },
-	{ "across_max", UNIT_TIME, "--across", across, 3 },
+	{ "across_lost", UNIT_COUNT, "--across", across, 3 },
+	{ "across_max", UNIT_TIME, "--across", across, 4 },
 };
 
 /* Any percentile: "p99.99", "raw.p75". */
@@ -326,7 +327,7 @@ static double
 across(const struct outcome *o, double which)
 {
 	const uint64_t values[] = { o->across_runs, o->across_failed, o->across_faults,
-		o->across_max };
+		o->across_lost, o->across_max };
 
 	return o->acrossed ? (double)values[(unsigned)which] : NAN;
 }

@@ -54,8 +54,9 @@ struct outcome {
 	bool          acrossed;		/* --across: the fields below hold */
 	uint64_t      across_runs;	/* ended, whichever way */
 	uint64_t      across_failed;	/* status not 0, killed, or never ended */
-	uint64_t      across_faults;	/* errors and lost requests while it ran */
-	uint64_t      across_other;	/* … while it did not */
+	uint64_t      across_faults;	/* while it ran and shortly after */
+	uint64_t      across_lost;	/* requests in flight on connections that ended then */
+	uint64_t      across_other;	/* faults and requests lost at other times */
 	uint64_t      across_time;	/* ns: the longest run */
 	uint64_t      across_max;	/* µs: the slowest request that was answered meanwhile */
 	char          across_words[256];/* what the first failed run said, one line */

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,7 +212,7 @@ look_for_children(struct watch *w, pid_t pid, bool first)
 		for (at = text;; at = end) {
 			long child = strtol(at, &end, 10);
 
-			if (end == at)
+			if (end == at || *end != ' ')	/* the last may be cut */
 				break;
 			look(w, (pid_t)child, first);
 		}
