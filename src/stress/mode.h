@@ -29,6 +29,9 @@ struct mode {
 	const char *name;
 	const char *help;		/* one line */
 	bool        paced;		/* has requests: -p, --rate, -n count them */
+	bool        fresh;		/* … each on a connection of its own */
+	const char *takes;		/* options that not all modes have, as letters: i n p s,
+					 * F --failure, R --rate, W --way */
 	bool        once;		/* without -n and -d each connection does it once */
 	uint64_t    timeout;		/* ms: -t where it is not given; 0: as for all */
 	uint64_t    interval;		/* ms: -i where it is not given; 0: -i means nothing */
@@ -46,12 +49,14 @@ struct mode {
 	size_t      (*request)(struct client *, char *out);
 
 	/* The next bytes of the reply to the oldest request. Sets *used to how
-	 * many belong to it; TAKE_MORE uses all. */
+	 * many belong to it; TAKE_MORE uses all. Before TAKE_WRONG it calls
+	 * client_wrong. */
 	enum take   (*reply)(struct client *, struct weir_span in, size_t *used);
 
-	/* What is not requests and replies: called instead of the two above.
-	 * opened: connected. came: bytes, or the end (an empty span). room: may
-	 * send again. tick: when client_tick's time has come. */
+	/* What is not requests and replies: came is called instead of the two
+	 * above. opened: connected. came: bytes, or the end (an empty span). room:
+	 * may send again. tick: when client_tick's time has come. A mode that is
+	 * not paced may have requests all the same: it sends one with client_ask. */
 	void        (*opened)(struct client *);
 	void        (*came)(struct client *, struct weir_span in);
 	void        (*room)(struct client *);

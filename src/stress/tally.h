@@ -34,6 +34,8 @@ enum fault {
 	FAULT_COUNT
 };
 
+#define TALLY_ERRNOS 134u	/* Linux has no higher one */
+
 struct tally {
 	_Atomic uint64_t open;			/* connections now */
 	_Atomic uint64_t opening;
@@ -44,21 +46,22 @@ struct tally {
 	_Atomic uint64_t bytes_in;
 	_Atomic uint64_t bytes_out;
 	_Atomic uint64_t faults[FAULT_COUNT];
-	_Atomic uint64_t errnos[134];		/* of connections that failed */
+	_Atomic uint64_t errnos[TALLY_ERRNOS];		/* of connections that failed */
 	_Atomic uint64_t due;			/* open loop: requests whose time has come */
 	_Atomic uint64_t unsent;		/* of them, those that wait for room */
 	_Atomic uint64_t own[8];		/* what mode.counters names */
 	_Atomic uint64_t cpu;			/* µs of this process so far */
 	_Atomic uint64_t state;			/* enum tally_state */
+	_Atomic uint64_t reached;		/* steps whose connections have all been tried */
+	_Atomic uint64_t epoch;			/* of shared.epoch: that it has begun */
 	struct hist      latency;		/* from when it was to be sent */
 	struct hist      raw;			/* from when it was sent */
 	struct hist      connect;
 	char             wrong[256];		/* the first wrong reply, in words */
 };
 
-/* RUNNING: each connection of the step has been opened, or has failed once. DONE:
- * all that was to be sent has been, and nothing is in flight. LOST: there is no
- * connection, and none could be opened for the time of -t. */
+/* DONE: all that was to be sent has been, and nothing is in flight. LOST: there is no
+ * connection, and none could be opened for the time of -t (or ever, not once). */
 enum tally_state { TALLY_STARTING, TALLY_RAMPING, TALLY_RUNNING, TALLY_DONE, TALLY_LOST };
 
 /* What the parent tells the workers. */
@@ -89,6 +92,9 @@ extern const char *const fault_texts[FAULT_COUNT];
 
 /* Sums up all workers. The result is the caller's to free(3); NULL: no memory. */
 struct tally *tally_sum(const struct shared *, unsigned workers);
+
+/* Wipes what shared.epoch says; for the worker alone. */
+void tally_wipe(struct tally *);
 
 /* All faults but FAULT_FAILED, which is an answer. */
 uint64_t tally_errors(const struct tally *);
