@@ -321,8 +321,12 @@ judge(void)
 		atomic_store(&worker.tally->reached, worker.step + 1);
 		kill(parent, SIGUSR1);
 	}
-	if (worker.phase == PHASE_DRAIN ? worker.flying == 0
-		: used_up && worker.flying == 0 && (!by_connection() || worker.active == 0))
+	if (worker.phase == PHASE_DRAIN)
+		used_up = true;
+	else if (by_connection() && worker.active > 0)
+		used_up = false;
+	/* On its way to a connection of its own, a request is not in flight yet. */
+	if (used_up && worker.flying == 0 && (!worker.mode->fresh || worker.opening == 0))
 		become(TALLY_DONE);
 }
 
