@@ -458,8 +458,6 @@ check_rate(struct reader *r)
 		complain(r, "--poisson is about an open loop: give its --rate");
 	if ((r->rate != NULL || run->slo != NULL) && run->pacing == PACE_CLOSED)
 		run->pacing = PACE_FIXED;
-	if (!run->mode->paced)
-		run->pacing = PACE_CLOSED;
 }
 
 static void
