@@ -90,6 +90,7 @@ across_end(struct across *a, struct outcome *o)
 		kill(-a->pid, SIGKILL);
 		waitpid(a->pid, NULL, 0);	/* what has been killed by SIGKILL ends */
 		a->pid = 0;
+		a->ended = limit;
 	}
 	losses_count(a);
 	echo_over(a);
@@ -141,9 +142,10 @@ static void
 echo_over(struct across *a)
 {
 	uint64_t slowest;
+	bool     counted = a->ended != 0;
 
 	a->ended = 0;
-	if (a->before == NULL || a->now == NULL)
+	if (!counted || a->before == NULL || a->now == NULL)
 		return;
 	latencies(a, a->now);
 	hist_since(a->now, a->now, a->before);

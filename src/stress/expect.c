@@ -111,6 +111,8 @@ expect_holds(const struct expect *e, const struct outcome *o)
 void
 expect_print(FILE *out, const struct expect *e, const struct outcome *o, bool broken)
 {
+	bool any = false;
+
 	for (unsigned i = 0; i < e->count; i++) {
 		const struct condition *c = &e->of[i];
 		double                  value = figure_value(&c->figure, o);
@@ -119,6 +121,9 @@ expect_print(FILE *out, const struct expect *e, const struct outcome *o, bool br
 
 		if (holds && broken)
 			continue;
+		if (!any)
+			fputc('\n', out);
+		any = true;
 		fprintf(out, "  %-6s  %-24s %s", holds ? "holds" : "BROKEN", c->text,
 		    figure_print(&c->figure, value, shown));
 		if (isnan(value) && c->figure.needs != NULL)

@@ -37,8 +37,8 @@ int expect_parse(struct expect *, const struct mode *, const char *text,
  * does not. */
 bool expect_holds(const struct expect *, const struct outcome *);
 
-/* A line for each condition: whether it holds, and what the figure was. With
- * `broken` those that hold are left out. */
+/* Behind an empty line, a line for each condition: whether it holds, and what the
+ * figure was. With `broken` those that hold are left out. */
 void expect_print(FILE *, const struct expect *, const struct outcome *, bool broken);
 
 #endif

@@ -227,7 +227,6 @@ report_outcome(struct report *r, struct outcome *o)
 {
 	uint64_t rate = atomic_load_explicit(&r->shared->rate, memory_order_relaxed);
 
-	memset(o, 0, sizeof *o);
 	o->sum = tally_sum(r->shared, r->run->workers);
 	if (o->sum == NULL)
 		return -1;

@@ -44,8 +44,8 @@ void report_measured(struct report *, uint64_t now_ns);
 void report_hold(struct report *, struct watch *, uint64_t now_ns);
 void report_held(struct report *, struct watch *, uint64_t now_ns);
 
-/* Fills in all but `interrupted` and what watch and across know. Returns 0, or
- * -1: no memory. outcome_clear frees what is in it. */
+/* Fills in all but `interrupted` and what watch and across know; it has to be zeroed
+ * before any of them. Returns 0, or -1: no memory. outcome_clear frees what is in it. */
 int report_outcome(struct report *, struct outcome *);
 
 /* The text at the end. */

@@ -135,6 +135,13 @@ requests(FILE *out, const struct run *run, const struct outcome *o)
 	}
 }
 
+/* What one connection costs: noise may be larger when there are few. */
+static struct text
+each_connection(int64_t grown, uint64_t connections)
+{
+	return text_size(grown > 0 ? (double)grown / (double)connections : 0);
+}
+
 static void
 resources(FILE *out, const struct run *run, const struct outcome *o)
 {
@@ -156,7 +163,7 @@ resources(FILE *out, const struct run *run, const struct outcome *o)
 	    o->server_processes, plural(o->server_processes, "", "es"));
 	if (o->open > 0)
 		fprintf(out, ", %s for each connection",
-		    text_size((double)o->server_grown / (double)o->open).s);
+		    each_connection(o->server_grown, o->open).s);
 	fputs(o->server_gone ? "\n               it has ended meanwhile\n" : "\n", out);
 }
 
@@ -242,8 +249,7 @@ stations(FILE *out, const struct outcome *o)
 		    text_count((double)s->errors).s, (double)s->cpu / seconds / 1e4);
 		if (o->watched)
 			fprintf(out, " %7.0f%% %12s", (double)s->server_cpu / seconds / 1e4,
-			    s->open > 0 ?
-				text_size((double)s->server_grown / (double)s->open).s : "-");
+			    s->open > 0 ? each_connection(s->server_grown, s->open).s : "-");
 		fputc('\n', out);
 	}
 }
@@ -335,7 +341,9 @@ remarks(FILE *out, const struct run *run, const struct outcome *o)
 		fprintf(out, "\n  weir-stress itself was busy (%.0f%% of a core): these figures may be "
 		    "its own, not the server's.\n  Use more processes (-w), or leave it "
 		    "processors that the server does not use.\n", o->busiest * 100);
-	if (o->unsent > 0 && run->pacing != PACE_CLOSED && run->mode != &mode_bulk)
+	/* A blip is none: it takes what comes due in a twentieth of a second. */
+	if (run->pacing != PACE_CLOSED && run->mode != &mode_bulk &&
+	    (double)o->unsent > o->rate / 20)
 		fprintf(out, "\n  Up to %s requests were due while no connection had room (their wait "
 		    "is in latency):\n  the server is behind, or more connections (-c) or a "
 		    "greater depth (-p) are needed.\n", text_count((double)o->unsent).s);

@@ -55,6 +55,10 @@ slo_tried(struct slo *s, const struct run *run, const struct outcome *o)
 bool
 slo_print(FILE *out, const struct slo *s)
 {
+	if (s->tries == 0) {
+		fputs("No rate has been tried to its end\n", out);
+		return false;
+	}
 	if (s->good == 0) {
 		fprintf(out, "No rate was found that holds: not even %s requests a second\n",
 		    text_count(s->bad).s);
