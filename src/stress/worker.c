@@ -33,6 +33,7 @@ struct worker worker;
 static struct event wake_event, alarm_event, tick;
 static int          alarm_fd;
 static uint64_t     alarm_at;	/* ns; 0: not set */
+static bool         tell_pace;	/* at the end of this pass */
 static uint64_t     hope_connected;	/* tally.connected when last looked */
 static pid_t        parent;
 
@@ -136,10 +137,7 @@ ticked(evutil_socket_t fd, short what, void *argument)
 	(void)fd;
 	(void)what;
 	(void)argument;
-	if (worker.asking && worker.run->pacing != PACE_CLOSED) {
-		pace_count(client_clock());
-		pace_tell();
-	}
+	tell_pace = true;
 	tell();
 	hope();
 	loop_timer_start(&tick, TICK_MS);
@@ -184,7 +182,8 @@ begin_phase(uint32_t phase, uint64_t now)
 	if (phase == PHASE_END)
 		_exit(0);
 	worker.asking = worker.mode->paced && (phase == PHASE_WARM || phase == PHASE_MEASURE);
-	worker.opens = phase < PHASE_DRAIN;
+	/* What a connection does from its first moment on is to be measured. */
+	worker.opens = phase < PHASE_DRAIN && (!by_connection() || phase == PHASE_MEASURE);
 	if (worker.asking && run->pacing != PACE_CLOSED)
 		pace_begin(now, (double)rate / 1000);
 	if (worker.mode->fresh && worker.begun < worker.count) {
@@ -216,6 +215,13 @@ pass_end(void)
 		client_take_turns(now);
 		more |= worker.run->pacing == PACE_CLOSED && !list_empty(&worker.roomy);
 	}
+	if (tell_pace && worker.asking && worker.run->pacing != PACE_CLOSED) {
+		/* Behind the turns: what they could have taken does not wait. */
+		now = now != 0 ? now : client_clock();
+		pace_count(now);
+		pace_tell();
+	}
+	tell_pace = false;
 	if (now != 0)
 		set_alarm(now, more);
 	judge();
