@@ -18,6 +18,7 @@
 #define READS_MAX  8u		/* in a turn of one client */
 #define PAUSE_MS   100u		/* after a failure; doubled with each further one … */
 #define PAUSES_MAX 5u		/* … so often */
+#define UNSURE_MS  200u		/* then a reset behind what was read last is found */
 #define BACKLOG_MS 10u		/* a UNIX socket whose backlog is full raises no event */
 #define TURNS_MAX  128u		/* clients that are given room in a pass */
 
@@ -251,6 +252,9 @@ ready(struct conn *conn)
 		else if (worker.run->pacing == PACE_CLOSED)
 			client_fill(c, read_at != 0 ? read_at : client_clock());
 	}
+	/* What was sent behind the last read would have shown a reset. */
+	if (conn->unsure && c->state == CLIENT_OPEN)
+		arm(c);
 }
 
 /* Returns false when the client is not open any more. */
@@ -297,6 +301,11 @@ expired(struct conn *conn)
 			client_fault(c, FAULT_CONNECT_TIMEOUT, ETIMEDOUT);
 		return;
 	case CLIENT_OPEN:
+		if (!conn->unsure)
+			break;
+		conn->readable = true;
+		if (!take_in(c))
+			return;
 		break;
 	default:
 		return;
@@ -487,6 +496,8 @@ arm(struct client *c)
 {
 	uint64_t at = c->tick != 0 ? c->tick : UINT64_MAX, limit;
 
+	if (c->conn.unsure && loop_now() + UNSURE_MS < at)
+		at = loop_now() + UNSURE_MS;
 	if (c->asked != c->answered) {
 		limit = c->flights[c->answered & (worker.ring - 1)].sent / 1000000 +
 		    worker.run->timeout;
