@@ -18,9 +18,9 @@
 #include "stress/once.h"
 
 enum { CHUNK = 65536, CHUNKS = 8 /* a turn */, LINE_SIZE = 64, TICK = 8 /* ms */ };
-enum { STREAMED, DIGESTS };
+enum { DIGESTS };
 
-static const char *const counters[] = { "streamed", "digests", NULL };
+static const char *const counters[] = { "digests", NULL };
 
 static const char *bulk_check(const struct run *);
 static void bulk_opened(struct client *);
@@ -89,7 +89,6 @@ bulk_came(struct client *c, struct weir_span in)
 	if (in.len == 0)
 		return;
 	once_progress(c);
-	client_count(STREAMED, in.len);
 	if (client_run()->way == WAY_OUT) {
 		if (buf_len(c->conn.in) + in.len > LINE_SIZE) {
 			client_wrong(c, in, span(NULL, 0));
@@ -122,7 +121,6 @@ push(struct client *c)
 			digest = (struct digest){ .bytes = c->posted, .state = c->began };
 			digest_add(&digest, span(chunk, n));
 			c->began = digest.state;
-			client_count(STREAMED, n);
 		}
 		c->posted += n;
 		once_progress(c);

@@ -26,6 +26,7 @@ enum {
 	LINE_SIZE = 16 * 1024 * 1024,	/* longer ones end the connection */
 	CHUNK     = 16 * 1024,		/* of a source, as far as it is a reply */
 	CHUNKS    = 16,			/* a turn */
+	HOLD      = 60000000,		/* µs: of what has stalled, after the client's FIN */
 	SWAP_WAIT = 200000,		/* µs: for a reply to be swapped with */
 };
 
@@ -55,7 +56,8 @@ struct session {
 	uint64_t      close_at;	/* when nothing comes before: µs; 0: never */
 	enum harm     end;	/* when what waits has gone */
 	bool          silent;	/* says nothing more; what comes is dropped */
-	bool          said;	/* sink: its line */
+	bool          stalled;	/* … and does not end, either */
+	bool          said;	/* the client's end has been seen */
 	bool          busy;	/* had something to do since it was idle */
 	bool          dead;
 };
@@ -182,7 +184,10 @@ step(struct session *s)
 	if (s->dead)
 		return;
 	if (s->close_at != 0 && s->close_at <= alarm_clock() && !s->conn.readable) {
-		end(s, HARM_IDLE);
+		if (s->stalled)
+			session_close(s);
+		else
+			end(s, HARM_IDLE);
 		return;
 	}
 	release(s);
@@ -515,8 +520,16 @@ settle(struct session *s)
 	bool     over = s->conn.eof;
 	uint64_t at = 0;
 
-	if (s->conn.broken || (s->conn.eof && s->silent)) {
+	if (s->conn.broken || (s->conn.eof && s->silent && !s->stalled)) {
 		session_close(s);
+		return;
+	}
+	if (s->stalled) {
+		if (may_read(s))
+			conn_again(&s->conn);
+		/* Whether the client has only ended its side, nobody can tell. */
+		if (s->conn.eof && s->alarm.place == 0)
+			alarm_set(&s->alarm, s->close_at = alarm_clock() + HOLD);
 		return;
 	}
 	if (doors_options()->kind == SERVE_SOURCE)
@@ -561,6 +574,7 @@ end(struct session *s, enum harm harm)
 		break;
 	case HARM_STALL:
 	case HARM_HALF:
+		s->stalled = true;
 		break;
 	case HARM_RESET:
 		conn_spoil(&s->conn);
