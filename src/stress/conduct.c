@@ -257,8 +257,9 @@ static int
 search(const struct expect *conditions)
 {
 	const struct run *run = conductor.run;
-	struct slo        slo;
+	static struct slo slo;
 	double            rate;
+	bool              found;
 
 	slo_begin(&slo, conditions, run->rate);
 	while ((rate = slo_rate(&slo)) > 0 && conductor.interrupts == 0 && !conductor.broken) {
@@ -283,7 +284,8 @@ search(const struct expect *conditions)
 			slo_tried(&slo, run, &conductor.outcome);
 	}
 	report_clear(conductor.report);
-	return slo_print(stdout, &slo) ? 0 : 1;
+	found = slo_print(report_output(run), &slo);
+	return report_slo_json(run, &slo) == 0 && found ? 0 : 1;
 }
 
 static void
@@ -315,16 +317,12 @@ finish(const struct expect *conditions)
 {
 	const struct run *run = conductor.run;
 	struct outcome   *o = &conductor.outcome;
-	FILE             *out = stdout;
+	FILE             *out = report_output(run);
 	bool              met;
 	int               status = 0;
 
 	if (o->sum == NULL)
 		return 1;
-	if (run->json != NULL && strcmp(run->json, "-") == 0)
-		out = stderr;
-	if (run->hgrm != NULL && strcmp(run->hgrm, "-") == 0)
-		out = stderr;
 	report_print(out, run, o);
 	met = conditions != NULL ? expect_holds(conditions, o)
 				 : tally_errors(o->sum) == 0 && atomic_load(&o->sum->lost) == 0;

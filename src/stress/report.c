@@ -48,6 +48,7 @@ struct report {
 	uint64_t             open;		/* when the measuring ended */
 	uint64_t             unsent;		/* most, while measuring */
 	bool                 ramped;
+	bool                 begun;		/* the measuring, at least once */
 	bool                 tried;
 	struct tally        *before;
 	struct hist         *latency;		/* of the second that is over; live only */
@@ -154,14 +155,16 @@ report_clear(struct report *r)
 int
 report_measuring(struct report *r, uint64_t now_ns)
 {
-	r->tried = r->before != NULL;
+	r->tried = r->begun;
+	r->begun = true;
 	free(r->before);
 	r->before = tally_sum(r->shared, r->run->workers);
 	if (r->before == NULL)
 		return -1;
 	look(r, &r->begin, now_ns);
 	r->begin.answered = 0;	/* the workers begin anew */
-	r->end = r->begin;
+	r->end = r->second = r->begin;
+	memset(r->latency_before, 0, sizeof *r->latency_before);
 	r->unsent = 0;
 	r->peak = SUM(r, open) > r->peak ? SUM(r, open) : r->peak;
 	r->ramped = r->peak >= r->run->connections;
@@ -390,14 +393,14 @@ live(struct report *r, const struct look *now)
 	double      elapsed = (double)(now->at - r->second.at) / 1e9, busy;
 	uint64_t    answered = now->answered, connected = now->connected - r->second.connected;
 
+	if (elapsed < 0.1)	/* the measuring has just begun */
+		return;
 	latencies(r, r->latency);
 	hist_since(r->latency, r->latency, r->latency_before);
 	latencies(r, r->latency_before);
 	answered -= answered < r->second.answered ? 0 : r->second.answered;
 	add(&line, "%-8s ", phase_names[r->phase]);
 	add_progress(r, &line, now);
-	if (elapsed <= 0)
-		elapsed = 1;
 	if (r->phase == PHASE_RAMP)
 		add(&line, ", %s/s", text_count((double)connected / elapsed).s);
 	if (answered > 0 || r->phase == PHASE_MEASURE)

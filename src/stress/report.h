@@ -22,6 +22,7 @@ struct outcome;
 struct report;
 struct run;
 struct shared;
+struct slo;
 struct watch;
 
 /* Live lines go to stderr, if it is a terminal and run.quiet is not set. Both
@@ -48,12 +49,16 @@ void report_held(struct report *, struct watch *, uint64_t now_ns);
  * before any of them. Returns 0, or -1: no memory. outcome_clear frees what is in it. */
 int report_outcome(struct report *, struct outcome *);
 
+/* Where text goes: stdout, or stderr when that is --json's or --hgrm's. */
+FILE *report_output(const struct run *);
+
 /* The text at the end. */
 void report_print(FILE *, const struct run *, const struct outcome *);
 
 /* run.json and run.hgrm ("-": stdout); nothing when they are NULL. Return 0, or -1
  * with what is wrong told on stderr. `met`: the conditions' verdict. */
 int report_json(const struct run *, const struct outcome *, bool met);
+int report_slo_json(const struct run *, const struct slo *);	/* in place of it */
 int report_hgrm(const struct run *, const struct outcome *);
 
 #endif

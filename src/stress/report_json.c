@@ -15,9 +15,12 @@
 #include "stress/outcome.h"
 #include "stress/report.h"
 #include "stress/run.h"
+#include "stress/slo.h"
 #include "stress/tally.h"
 
 
+static json_t *beginning(const struct run *);
+static int write_out(const struct run *, json_t *);
 static json_t *options(const struct run *);
 static json_t *figures(const struct run *, const struct outcome *);
 static json_t *errnos(const struct tally *);
@@ -31,17 +34,10 @@ int
 report_json(const struct run *run, const struct outcome *o, bool met)
 {
 	json_t *all;
-	FILE   *out;
-	int     failed;
 
 	if (run->json == NULL)
 		return 0;
-	out = open_output(run->json, "--json");
-	if (out == NULL)
-		return -1;
-	all = json_object();
-	json_object_set_new(all, "weir_stress", json_string(VERSION));
-	json_object_set_new(all, "options", options(run));
+	all = beginning(run);
 	json_object_set_new(all, "met", json_boolean(met));
 	json_object_set_new(all, "interrupted", json_boolean(o->interrupted));
 	json_object_set_new(all, "figures", figures(run, o));
@@ -49,13 +45,40 @@ report_json(const struct run *run, const struct outcome *o, bool met)
 	json_object_set_new(all, "stations", stations(o));
 	json_object_set_new(all, "wrong", text(o->sum->wrong));
 	json_object_set_new(all, "across_words", text(o->across_words));
-	failed = json_dumpf(all, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-	json_decref(all);
-	if (failed == 0)
-		fputc('\n', out);
-	else
-		fprintf(stderr, "weir-stress: --json: no memory\n");
-	return close_output(out, run->json, "--json") == 0 && failed == 0 ? 0 : -1;
+	return write_out(run, all);
+}
+
+int
+report_slo_json(const struct run *run, const struct slo *slo)
+{
+	json_t *all, *slos, *tries;
+
+	if (run->json == NULL)
+		return 0;
+	all = beginning(run);
+	slos = json_object();
+	tries = json_array();
+	json_object_set_new(all, "met", json_boolean(slo->good > 0));
+	json_object_set_new(all, "slo", slos);
+	json_object_set_new(slos, "conditions", text(run->slo));
+	json_object_set_new(slos, "holds", number(slo->good > 0 ? slo->good : NAN));
+	json_object_set_new(slos, "fails", number(slo->bad > 0 ? slo->bad : NAN));
+	json_object_set_new(slos, "tester_busy", json_boolean(slo->tester));
+	json_object_set_new(slos, "tries", tries);
+	for (unsigned i = 0; i < slo->tries; i++) {
+		const struct slo_try *t = &slo->of[i];
+		json_t               *one = json_object(), *values = json_object();
+
+		json_object_set_new(one, "rate", number(t->rate));
+		json_object_set_new(one, "answered", number(t->answered));
+		json_object_set_new(one, "holds", json_boolean(t->held));
+		for (unsigned k = 0; k < slo->expect.count; k++)
+			json_object_set_new(values, slo->expect.of[k].figure.name,
+			    number(t->values[k]));
+		json_object_set_new(one, "figures", values);
+		json_array_append_new(tries, one);
+	}
+	return write_out(run, all);
 }
 
 int
@@ -70,6 +93,36 @@ report_hgrm(const struct run *run, const struct outcome *o)
 		return -1;
 	hist_print(&o->sum->latency, out);
 	return close_output(out, run->hgrm, "--hgrm");
+}
+
+static json_t *
+beginning(const struct run *run)
+{
+	json_t *all = json_object();
+
+	json_object_set_new(all, "weir_stress", json_string(VERSION));
+	json_object_set_new(all, "options", options(run));
+	return all;
+}
+
+/* Takes what is to be written. */
+static int
+write_out(const struct run *run, json_t *all)
+{
+	FILE *out = open_output(run->json, "--json");
+	int   failed;
+
+	if (out == NULL) {
+		json_decref(all);
+		return -1;
+	}
+	failed = json_dumpf(all, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+	json_decref(all);
+	if (failed == 0)
+		fputc('\n', out);
+	else if (!ferror(out))
+		fputs("weir-stress: --json: no memory\n", stderr);
+	return close_output(out, run->json, "--json") == 0 && failed == 0 ? 0 : -1;
 }
 
 static json_t *

@@ -40,6 +40,15 @@ static const char *const advice[FAULT_COUNT] = {
 	[FAULT_NO_MEMORY] = "fewer connections, a smaller size or depth, or more memory",
 };
 
+FILE *
+report_output(const struct run *run)
+{
+	bool taken = (run->json != NULL && strcmp(run->json, "-") == 0) ||
+	    (run->hgrm != NULL && strcmp(run->hgrm, "-") == 0);
+
+	return taken ? stderr : stdout;
+}
+
 void
 report_print(FILE *out, const struct run *run, const struct outcome *o)
 {
@@ -122,7 +131,7 @@ requests(FILE *out, const struct run *run, const struct outcome *o)
 	if (o->rate > 0 && run->mode != &mode_bulk)
 		fprintf(out, " of %s/s", text_count(o->rate).s);
 	if (get(&o->sum->answered) > o->answered)
-		fprintf(out, "; %s later",
+		fprintf(out, ", %s more after that",
 		    text_count((double)(get(&o->sum->answered) - o->answered)).s);
 	fprintf(out, "\n  bytes        %s sent, %s received\n",
 	    shown(o, "bytes_out").s, shown(o, "bytes_in").s);

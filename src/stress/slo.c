@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "stress/outcome.h"
+#include "stress/report.h"
 #include "stress/run.h"
 #include "stress/text.h"
 
@@ -12,7 +13,7 @@
 #define RATE_MIN   1.0
 #define BUSY       0.9		/* of a core: the tester's own limit */
 
-static void tell(const struct slo *, const struct outcome *, bool holds, bool reached);
+static void tell(FILE *, const struct slo *, const struct slo_try *, bool reached, bool busy);
 static double next_rate(const struct slo *);
 
 void
@@ -30,26 +31,32 @@ slo_rate(const struct slo *s)
 void
 slo_tried(struct slo *s, const struct run *run, const struct outcome *o)
 {
-	bool   holds = expect_holds(&s->expect, o), reached;
-	double answered = (double)o->answered * 1e9;
+	struct slo_try *t = &s->of[s->tries];
+	double          seconds = (double)o->elapsed / 1e9, due = s->rate * seconds;
+	bool            reached;
 
-	if (o->interrupted) {
+	if (o->interrupted || s->tries == SLO_TRIES) {
 		s->rate = 0;
 		return;
 	}
 	/* At random there may be a few more or fewer than the rate says. */
-	reached = answered >= SLO_REACHED * s->rate * (double)o->elapsed -
-	    (run->pacing == PACE_POISSON ? 3e9 * sqrt(s->rate * (double)o->elapsed / 1e9) : 0);
+	reached = (double)o->answered >=
+	    SLO_REACHED * due - (run->pacing == PACE_POISSON ? 3 * sqrt(due) : 0);
+	t->rate = s->rate;
+	t->answered = seconds > 0 ? (double)o->answered / seconds : 0;
+	t->held = reached && expect_holds(&s->expect, o);
+	for (unsigned i = 0; i < s->expect.count; i++)
+		t->values[i] = figure_value(&s->expect.of[i].figure, o);
 	s->tries++;
 	if (!run->quiet)
-		tell(s, o, holds, reached);
-	if (holds && reached) {
+		tell(report_output(run), s, t, reached, o->busiest >= BUSY);
+	if (t->held) {
 		s->good = s->rate;
 	} else {
 		s->bad = s->rate;
 		s->tester = o->busiest >= BUSY;
 	}
-	s->rate = s->tries >= SLO_TRIES ? 0 : next_rate(s);
+	s->rate = s->tries < SLO_TRIES ? next_rate(s) : 0;
 }
 
 bool
@@ -74,25 +81,22 @@ slo_print(FILE *out, const struct slo *s)
 	return true;
 }
 
-/* "    1,000/s  holds   1,000/s reached, p99 1.23ms" */
+/* "      12,000/s  fails  11,500/s reached  p99 1.23ms" */
 static void
-tell(const struct slo *s, const struct outcome *o, bool holds, bool reached)
+tell(FILE *out, const struct slo *s, const struct slo_try *t, bool reached, bool busy)
 {
-	double seconds = (double)o->elapsed / 1e9;
+	char text[FIGURE_TEXT_MAX];
 
-	printf("%12s/s  %-6s", text_count(s->rate).s, holds && reached ? "holds" : "fails");
+	fprintf(out, "%12s/s  %s", text_count(t->rate).s, t->held ? "holds" : "fails");
 	if (!reached)
-		printf("  %s/s reached", text_count(seconds > 0 ? (double)o->answered / seconds : 0).s);
+		fprintf(out, "  %s/s reached", text_count(t->answered).s);
 	for (unsigned i = 0; i < s->expect.count; i++) {
 		const struct figure *f = &s->expect.of[i].figure;
-		char                 text[FIGURE_TEXT_MAX];
 
-		printf("  %s %s", f->name, figure_print(f, figure_value(f, o), text));
+		fprintf(out, "  %s %s", f->name, figure_print(f, t->values[i], text));
 	}
-	if (o->busiest >= BUSY)
-		fputs("  (the tester is busy)", stdout);
-	putchar('\n');
-	fflush(stdout);
+	fputs(busy ? "  (the tester is busy)\n" : "\n", out);
+	fflush(out);
 }
 
 /* Three digits are enough: rates that people can type. */

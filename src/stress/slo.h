@@ -21,21 +21,29 @@ struct run;
 #define SLO_TRIES   32u
 #define SLO_REACHED 0.98
 
+struct slo_try {
+	double rate;			/* requests a second */
+	double answered;		/* … in its time */
+	bool   held;
+	double values[EXPECT_MAX];	/* of the conditions' figures */
+};
+
 struct slo {
-	struct expect expect;
-	double        rate;	/* requests a second, of the next try; 0: the search is over */
-	double        good;	/* the highest that held; 0: none so far */
-	double        bad;	/* the lowest that did not; 0: none so far */
-	unsigned      tries;
-	bool          tester;	/* the lowest that did not: the tester itself was busy */
+	struct expect  expect;
+	double         rate;	/* requests a second, of the next try; 0: the search is over */
+	double         good;	/* the highest that held; 0: none so far */
+	double         bad;	/* the lowest that did not; 0: none so far */
+	bool           tester;	/* the lowest that did not: the tester itself was busy */
+	unsigned       tries;
+	struct slo_try of[SLO_TRIES];
 };
 
 /* first: where the search begins; 0: at 1,000 a second. */
 void slo_begin(struct slo *, const struct expect *, double first);
 double slo_rate(const struct slo *);
 
-/* Judges the try by what was measured, tells it in a line on stdout unless
- * run.quiet, and chooses the next rate. A try fails, too, when less than SLO_REACHED
+/* Judges the try by what was measured, tells it in a line on report_output
+ * unless run.quiet, and chooses the next rate. A try fails, too, when less than SLO_REACHED
  * of its rate was answered in its time. */
 void slo_tried(struct slo *, const struct run *, const struct outcome *);
 
