@@ -302,6 +302,7 @@ static void
 faults(FILE *out, const struct run *run, const struct outcome *o)
 {
 	bool any = false;
+	char wrong[4 * sizeof o->sum->wrong];
 
 	for (unsigned i = 0; i < FAULT_COUNT; i++) {
 		double n = value(o, fault_words[i]);
@@ -322,25 +323,39 @@ faults(FILE *out, const struct run *run, const struct outcome *o)
 	if (any)
 		errnos(out, o);
 	if (o->sum->wrong[0] != '\0')
-		fprintf(out, "\n  The first wrong reply: %s\n", o->sum->wrong);
+		fprintf(out, "\n  The first wrong reply: %s\n",
+		    str_printable(span_of(o->sum->wrong), wrong, sizeof wrong));
+}
+
+/* "  Not reached: 10,000 connections, 9,212 were open at most" */
+static void
+not_reached_line(FILE *out, bool *any, double wanted, const char *what, double got,
+    const char *were)
+{
+	fprintf(out, "%s  Not reached: %s %s, %s %s\n", *any ? "" : "\n", text_count(wanted).s, what,
+	    text_count(got).s, were);
+	*any = true;
 }
 
 static void
 not_reached(FILE *out, const struct run *run, const struct outcome *o)
 {
+	double answered = (double)get(&o->sum->answered);
+	bool   any = false;
+
 	/* Churn closes each one at once; what is done once on each has its own end. */
 	if (o->peak < run->connections && run->mode != &mode_churn && !run->mode->once)
-		fprintf(out, "\n  Not reached: %s connections, %s were open at most\n",
-		    text_count(run->connections).s, text_count((double)o->peak).s);
-	if (run->requests > get(&o->sum->answered) && run->mode->paced)
-		fprintf(out, "\n  Not reached: %s requests, %s were answered\n",
-		    text_count((double)run->requests).s,
-		    text_count((double)get(&o->sum->answered)).s);
+		not_reached_line(out, &any, run->connections, "connections", (double)o->peak,
+		    "were open at most");
+	if ((double)run->requests > answered && run->mode->paced)
+		not_reached_line(out, &any, (double)run->requests, "requests", answered,
+		    "were answered");
 	if (o->rate > 0 && run->mode != &mode_bulk && value(o, "rate") < ENOUGH * o->rate)
-		fprintf(out, "\n  Not reached: %s requests a second, %s were answered\n",
-		    text_count(o->rate).s, shown(o, "rate").s);
+		not_reached_line(out, &any, o->rate, "requests a second", value(o, "rate"),
+		    "were answered");
 	if (o->interrupted)
-		fprintf(out, "\n  Interrupted: this is what was measured so far\n");
+		fprintf(out, "%s  Interrupted: this is what was measured so far\n",
+		    any ? "" : "\n");
 }
 
 static void

@@ -19,10 +19,12 @@ text_count(double n)
 		snprintf(t.s, sizeof t.s, "%.1f", n);
 		return t;
 	}
-	snprintf(digits, sizeof digits, "%.0f", n < 0 ? -n : n);
+	if (fabs(n) >= 1e20) {	/* with its commas it might not fit */
+		snprintf(t.s, sizeof t.s, "%.3g", n);
+		return t;
+	}
+	snprintf(digits, sizeof digits, "%.0f", fabs(n));
 	length = strlen(digits);
-	if (length > 21)	/* with its commas it would not fit */
-		length = 21;
 	if (n <= -0.5)
 		t.s[at++] = '-';
 	for (size_t i = 0; i < length; i++) {
