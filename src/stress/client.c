@@ -20,10 +20,12 @@
 #define PAUSES_MAX 5u		/* … so often */
 #define UNSURE_MS  200u		/* then a reset behind what was read last is found */
 #define BACKLOG_MS 10u		/* a UNIX socket whose backlog is full raises no event */
+#define USED_UP_MS 1000u	/* a source without ports is not asked again for so long */
 #define TURNS_MAX  128u		/* clients that are given room in a pass */
 
 static void ready(struct conn *);
 static void expired(struct conn *);
+static int  connect_from(uint64_t number, const struct sock_options *);
 static void connected(struct client *, uint64_t now);
 static void connect_failed(struct client *, int error);
 static bool take_in(struct client *);
@@ -44,6 +46,7 @@ static const struct conn_handler handler = {
 static char    *gather;		/* requests on their way to the socket */
 static size_t   gather_size;
 static size_t   request_max;
+static uint64_t used_up[RUN_SOURCES_MAX];	/* ms: that source has no port until then */
 static uint64_t read_at;	/* ns: the clock at the last read or event of this turn */
 
 static inline struct client *
@@ -105,7 +108,6 @@ client_open(struct client *c, uint64_t now, uint64_t due)
 {
 	static const struct sock_options options = { .nodelay = true };
 	const struct run                *run = worker.run;
-	const struct addr               *from = NULL;
 	int                              fd;
 
 	assert(c->state == CLIENT_WAITING);
@@ -115,12 +117,10 @@ client_open(struct client *c, uint64_t now, uint64_t due)
 	c->failing = c->finished = false;
 	if (worker.mode->fresh)
 		c->flights[0].due = due;
-	if (run->source_count > 0)
-		from = &run->sources[c->id % run->source_count];
 	c->state = CLIENT_CONNECTING;
 	worker.active++;
 	worker.opening++;
-	fd = sock_connect(&run->target, from, &options);
+	fd = connect_from(c->id, &options);
 	if (fd >= 0 && conn_adopt(&c->conn, fd, &handler) < 0) {
 		close(fd);
 		fd = -1;
@@ -130,6 +130,30 @@ client_open(struct client *c, uint64_t now, uint64_t due)
 		connect_failed(c, errno);
 	else
 		conn_arm(&c->conn, loop_now() + run->timeout);
+}
+
+/* From the next source that has ports. One that had none is left alone for a while: to
+ * find that out the kernel looks at all of them, which takes it many milliseconds. */
+static int
+connect_from(uint64_t number, const struct sock_options *options)
+{
+	const struct run *run = worker.run;
+	unsigned          n = run->source_count > 0 ? run->source_count : 1, at;
+	uint64_t          now = loop_now();
+	int               fd;
+
+	for (unsigned i = 0; i < n; i++) {
+		at = (unsigned)((number + i) % n);
+		if (used_up[at] > now)
+			continue;
+		fd = sock_connect(&run->target, run->source_count > 0 ? &run->sources[at] : NULL,
+		    options);
+		if (fd >= 0 || errno != EADDRNOTAVAIL)
+			return fd;
+		used_up[at] = now + USED_UP_MS;
+	}
+	errno = EADDRNOTAVAIL;
+	return -1;
 }
 
 static void

@@ -38,10 +38,11 @@ static void measure(void);
 static void measure_stations(void);
 static void drain(void);
 static void end(void);
-static void say(enum phase, unsigned step);
+static void say(enum phase, unsigned step, bool anew);
 static void wait_until(uint64_t at, bool (*done)(void));
 static void look_at_workers(void);
 static bool all_reached(void);
+static bool all_begun(void);
 static bool all_done(void);
 
 static struct {
@@ -186,7 +187,7 @@ warm_up(void)
 
 	if (run->warmup == 0 || conductor.interrupts > 0)
 		return;
-	say(PHASE_WARM, 0);
+	say(PHASE_WARM, 0, false);
 	wait_until(client_clock() + run->warmup * MS, NULL);
 }
 
@@ -195,12 +196,17 @@ static void
 begin_measuring(void)
 {
 	uint64_t now = client_clock();
+	unsigned patience;
 
 	if (report_measuring(conductor.report, now) < 0)
 		conductor.broken = true;
 	watch_measuring(&conductor.watch);
-	atomic_fetch_add(&conductor.shared->epoch, 1);
-	say(PHASE_MEASURE, conductor.step);
+	say(PHASE_MEASURE, conductor.step, true);
+	/* Figures from before it are not to be taken for those of it. */
+	patience = conductor.patience;
+	conductor.patience = UINT32_MAX;
+	wait_until(now + SECOND, all_begun);
+	conductor.patience = patience;
 }
 
 static void
@@ -231,7 +237,7 @@ measure_stations(void)
 
 	for (unsigned i = 0; i < run->step_count && conductor.interrupts == 0; i++) {
 		if (i > 0) {
-			say(PHASE_MEASURE, i);
+			say(PHASE_MEASURE, i, false);
 			wait_until(UINT64_MAX, all_reached);
 		}
 		if (conductor.interrupts > 0 || conductor.broken)
@@ -248,7 +254,7 @@ static void
 drain(void)
 {
 	conductor.patience = conductor.interrupts;
-	say(PHASE_DRAIN, conductor.step);
+	say(PHASE_DRAIN, conductor.step, false);
 	wait_until(client_clock() + (conductor.run->timeout + GRACE_MS) * MS, all_done);
 	conductor.outcome.interrupted = conductor.interrupts > 0;
 }
@@ -295,7 +301,7 @@ end(void)
 
 	conductor.ending = true;
 	conductor.patience = UINT32_MAX;
-	say(PHASE_END, conductor.step);
+	say(PHASE_END, conductor.step, false);
 	while (conductor.living > 0 && client_clock() < limit) {
 		struct timespec t = { 0, 100000000 };
 
@@ -338,13 +344,15 @@ finish(const struct expect *conditions)
 /* -------------------------------------------------------------------- waiting */
 
 static void
-say(enum phase phase, unsigned step)
+say(enum phase phase, unsigned step, bool anew)
 {
 	uint64_t one = 1;
 
 	conductor.step = step;
 	atomic_store(&conductor.shared->step, step);
 	atomic_store(&conductor.shared->phase, (uint32_t)phase);
+	if (anew)
+		atomic_fetch_add(&conductor.shared->epoch, 1);
 	if (write(conductor.shared->wake, &one, sizeof one) < 0)
 		trouble("eventfd");
 }
@@ -361,13 +369,23 @@ all_reached(void)
 }
 
 static bool
-all_done(void)
+all_begun(void)
 {
 	for (unsigned i = 0; i < conductor.run->workers; i++) {
-		const struct tally *t = &conductor.shared->of[i];
+		if (atomic_load(&conductor.shared->of[i].epoch) !=
+		    atomic_load(&conductor.shared->epoch))
+			return false;
+	}
+	return true;
+}
 
-		if (atomic_load(&t->epoch) != atomic_load(&conductor.shared->epoch) ||
-		    atomic_load(&t->state) < TALLY_DONE)
+static bool
+all_done(void)
+{
+	if (!all_begun())
+		return false;
+	for (unsigned i = 0; i < conductor.run->workers; i++) {
+		if (atomic_load(&conductor.shared->of[i].state) < TALLY_DONE)
 			return false;
 	}
 	return true;

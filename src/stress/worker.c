@@ -14,6 +14,7 @@
 #define SCRATCH     65536u
 #define TICK_MS     100u	/* what is told and judged now and then */
 #define OPENS_MAX   64u		/* connections that are begun in a pass */
+#define OPENS_NS    1000000u	/* … unless they take longer than this */
 #define OPENING_MAX 512u	/* without a ramp: connecting at the same time */
 
 static void changed(evutil_socket_t, short, void *);
@@ -72,11 +73,11 @@ set_up(const struct run *run, struct shared *shared, unsigned number)
 	worker.number = number;
 	worker.count = (unsigned)worker_share(run->connections, run->workers, number);
 	worker.phase = UINT32_MAX;
-	worker.quota = UINT64_MAX;
+	worker.quota_whole = UINT64_MAX;
 	if (run->requests > 0)
-		worker.quota = worker_share(run->requests, run->workers, number);
+		worker.quota_whole = worker_share(run->requests, run->workers, number);
 	else if (run->mode->once && run->duration == 0)
-		worker.quota = worker.count;
+		worker.quota_whole = worker.count;
 	list_init(&worker.waiting);
 	list_init(&worker.roomy);
 }
@@ -158,6 +159,9 @@ follow(void)
 		worker.step_from = worker.begun;
 		worker.wanted = wanted_at(step);
 	}
+	/* The epoch is raised behind the phase: this is half of what is being said. */
+	if (phase == PHASE_MEASURE && worker.phase != PHASE_MEASURE && epoch == worker.epoch)
+		return;
 	if (epoch != worker.epoch) {
 		struct tally *t = worker.tally;
 
@@ -167,6 +171,7 @@ follow(void)
 		worker.phase = UINT32_MAX;
 		atomic_store(&t->state, TALLY_RUNNING);
 		atomic_store(&t->epoch, epoch);
+		kill(parent, SIGUSR1);
 	}
 	if (phase != worker.phase)
 		begin_phase(phase, now);
@@ -184,6 +189,10 @@ begin_phase(uint32_t phase, uint64_t now)
 	worker.asking = worker.mode->paced && (phase == PHASE_WARM || phase == PHASE_MEASURE);
 	/* What a connection does from its first moment on is to be measured. */
 	worker.opens = phase < PHASE_DRAIN && (!by_connection() || phase == PHASE_MEASURE);
+	if (phase == PHASE_WARM)
+		worker.quota = UINT64_MAX;
+	else if (phase == PHASE_MEASURE)
+		worker.quota = worker.quota_whole;
 	if (worker.asking && run->pacing != PACE_CLOSED)
 		pace_begin(now, (double)rate / 1000);
 	if (worker.mode->fresh && worker.begun < worker.count) {
@@ -260,19 +269,23 @@ open_some(uint64_t now)
 	struct client    *c;
 	struct node      *n;
 	uint64_t          due = now;
+	bool              fresh;
 
 	for (unsigned i = 0; i < OPENS_MAX; i++) {
+		/* Where few ports are left, finding one takes the kernel milliseconds. */
+		if (i > 0 && client_clock() - now > OPENS_NS)
+			return true;
 		if (run->ramp == 0 && worker.opening >= OPENING_MAX)
 			return false;
+		/* Those that have not been opened yet come first: the ramp is over when
+		 * all have been tried. */
+		fresh = worker.begun < worker.wanted && (run->ramp == 0 || ramp_next() <= now);
 		n = list_first(&worker.waiting);
-		if (n == NULL && (worker.begun == worker.wanted ||
-		    (run->ramp > 0 && ramp_next() > now)))
+		if ((!fresh && n == NULL) || !may_begin(now, &due))
 			return false;
-		if (!may_begin(now, &due))
-			return false;
-		c = n != NULL ? container_of(n, struct client, link)
-			      : &worker.clients[worker.begun++];
-		if (n != NULL)
+		c = fresh ? &worker.clients[worker.begun++]
+			  : container_of(n, struct client, link);
+		if (!fresh)
 			node_unlink(n);
 		client_open(c, now, due);
 	}

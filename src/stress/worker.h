@@ -33,6 +33,7 @@ struct worker {
 	uint64_t           flying;	/* requests in flight */
 	uint64_t           since;	/* ns: what was due earlier is not counted */
 	uint64_t           quota;	/* requests (or, not paced: connections) still to begin */
+	uint64_t           quota_whole;	/* … in all, while measuring; UINT64_MAX: no end */
 	bool               asking;	/* paced: requests may be sent */
 	bool               opens;	/* connections may be opened */
 	uint32_t           phase;
