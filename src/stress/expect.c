@@ -81,8 +81,8 @@ expect_parse(struct expect *e, const struct mode *mode, const char *text,
 	for (;;) {
 		end = strchrnul(at, ',');
 		if ((size_t)(end - at) >= sizeof one)
-			return fail(error, "%.*s…: a condition is NAME COMPARISON VALUE, as in p99<5ms",
-			    20, at);
+			return fail(error,
+			    "%.*s...: a condition is NAME COMPARISON VALUE, as in p99<5ms", 20, at);
 		trimmed(at, end, one, sizeof one);
 		if (one[0] == '\0')
 			return fail(error, "a condition is missing %s: say NAME COMPARISON VALUE, "
@@ -150,8 +150,10 @@ condition_parse(struct condition *c, const struct mode *mode, const char *text, 
 		size_t n;
 
 		if (i == COUNT(comparisons))
-			return fail(error, "%s: %.1s is no comparison; there are ==, !=, <, <=, > "
-			    "and >=", text, op);
+			return fail(error,
+			    "%s: %.1s is no comparison; there are ==, !=, <, <=, > "
+			    "and >=",
+			    text, op);
 		n = strlen(comparisons[i].text);
 		if (strncmp(op, comparisons[i].text, n) != 0)
 			continue;
@@ -215,8 +217,10 @@ value_parse(struct condition *c, const char *text, char *error)
 		return fail(error, "%s: %s is a time: put us, ms, s, m or h behind the number",
 		    c->text, c->figure.name);
 	case UNIT_SIZE:
-		return fail(error, "%s: %s is in bytes: k, m, g or nothing may stand behind "
-		    "the number", c->text, c->figure.name);
+		return fail(error,
+		    "%s: %s is in bytes: k, m, g or nothing may stand behind "
+		    "the number",
+		    c->text, c->figure.name);
 	default:
 		return fail(error, "%s: %s is a number: nothing may stand behind it", c->text,
 		    c->figure.name);

@@ -59,7 +59,7 @@ struct outcome {
 	uint64_t      across_other;	/* faults and requests lost at other times */
 	uint64_t      across_time;	/* ns: the longest run */
 	uint64_t      across_max;	/* µs: the slowest request that was answered meanwhile */
-	char          across_words[256];/* what the first failed run said, one line */
+	char across_words[256]; /* what the first failed run said, one line */
 
 	unsigned       station_count;
 	struct station stations[RUN_STEPS_MAX];

@@ -160,8 +160,9 @@ descriptors(struct plan *p)
 	say(item->what, sizeof item->what, "of each process");
 	if (!item->missing)
 		return;
-	processes = limit.rlim_cur > OWN_DESCRIPTORS ?
-	    divided_up(p->run->connections, limit.rlim_cur - OWN_DESCRIPTORS) : 0;
+	processes = limit.rlim_cur > OWN_DESCRIPTORS
+	    ? divided_up(p->run->connections, limit.rlim_cur - OWN_DESCRIPTORS)
+	    : 0;
 	if (processes > 0 && processes <= RUN_WORKERS_MAX)
 		say(item->remedy, sizeof item->remedy, "-w %" PRIu64 ", or ", processes);
 	if (nr_open != 0 && needed > nr_open)
@@ -206,7 +207,9 @@ say_sources(struct plan *p, struct item *item, uint64_t n)
 		    inet_ntop(AF_INET, &in, text, sizeof text));
 	else
 		say(item->remedy, sizeof item->remedy,
-		    "--source with %" PRIu64 " addresses of this machine (ip addr add ADDRESS dev DEVICE)", n);
+		    "--source with %" PRIu64
+		    " addresses of this machine (ip addr add ADDRESS dev DEVICE)",
+		    n);
 }
 
 static void
@@ -267,7 +270,8 @@ sources(struct plan *p)
 	if (strrchr(name, ':') != NULL)
 		*strrchr(name, ':') = '\0';
 	say(item->what, sizeof item->what, "%s is no address of this machine", name);
-	say(item->remedy, sizeof item->remedy, "ip addr add %s dev DEVICE, or another --source", name);
+	say(item->remedy, sizeof item->remedy, "ip addr add %s dev DEVICE, or another --source",
+	    name);
 }
 
 static void
@@ -292,7 +296,8 @@ memory(struct plan *p)
 	own = (double)run->connections *
 	    (double)(sizeof(struct client) + run->depth * sizeof(struct flight));
 	/* An idle connection has nothing on its way; of others, what is asked at once. */
-	flying = run->mode == &mode_idle ? 0 : (double)run->size * (run->mode->paced ? run->depth : 1);
+	flying = run->mode == &mode_idle ? 0
+					 : (double)run->size * (run->mode->paced ? run->depth : 1);
 	if (flying > KERNEL_STREAM)
 		flying = KERNEL_STREAM;
 	kernel = (double)run->connections * ((is_unix ? KERNEL_UNIX : KERNEL_TCP) + flying) *
@@ -304,7 +309,8 @@ memory(struct plan *p)
 	    text_size(own).s, text_size(kernel).s,
 	    p->local ? " for both ends; the server's own comes on top" : "");
 	if (item->missing)
-		say(item->remedy, sizeof item->remedy, "fewer connections (-c), a smaller size (-s) "
+		say(item->remedy, sizeof item->remedy,
+		    "fewer connections (-c), a smaller size (-s) "
 		    "or depth (-p)");
 }
 
@@ -320,8 +326,10 @@ backlog(struct plan *p)
 	item = item_add(p, "backlog", p->run->connections, (double)somaxconn);
 	item->missing = false;
 	say(item->what, sizeof item->what, "what waits to be accepted, at most");
-	say(item->remedy, sizeof item->remedy, "all at once may take seconds: ramp (-r %" PRIu64
-	    "), or sysctl -w net.core.somaxconn=%u", somaxconn, p->run->connections);
+	say(item->remedy, sizeof item->remedy,
+	    "all at once may take seconds: ramp (-r %" PRIu64
+	    "), or sysctl -w net.core.somaxconn=%u",
+	    somaxconn, p->run->connections);
 }
 
 /* A TCP address that can be bound here is this machine's. */

@@ -304,8 +304,8 @@ busiest(const struct report *r, const struct look *from, const struct look *to)
 	double most = 0, share, elapsed = (double)(to->at - from->at) / 1000;
 
 	for (unsigned w = 0; w < r->run->workers; w++) {
-		share = elapsed > 0 ?
-		    (double)(to->worker_cpu[w] - from->worker_cpu[w]) / elapsed : 0;
+		share = elapsed > 0 ? (double)(to->worker_cpu[w] - from->worker_cpu[w]) / elapsed
+				    : 0;
 		most = share > most ? share : most;
 	}
 	return most < 1 ? most : 1;	/* two clocks */
@@ -406,8 +406,8 @@ live(struct report *r, const struct look *now)
 	if (answered > 0 || r->phase == PHASE_MEASURE)
 		add(&line, "  %s/s", text_count((double)answered / elapsed).s);
 	if (r->phase == PHASE_MEASURE && r->run->pacing != PACE_CLOSED)
-		add(&line, " of %s/s", text_count((double)atomic_load(&r->shared->rate) *
-		    r->run->workers / 1000).s);
+		add(&line, " of %s/s",
+		    text_count((double)atomic_load(&r->shared->rate) * r->run->workers / 1000).s);
 	if (atomic_load(&r->latency->total) > 0)
 		add(&line, "  p99 %s", text_time((double)hist_percentile(r->latency, 99)).s);
 	add_errors(r, &line, now);

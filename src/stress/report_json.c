@@ -18,7 +18,6 @@
 #include "stress/slo.h"
 #include "stress/tally.h"
 
-
 static json_t *beginning(const struct run *);
 static int write_out(const struct run *, json_t *);
 static json_t *options(const struct run *);

@@ -167,7 +167,8 @@ resources(FILE *out, const struct run *run, const struct outcome *o)
 	if (o->answered > 0)
 		fprintf(out, "%s of cpu a request; ", shown(o, "server_cpu").s);
 	if (o->elapsed > 0)
-		fprintf(out, "%.0f%% of a core; ", (double)o->server_cpu * 1e5 / (double)o->elapsed);
+		fprintf(out, "%.0f%% of a core; ",
+		    (double)o->server_cpu * 1e5 / (double)o->elapsed);
 	fprintf(out, "%s of memory in %u process%s", text_size((double)o->server_memory).s,
 	    o->server_processes, plural(o->server_processes, "", "es"));
 	if (o->open > 0)
@@ -220,7 +221,8 @@ times_row(FILE *out, const char *label, const char *prefix, const struct outcome
 static void
 times(FILE *out, const struct run *run, const struct outcome *o)
 {
-	bool latencies = get(&o->sum->latency.total) > 0, connects = get(&o->sum->connect.total) > 0;
+	bool latencies = get(&o->sum->latency.total) > 0,
+	     connects = get(&o->sum->connect.total) > 0;
 	bool open_loop = run->pacing != PACE_CLOSED && run->mode != &mode_bulk;
 
 	if (!latencies && !connects)
@@ -268,11 +270,14 @@ static void
 advise(FILE *out, const struct run *run, enum fault fault)
 {
 	if (fault == FAULT_CONNECT_PORTS && run->source_count > 1)
-		fprintf(out, "more of --source than these %u, or a wider "
-		    "net.ipv4.ip_local_port_range (see --plan)", run->source_count);
+		fprintf(out,
+		    "more of --source than these %u, or a wider "
+		    "net.ipv4.ip_local_port_range (see --plan)",
+		    run->source_count);
 	else if (fault == FAULT_CONNECT_PORTS)
 		fputs("--source 127.0.1.1-127.0.1.8 or the like has more, or widen "
-		      "net.ipv4.ip_local_port_range (see --plan)", out);
+		      "net.ipv4.ip_local_port_range (see --plan)",
+		    out);
 	else if (fault == FAULT_NO_DESCRIPTORS)
 		fprintf(out, "more processes than -w %u, or ulimit -n (see --plan)", run->workers);
 	else if (advice[fault] != NULL)
@@ -332,8 +337,8 @@ static void
 not_reached_line(FILE *out, bool *any, double wanted, const char *what, double got,
     const char *were)
 {
-	fprintf(out, "%s  Not reached: %s %s, %s %s\n", *any ? "" : "\n", text_count(wanted).s, what,
-	    text_count(got).s, were);
+	fprintf(out, "%s  Not reached: %s %s, %s %s\n", *any ? "" : "\n", text_count(wanted).s,
+	    what, text_count(got).s, were);
 	*any = true;
 }
 
@@ -362,13 +367,17 @@ static void
 remarks(FILE *out, const struct run *run, const struct outcome *o)
 {
 	if (o->busiest >= BUSY)
-		fprintf(out, "\n  weir-stress itself was busy (%.0f%% of a core): these figures may be "
+		fprintf(out,
+		    "\n  weir-stress itself was busy (%.0f%% of a core): these figures may be "
 		    "its own, not the server's.\n  Use more processes (-w), or leave it "
-		    "processors that the server does not use.\n", o->busiest * 100);
+		    "processors that the server does not use.\n",
+		    o->busiest * 100);
 	/* A blip is none: it takes what comes due in a twentieth of a second. */
 	if (run->pacing != PACE_CLOSED && run->mode != &mode_bulk &&
 	    (double)o->unsent > o->rate / 20)
-		fprintf(out, "\n  Up to %s requests were due while no connection had room (their wait "
+		fprintf(out,
+		    "\n  Up to %s requests were due while no connection had room (their wait "
 		    "is in latency):\n  the server is behind, or more connections (-c) or a "
-		    "greater depth (-p) are needed.\n", text_count((double)o->unsent).s);
+		    "greater depth (-p) are needed.\n",
+		    text_count((double)o->unsent).s);
 }

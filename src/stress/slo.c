@@ -77,7 +77,8 @@ slo_print(FILE *out, const struct slo *s)
 	fputc('\n', out);
 	if (s->bad > 0 && s->tester)
 		fputs("There the tester itself was busy: with more processes (-w) or a machine of "
-		      "its own the rate may be higher\n", out);
+		      "its own the rate may be higher\n",
+		    out);
 	return true;
 }
 

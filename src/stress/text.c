@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void three_digits(struct text *, double value, const char *unit);
+static struct text three_digits(double value, const char *unit);
 
 struct text
 text_count(double n)
@@ -41,14 +41,13 @@ text_time(double us)
 {
 	struct text t;
 
-	if (us < 999.5 && us == round(us))
-		snprintf(t.s, sizeof t.s, "%.0fus", us);
-	else if (us < 999.5)
-		three_digits(&t, us, "us");
-	else if (us < 999.5e3)
-		three_digits(&t, us / 1e3, "ms");
-	else
-		three_digits(&t, us / 1e6, "s");
+	if (us >= 999.5e3)
+		return three_digits(us / 1e6, "s");
+	if (us >= 999.5)
+		return three_digits(us / 1e3, "ms");
+	if (us != round(us))
+		return three_digits(us, "us");
+	snprintf(t.s, sizeof t.s, "%.0fus", us);
 	return t;
 }
 
@@ -63,18 +62,19 @@ text_size(double bytes)
 		bytes /= 1024;
 		unit++;
 	}
-	if (unit == 0)
-		snprintf(t.s, sizeof t.s, "%.0f B", bytes);
-	else
-		three_digits(&t, bytes, units[unit]);
+	if (unit > 0)
+		return three_digits(bytes, units[unit]);
+	snprintf(t.s, sizeof t.s, "%.0f B", bytes);
 	return t;
 }
 
 /* 1.23 12.3 123 1234 */
-static void
-three_digits(struct text *t, double value, const char *unit)
+static struct text
+three_digits(double value, const char *unit)
 {
-	double size = fabs(value);
+	struct text t;
+	double      size = fabs(value);
 
-	snprintf(t->s, sizeof t->s, "%.*f%s", size < 9.995 ? 2 : size < 99.95 ? 1 : 0, value, unit);
+	snprintf(t.s, sizeof t.s, "%.*f%s", size < 9.995 ? 2 : size < 99.95 ? 1 : 0, value, unit);
+	return t;
 }

@@ -110,8 +110,10 @@ watch_parse_stat(const char *text, uint64_t *ticks, uint64_t *start)
 	uint64_t    user, system;
 
 	if (at == NULL ||
-	    sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
-		" %*d %*d %*d %*d %*d %*d %" SCNu64, &user, &system, start) != 3)
+	    sscanf(at + 1,
+		" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
+		" %*d %*d %*d %*d %*d %*d %" SCNu64,
+		&user, &system, start) != 3)
 		return -1;
 	*ticks = user + system;
 	return 0;

@@ -129,7 +129,8 @@ test_conditions(void)
 	for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++) {
 		error[0] = '\0';
 		ok(expect_parse(&e, &counting, conditions[i].text, error) == 0 &&
-		    expect_holds(&e, &o) == conditions[i].holds, "\"%s\" %s %s", conditions[i].text,
+			expect_holds(&e, &o) == conditions[i].holds,
+		    "\"%s\" %s %s", conditions[i].text,
 		    conditions[i].holds ? "holds" : "does not hold", error);
 	}
 }
@@ -143,8 +144,8 @@ test_errors(void)
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
 		error[0] = '\0';
 		ok(expect_parse(&e, &counting, wrong[i].text, error) == -1 &&
-		    strstr(error, wrong[i].error) != NULL, "\"%s\" is refused: %s", wrong[i].text,
-		    error);
+			strstr(error, wrong[i].error) != NULL,
+		    "\"%s\" is refused: %s", wrong[i].text, error);
 	}
 	ok(expect_parse(&e, NULL, "tolerated==0", error) == -1,
 	    "counters are names in their own mode only");
@@ -254,7 +255,8 @@ test_search(void)
 			search(limits[i], 0, by_latency, &found, &tries);
 			lowest = limits[i] / (1 + SLO_GAP) - 1;
 			ok(found >= lowest && found <= limits[i] / (by_latency ? 1 : SLO_REACHED),
-			    "%.0f a second are found as %.0f, in %u tries", limits[i], found, tries);
+			    "%.0f a second are found as %.0f, in %u tries", limits[i], found,
+			    tries);
 			ok(tries <= SLO_TRIES, "that is in time");
 		}
 	}
@@ -275,7 +277,8 @@ test_slo_told(void)
 	ok(slo_print(out, &slo), "a rate was found");
 	fclose(out);
 	if (!ok(strstr(text, "12,000 requests a second; 12,500 a second do not\n") != NULL &&
-	    strstr(text, "-w") != NULL, "it is told, and what limited it"))
+		    strstr(text, "-w") != NULL,
+		"it is told, and what limited it"))
 		diag("%s", text);
 	free(text);
 	slo = (struct slo){ .tries = 3, .bad = 1 };

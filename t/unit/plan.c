@@ -66,8 +66,9 @@ planned(const struct run *run, uint64_t descriptors)
 		close(ends[0]);
 		close(ends[1]);
 		/* Without a privilege to raise it again. */
-		if (descriptors > 0 && (setrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-		    (getuid() == 0 && setresuid(65534, 65534, 65534) != 0)))
+		if (descriptors > 0 &&
+		    (setrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+			(getuid() == 0 && setresuid(65534, 65534, 65534) != 0)))
 			_exit(99);
 		status = plan_check(run);
 		fflush(stdout);

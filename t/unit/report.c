@@ -221,14 +221,16 @@ test_json(void)
 	is_string(json_string_value(json_object_get(json_object_get(all, "options"), "target")),
 	    "127.0.0.1:7000", "options");
 	ok(figure(all, "errors") == 3 && figure(all, "connect_refused") == 2 &&
-	    figure(all, "ended") == 0 && figure(all, "rate") == 1500, "counts and rates");
+		figure(all, "ended") == 0 && figure(all, "rate") == 1500,
+	    "counts and rates");
 	ok(figure(all, "p50") == 800 && figure(all, "max") == 900 && figure(all, "cpu") == 900,
 	    "times are microseconds");
 	ok(json_is_null(json_object_get(json_object_get(all, "figures"), "server_cpu")),
 	    "what does not exist is null");
 	ok(json_is_true(json_object_get(all, "met")), "the verdict");
-	is_number(json_integer_value(json_object_get(json_object_get(all, "errnos"),
-	    "ECONNREFUSED")), 2, "errors by number");
+	is_number(json_integer_value(
+		      json_object_get(json_object_get(all, "errnos"), "ECONNREFUSED")),
+	    2, "errors by number");
 	json_decref(all);
 
 	/* The same file again: it is replaced. */
@@ -238,7 +240,7 @@ test_json(void)
 	    "so is a search");
 	all = json_load_file(path, 0, NULL);
 	ok(json_number_value(json_object_get(json_object_get(all, "slo"), "holds")) == 5000 &&
-	    json_is_null(json_object_get(json_object_get(all, "slo"), "fails")),
+		json_is_null(json_object_get(json_object_get(all, "slo"), "fails")),
 	    "what holds, and that nothing has failed");
 	json_decref(all);
 	close(fd);

@@ -22,7 +22,8 @@ test_texts(void)
 	uint64_t ticks = 0, start = 0, ns = 0, bytes = 0;
 
 	ok(watch_parse_stat("42 (a) b) S) S 1 42 42 0 -1 4194560 1129 0 12 0 30 12 7 8 20 0 1 0 "
-	    "123456 2351104 874 18446744073709551615\n", &ticks, &start) == 0,
+			    "123456 2351104 874 18446744073709551615\n",
+	       &ticks, &start) == 0,
 	    "a stat with brackets in its name is read");
 	is_number(ticks, 42, "user and system time");
 	is_number(start, 123456, "when it began");
@@ -31,7 +32,10 @@ test_texts(void)
 	ok(watch_parse_schedstat("123456789 55 66\n", &ns) == 0 && ns == 123456789, "a schedstat");
 	ok(watch_parse_schedstat("\n", &ns) == -1, "nothing is no schedstat");
 	ok(watch_parse_memory("00400000-7ffe [rollup]\nRss:    1234 kB\nPss:     567 kB\n"
-	    "Pss_Dirty:  8 kB\n", "Pss", &bytes) == 0 && bytes == 567 * 1024, "Pss of many fields");
+			      "Pss_Dirty:  8 kB\n",
+	       "Pss", &bytes) == 0 &&
+		bytes == 567 * 1024,
+	    "Pss of many fields");
 	ok(watch_parse_memory("Rss: 1234 kB\n", "Pss", &bytes) == -1, "one that is not there");
 	ok(watch_parse_memory("Pss: much\n", "Pss", &bytes) == -1, "one without a number");
 }
@@ -92,8 +96,9 @@ test_family(void)
 	ok(o.server_cpu >= BURN_US && o.server_cpu < 100 * BURN_US,
 	    "the child's CPU: %" PRIu64 " us of at least %u", o.server_cpu, BURN_US);
 	ok(o.server_grown >= (int64_t)(MEGABYTES << 20) &&
-	    o.server_grown < (int64_t)((MEGABYTES + 8) << 20), "the child's memory: %" PRId64
-	    " bytes of at least %u", o.server_grown, MEGABYTES << 20);
+		o.server_grown < (int64_t)((MEGABYTES + 8) << 20),
+	    "the child's memory: %" PRId64 " bytes of at least %u", o.server_grown,
+	    MEGABYTES << 20);
 	ok(o.server_memory >= (uint64_t)o.server_grown, "the most there was");
 	kill(w.of[1].pid, SIGKILL);
 	kill(pid, SIGKILL);
