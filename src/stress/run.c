@@ -405,7 +405,9 @@ read_target(struct reader *r, const char *text)
 	const char *what;
 	unsigned    n;
 
-	what = addr_resolve(&r->run->target, 1, &n, text, "");
+	what = text[strspn(text, "0123456789")] == '\0'
+	    ? "a host is missing in front of the port, such as 127.0.0.1:8080"
+	    : addr_resolve(&r->run->target, 1, &n, text, "");
 	if (what != NULL)
 		complain(r, "%s: %s", text, what);
 	else
