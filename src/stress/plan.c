@@ -29,8 +29,10 @@
 /* What a stream that nobody holds up has on its way, at most. */
 #define KERNEL_STREAM (512u * 1024)
 
-/* How long a port cannot be used again for the same target when we have closed first. */
-#define TIME_WAIT_S 60u
+/* How long a port cannot be used again for the same target when we have closed first;
+ * with net.ipv4.tcp_tw_reuse (2: on the loopback interface) a second. */
+#define TIME_WAIT_S  60u
+#define TIME_REUSE_S 1u
 
 #define ITEMS_MAX 8u
 
@@ -212,6 +214,25 @@ say_sources(struct plan *p, struct item *item, uint64_t n)
 		    n);
 }
 
+/* Who closes first keeps the port; the server may, so this is never missing. */
+static void
+ports_of_churn(struct plan *p, struct item *item, uint64_t here)
+{
+	const struct addr *to = &p->run->target;
+	uint64_t           reuse = number_read("/proc/sys/net/ipv4/tcp_tw_reuse");
+	bool loopback = to->sa.sa_family == AF_INET ? ntohl(to->in.sin_addr.s_addr) >> 24 == 127
+						    : IN6_IS_ADDR_LOOPBACK(&to->in6.sin6_addr);
+	double             rate;
+
+	rate = (double)(here /
+	    (reuse == 1 || (reuse == 2 && loopback) ? TIME_REUSE_S : TIME_WAIT_S));
+	if (p->run->mode == &mode_churn && p->run->rate > rate)
+		say(item->remedy, sizeof item->remedy,
+		    "ports in TIME_WAIT allow about %s "
+		    "connections a second: more of --source for more",
+		    text_count(rate).s);
+}
+
 static void
 ports(struct plan *p)
 {
@@ -233,11 +254,7 @@ ports(struct plan *p)
 	say(item->what, sizeof item->what, "%u source%s with %s each (%s)", sources_used,
 	    sources_used == 1 ? "" : "s", text_count(each).s, range);
 	if (!item->missing) {
-		/* Who closes first keeps the port; the server may, so this is no refusal. */
-		if (p->run->mode == &mode_churn && p->run->rate > (double)(here / TIME_WAIT_S))
-			say(item->remedy, sizeof item->remedy, "ports that wait in TIME_WAIT allow "
-			    "about %s connections a second: more of --source for more",
-			    text_count((double)(here / TIME_WAIT_S)).s);
+		ports_of_churn(p, item, here);
 		return;
 	}
 	if (each > 0)
