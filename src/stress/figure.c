@@ -28,6 +28,7 @@ static double rate_asked(const struct outcome *, double);
 static double peak(const struct outcome *, double);
 static double duration(const struct outcome *, double);
 static double unsent(const struct outcome *, double);
+static double late(const struct outcome *, double);
 static double cpu(const struct outcome *, double);
 static double busiest(const struct outcome *, double);
 static double latency(const struct outcome *, double percent);
@@ -60,6 +61,7 @@ static const struct figure figures[] = {
 	{ "sent", UNIT_COUNT, NULL, word, WORD(sent) },
 	{ "answered", UNIT_COUNT, NULL, word, WORD(answered) },
 	{ "unsent", UNIT_COUNT, NULL, unsent, 0 },
+	{ "late", UNIT_COUNT, NULL, late, 0 },
 	{ "rate", UNIT_RATE, NULL, rate, 0 },
 	{ "rate_asked", UNIT_RATE, NULL, rate_asked, 0 },
 	{ "duration", UNIT_TIME, NULL, duration, 0 },
@@ -244,11 +246,22 @@ duration(const struct outcome *o, double none)
 	return (double)o->elapsed / 1e3;
 }
 
+/* Open loop: what was due and has not been sent to the end. */
 static double
 unsent(const struct outcome *o, double none)
 {
+	double n = get(&o->sum->due) - get(&o->sum->sent);
+
 	(void)none;
-	return (double)o->unsent;
+	return n > 0 ? n : 0;
+}
+
+/* The most that waited to be sent at once. */
+static double
+late(const struct outcome *o, double none)
+{
+	(void)none;
+	return (double)o->late;
 }
 
 /* All per-request figures have what was answered until the measuring ended below. */

@@ -46,7 +46,7 @@ struct report {
 	struct look          end;
 	uint64_t             peak;
 	uint64_t             open;		/* when the measuring ended */
-	uint64_t             unsent;		/* most, while measuring */
+	uint64_t             late;		/* most that waited at once, while measuring */
 	bool                 ramped;
 	bool                 begun;		/* the measuring, at least once */
 	bool                 tried;
@@ -137,8 +137,8 @@ report_second(struct report *r, uint64_t now_ns)
 	if (SUM(r, open) > r->peak)
 		r->peak = SUM(r, open);
 	unsent = SUM(r, unsent);
-	if (phase == PHASE_MEASURE && unsent > r->unsent)
-		r->unsent = unsent;
+	if (phase == PHASE_MEASURE && unsent > r->late)
+		r->late = unsent;
 	if (r->live)
 		live(r, &now);
 	r->second = now;
@@ -165,7 +165,7 @@ report_measuring(struct report *r, uint64_t now_ns)
 	r->begin.answered = 0;	/* the workers begin anew */
 	r->end = r->second = r->begin;
 	memset(r->latency_before, 0, sizeof *r->latency_before);
-	r->unsent = 0;
+	r->late = 0;
 	r->peak = SUM(r, open) > r->peak ? SUM(r, open) : r->peak;
 	r->ramped = r->peak >= r->run->connections;
 	r->phase = PHASE_MEASURE;
@@ -181,7 +181,7 @@ report_measured(struct report *r, uint64_t now_ns)
 	look(r, &r->end, now_ns);
 	r->open = SUM(r, open);
 	r->peak = r->open > r->peak ? r->open : r->peak;
-	r->unsent = unsent > r->unsent ? unsent : r->unsent;
+	r->late = unsent > r->late ? unsent : r->late;
 }
 
 void
@@ -248,7 +248,7 @@ report_outcome(struct report *r, struct outcome *o)
 	o->peak = r->peak;
 	o->open = r->open;
 	o->answered = r->end.answered;
-	o->unsent = r->unsent;
+	o->late = r->late;
 	o->cpu = r->end.cpu - r->begin.cpu;
 	if (r->run->pacing != PACE_CLOSED)
 		o->rate = (double)rate * r->run->workers / 1000;

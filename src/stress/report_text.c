@@ -77,6 +77,13 @@ plural(uint64_t n, const char *one, const char *many)
 	return n == 1 ? one : many;
 }
 
+/* bulk's rate is one of bytes. */
+static bool
+open_loop(const struct run *run)
+{
+	return run->pacing != PACE_CLOSED && run->mode != &mode_bulk;
+}
+
 /* A figure by its name: one place says what it is. */
 static double
 value(const struct outcome *o, const char *name)
@@ -169,9 +176,11 @@ resources(FILE *out, const struct run *run, const struct outcome *o)
 	if (o->elapsed > 0)
 		fprintf(out, "%.0f%% of a core; ",
 		    (double)o->server_cpu * 1e5 / (double)o->elapsed);
-	fprintf(out, "%s of memory in %u process%s", text_size((double)o->server_memory).s,
-	    o->server_processes, plural(o->server_processes, "", "es"));
-	if (o->open > 0)
+	fprintf(out, "%s of memory", text_size((double)o->server_memory).s);
+	if (o->server_processes > 0)
+		fprintf(out, " in %u process%s", o->server_processes,
+		    plural(o->server_processes, "", "es"));
+	if (o->open > 0 && !o->server_gone)
 		fprintf(out, ", %s for each connection",
 		    each_connection(o->server_grown, o->open).s);
 	fputs(o->server_gone ? "\n               it has ended meanwhile\n" : "\n", out);
@@ -223,7 +232,6 @@ times(FILE *out, const struct run *run, const struct outcome *o)
 {
 	bool latencies = get(&o->sum->latency.total) > 0,
 	     connects = get(&o->sum->connect.total) > 0;
-	bool open_loop = run->pacing != PACE_CLOSED && run->mode != &mode_bulk;
 
 	if (!latencies && !connects)
 		return;
@@ -231,11 +239,11 @@ times(FILE *out, const struct run *run, const struct outcome *o)
 	    "mean");
 	if (latencies)
 		times_row(out, "latency", "", o);
-	if (latencies && open_loop)
+	if (latencies && open_loop(run))
 		times_row(out, "raw", "raw.", o);
 	if (connects)
 		times_row(out, "connect", "connect.", o);
-	if (latencies && open_loop)
+	if (latencies && open_loop(run))
 		fputs("  latency counts from when a request was due, raw from when it was sent\n",
 		    out);
 }
@@ -342,6 +350,15 @@ not_reached_line(FILE *out, bool *any, double wanted, const char *what, double g
 	*any = true;
 }
 
+/* There was no connection left, and none to be had. */
+static bool
+ended_early(const struct run *run, const struct outcome *o)
+{
+	return run->duration > 0 && run->mode->paced && !run->mode->once && !o->interrupted &&
+	    (run->requests == 0 || get(&o->sum->answered) < run->requests) &&
+	    (double)o->elapsed < 0.98e6 * (double)run->duration;
+}
+
 static void
 not_reached(FILE *out, const struct run *run, const struct outcome *o)
 {
@@ -358,6 +375,17 @@ not_reached(FILE *out, const struct run *run, const struct outcome *o)
 	if (o->rate > 0 && run->mode != &mode_bulk && value(o, "rate") < ENOUGH * o->rate)
 		not_reached_line(out, &any, o->rate, "requests a second", value(o, "rate"),
 		    "were answered");
+	if (open_loop(run) && value(o, "unsent") > 0) {
+		fprintf(out, "%s  Not sent: %s requests that were due; they are in no latency\n",
+		    any ? "" : "\n", shown(o, "unsent").s);
+		any = true;
+	}
+	if (ended_early(run, o)) {
+		fprintf(out, "%s  Not reached: %s of measuring, nothing could go on after %s\n",
+		    any ? "" : "\n", text_time((double)run->duration * 1e3).s,
+		    text_time((double)o->elapsed / 1e3).s);
+		any = true;
+	}
 	if (o->interrupted)
 		fprintf(out, "%s  Interrupted: this is what was measured so far\n",
 		    any ? "" : "\n");
@@ -373,11 +401,10 @@ remarks(FILE *out, const struct run *run, const struct outcome *o)
 		    "processors that the server does not use.\n",
 		    o->busiest * 100);
 	/* A blip is none: it takes what comes due in a twentieth of a second. */
-	if (run->pacing != PACE_CLOSED && run->mode != &mode_bulk &&
-	    (double)o->unsent > o->rate / 20)
+	if (open_loop(run) && (double)o->late > o->rate / 20)
 		fprintf(out,
-		    "\n  Up to %s requests were due while no connection had room (their wait "
-		    "is in latency):\n  the server is behind, or more connections (-c) or a "
+		    "\n  Up to %s requests were due while no connection had room (the wait of those "
+		    "that\n  were sent is in latency): the server is behind, or more connections (-c) or a "
 		    "greater depth (-p) are needed.\n",
-		    text_count((double)o->unsent).s);
+		    text_count((double)o->late).s);
 }

@@ -75,6 +75,7 @@ conduct(const struct run *run)
 	wipe();
 	count(0, 1000, 400, 800000);
 	count(1, 2000, 800, 1900000);
+	tally_add(&shared->of[0].due, 3017);
 	tally_add(&shared->of[1].faults[FAULT_WRONG], 1);
 	strcpy(shared->of[1].wrong, "connection 3, request 4: \"\xff\"");
 	atomic_store(&shared->of[1].unsent, 250);
@@ -129,7 +130,7 @@ test_outcome(void)
 	is_number(o.cpu, 2700000, "CPU of the measuring");
 	ok(o.busiest > 0.949 && o.busiest < 0.951, "the busiest worker's share: %.3f", o.busiest);
 	is_number(o.peak, 6, "connections");
-	is_number(o.unsent, 250, "what waited for room, at most");
+	is_number(o.late, 250, "what waited for room, at most");
 	ok(!o.ramped && !o.tried, "it was not ramped up");
 	is_number(tally_errors(o.sum), 3, "errors count from the beginning");
 	is_number(tally_errors(o.before), 2, "those before the measuring are known");
@@ -155,6 +156,7 @@ test_print(void)
 
 	run.pacing = PACE_FIXED;
 	atomic_store(&shared->rate, 1000 * 1000);
+	run.duration = 30000;
 	o = conduct(&run);
 	o.watched = true;
 	o.server_processes = 5;
@@ -190,11 +192,18 @@ test_print(void)
 	has(text, "  The first wrong reply: connection 3, request 4: \"\\xff\"\n");
 	has(text, "  Not reached: 10 connections, 6 were open at most\n");
 	has(text, "  Not reached: 2,000 requests a second, 1,500 were answered\n");
+	has(text, "  Not sent: 7 requests that were due; they are in no latency\n");
 	has(text, "  Interrupted");
 	has(text, "weir-stress itself was busy (95% of a core)");
 	has(text, "Up to 250 requests were due while no connection had room");
 	ok(strstr(text, "connect.") == NULL && strstr(text, "reset") == NULL,
 	    "nothing is said of what did not happen");
+	free(text);
+	out = open_memstream(&text, &size);
+	o.interrupted = false;
+	report_print(out, &run, &o);
+	fclose(out);
+	has(text, "  Not reached: 30.0s of measuring, nothing could go on after 2.00s\n");
 	free(text);
 	outcome_clear(&o);
 }
