@@ -128,7 +128,8 @@ ready(evutil_socket_t fd, short what, void *argument)
 		return;
 	alarms.set = 0;
 	now = alarm_clock();
-	while (alarms.count > 0 && alarms.heap[1]->at <= now) {
+	/* What is set meanwhile has its turn in another pass. */
+	for (size_t n = alarms.count; n > 0 && alarms.count > 0 && alarms.heap[1]->at <= now; n--) {
 		a = alarms.heap[1];
 		alarm_cancel(a);
 		a->fire(a);

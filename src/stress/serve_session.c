@@ -27,6 +27,7 @@ enum {
 	CHUNK     = 16 * 1024,		/* of a source, as far as it is a reply */
 	CHUNKS    = 16,			/* a turn */
 	HOLD      = 60000000,		/* µs: of what has stalled, after the client's FIN */
+	UNSURE    = 200000,		/* µs: then a reset behind what was read last is found */
 	SWAP_WAIT = 200000,		/* µs: for a reply to be swapped with */
 };
 
@@ -175,7 +176,11 @@ ready(struct conn *c)
 static void
 fired(struct alarm *a)
 {
-	step(container_of(a, struct session, alarm));
+	struct session *s = container_of(a, struct session, alarm);
+
+	if (s->conn.unsure)
+		s->conn.readable = true;
+	step(s);
 }
 
 static void
@@ -183,7 +188,7 @@ step(struct session *s)
 {
 	if (s->dead)
 		return;
-	if (s->close_at != 0 && s->close_at <= alarm_clock() && !s->conn.readable) {
+	if (s->close_at != 0 && s->close_at <= alarm_clock() && !may_read(s)) {
 		if (s->stalled)
 			session_close(s);
 		else
@@ -380,6 +385,7 @@ answer(struct session *s, struct weir_span text)
 	if (happens(s, HARM_PAUSE))
 		s->read_at = now + wait_drawn(s);
 	if (r->end == HARM_NONE && !lie(s, r)) {
+		s->queued += r->len;
 		reply_free(s, r);
 		return;
 	}
@@ -528,8 +534,10 @@ settle(struct session *s)
 		if (may_read(s))
 			conn_again(&s->conn);
 		/* Whether the client has only ended its side, nobody can tell. */
-		if (s->conn.eof && s->alarm.place == 0)
+		if (s->conn.eof && s->close_at == 0)
 			alarm_set(&s->alarm, s->close_at = alarm_clock() + HOLD);
+		else if (s->conn.unsure && s->alarm.place == 0)
+			alarm_set(&s->alarm, alarm_clock() + UNSURE);
 		return;
 	}
 	if (doors_options()->kind == SERVE_SOURCE)
@@ -557,6 +565,8 @@ settle(struct session *s)
 	/* What is due and not sent waits for room, and an event tells of that. */
 	if (at != 0 && (at > alarm_clock() || s->conn.writable))
 		alarm_set(&s->alarm, at);
+	else if (s->conn.unsure && s->alarm.place == 0)
+		alarm_set(&s->alarm, alarm_clock() + UNSURE);
 }
 
 /* What a harm does, when all before it has gone. */
