@@ -27,6 +27,7 @@ static double rate(const struct outcome *, double);
 static double rate_asked(const struct outcome *, double);
 static double peak(const struct outcome *, double);
 static double duration(const struct outcome *, double);
+static double throughput(const struct outcome *, double);
 static double unsent(const struct outcome *, double);
 static double late(const struct outcome *, double);
 static double cpu(const struct outcome *, double);
@@ -69,6 +70,7 @@ static const struct figure figures[] = {
 	{ "peak", UNIT_COUNT, NULL, peak, 0 },
 	{ "bytes_in", UNIT_SIZE, NULL, word_ever, WORD(bytes_in) },
 	{ "bytes_out", UNIT_SIZE, NULL, word_ever, WORD(bytes_out) },
+	{ "throughput", UNIT_SIZE, NULL, throughput, 0 },
 	PERCENTILES("", latency),
 	PERCENTILES("raw.", raw),
 	PERCENTILES("connect.", connected),
@@ -223,6 +225,14 @@ rate(const struct outcome *o, double none)
 {
 	(void)none;
 	return o->elapsed > 0 ? (double)o->answered * 1e9 / (double)o->elapsed : NAN;
+}
+
+/* Both ways, a second. */
+static double
+throughput(const struct outcome *o, double none)
+{
+	(void)none;
+	return o->elapsed > 0 ? (double)o->bytes * 1e9 / (double)o->elapsed : NAN;
 }
 
 static double

@@ -38,6 +38,7 @@ struct outcome {
 	uint64_t      open;		/* when the measuring ended */
 	uint64_t      answered;		/* requests, until the measuring ended */
 	uint64_t      late;		/* open loop: most that waited for room at once */
+	uint64_t      bytes;		/* both ways, while measuring */
 	uint64_t      cpu;		/* µs of all workers while measuring */
 	double        rate;		/* open loop: requests a second asked for; 0: closed */
 	double        busiest;		/* the busiest worker's share of a core while measuring */

@@ -29,6 +29,7 @@ struct look {
 	uint64_t answered;
 	uint64_t connected;
 	uint64_t errors;
+	uint64_t bytes;				/* both ways */
 	uint64_t cpu;				/* µs */
 	uint64_t worker_cpu[RUN_WORKERS_MAX];
 };
@@ -249,6 +250,7 @@ report_outcome(struct report *r, struct outcome *o)
 	o->open = r->open;
 	o->answered = r->end.answered;
 	o->late = r->late;
+	o->bytes = r->end.bytes - r->begin.bytes;
 	o->cpu = r->end.cpu - r->begin.cpu;
 	if (r->run->pacing != PACE_CLOSED)
 		o->rate = (double)rate * r->run->workers / 1000;
@@ -274,6 +276,7 @@ look(const struct report *r, struct look *l, uint64_t now_ns)
 		.at = now_ns,
 		.answered = SUM(r, answered),
 		.connected = SUM(r, connected),
+		.bytes = SUM(r, bytes_in) + SUM(r, bytes_out),
 		.cpu = SUM(r, cpu),
 	};
 	for (unsigned w = 0; w < r->run->workers; w++) {
@@ -403,9 +406,13 @@ live(struct report *r, const struct look *now)
 	add_progress(r, &line, now);
 	if (r->phase == PHASE_RAMP)
 		add(&line, ", %s/s", text_count((double)connected / elapsed).s);
-	if (answered > 0 || r->phase == PHASE_MEASURE)
+	if (r->run->mode == &mode_bulk)
+		add(&line, "  %s/s",
+		    text_size((double)(now->bytes - r->second.bytes) / elapsed).s);
+	else if (answered > 0 || r->phase == PHASE_MEASURE)
 		add(&line, "  %s/s", text_count((double)answered / elapsed).s);
-	if (r->phase == PHASE_MEASURE && r->run->pacing != PACE_CLOSED)
+	if (r->phase == PHASE_MEASURE && r->run->pacing != PACE_CLOSED &&
+	    r->run->mode != &mode_bulk)
 		add(&line, " of %s/s",
 		    text_count((double)atomic_load(&r->shared->rate) * r->run->workers / 1000).s);
 	if (atomic_load(&r->latency->total) > 0)

@@ -129,7 +129,9 @@ head(FILE *out, const struct run *run)
 static void
 requests(FILE *out, const struct run *run, const struct outcome *o)
 {
-	struct figure f;
+	const char *const *counters = run->mode->counters;
+	struct figure      f;
+	size_t             width = 12;
 
 	fprintf(out, "  answered     %s in %s", text_count((double)o->answered).s,
 	    text_time((double)o->elapsed / 1e3).s);
@@ -140,13 +142,19 @@ requests(FILE *out, const struct run *run, const struct outcome *o)
 	if (get(&o->sum->answered) > o->answered)
 		fprintf(out, ", %s more after that",
 		    text_count((double)(get(&o->sum->answered) - o->answered)).s);
-	fprintf(out, "\n  bytes        %s sent, %s received\n",
-	    shown(o, "bytes_out").s, shown(o, "bytes_in").s);
-	fprintf(out, "  connections  %s made, %s open at most\n",
-	    shown(o, "connected").s, shown(o, "peak").s);
-	for (unsigned i = 0; run->mode->counters != NULL && run->mode->counters[i] != NULL; i++) {
-		if (figure_find(&f, run->mode->counters[i], run->mode))
-			fprintf(out, "  %-12s %s\n", f.name,
+	fprintf(out, "\n  bytes        %s sent, %s received", shown(o, "bytes_out").s,
+	    shown(o, "bytes_in").s);
+	if (o->elapsed > 0)
+		fprintf(out, ": %s/s", shown(o, "throughput").s);
+	fprintf(out, "\n  connections  %s made", shown(o, "connected").s);
+	if (o->peak > 0)	/* it is looked at each second: 0 says nothing */
+		fprintf(out, ", %s open at most", shown(o, "peak").s);
+	fputc('\n', out);
+	for (unsigned i = 0; counters != NULL && counters[i] != NULL; i++)
+		width = strlen(counters[i]) > width ? strlen(counters[i]) : width;
+	for (unsigned i = 0; counters != NULL && counters[i] != NULL; i++) {
+		if (figure_find(&f, counters[i], run->mode))
+			fprintf(out, "  %-*s %s\n", (int)width, f.name,
 			    text_count(figure_value(&f, o)).s);
 	}
 }

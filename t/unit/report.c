@@ -76,6 +76,8 @@ conduct(const struct run *run)
 	count(0, 1000, 400, 800000);
 	count(1, 2000, 800, 1900000);
 	tally_add(&shared->of[0].due, 3017);
+	tally_add(&shared->of[0].bytes_in, 1 << 20);
+	tally_add(&shared->of[1].bytes_out, 3 << 20);
 	tally_add(&shared->of[1].faults[FAULT_WRONG], 1);
 	strcpy(shared->of[1].wrong, "connection 3, request 4: \"\xff\"");
 	atomic_store(&shared->of[1].unsent, 250);
@@ -175,6 +177,7 @@ test_print(void)
 	fclose(out);
 	has(text, "counting, 127.0.0.1:7000: 10 connections, 2 processes, 64 bytes, open loop\n");
 	has(text, "  answered     3,000 in 2.00s: 1,500/s of 2,000/s, 10 more after that\n");
+	has(text, "  bytes        3.00 MiB sent, 1.00 MiB received: 2.00 MiB/s\n");
 	has(text, "  connections  6 made, 6 open at most\n");
 	has(text, "  ended        0\n");
 	has(text, "  cpu          900us a request; the busiest process used 95% of a core\n");
