@@ -36,6 +36,7 @@ static void ramp(void);
 static void warm_up(void);
 static void measure(void);
 static void measure_stations(void);
+static void tell_lost(void);
 static void drain(void);
 static void end(void);
 static void say(enum phase, unsigned step, bool anew);
@@ -227,6 +228,34 @@ measure(void)
 		    all_done);
 	watch_measured(&conductor.watch, &conductor.outcome);
 	report_measured(conductor.report, client_clock());
+	tell_lost();
+}
+
+/* Why a run ends before its time. */
+static void
+tell_lost(void)
+{
+	const struct run *run = conductor.run;
+	uint64_t          connected = 0;
+	unsigned          lost = 0;
+
+	for (unsigned i = 0; i < run->workers; i++) {
+		connected += atomic_load(&conductor.shared->of[i].connected);
+		lost += atomic_load(&conductor.shared->of[i].state) == TALLY_LOST;
+	}
+	if (lost == 0)
+		return;
+	report_clear(conductor.report);
+	if (connected == 0)
+		fprintf(stderr,
+		    "weir-stress: %s: no connection could be opened, the run has ended "
+		    "at once\n",
+		    run->target_name);
+	else if (all_done())
+		fprintf(stderr,
+		    "weir-stress: %s: all connections are gone and none could be opened "
+		    "for %ju ms (-t), the run has ended early\n",
+		    run->target_name, (uintmax_t)run->timeout);
 }
 
 /* Load and measuring go on from one to the next. */
@@ -406,8 +435,10 @@ look_at_workers(void)
 		conductor.broken = true;
 		report_clear(conductor.report);
 		if (WIFSIGNALED(status))
-			fprintf(stderr, "weir-stress: process %u was ended by signal %d (%s): the "
-			    "run ends\n", i, WTERMSIG(status), strsignal(WTERMSIG(status)));
+			fprintf(stderr,
+			    "weir-stress: process %u was ended by signal %d (%s): the "
+			    "run ends\n",
+			    i, WTERMSIG(status), strsignal(WTERMSIG(status)));
 		else
 			fprintf(stderr, "weir-stress: process %u could not go on: the run ends\n",
 			    i);

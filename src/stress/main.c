@@ -6,6 +6,7 @@
 #include "stress/conduct.h"
 #include "stress/expect.h"
 #include "stress/plan.h"
+#include "stress/report.h"
 #include "stress/run.h"
 #include "stress/serve.h"
 
@@ -26,11 +27,14 @@ main(int argc, char **argv)
 		return status < 0 ? 0 : status;
 	text = run.slo != NULL ? run.slo : run.expect;
 	if (text != NULL && expect_parse(&conditions, run.mode, text, error) < 0) {
-		fprintf(stderr, "weir-stress: %s: %s\n", run.slo != NULL ? "--slo" : "--expect", error);
+		fprintf(stderr, "weir-stress: %s: %s\n", run.slo != NULL ? "--slo" : "--expect",
+		    error);
 		return 2;
 	}
 	status = plan_check(&run);
 	if (status != 0 || run.plan_only)
 		return status;
+	if (report_try_files(&run) != 0)
+		return 2;
 	return conduct(&run, text != NULL ? &conditions : NULL);
 }

@@ -148,7 +148,7 @@ line_reply(struct client *c, struct weir_span in, size_t *used)
 	}
 	take = take_failure(c, in, due, used);
 	if (take == TAKE_WRONG)
-		client_wrong(c, in, c->failing ? span(NULL, 0)
-					       : span(expected + c->position, left));
+		client_wrong(c, in,
+		    c->failing ? span(NULL, 0) : span(expected + c->position, left));
 	return take;
 }

@@ -38,9 +38,24 @@ struct option_rule {
 };
 
 enum {
-	LONG_ACROSS = 0x100, LONG_EVERY, LONG_EXPECT, LONG_FAILURE, LONG_FORCE, LONG_HGRM, LONG_HOLD,
-	LONG_JSON, LONG_PLAN, LONG_POISSON, LONG_RATE, LONG_SEED, LONG_SLO, LONG_SOURCE,
-	LONG_VERSION, LONG_WARMUP, LONG_WATCH, LONG_WAY,
+	LONG_ACROSS = 0x100,
+	LONG_EVERY,
+	LONG_EXPECT,
+	LONG_FAILURE,
+	LONG_FORCE,
+	LONG_HGRM,
+	LONG_HOLD,
+	LONG_JSON,
+	LONG_PLAN,
+	LONG_POISSON,
+	LONG_RATE,
+	LONG_SEED,
+	LONG_SLO,
+	LONG_SOURCE,
+	LONG_VERSION,
+	LONG_WARMUP,
+	LONG_WATCH,
+	LONG_WAY,
 	LETTERS,
 };
 
@@ -92,7 +107,8 @@ struct reader {
 	bool        answered;
 };
 
-static void complain(struct reader *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void complain(struct reader *, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 static void
 complain(struct reader *r, const char *format, ...)
@@ -136,7 +152,8 @@ usage(FILE *out)
 
 	fputs("usage: weir-stress MODE [OPTION ...] TARGET\n"
 	      "       weir-stress --serve echo|line|sink|source [OPTION ...] ADDRESS ...\n\n"
-	      "TARGET is HOST:PORT, [IPV6]:PORT or unix:PATH. MODE is one of\n", out);
+	      "TARGET is HOST:PORT, [IPV6]:PORT or unix:PATH. MODE is one of\n",
+	    out);
 	for (unsigned i = 0; (mode = mode_at(i)) != NULL; i++)
 		fprintf(out, "  %-11s %s\n", mode->name, mode->help);
 	fputs("\noptions\n", out);
@@ -206,7 +223,8 @@ read_value(struct reader *r, const struct option_rule *rule, const char *text)
 	if (!good) {
 		complain(r, "%s %s: %s is expected", name, text,
 		    rule->kind == TIME ? "a time like 500ms, 30s or 5m"
-		    : rule->kind == SIZE ? "a size like 64, 4k or 1m" : "a number");
+			: rule->kind == SIZE ? "a size like 64, 4k or 1m"
+					     : "a number");
 		return;
 	}
 	if (rule->kind != DECIMAL)
@@ -244,13 +262,17 @@ read_connections(struct reader *r, const char *text)
 			return;
 		}
 		if (!str_number(word, &n) || n == 0 || n > CONNECTIONS_MAX) {
-			complain(r, "-c %s: numbers from 1 to %u are expected, with commas between "
-			    "them", text, CONNECTIONS_MAX);
+			complain(r,
+			    "-c %s: numbers from 1 to %u are expected, with commas between "
+			    "them",
+			    text, CONNECTIONS_MAX);
 			return;
 		}
 		if (r->counts > 0 && n <= run->connections) {
-			complain(r, "-c %s: each number has to be higher than the one before it; "
-			    "connections are only added", text);
+			complain(r,
+			    "-c %s: each number has to be higher than the one before it; "
+			    "connections are only added",
+			    text);
 			return;
 		}
 		run->steps[r->counts++] = (struct step){ .connections = (unsigned)n };
@@ -426,8 +448,10 @@ read_arguments(struct reader *r, int argc, char **argv)
 	}
 	read_mode(r, argv[optind]);
 	if (n == 1)
-		complain(r, "a target is expected behind %s, such as 127.0.0.1:8080 or "
-		    "unix:/run/x.sock", argv[optind]);
+		complain(r,
+		    "a target is expected behind %s, such as 127.0.0.1:8080 or "
+		    "unix:/run/x.sock",
+		    argv[optind]);
 	else
 		read_target(r, argv[optind + 1]);
 	if (n > 2)

@@ -31,7 +31,7 @@ enum fault {
 #define X(name, word, text) FAULT_##name,
 	TALLY_FAULTS(X)
 #undef X
-	FAULT_COUNT
+	    FAULT_COUNT
 };
 
 #define TALLY_ERRNOS 134u	/* Linux has no higher one */

@@ -65,7 +65,8 @@ check(const char *what, uint64_t (*draw)(struct rng *))
 	is_number(whole.max, times[TIMES - 1], "%s: the maximum is exact", what);
 	is_number(whole.sum, sum, "%s: the sum is exact", what);
 	hist_merge(&half[0], &half[1]);
-	ok(memcmp(&half[0], &whole, sizeof whole) == 0, "%s: two halves merged are the whole", what);
+	ok(memcmp(&half[0], &whole, sizeof whole) == 0, "%s: two halves merged are the whole",
+	    what);
 	for (unsigned i = 0; i < TIMES; i++)
 		above += times[i] > exactly(90);
 	ok(fabs((double)hist_above(&whole, exactly(90)) - (double)above) < TIMES * 0.002,
@@ -128,7 +129,8 @@ printed(void)
 	fclose(out);
 	rest = strstr(text, "#[Mean");
 	ok(rest != NULL && sscanf(rest, "#[Mean = %lf", &value) == 1 && value > 0.499 &&
-	    value < 0.502, "the mean is told");
+		value < 0.502,
+	    "the mean is told");
 	rest = text;
 	while ((line = strsep(&rest, "\n")) != NULL) {
 		if (sscanf(line, "%lf %lf %ju", &value, &percent, &count) != 3)

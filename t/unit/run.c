@@ -48,18 +48,21 @@ good(void)
 	is_number(read_line("echo 127.0.0.1:7"), 0, "is enough");
 	is_string(told, "", "and nothing is told");
 	ok(run.connections == 50 && run.workers == 1 && run.depth == 1 && run.size == 64 &&
-	    run.timeout == 10000 && run.pacing == PACE_CLOSED && run.seed == 1 &&
-	    run.step_count == 0 && run.duration == 0 && run.requests == 0, "the defaults");
+		run.timeout == 10000 && run.pacing == PACE_CLOSED && run.seed == 1 &&
+		run.step_count == 0 && run.duration == 0 && run.requests == 0,
+	    "the defaults");
 
-	is_number(read_line("line -c 10 -n 500 -s 4k -p 16 -w 2 -t 500ms -r 0.5 [::1]:7"), 0, "is good");
+	is_number(read_line("line -c 10 -n 500 -s 4k -p 16 -w 2 -t 500ms -r 0.5 [::1]:7"), 0,
+	    "is good");
 	ok(run.connections == 10 && run.requests == 500 && run.size == 4096 && run.depth == 16 &&
-	    run.workers == 2 && run.timeout == 500 && run.ramp > 0.49 && run.ramp < 0.51,
+		run.workers == 2 && run.timeout == 500 && run.ramp > 0.49 && run.ramp < 0.51,
 	    "values are read");
 	is_string(run.target_name, "[::1]:7", "and the target");
 
 	is_number(read_line("idle -c 10,100,1000 --hold 5m unix:/x"), 0, "is good");
 	ok(run.step_count == 3 && run.steps[1].connections == 100 && run.steps[2].hold == 300000 &&
-	    run.connections == 1000, "stations");
+		run.connections == 1000,
+	    "stations");
 
 	is_number(read_line("127.0.0.1:7 echo --rate=100"), 2, "is the wrong way round");
 	is_number(read_line("echo --rate=1000.5 127.0.0.1:7"), 0, "is good");
@@ -67,10 +70,11 @@ good(void)
 	is_number(read_line("echo 127.0.0.1:7 --rate 1000 --poisson"), 0, "is good");
 	ok(run.pacing == PACE_POISSON, "at random");
 	is_number(read_line("echo 127.0.0.1:7 --slo p99<5ms"), 0, "is good");
-	ok(run.pacing == PACE_FIXED && run.duration > 0, "a search is in an open loop, with an end");
+	ok(run.pacing == PACE_FIXED && run.duration > 0,
+	    "a search is in an open loop, with an end");
 	is_number(read_line("bulk 127.0.0.1:7 --rate 10m --way out"), 0, "is good");
-	ok(run.rate > 10485759 && run.rate < 10485761 && run.way == WAY_OUT &&
-	    run.size == 64 << 20, "bulk has bytes, and a size of its own");
+	ok(run.rate > 10485759 && run.rate < 10485761 && run.way == WAY_OUT && run.size == 64 << 20,
+	    "bulk has bytes, and a size of its own");
 }
 
 static void
@@ -78,9 +82,11 @@ sources(void)
 {
 	char text[ADDR_TEXT_MAX];
 
-	is_number(read_line("echo --source 127.0.1.254-127.0.2.1,127.0.9.9 127.0.0.1:7"), 0, "is good");
+	is_number(read_line("echo --source 127.0.1.254-127.0.2.1,127.0.9.9 127.0.0.1:7"), 0,
+	    "is good");
 	is_number(run.source_count, 5, "five addresses");
-	ok(strncmp(addr_print(&run.sources[2], text), "127.0.2.0:", 10) == 0, "over a border: %s", text);
+	ok(strncmp(addr_print(&run.sources[2], text), "127.0.2.0:", 10) == 0, "over a border: %s",
+	    text);
 	is_number(read_line("echo --source ::1-::ff [::1]:7"), 0, "is good");
 	is_number(run.source_count, 255, "255 addresses");
 	is_number(read_line("echo --source 127.0.0.2-127.0.0.1 127.0.0.1:7"), 2, "is backwards");
@@ -122,10 +128,12 @@ bad(void)
 	}
 	is_number(silent, 0, "and each says why");
 
-	is_number(read_line("echp --timeuot 5s -c 0 -p x -n 1y --poisson localhost"), 2, "is all wrong");
-	ok(strstr(told, "did you mean echo") != NULL && strstr(told, "did you mean --timeout") != NULL &&
-	    strstr(told, "-c 0") != NULL && strstr(told, "-p x") != NULL &&
-	    strstr(told, "-n 1y") != NULL && strstr(told, "localhost") != NULL,
+	is_number(read_line("echp --timeuot 5s -c 0 -p x -n 1y --poisson localhost"), 2,
+	    "is all wrong");
+	ok(strstr(told, "did you mean echo") != NULL &&
+		strstr(told, "did you mean --timeout") != NULL && strstr(told, "-c 0") != NULL &&
+		strstr(told, "-p x") != NULL && strstr(told, "-n 1y") != NULL &&
+		strstr(told, "localhost") != NULL,
 	    "and told so at once");
 }
 
