@@ -49,6 +49,10 @@ void report_held(struct report *, struct watch *, uint64_t now_ns);
  * before any of them. Returns 0, or -1: no memory. outcome_clear frees what is in it. */
 int report_outcome(struct report *, struct outcome *);
 
+/* Whether run.json and run.hgrm can be written, found out before the run and not
+ * behind it: they are created. Returns 0, or -1 with what is wrong told on stderr. */
+int report_try_files(const struct run *);
+
 /* Where text goes: stdout, or stderr when that is --json's or --hgrm's. */
 FILE *report_output(const struct run *);
 

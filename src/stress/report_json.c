@@ -26,8 +26,32 @@ static json_t *errnos(const struct tally *);
 static json_t *stations(const struct outcome *);
 static json_t *number(double);
 static json_t *text(const char *);
+static void cannot_write(const char *option, const char *path, int error);
 static FILE *open_output(const char *path, const char *option);
 static int close_output(FILE *, const char *path, const char *option);
+
+int
+report_try_files(const struct run *run)
+{
+	const char *const paths[] = { run->json, run->hgrm };
+	const char *const names[] = { "--json", "--hgrm" };
+	int               status = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		FILE *out;
+
+		if (paths[i] == NULL || strcmp(paths[i], "-") == 0)
+			continue;
+		out = fopen(paths[i], "ae");
+		if (out != NULL) {
+			fclose(out);
+			continue;
+		}
+		cannot_write(names[i], paths[i], errno);
+		status = -1;
+	}
+	return status;
+}
 
 int
 report_json(const struct run *run, const struct outcome *o, bool met)
@@ -235,6 +259,12 @@ text(const char *s)
 	return json_string(plain);
 }
 
+static void
+cannot_write(const char *option, const char *path, int error)
+{
+	fprintf(stderr, "weir-stress: %s: cannot write %s: %s\n", option, path, strerror(error));
+}
+
 static FILE *
 open_output(const char *path, const char *option)
 {
@@ -244,8 +274,7 @@ open_output(const char *path, const char *option)
 		return stdout;
 	out = fopen(path, "we");
 	if (out == NULL)
-		fprintf(stderr, "weir-stress: %s: cannot write %s: %s\n", option, path,
-		    strerror(errno));
+		cannot_write(option, path, errno);
 	return out;
 }
 
@@ -260,7 +289,6 @@ close_output(FILE *out, const char *path, const char *option)
 		error = errno;
 	}
 	if (failed)
-		fprintf(stderr, "weir-stress: %s: cannot write %s: %s\n", option, path,
-		    strerror(error));
+		cannot_write(option, path, error);
 	return failed ? -1 : 0;
 }

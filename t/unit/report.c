@@ -261,6 +261,7 @@ test_json(void)
 	if (freopen("/dev/null", "w", stderr) == NULL)
 		diag("stderr stays as it is");
 	ok(report_json(&run, &o, true) == -1, "a file that cannot be written is an error");
+	ok(report_try_files(&run) == -1, "and is one before the run");
 	outcome_clear(&o);
 }
 
