@@ -537,12 +537,11 @@ void
 client_fault(struct client *c, enum fault fault, int error)
 {
 	struct tally *t = worker.tally;
-	const size_t  errnos = sizeof t->errnos / sizeof t->errnos[0];
 
 	if (c->state != CLIENT_OPEN && c->state != CLIENT_CONNECTING)
 		return;
 	tally_add(&t->faults[fault], 1);
-	if (error > 0 && (size_t)error < errnos)
+	if (error > 0 && error < (int)TALLY_ERRNOS)
 		tally_add(&t->errnos[error], 1);
 	leave(c, false);
 }

@@ -37,7 +37,7 @@ struct client {
 	uint64_t        answered;
 	uint64_t        position;	/* bytes of the present reply that were right; the mode's */
 	uint64_t        posted;		/* bytes sent; the mode's */
-	struct flight  *flights;	/* a ring of worker.ring: that of request n is at n % ring */
+	struct flight  *flights;	/* a ring of worker.ring: request n is at n % ring */
 	uint64_t        tick;		/* ms (of loop_now): when mode.tick is called; 0: never */
 	uint8_t         state;		/* enum client_state */
 	uint8_t         failures;	/* in a row */

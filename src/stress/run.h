@@ -49,7 +49,7 @@ struct run {
 	size_t             size;		/* bytes of a message */
 	unsigned           depth;		/* requests in flight on one connection */
 	enum pacing        pacing;
-	double             rate;		/* requests a second, all workers; open loop. bulk: bytes */
+	double             rate;		/* open loop: requests (bulk: bytes) a second, in all */
 	enum way           way;			/* bulk */
 	const char        *failure;		/* line: what counts as a failed request; NULL: none */
 	struct addr       *sources;		/* addresses to connect from */

@@ -69,7 +69,7 @@ enum phase { PHASE_RAMP, PHASE_WARM, PHASE_MEASURE, PHASE_DRAIN, PHASE_END };
 
 struct shared {
 	_Atomic uint32_t phase;			/* enum phase */
-	_Atomic uint64_t rate;			/* open loop: requests a second × 1000, each worker */
+	_Atomic uint64_t rate;			/* open loop: requests a second × 1000, a worker */
 	_Atomic uint64_t epoch;			/* grows when the measuring begins: workers then
 						 * wipe sent, answered, due, latency and raw;
 						 * all else counts from the beginning */
