@@ -49,9 +49,9 @@ struct run {
 	size_t             size;		/* bytes of a message */
 	unsigned           depth;		/* requests in flight on one connection */
 	enum pacing        pacing;
-	double             rate;		/* open loop: requests (bulk: bytes) a second, in all */
+	double             rate;		/* open loop: requests a second; bulk: bytes */
 	enum way           way;			/* bulk */
-	const char        *failure;		/* line: what counts as a failed request; NULL: none */
+	const char        *failure;		/* line: what counts as a failed one; NULL: none */
 	struct addr       *sources;		/* addresses to connect from */
 	unsigned           source_count;
 	uint64_t           seed;
