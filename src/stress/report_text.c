@@ -411,8 +411,8 @@ remarks(FILE *out, const struct run *run, const struct outcome *o)
 	/* A blip is none: it takes what comes due in a twentieth of a second. */
 	if (open_loop(run) && (double)o->late > o->rate / 20)
 		fprintf(out,
-		    "\n  Up to %s requests were due while no connection had room (the wait of those "
-		    "that\n  were sent is in latency): the server is behind, or more connections (-c) or a "
-		    "greater depth (-p) are needed.\n",
+		    "\n  Up to %s requests were due while no connection had room (the wait of "
+		    "those that\n  were sent is in latency): the server is behind, or more "
+		    "connections (-c) or a greater\n  depth (-p) are needed.\n",
 		    text_count((double)o->late).s);
 }
