@@ -610,32 +610,36 @@ client_wrong(struct client *c, struct weir_span came, struct weir_span due)
 
 /* ------------------------------------------------------------------ turns */
 
-/* Gives those that wait for a request what is due. */
-void
+/* In an open loop a client gets one request, and goes to the end of the line. */
+bool
 client_take_turns(uint64_t now)
 {
+	bool           open_loop = worker.run->pacing != PACE_CLOSED;
 	struct client *c;
 	struct node   *n;
-	uint64_t       before;
+	size_t         len;
+	uint64_t       due;
 
-	for (unsigned i = 0; i < TURNS_MAX && (n = list_first(&worker.roomy)) != NULL; i++) {
+	for (unsigned i = 0; i < TURNS_MAX; i++) {
+		n = list_first(&worker.roomy);
+		if (n == NULL)
+			return false;
 		c = container_of(n, struct client, link);
-		before = c->asked;
-		if (has_room(c) && worker.run->pacing != PACE_CLOSED) {
-			uint64_t due;
-			size_t   len = 0;
-
+		if (open_loop && has_room(c)) {
 			if (!pace_take(now, &due))
-				return;
+				return false;
+			node_unlink(n);
+			len = 0;
 			ask(c, gather, &len, now, due);
 			post(c, span(gather, len));
+			if (has_room(c))
+				list_append(&worker.roomy, n);
 		} else {
+			node_unlink(n);
 			client_fill(c, now);
 		}
-		node_unlink(n);
-		if (worker.run->pacing != PACE_CLOSED && c->asked != before && has_room(c))
-			list_append(&worker.roomy, n);
 	}
+	return true;
 }
 
 /* All that are open: the phase has changed. */

@@ -294,10 +294,11 @@ search(const struct expect *conditions)
 	const struct run *run = conductor.run;
 	static struct slo slo;
 	double            rate;
-	bool              found;
+	bool              found, lost = false;
 
 	slo_begin(&slo, conditions, run->rate);
-	while ((rate = slo_rate(&slo)) > 0 && conductor.interrupts == 0 && !conductor.broken) {
+	while ((rate = slo_rate(&slo)) > 0 && conductor.interrupts == 0 && !conductor.broken &&
+	    !lost) {
 		outcome_clear(&conductor.outcome);
 		conductor.outcome = (struct outcome){ 0 };
 		atomic_store(&conductor.shared->rate,
@@ -307,6 +308,8 @@ search(const struct expect *conditions)
 		wait_until(client_clock() + run->duration * MS, all_done);
 		watch_measured(&conductor.watch, &conductor.outcome);
 		report_measured(conductor.report, client_clock());
+		tell_lost();
+		lost = all_done();
 		drain();
 		if (report_outcome(conductor.report, &conductor.outcome) < 0) {
 			conductor.broken = true;
@@ -391,7 +394,10 @@ static bool
 all_reached(void)
 {
 	for (unsigned i = 0; i < conductor.run->workers; i++) {
-		if (atomic_load(&conductor.shared->of[i].reached) <= conductor.step)
+		const struct tally *t = &conductor.shared->of[i];
+
+		if (atomic_load(&t->reached) <= conductor.step &&
+		    atomic_load(&t->state) != TALLY_LOST)
 			return false;
 	}
 	return true;

@@ -13,6 +13,7 @@
 
 #define SCRATCH     65536u
 #define TICK_MS     100u	/* what is told and judged now and then */
+#define HOPE_MS     250u	/* beyond -t: what takes so long is to be counted first */
 #define OPENS_MAX   64u		/* connections that are begun in a pass */
 #define OPENS_NS    1000000u	/* … unless they take longer than this */
 #define OPENING_MAX 512u	/* without a ramp: connecting at the same time */
@@ -221,8 +222,7 @@ pass_end(void)
 	}
 	if (worker.asking && !list_empty(&worker.roomy)) {
 		now = client_clock();
-		client_take_turns(now);
-		more |= worker.run->pacing == PACE_CLOSED && !list_empty(&worker.roomy);
+		more |= client_take_turns(now);
 	}
 	if (tell_pace && worker.asking && worker.run->pacing != PACE_CLOSED) {
 		/* Behind the turns: what they could have taken does not wait. */
@@ -367,8 +367,8 @@ hope(void)
 		worker.alive = now;
 		return;
 	}
-	if (connected == 0 ? worker.tried >= worker.wanted && worker.opening == 0
-			   : now - worker.alive > worker.run->timeout)
+	if ((connected == 0 && worker.tried >= worker.wanted && worker.opening == 0) ||
+	    now - worker.alive > worker.run->timeout + HOPE_MS)
 		become(TALLY_LOST);
 }
 

@@ -90,7 +90,7 @@ pace_take(uint64_t now, uint64_t *due)
 void client_setup(void);
 void client_open(struct client *, uint64_t now, uint64_t due);
 void client_fill(struct client *, uint64_t now);
-void client_take_turns(uint64_t now);
+bool client_take_turns(uint64_t now);	/* true: there may be more to do at once */
 void client_restart_all(void);
 
 #endif
