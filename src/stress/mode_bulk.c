@@ -18,9 +18,9 @@
 #include "stress/once.h"
 
 enum { CHUNK = 65536, CHUNKS = 8 /* a turn */, LINE_SIZE = 64, TICK = 8 /* ms */ };
-enum { DIGESTS };
+enum { DIGESTS, CUT_SHORT };
 
-static const char *const counters[] = { "digests", NULL };
+static const char *const counters[] = { "digests", "cut_short", NULL };
 
 static const char *bulk_check(const struct run *);
 static void bulk_opened(struct client *);
@@ -48,6 +48,7 @@ static bool all_is_sent(const struct client *);
 static void verify(struct client *, struct weir_span in);
 static void show_wrong(struct client *, uint64_t id, struct weir_span in);
 static void judge_digest(struct client *);
+static void done(struct client *, uint64_t bytes);
 
 static const char *
 bulk_check(const struct run *run)
@@ -184,10 +185,8 @@ verify(struct client *c, struct weir_span in)
 		client_fault(c, FAULT_UNASKED, 0);
 		return;
 	}
-	if (both ? c->finished && c->position == due : c->position == due || once_hurries()) {
-		once_end(c);
-		client_finish(c);
-	}
+	if (both ? c->finished && c->position == due : c->position == due || once_hurries())
+		done(c, c->position);
 }
 
 /* Looks closer, so that the very byte is told. */
@@ -224,6 +223,18 @@ judge_digest(struct client *c)
 	}
 	if (came.len > 0)
 		client_count(DIGESTS, 1);
-	once_end(c);
+	done(c, c->posted);
+}
+
+/* All was right. A stream that the end of the run has cut short has no time to tell. */
+static void
+done(struct client *c, uint64_t bytes)
+{
+	if (bytes == client_run()->size) {
+		once_end(c);
+	} else {
+		client_count(CUT_SHORT, 1);
+		once_drop(c);
+	}
 	client_finish(c);
 }

@@ -94,8 +94,7 @@ take_reply(struct client *c, struct weir_span *in)
 		break;
 	case TAKE_FAILED:
 		tally_add(&worker.tally->faults[FAULT_FAILED], 1);
-		c->answered++;
-		worker.flying--;
+		once_drop(c);
 		break;
 	case TAKE_WRONG:
 		client_fault(c, FAULT_WRONG, 0);

@@ -68,8 +68,7 @@ slowloris_tick(struct client *c)
 	    now - once_flight(c)->due >= client_run()->timeout * UINT64_C(1000000)) {
 		client_count(TOLERATED, 1);
 		/* It is not answered: nothing is known of how long it would have been. */
-		c->answered++;
-		worker.flying--;
+		once_drop(c);
 		client_finish(c);
 		return;
 	}

@@ -44,6 +44,14 @@ once_end(struct client *c)
 	client_answered(c, due);
 }
 
+/* It is over, but no answer. */
+static inline void
+once_drop(struct client *c)
+{
+	c->answered++;
+	worker.flying--;
+}
+
 /* The run draws to its end: what can be cut short is. */
 static inline bool
 once_hurries(void)
