@@ -27,7 +27,6 @@ static void descriptors_raise(void);
 static int  listen_all(struct serve *);
 static int  listen_one(struct serve *, unsigned door, unsigned worker);
 static void tell_addresses(const struct serve *);
-static int  serve_alone(const struct serve *, struct serve_counts *);
 static int  serve_many(const struct serve *, struct serve_counts *, const sigset_t *);
 static void worker(const struct serve *, struct serve_counts *, unsigned number, pid_t parent);
 static int  watch_over(const pid_t *, unsigned n, const sigset_t *);
@@ -64,14 +63,16 @@ serve_main(int argc, char **argv)
 		warn("no memory");
 		return 1;
 	}
-	if (listen_all(&serve) < 0)
-		return 1;
-	tell_addresses(&serve);
-	status = serve.workers == 1 ? serve_alone(&serve, counts)
-				    : serve_many(&serve, counts, &signals);
-	unlink_all(&serve);
-	tell_counts(&serve, counts);
-	return status < 0;
+	status = listen_all(&serve);
+	if (status == 0) {
+		tell_addresses(&serve);
+		status = serve.workers == 1 ? doors_serve(&serve, counts, fds[0], 0)
+					    : serve_many(&serve, counts, &signals);
+		unlink_all(&serve);
+		tell_counts(&serve, counts);
+	}
+	munmap(counts, serve.workers * sizeof(*counts));
+	return status < 0 ? 1 : 0;
 }
 
 /* They are taken by a descriptor or waited for; SIGPIPE is an errno. */
@@ -112,12 +113,19 @@ listen_all(struct serve *v)
 	return 0;
 }
 
+static bool
+any_port(const struct addr *a)
+{
+	if (a->sa.sa_family == AF_INET)
+		return a->in.sin_port == 0;
+	return a->sa.sa_family == AF_INET6 && a->in6.sin6_port == 0;
+}
+
 static int
 listen_one(struct serve *v, unsigned door, unsigned worker)
 {
 	struct listen_spec *spec = &v->doors[door];
-	bool                any = spec->addr.sa.sa_family == AF_INET ? spec->addr.in.sin_port == 0
-	    : spec->addr.sa.sa_family == AF_INET6 && spec->addr.in6.sin6_port == 0;
+	bool                any = any_port(&spec->addr);
 	const char         *call = "bind";
 	char                name[ADDR_TEXT_MAX];
 	int                 fd = -1;
@@ -146,12 +154,6 @@ tell_addresses(const struct serve *v)
 	for (unsigned i = 0; i < v->door_count && !v->quiet; i++)
 		printf("listening on %s\n", addr_print(&v->doors[i].addr, name));
 	fflush(stdout);
-}
-
-static int
-serve_alone(const struct serve *v, struct serve_counts *counts)
-{
-	return doors_serve(v, counts, fds[0], 0);
 }
 
 static int
@@ -192,7 +194,7 @@ worker(const struct serve *v, struct serve_counts *counts, unsigned number, pid_
 				close(fds[w][d]);
 		}
 	}
-	_exit(doors_serve(v, counts, fds[number], number) < 0);
+	_exit(doors_serve(v, counts, fds[number], number) < 0 ? 1 : 0);
 }
 
 /* Until a signal, or until one of them ends by itself: -1. */
@@ -257,14 +259,17 @@ tell_counts(const struct serve *v, const struct serve_counts *counts)
 		ROW(overlong), ROW(bytes_in), ROW(bytes_out),
 #undef ROW
 	};
-	uint64_t sum;
+	const char *at;
+	uint64_t    sum;
 
 	if (v->quiet)
 		return;
 	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
 		sum = 0;
-		for (unsigned w = 0; w < v->workers; w++)
-			sum += *(const _Atomic uint64_t *)((const char *)&counts[w] + rows[r].offset);
+		for (unsigned w = 0; w < v->workers; w++) {
+			at = (const char *)&counts[w] + rows[r].offset;
+			sum += *(const _Atomic uint64_t *)(const void *)at;
+		}
 		printf("%s%s=%" PRIu64, r > 0 ? " " : "", rows[r].name, sum);
 	}
 	for (int h = 0; h < HARM_COUNT; h++) {

@@ -36,9 +36,9 @@ enum harm {
 #define X(name, word) HARM_##name,
 	SERVE_HARMS(X)
 #undef X
-	HARM_COUNT,
-	HARM_NONE = HARM_COUNT
+	    HARM_COUNT
 };
+#define HARM_NONE HARM_COUNT
 
 extern const char *const harm_names[HARM_COUNT + 1];	/* ends with NULL */
 

@@ -79,6 +79,7 @@ static void take(struct session *, struct weir_span);
 static void take_lines(struct session *, struct weir_span);
 static void lines(struct session *, struct weir_span whole);
 static void ended(struct session *);
+static bool may_produce(const struct session *);
 static void produce(struct session *);
 static void answer(struct session *, struct weir_span);
 static bool happens(struct session *, enum harm);
@@ -89,6 +90,7 @@ static void swap(struct session *, struct reply *);
 static void release(struct session *);
 static bool send_split(struct session *, struct reply *);
 static void settle(struct session *);
+static void wait_on(struct session *);
 static void end(struct session *, enum harm);
 static void drop_replies(struct session *);
 static void reply_free(struct session *, struct reply *);
@@ -198,7 +200,7 @@ step(struct session *s)
 	release(s);
 	if (!s->dead)
 		read_some(s);
-	if (!s->dead && doors_options()->kind == SERVE_SOURCE)
+	if (!s->dead)
 		produce(s);
 	if (!s->dead)
 		release(s);
@@ -321,6 +323,13 @@ ended(struct session *s)
 	answer(s, span(text, n));
 }
 
+static bool
+may_produce(const struct session *s)
+{
+	return doors_options()->kind == SERVE_SOURCE && s->position < doors_options()->size &&
+	    !s->dead && !s->silent && s->conn.writable && list_empty(&s->replies);
+}
+
 /* The next bytes of a source, as far as they are not waited for. */
 static void
 produce(struct session *s)
@@ -328,12 +337,9 @@ produce(struct session *s)
 	uint64_t left;
 	size_t   n;
 
-	for (int i = 0; i < CHUNKS && !s->dead && !s->silent && s->conn.writable &&
-	     list_empty(&s->replies); i++) {
+	for (int i = 0; i < CHUNKS && may_produce(s); i++) {
 		left = doors_options()->size - s->position;
 		n = left < CHUNK ? (size_t)left : CHUNK;
-		if (n == 0)
-			return;
 		pattern_fill(0, s->position, loop_scratch(), n);
 		s->position += n;
 		answer(s, span(loop_scratch(), n));
@@ -518,26 +524,15 @@ send_split(struct session *s, struct reply *r)
 	return true;
 }
 
-/* Nothing more can be done now: until when? */
+/* Nothing more can be done now: is that the end, or until when? */
 static void
 settle(struct session *s)
 {
-	bool     quiet = list_empty(&s->replies) && s->conn.out == NULL;
-	bool     over = s->conn.eof;
-	uint64_t at = 0;
+	bool quiet = list_empty(&s->replies) && s->conn.out == NULL;
+	bool over = s->conn.eof;
 
 	if (s->conn.broken || (s->conn.eof && s->silent && !s->stalled)) {
 		session_close(s);
-		return;
-	}
-	if (s->stalled) {
-		if (may_read(s))
-			conn_again(&s->conn);
-		/* Whether the client has only ended its side, nobody can tell. */
-		if (s->conn.eof && s->close_at == 0)
-			alarm_set(&s->alarm, s->close_at = alarm_clock() + HOLD);
-		else if (s->conn.unsure && s->alarm.place == 0)
-			alarm_set(&s->alarm, alarm_clock() + UNSURE);
 		return;
 	}
 	if (doors_options()->kind == SERVE_SOURCE)
@@ -548,25 +543,33 @@ settle(struct session *s)
 		session_close(s);
 		return;
 	}
-	if (may_read(s) || (doors_options()->kind == SERVE_SOURCE && quiet && !over &&
-	    !s->silent && s->conn.writable))
+	if (may_read(s) || may_produce(s))
 		conn_again(&s->conn);
 	if (quiet && s->busy && !s->silent) {
 		s->busy = false;
 		if (happens(s, HARM_IDLE))
 			s->close_at = alarm_clock() + wait_drawn(s);
 	}
+	/* Whether the client has only ended its side, nobody can tell. */
+	if (s->stalled && s->conn.eof && s->close_at == 0)
+		s->close_at = alarm_clock() + HOLD;
+	wait_on(s);
+}
+
+static void
+wait_on(struct session *s)
+{
+	uint64_t now = alarm_clock(), at = s->close_at;
+
 	if (!list_empty(&s->replies))
 		at = container_of(list_first(&s->replies), struct reply, link)->due;
-	if (s->close_at != 0)
-		at = s->close_at;
-	if (s->conn.readable && s->read_at != 0 && (at == 0 || s->read_at < at))
+	if (s->conn.readable && s->read_at > now && (at == 0 || s->read_at < at))
 		at = s->read_at;
 	/* What is due and not sent waits for room, and an event tells of that. */
-	if (at != 0 && (at > alarm_clock() || s->conn.writable))
+	if (at != 0 && (at > now || s->conn.writable))
 		alarm_set(&s->alarm, at);
 	else if (s->conn.unsure && s->alarm.place == 0)
-		alarm_set(&s->alarm, alarm_clock() + UNSURE);
+		alarm_set(&s->alarm, now + UNSURE);
 }
 
 /* What a harm does, when all before it has gone. */
