@@ -29,6 +29,12 @@ my %closes = map { $_ => 1 } qw(
 	src/net/sock.c
 	src/proc/fdtable.c
 	src/session/relay.c
+	src/stress/across.c
+	src/stress/client.c
+	src/stress/serve.c
+	src/stress/serve_alarm.c
+	src/stress/serve_door.c
+	src/stress/watch.c
 	src/upstream/board.c
 	src/upstream/link.c
 );

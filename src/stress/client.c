@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* client: the connections of a worker: opening, sending, timing, verifying. */
+#include "stress/client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "net/sock.h"
+#include "stress/worker.h"
+
+#define OUT_SIZE   65536u	/* requests are gathered up to this, or one of run.size */
+#define READS_MAX  8u		/* in a turn of one client */
+#define PAUSE_MS   100u		/* after a failure; doubled with each further one … */
+#define PAUSES_MAX 5u		/* … so often */
+#define UNSURE_MS  200u		/* then a reset behind what was read last is found */
+#define BACKLOG_MS 10u		/* a UNIX socket whose backlog is full raises no event */
+#define USED_UP_MS 1000u	/* a source without ports is not asked again for so long */
+#define TURNS_MAX  128u		/* clients that are given room in a pass */
+
+static void ready(struct conn *);
+static void expired(struct conn *);
+static int  connect_from(uint64_t number, const struct sock_options *);
+static void connected(struct client *, uint64_t now);
+static void connect_failed(struct client *, int error);
+static bool take_in(struct client *);
+static bool process(struct client *, struct weir_span in, uint64_t now);
+static void answered(struct client *, uint64_t now);
+static void ended(struct client *);
+static void ask(struct client *, char *out, size_t *n, uint64_t now, uint64_t due);
+static void post(struct client *, struct weir_span);
+static void arm(struct client *);
+static void leave(struct client *, bool well);
+static void tried(struct client *);
+
+static const struct conn_handler handler = {
+	.ready   = ready,
+	.expired = expired,
+};
+
+static char    *gather;		/* requests on their way to the socket */
+static size_t   gather_size;
+static size_t   request_max;
+static uint64_t used_up[RUN_SOURCES_MAX];	/* ms: that source has no port until then */
+static uint64_t read_at;	/* ns: the clock at the last read or event of this turn */
+
+static inline struct client *
+client_of(struct conn *conn)
+{
+	return container_of(conn, struct client, conn);
+}
+
+static inline bool
+has_room(const struct client *c)
+{
+	return c->state == CLIENT_OPEN && c->asked - c->answered < worker.run->depth &&
+	    conn_waiting(&c->conn) == 0;
+}
+
+uint64_t
+client_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+const struct run *
+client_run(void)
+{
+	return worker.run;
+}
+
+void
+client_setup(void)
+{
+	const struct run *run = worker.run;
+	struct flight    *flights;
+
+	request_max = run->size > 64 ? run->size : 64;
+	gather_size = request_max > OUT_SIZE ? request_max : OUT_SIZE;
+	for (worker.ring = 1; worker.ring < run->depth;)
+		worker.ring *= 2;
+	gather = malloc(gather_size);
+	worker.clients = calloc(worker.count > 0 ? worker.count : 1, sizeof *worker.clients);
+	flights = calloc(worker.count > 0 ? worker.count : 1, worker.ring * sizeof *flights);
+	if (gather == NULL || worker.clients == NULL || flights == NULL) {
+		tally_add(&worker.tally->faults[FAULT_NO_MEMORY], 1);
+		atomic_store(&worker.tally->state, TALLY_LOST);
+		_exit(1);
+	}
+	for (unsigned i = 0; i < worker.count; i++) {
+		worker.clients[i].flights = flights + (size_t)i * worker.ring;
+		worker.clients[i].conn.handler = &handler;
+	}
+}
+
+/* ---------------------------------------------------------------- opening */
+
+void
+client_open(struct client *c, uint64_t now, uint64_t due)
+{
+	static const struct sock_options options = { .nodelay = true };
+	const struct run                *run = worker.run;
+	int                              fd;
+
+	assert(c->state == CLIENT_WAITING);
+	c->id = worker.ids++ * run->workers + worker.number;
+	c->began = now;
+	c->asked = c->answered = c->position = c->posted = c->tick = 0;
+	c->failing = c->finished = false;
+	if (worker.mode->fresh)
+		c->flights[0].due = due;
+	c->state = CLIENT_CONNECTING;
+	worker.active++;
+	worker.opening++;
+	fd = connect_from(c->id, &options);
+	if (fd >= 0 && conn_adopt(&c->conn, fd, &handler) < 0) {
+		close(fd);
+		fd = -1;
+		errno = ENOMEM;
+	}
+	if (fd < 0)
+		connect_failed(c, errno);
+	else
+		conn_arm(&c->conn, loop_now() + run->timeout);
+}
+
+/* From the next source that has ports. One that had none is left alone for a while: to
+ * find that out the kernel looks at all of them, which takes it many milliseconds. */
+static int
+connect_from(uint64_t number, const struct sock_options *options)
+{
+	const struct run *run = worker.run;
+	unsigned          n = run->source_count > 0 ? run->source_count : 1, at;
+	uint64_t          now = loop_now();
+	int               fd;
+
+	for (unsigned i = 0; i < n; i++) {
+		at = (unsigned)((number + i) % n);
+		if (used_up[at] > now)
+			continue;
+		fd = sock_connect(&run->target, run->source_count > 0 ? &run->sources[at] : NULL,
+		    options);
+		if (fd >= 0 || errno != EADDRNOTAVAIL)
+			return fd;
+		used_up[at] = now + USED_UP_MS;
+	}
+	errno = EADDRNOTAVAIL;
+	return -1;
+}
+
+static void
+connected(struct client *c, uint64_t now)
+{
+	int error = sock_error(conn_fd(&c->conn));
+
+	if (error != 0) {
+		connect_failed(c, error);
+		return;
+	}
+	c->state = CLIENT_OPEN;
+	c->failures = 0;
+	worker.opening--;
+	worker.open++;
+	tally_add(&worker.tally->connected, 1);
+	hist_add(&worker.tally->connect, (now - c->began) / 1000);
+	conn_disarm(&c->conn);
+	tried(c);
+	if (worker.mode->fresh) {
+		size_t n = 0;
+
+		ask(c, gather, &n, now, c->flights[0].due);
+		post(c, span(gather, n));
+		return;
+	}
+	if (worker.mode->opened != NULL)
+		worker.mode->opened(c);
+	if (worker.mode->paced)
+		client_fill(c, now);
+}
+
+static enum fault
+connect_fault(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+	case ENOENT:		/* a UNIX socket that is not there */
+		return FAULT_CONNECT_REFUSED;
+	case ETIMEDOUT:
+		return FAULT_CONNECT_TIMEOUT;
+	case EADDRNOTAVAIL:
+		return FAULT_CONNECT_PORTS;
+	case EMFILE:
+	case ENFILE:
+		return FAULT_NO_DESCRIPTORS;
+	case ENOMEM:
+	case ENOBUFS:
+		return FAULT_NO_MEMORY;
+	default:
+		return FAULT_CONNECT_FAILED;
+	}
+}
+
+static void
+connect_failed(struct client *c, int error)
+{
+	if (error == EAGAIN && worker.run->target.sa.sa_family == AF_UNIX) {
+		if (client_clock() - c->began < worker.run->timeout * 1000000) {
+			conn_arm(&c->conn, loop_now() + BACKLOG_MS);
+			return;
+		}
+		error = ETIMEDOUT;
+	}
+	client_fault(c, connect_fault(error), error);
+}
+
+/* A UNIX socket's backlog was full: the same again, with what it had. */
+static void
+connect_again(struct client *c)
+{
+	static const struct sock_options none;
+	int fd = sock_connect(&worker.run->target, NULL, &none);
+
+	if (fd >= 0 && conn_adopt(&c->conn, fd, &handler) < 0) {
+		close(fd);
+		fd = -1;
+		errno = ENOMEM;
+	}
+	if (fd < 0)
+		connect_failed(c, errno);
+	else
+		conn_arm(&c->conn, loop_now() + worker.run->timeout);
+}
+
+static void
+tried(struct client *c)
+{
+	if (!c->tried) {
+		c->tried = true;
+		worker.tried++;
+	}
+}
+
+/* ----------------------------------------------------------------- events */
+
+static void
+ready(struct conn *conn)
+{
+	struct client *c = client_of(conn);
+
+	read_at = 0;
+	if (c->state == CLIENT_CONNECTING) {
+		if (conn->writable || conn->closed || conn->deaf)
+			connected(c, read_at = client_clock());
+		if (c->state != CLIENT_OPEN)
+			return;
+	}
+	if (c->state != CLIENT_OPEN)
+		return;
+	if (conn->out != NULL && conn->writable)
+		(void)conn_flush(conn);
+	if (worker.mode->room != NULL && conn->out == NULL && conn->writable)
+		worker.mode->room(c);
+	if (c->state != CLIENT_OPEN || (conn->readable && !take_in(c)))
+		return;
+	if (worker.mode->paced && has_room(c)) {
+		if (worker.run->pacing != PACE_CLOSED && !node_linked(&c->link))
+			list_append(&worker.roomy, &c->link);
+		else if (worker.run->pacing == PACE_CLOSED)
+			client_fill(c, read_at != 0 ? read_at : client_clock());
+	}
+	/* What was sent behind the last read would have shown a reset. */
+	if (conn->unsure && c->state == CLIENT_OPEN)
+		arm(c);
+}
+
+/* Returns false when the client is not open any more. */
+static bool
+take_in(struct client *c)
+{
+	char  *scratch = loop_scratch();
+	size_t size = loop_scratch_size(), n;
+
+	for (unsigned i = 0; i < READS_MAX && c->conn.readable; i++) {
+		n = conn_read(&c->conn, scratch, size);
+		if (n == 0)
+			break;
+		read_at = client_clock();
+		tally_add(&worker.tally->bytes_in, n);
+		if (!process(c, span(scratch, n), read_at))
+			return false;
+	}
+	if (c->conn.eof || c->conn.broken) {
+		ended(c);
+		return c->state == CLIENT_OPEN;
+	}
+	if (c->conn.readable)
+		conn_again(&c->conn);
+	return true;
+}
+
+static void
+expired(struct conn *conn)
+{
+	struct client *c = client_of(conn);
+	uint64_t       now = loop_now(), timeout = worker.run->timeout, sent;
+
+	switch (c->state) {
+	case CLIENT_PAUSED:
+		c->state = CLIENT_WAITING;
+		worker.active--;
+		list_append(&worker.waiting, &c->link);
+		return;
+	case CLIENT_CONNECTING:
+		if (!conn->open)
+			connect_again(c);
+		else
+			client_fault(c, FAULT_CONNECT_TIMEOUT, ETIMEDOUT);
+		return;
+	case CLIENT_OPEN:
+		if (!conn->unsure)
+			break;
+		conn->readable = true;
+		if (!take_in(c))
+			return;
+		break;
+	default:
+		return;
+	}
+	if (c->asked != c->answered) {
+		sent = c->flights[c->answered & (worker.ring - 1)].sent / 1000000;
+		if (now >= sent + timeout) {
+			client_fault(c, FAULT_TIMEOUT, 0);
+			return;
+		}
+	}
+	if (c->tick != 0 && now >= c->tick) {
+		c->tick = 0;
+		worker.mode->tick(c);
+	}
+	if (c->state == CLIENT_OPEN)
+		arm(c);
+}
+
+/* Returns false when the client is not open any more. */
+static bool
+process(struct client *c, struct weir_span in, uint64_t now)
+{
+	size_t used;
+
+	if (worker.mode->came != NULL) {
+		worker.mode->came(c, in);
+		return c->state == CLIENT_OPEN;
+	}
+	while (in.len > 0) {
+		if (c->answered == c->asked) {
+			client_wrong(c, in, span(NULL, 0));
+			client_fault(c, FAULT_UNASKED, 0);
+			return false;
+		}
+		used = in.len;
+		switch (worker.mode->reply(c, in, &used)) {
+		case TAKE_MORE:
+			return true;
+		case TAKE_REPLY:
+			answered(c, now);
+			break;
+		case TAKE_FAILED:
+			tally_add(&worker.tally->faults[FAULT_FAILED], 1);
+			c->answered++;
+			worker.flying--;
+			break;
+		case TAKE_WRONG:
+			client_fault(c, FAULT_WRONG, 0);
+			return false;
+		}
+		in = span_skip(in, used);
+		if (worker.mode->fresh) {
+			if (in.len > 0)
+				continue;	/* bytes behind the reply: unasked */
+			client_finish(c);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void
+answered(struct client *c, uint64_t now)
+{
+	const struct flight *f = &c->flights[c->answered & (worker.ring - 1)];
+	struct tally        *t = worker.tally;
+
+	c->answered++;
+	worker.flying--;
+	if (f->due < worker.since)
+		return;
+	tally_add(&t->answered, 1);
+	hist_add(&t->latency, (now - f->due) / 1000);
+	if (worker.run->pacing != PACE_CLOSED)
+		hist_add(&t->raw, (now - f->sent) / 1000);
+}
+
+/* The server has ended it: a mode may have waited for that. */
+static void
+ended(struct client *c)
+{
+	int error = c->conn.broken ? c->conn.error : 0;
+
+	if (worker.mode->came != NULL)
+		worker.mode->came(c, span(NULL, 0));
+	if (c->state != CLIENT_OPEN)
+		return;
+	if (error == 0)
+		client_fault(c, FAULT_CLOSED, 0);
+	else if (error == ENOMEM || error == ENOBUFS || error == EMSGSIZE)
+		client_fault(c, FAULT_NO_MEMORY, error);
+	else
+		client_fault(c, error == ETIMEDOUT ? FAULT_TIMEOUT : FAULT_RESET, error);
+}
+
+/* ---------------------------------------------------------------- sending */
+
+void
+client_fill(struct client *c, uint64_t now)
+{
+	size_t   n = 0;
+	uint64_t due;
+
+	while (has_room(c) && pace_take(now, &due)) {
+		ask(c, gather, &n, now, due);
+		if (n + request_max > gather_size) {
+			post(c, span(gather, n));
+			n = 0;
+		}
+	}
+	if (n > 0)
+		post(c, span(gather, n));
+}
+
+static void
+ask(struct client *c, char *out, size_t *n, uint64_t now, uint64_t due)
+{
+	c->flights[c->asked & (worker.ring - 1)] = (struct flight){ .due = due, .sent = now };
+	*n += worker.mode->request(c, out + *n);
+	c->asked++;
+	worker.flying++;
+	if (due >= worker.since)
+		tally_add(&worker.tally->sent, 1);
+}
+
+static void
+post(struct client *c, struct weir_span s)
+{
+	tally_add(&worker.tally->bytes_out, s.len);
+	if (!timer_armed(&c->conn.timer))
+		arm(c);
+	/* What came before may still be there: reading finds the end. */
+	if (!conn_send(&c->conn, s))
+		conn_again(&c->conn);
+}
+
+bool
+client_ask(struct client *c)
+{
+	uint64_t now;
+	size_t   n = 0;
+
+	if (!has_room(c) || worker.phase >= PHASE_DRAIN)
+		return false;
+	now = client_clock();
+	ask(c, gather, &n, now, now);
+	post(c, span(gather, n));
+	return true;
+}
+
+void
+client_send(struct client *c, struct weir_span s)
+{
+	post(c, s);
+}
+
+void
+client_tick(struct client *c, uint64_t ms)
+{
+	c->tick = loop_now() + ms;
+	arm(c);
+}
+
+void
+client_answered(struct client *c, uint64_t since_ns)
+{
+	uint64_t now = client_clock();
+
+	(void)c;
+	if (since_ns < worker.since)
+		return;
+	tally_add(&worker.tally->answered, 1);
+	hist_add(&worker.tally->latency, (now - since_ns) / 1000);
+}
+
+void
+client_count(unsigned counter, uint64_t n)
+{
+	assert(counter < MODE_COUNTERS_MAX);
+	tally_add(&worker.tally->own[counter], n);
+}
+
+/* The timer fires when the first of what may be due is. An earlier one is left: it
+ * looks, and arms again. */
+static void
+arm(struct client *c)
+{
+	uint64_t at = c->tick != 0 ? c->tick : UINT64_MAX, limit;
+
+	if (c->conn.unsure && loop_now() + UNSURE_MS < at)
+		at = loop_now() + UNSURE_MS;
+	if (c->asked != c->answered) {
+		limit = c->flights[c->answered & (worker.ring - 1)].sent / 1000000 +
+		    worker.run->timeout;
+		at = limit < at ? limit : at;
+	}
+	if (at != UINT64_MAX && (!timer_armed(&c->conn.timer) || c->conn.timer.at > at))
+		conn_arm(&c->conn, at);
+}
+
+/* ----------------------------------------------------------------- ending */
+
+void
+client_fault(struct client *c, enum fault fault, int error)
+{
+	struct tally *t = worker.tally;
+
+	if (c->state != CLIENT_OPEN && c->state != CLIENT_CONNECTING)
+		return;
+	tally_add(&t->faults[fault], 1);
+	if (error > 0 && error < (int)TALLY_ERRNOS)
+		tally_add(&t->errnos[error], 1);
+	leave(c, false);
+}
+
+void
+client_finish(struct client *c)
+{
+	if (c->state == CLIENT_OPEN)
+		leave(c, true);
+}
+
+static void
+leave(struct client *c, bool well)
+{
+	unsigned shift;
+
+	if (c->state == CLIENT_OPEN) {
+		worker.open--;
+	} else {
+		worker.opening--;
+		tried(c);
+	}
+	worker.flying -= c->asked - c->answered;
+	tally_add(&worker.tally->lost, c->asked - c->answered);
+	if (node_linked(&c->link))
+		node_unlink(&c->link);
+	conn_close(&c->conn);
+	c->state = CLIENT_WAITING;
+	c->tick = 0;
+	if (well) {
+		worker.active--;
+		list_append(&worker.waiting, &c->link);
+		return;
+	}
+	c->state = CLIENT_PAUSED;
+	shift = c->failures < PAUSES_MAX ? c->failures++ : PAUSES_MAX;
+	conn_arm(&c->conn, loop_now() + (PAUSE_MS << shift));
+}
+
+void
+client_wrong(struct client *c, struct weir_span came, struct weir_span due)
+{
+	struct tally *t = worker.tally;
+	char          got[100], wanted[100];
+	size_t        at = 0;
+
+	if (t->wrong[0] != '\0')
+		return;
+	while (at < came.len && at < due.len && came.data[at] == due.data[at])
+		at++;
+	str_printable(span(came.data + at, came.len - at < 24 ? came.len - at : 24), got,
+	    sizeof got);
+	if (due.data == NULL) {
+		snprintf(t->wrong, sizeof t->wrong,
+		    "connection %ju, behind reply %ju: came \"%s\", and nothing was due",
+		    (uintmax_t)c->id, (uintmax_t)c->answered, got);
+		return;
+	}
+	str_printable(span(due.data + at, due.len - at < 24 ? due.len - at : 24), wanted,
+	    sizeof wanted);
+	snprintf(t->wrong, sizeof t->wrong,
+	    "connection %ju, reply %ju, byte %ju: came \"%s\" where \"%s\" was due",
+	    (uintmax_t)c->id, (uintmax_t)c->answered + 1, (uintmax_t)c->position + at + 1, got,
+	    wanted);
+}
+
+/* ------------------------------------------------------------------ turns */
+
+/* In an open loop a client gets one request, and goes to the end of the line. */
+bool
+client_take_turns(uint64_t now)
+{
+	bool           open_loop = worker.run->pacing != PACE_CLOSED;
+	struct client *c;
+	struct node   *n;
+	size_t         len;
+	uint64_t       due;
+
+	for (unsigned i = 0; i < TURNS_MAX; i++) {
+		n = list_first(&worker.roomy);
+		if (n == NULL)
+			return false;
+		c = container_of(n, struct client, link);
+		if (open_loop && has_room(c)) {
+			if (!pace_take(now, &due))
+				return false;
+			node_unlink(n);
+			len = 0;
+			ask(c, gather, &len, now, due);
+			post(c, span(gather, len));
+			if (has_room(c))
+				list_append(&worker.roomy, n);
+		} else {
+			node_unlink(n);
+			client_fill(c, now);
+		}
+	}
+	return true;
+}
+
+/* All that are open: the phase has changed. */
+void
+client_restart_all(void)
+{
+	for (unsigned i = 0; i < worker.begun; i++) {
+		struct client *c = &worker.clients[i];
+
+		if (has_room(c) && !node_linked(&c->link))
+			list_append(&worker.roomy, &c->link);
+	}
+}

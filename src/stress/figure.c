@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* figure: everything that can be said of an outcome as a number, by name. */
+#include "stress/figure.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stress/mode.h"
+#include "stress/outcome.h"
+#include "stress/tally.h"
+#include "stress/text.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* A word of the tally. */
+#define WORD(field) (double)offsetof(struct tally, field)
+
+static double errors(const struct outcome *, double);
+static double fault(const struct outcome *, double);
+static double own(const struct outcome *, double);
+static double word(const struct outcome *, double at);
+static double word_ever(const struct outcome *, double at);
+static double rate(const struct outcome *, double);
+static double rate_asked(const struct outcome *, double);
+static double peak(const struct outcome *, double);
+static double duration(const struct outcome *, double);
+static double throughput(const struct outcome *, double);
+static double unsent(const struct outcome *, double);
+static double late(const struct outcome *, double);
+static double cpu(const struct outcome *, double);
+static double busiest(const struct outcome *, double);
+static double latency(const struct outcome *, double percent);
+static double raw(const struct outcome *, double percent);
+static double connected(const struct outcome *, double percent);
+static double server_cpu(const struct outcome *, double);
+static double server_memory(const struct outcome *, double);
+static double server_bytes(const struct outcome *, double);
+static double across(const struct outcome *, double which);
+
+/* For the argument of a histogram; others are percentiles. */
+#define MEAN (-1.0)
+
+/* clang-format off */
+#define PERCENTILES(prefix, value)                      \
+	{ prefix "p50", UNIT_TIME, NULL, value, 50 },   \
+	{ prefix "p90", UNIT_TIME, NULL, value, 90 },   \
+	{ prefix "p99", UNIT_TIME, NULL, value, 99 },   \
+	{ prefix "p99.9", UNIT_TIME, NULL, value, 99.9 }, \
+	{ prefix "max", UNIT_TIME, NULL, value, 100 },  \
+	{ prefix "mean", UNIT_TIME, NULL, value, MEAN }
+/* clang-format on */
+
+static const struct figure figures[] = {
+	{ "errors", UNIT_COUNT, NULL, errors, 0 },
+#define X(name, word, text) { word, UNIT_COUNT, NULL, fault, FAULT_##name },
+	TALLY_FAULTS(X)
+#undef X
+	{ "lost", UNIT_COUNT, NULL, word_ever, WORD(lost) },
+	{ "sent", UNIT_COUNT, NULL, word, WORD(sent) },
+	{ "answered", UNIT_COUNT, NULL, word, WORD(answered) },
+	{ "unsent", UNIT_COUNT, NULL, unsent, 0 },
+	{ "late", UNIT_COUNT, NULL, late, 0 },
+	{ "rate", UNIT_RATE, NULL, rate, 0 },
+	{ "rate_asked", UNIT_RATE, NULL, rate_asked, 0 },
+	{ "duration", UNIT_TIME, NULL, duration, 0 },
+	{ "connected", UNIT_COUNT, NULL, word_ever, WORD(connected) },
+	{ "peak", UNIT_COUNT, NULL, peak, 0 },
+	{ "bytes_in", UNIT_SIZE, NULL, word_ever, WORD(bytes_in) },
+	{ "bytes_out", UNIT_SIZE, NULL, word_ever, WORD(bytes_out) },
+	{ "throughput", UNIT_SIZE, NULL, throughput, 0 },
+	PERCENTILES("", latency),
+	PERCENTILES("raw.", raw),
+	PERCENTILES("connect.", connected),
+	{ "cpu", UNIT_TIME, NULL, cpu, 0 },
+	{ "busiest", UNIT_COUNT, NULL, busiest, 0 },
+	{ "server_cpu", UNIT_TIME, "--watch", server_cpu, 0 },
+	{ "server_memory", UNIT_SIZE, "--watch", server_memory, 0 },
+	{ "server_bytes", UNIT_SIZE, "--watch", server_bytes, 0 },
+	{ "across_runs", UNIT_COUNT, "--across", across, 0 },
+	{ "across_failed", UNIT_COUNT, "--across", across, 1 },
+	{ "across_faults", UNIT_COUNT, "--across", across, 2 },
+	{ "across_lost", UNIT_COUNT, "--across", across, 3 },
+	{ "across_max", UNIT_TIME, "--across", across, 4 },
+};
+
+/* Any percentile: "p99.99", "raw.p75". */
+static bool
+find_percentile(struct figure *f, const char *name)
+{
+	static const struct {
+		const char *prefix;
+		double    (*value)(const struct outcome *, double);
+	} kinds[] = { { "p", latency }, { "raw.p", raw }, { "connect.p", connected } };
+
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		size_t      n = strlen(kinds[i].prefix);
+		const char *digits = name + n;
+		char       *end;
+		double      percent;
+
+		if (strncmp(name, kinds[i].prefix, n) != 0 || *digits < '0' || *digits > '9' ||
+		    strspn(digits, "0123456789.") != strlen(digits))
+			continue;
+		percent = strtod(digits, &end);
+		if (*end != '\0' || percent > 100)
+			return false;
+		*f = (struct figure){ "", UNIT_TIME, NULL, kinds[i].value, percent };
+		memcpy(f->name, name, strlen(name) + 1);
+		return true;
+	}
+	return false;
+}
+
+bool
+figure_find(struct figure *f, const char *name, const struct mode *mode)
+{
+	if (strlen(name) >= FIGURE_NAME_MAX)
+		return false;
+	for (unsigned i = 0; figure_at(f, i, mode); i++) {
+		if (strcmp(f->name, name) == 0)
+			return true;
+	}
+	return find_percentile(f, name);
+}
+
+bool
+figure_at(struct figure *f, unsigned i, const struct mode *mode)
+{
+	if (i < COUNT(figures)) {
+		*f = figures[i];
+		return true;
+	}
+	if (mode == NULL || mode->counters == NULL)
+		return false;
+	i -= COUNT(figures);
+	for (unsigned k = 0; k <= i; k++) {
+		if (mode->counters[k] == NULL)
+			return false;
+	}
+	*f = (struct figure){ "", UNIT_COUNT, NULL, own, i };
+	snprintf(f->name, sizeof f->name, "%s", mode->counters[i]);
+	return true;
+}
+
+double
+figure_value(const struct figure *f, const struct outcome *o)
+{
+	return f->value(o, f->argument);
+}
+
+char *
+figure_print(const struct figure *f, double value, char out[FIGURE_TEXT_MAX])
+{
+	struct text t;
+
+	if (isnan(value))
+		t = (struct text){ "none" };
+	else if (f->unit == UNIT_TIME)
+		t = text_time(value);
+	else if (f->unit == UNIT_SIZE)
+		t = text_size(value);
+	else
+		t = text_count(value);
+	memcpy(out, t.s, sizeof t.s < FIGURE_TEXT_MAX ? sizeof t.s : FIGURE_TEXT_MAX);
+	return out;
+}
+
+static double
+get(const _Atomic uint64_t *counter)
+{
+	return (double)atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* What a try of several counted is what has been added since it began. */
+static const struct tally *
+base(const struct outcome *o)
+{
+	return o->tried ? o->before : NULL;
+}
+
+static double
+errors(const struct outcome *o, double none)
+{
+	(void)none;
+	return (double)tally_errors(o->sum) -
+	    (base(o) != NULL ? (double)tally_errors(base(o)) : 0);
+}
+
+static double
+fault(const struct outcome *o, double which)
+{
+	return get(&o->sum->faults[(unsigned)which]) -
+	    (base(o) != NULL ? get(&base(o)->faults[(unsigned)which]) : 0);
+}
+
+static double
+own(const struct outcome *o, double which)
+{
+	return get(&o->sum->own[(unsigned)which]) -
+	    (base(o) != NULL ? get(&base(o)->own[(unsigned)which]) : 0);
+}
+
+/* What begins anew with the measuring. */
+static double
+word(const struct outcome *o, double at)
+{
+	return get((const _Atomic uint64_t *)((const char *)o->sum + (size_t)at));
+}
+
+static double
+word_ever(const struct outcome *o, double at)
+{
+	double n = word(o, at);
+
+	if (base(o) != NULL)
+		n -= get((const _Atomic uint64_t *)((const char *)base(o) + (size_t)at));
+	return n;
+}
+
+static double
+rate(const struct outcome *o, double none)
+{
+	(void)none;
+	return o->elapsed > 0 ? (double)o->answered * 1e9 / (double)o->elapsed : NAN;
+}
+
+/* Both ways, a second. */
+static double
+throughput(const struct outcome *o, double none)
+{
+	(void)none;
+	return o->elapsed > 0 ? (double)o->bytes * 1e9 / (double)o->elapsed : NAN;
+}
+
+static double
+rate_asked(const struct outcome *o, double none)
+{
+	(void)none;
+	return o->rate > 0 ? o->rate : NAN;
+}
+
+static double
+peak(const struct outcome *o, double none)
+{
+	(void)none;
+	return (double)o->peak;
+}
+
+static double
+duration(const struct outcome *o, double none)
+{
+	(void)none;
+	return (double)o->elapsed / 1e3;
+}
+
+/* Open loop: what was due and has not been sent to the end. */
+static double
+unsent(const struct outcome *o, double none)
+{
+	double n = get(&o->sum->due) - get(&o->sum->sent);
+
+	(void)none;
+	return n > 0 ? n : 0;
+}
+
+/* The most that waited to be sent at once. */
+static double
+late(const struct outcome *o, double none)
+{
+	(void)none;
+	return (double)o->late;
+}
+
+/* All per-request figures have what was answered until the measuring ended below. */
+static double
+each_request(const struct outcome *o, uint64_t n)
+{
+	return o->answered > 0 ? (double)n / (double)o->answered : NAN;
+}
+
+static double
+cpu(const struct outcome *o, double none)
+{
+	(void)none;
+	return each_request(o, o->cpu);
+}
+
+static double
+busiest(const struct outcome *o, double none)
+{
+	(void)none;
+	return o->busiest;
+}
+
+static double
+of_hist(const struct hist *h, double percent)
+{
+	double total = get(&h->total);
+
+	if (total == 0)
+		return NAN;
+	if (percent == MEAN)
+		return get(&h->sum) / total;
+	return percent == 100 ? get(&h->max) : (double)hist_percentile(h, percent);
+}
+
+static double
+latency(const struct outcome *o, double percent)
+{
+	return of_hist(&o->sum->latency, percent);
+}
+
+static double
+raw(const struct outcome *o, double percent)
+{
+	return of_hist(&o->sum->raw, percent);
+}
+
+static double
+connected(const struct outcome *o, double percent)
+{
+	return of_hist(&o->sum->connect, percent);
+}
+
+static double
+server_cpu(const struct outcome *o, double none)
+{
+	(void)none;
+	return o->watched ? each_request(o, o->server_cpu) : NAN;
+}
+
+static double
+server_memory(const struct outcome *o, double none)
+{
+	(void)none;
+	return o->watched ? (double)o->server_memory : NAN;
+}
+
+static double
+server_bytes(const struct outcome *o, double none)
+{
+	(void)none;
+	return o->watched && o->open > 0 ? (double)o->server_grown / (double)o->open : NAN;
+}
+
+static double
+across(const struct outcome *o, double which)
+{
+	const uint64_t values[] = { o->across_runs, o->across_failed, o->across_faults,
+		o->across_lost, o->across_max };
+
+	return o->acrossed ? (double)values[(unsigned)which] : NAN;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* main: weir-stress, load and faults for TCP services. */
+#include <signal.h>
+#include <stdio.h>
+
+#include "stress/conduct.h"
+#include "stress/expect.h"
+#include "stress/plan.h"
+#include "stress/report.h"
+#include "stress/run.h"
+#include "stress/serve.h"
+
+int
+main(int argc, char **argv)
+{
+	static struct run    run;
+	static struct expect conditions;
+	char                 error[EXPECT_ERROR_MAX];
+	const char          *text;
+	int                  status;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (serve_wanted(argc, argv))
+		return serve_main(argc, argv);
+	status = run_read(&run, argc, argv);
+	if (status != 0)
+		return status < 0 ? 0 : status;
+	text = run.slo != NULL ? run.slo : run.expect;
+	if (text != NULL && expect_parse(&conditions, run.mode, text, error) < 0) {
+		fprintf(stderr, "weir-stress: %s: %s\n", run.slo != NULL ? "--slo" : "--expect",
+		    error);
+		return 2;
+	}
+	status = plan_check(&run);
+	if (status != 0 || run.plan_only)
+		return status;
+	if (report_try_files(&run) != 0)
+		return 2;
+	return conduct(&run, text != NULL ? &conditions : NULL);
+}

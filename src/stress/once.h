@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * once: for modes whose connections do one thing and end: it counts as a request in
+ * flight, so that the end of a run waits for it, and -t is for what makes no progress.
+ */
+#ifndef STRESS_ONCE_H
+#define STRESS_ONCE_H
+
+#include "stress/worker.h"
+
+static inline struct flight *
+once_flight(struct client *c)
+{
+	return &c->flights[c->answered & (worker.ring - 1)];
+}
+
+static inline void
+once_begin(struct client *c)
+{
+	uint64_t now = client_clock();
+
+	c->flights[c->asked & (worker.ring - 1)] = (struct flight){ .due = now, .sent = now };
+	c->asked++;
+	worker.flying++;
+	if (now >= worker.since)
+		tally_add(&worker.tally->sent, 1);
+}
+
+/* Something has moved. */
+static inline void
+once_progress(struct client *c)
+{
+	once_flight(c)->sent = client_clock();
+}
+
+/* It has come to its good end, which is `answered` with the time that it took. */
+static inline void
+once_end(struct client *c)
+{
+	uint64_t due = once_flight(c)->due;
+
+	c->answered++;
+	worker.flying--;
+	client_answered(c, due);
+}
+
+/* It is over, but no answer. */
+static inline void
+once_drop(struct client *c)
+{
+	c->answered++;
+	worker.flying--;
+}
+
+/* The run draws to its end: what can be cut short is. */
+static inline bool
+once_hurries(void)
+{
+	return worker.phase >= PHASE_DRAIN;
+}
+
+#endif

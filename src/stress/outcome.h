@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * outcome: what a run of weir-stress (or one try of --slo) came to: what the
+ * report prints and conditions judge.
+ */
+#ifndef STRESS_OUTCOME_H
+#define STRESS_OUTCOME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "stress/run.h"
+
+struct tally;
+
+/* What was seen while a station of the ramp was held. */
+struct station {
+	uint64_t open;			/* connections */
+	uint64_t answered;
+	uint64_t errors;
+	uint64_t elapsed;		/* ns */
+	uint64_t p50;			/* µs */
+	uint64_t p99;
+	uint64_t max;
+	uint64_t cpu;			/* µs of all workers */
+	uint64_t server_cpu;		/* µs */
+	int64_t  server_grown;		/* bytes more than before the first connection */
+};
+
+struct outcome {
+	struct tally *sum;		/* latencies, raw, sent, answered, due: of the measuring;
+					 * all else from the beginning */
+	struct tally *before;		/* … when the measuring began */
+	bool          tried;		/* one try of several: `before` does not count */
+	uint64_t      elapsed;		/* ns of measuring */
+	uint64_t      ramp;		/* ns from the beginning to the measuring */
+	uint64_t      peak;		/* most connections open at once */
+	uint64_t      open;		/* when the measuring ended */
+	uint64_t      answered;		/* requests, until the measuring ended */
+	uint64_t      late;		/* open loop: most that waited for room at once */
+	uint64_t      bytes;		/* both ways, while measuring */
+	uint64_t      cpu;		/* µs of all workers while measuring */
+	double        rate;		/* open loop: requests a second asked for; 0: closed */
+	double        busiest;		/* the busiest worker's share of a core while measuring */
+	bool          interrupted;	/* ended by a signal */
+	bool          ramped;		/* all connections were open when measuring began */
+
+	bool          watched;		/* --watch: the fields below hold */
+	uint64_t      server_cpu;	/* µs while measuring */
+	uint64_t      server_memory;	/* bytes when the measuring ended */
+	int64_t       server_grown;	/* bytes more than before the first connection */
+	unsigned      server_processes;
+	bool          server_gone;	/* it has ended meanwhile */
+
+	bool          acrossed;		/* --across: the fields below hold */
+	uint64_t      across_runs;	/* ended, whichever way */
+	uint64_t      across_failed;	/* status not 0, killed, or never ended */
+	uint64_t      across_faults;	/* while it ran and shortly after */
+	uint64_t      across_lost;	/* requests in flight on connections that ended then */
+	uint64_t      across_other;	/* faults and requests lost at other times */
+	uint64_t      across_time;	/* ns: the longest run */
+	uint64_t      across_max;	/* µs: the slowest request that was answered meanwhile */
+	char across_words[256]; /* what the first failed run said, one line */
+
+	unsigned       station_count;
+	struct station stations[RUN_STEPS_MAX];
+};
+
+/* Frees what it owns: before and sum. */
+void outcome_clear(struct outcome *);
+
+#endif

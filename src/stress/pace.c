@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pace: the schedule of an open loop.
+ *
+ *	─────┬─────┬─────┬─────┬─────┬─────┬──► time
+ *	     taken └─ due, waiting for room ┘ now
+ *
+ * Times are not kept in a queue: two cursors run along the same schedule, one of what
+ * has become due and one of what has been taken, and both compute the same times.
+ */
+#include <math.h>
+
+#include "stress/random.h"
+#include "stress/worker.h"
+
+struct cursor {
+	struct rng rng;
+	double     next;	/* ns from the beginning */
+};
+
+static struct {
+	uint64_t      began;
+	double        interval;	/* ns; 0: nothing is ever due */
+	struct cursor due;
+	struct cursor taken;
+	uint64_t      waiting;	/* between the cursors */
+} pace;
+
+static void
+advance(struct cursor *c)
+{
+	double gap = pace.interval;
+
+	if (worker.run->pacing == PACE_POISSON)
+		gap *= -log(1 - rng_unit(&c->rng));
+	c->next += gap;
+}
+
+static uint64_t
+time_of(const struct cursor *c)
+{
+	return pace.began + (uint64_t)c->next;
+}
+
+/* At equal intervals the processes take turns, so that all together keep them, too. */
+void
+pace_begin(uint64_t now, double rate)
+{
+	const struct run *run = worker.run;
+
+	pace.began = now;
+	pace.interval = rate > 0 ? 1e9 / rate : 0;
+	pace.waiting = 0;
+	pace.due.rng = rng_make(run->seed, worker.number);
+	pace.due.next = pace.interval * worker.number / run->workers;
+	if (run->pacing == PACE_POISSON && rate > 0) {
+		pace.due.next = 0;
+		advance(&pace.due);
+	}
+	pace.taken = pace.due;
+	atomic_store_explicit(&worker.tally->unsent, 0, memory_order_relaxed);
+}
+
+uint64_t
+pace_next(void)
+{
+	return pace.interval > 0 ? time_of(&pace.due) : UINT64_MAX;
+}
+
+void
+pace_count(uint64_t now)
+{
+	uint64_t n = 0;
+
+	if (pace.interval == 0)
+		return;
+	for (; time_of(&pace.due) <= now; n++)
+		advance(&pace.due);
+	if (n == 0)
+		return;
+	pace.waiting += n;
+	tally_add(&worker.tally->due, n);
+}
+
+bool
+pace_due(uint64_t now, uint64_t *due)
+{
+	if (pace.interval == 0 || time_of(&pace.taken) > now)
+		return false;
+	if (pace.waiting == 0)
+		pace_count(now);
+	*due = time_of(&pace.taken);
+	advance(&pace.taken);
+	pace.waiting--;
+	return true;
+}
+
+void
+pace_tell(void)
+{
+	atomic_store_explicit(&worker.tally->unsent, pace.waiting, memory_order_relaxed);
+}

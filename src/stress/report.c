@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * report: what the workers have counted, looked at each second and at the turns of
+ * the run, and the live line. report_text.c and report_json.c tell it at the end.
+ */
+#include "stress/report.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "stress/mode.h"
+#include "stress/outcome.h"
+#include "stress/run.h"
+#include "stress/tally.h"
+#include "stress/text.h"
+#include "stress/watch.h"
+
+#define LINE_MAX_LENGTH 512
+#define BUSY            0.9	/* of a core */
+
+/* At one moment, over all workers. */
+struct look {
+	uint64_t at;				/* ns */
+	uint64_t answered;
+	uint64_t connected;
+	uint64_t errors;
+	uint64_t bytes;				/* both ways */
+	uint64_t cpu;				/* µs */
+	uint64_t worker_cpu[RUN_WORKERS_MAX];
+};
+
+struct report {
+	const struct run    *run;
+	const struct shared *shared;
+	bool                 live;
+	bool                 shown;		/* a live line is on the screen */
+	enum phase           phase;
+	uint64_t             phase_began;	/* ns */
+	uint64_t             created;
+	struct look          second;		/* when last looked each second */
+	struct look          begin;		/* of the measuring */
+	struct look          end;
+	uint64_t             peak;
+	uint64_t             open;		/* when the measuring ended */
+	uint64_t             late;		/* most that waited at once, while measuring */
+	bool                 ramped;
+	bool                 begun;		/* the measuring, at least once */
+	bool                 tried;
+	struct tally        *before;
+	struct hist         *latency;		/* of the second that is over; live only */
+	struct hist         *latency_before;
+	struct look          held;		/* when the station began */
+	struct hist         *held_latency;
+	uint64_t             held_server_cpu;
+	unsigned             station_count;
+	struct station       stations[RUN_STEPS_MAX];
+};
+
+/* A line that is built up, and cut where it does not fit. */
+struct line {
+	char   text[LINE_MAX_LENGTH];
+	size_t length;
+};
+
+static void look(const struct report *, struct look *, uint64_t now_ns);
+static uint64_t sum(const struct report *, size_t offset);
+static double busiest(const struct report *, const struct look *from, const struct look *to);
+static void latencies(const struct report *, struct hist *);
+static void live(struct report *, const struct look *now);
+static void add(struct line *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void show(struct report *, struct line *);
+
+#define SUM(report, field) sum(report, offsetof(struct tally, field))
+
+static uint64_t
+clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+struct report *
+report_create(const struct run *run, const struct shared *shared)
+{
+	struct report *r = calloc(1, sizeof *r);
+
+	if (r == NULL)
+		return NULL;
+	r->run = run;
+	r->shared = shared;
+	r->live = !run->quiet && isatty(STDERR_FILENO);
+	r->created = r->phase_began = clock_ns();
+	r->phase = PHASE_RAMP;
+	r->latency = calloc(1, sizeof *r->latency);
+	r->latency_before = calloc(1, sizeof *r->latency_before);
+	r->held_latency = calloc(1, sizeof *r->held_latency);
+	if (r->latency == NULL || r->latency_before == NULL || r->held_latency == NULL) {
+		report_free(r);
+		return NULL;
+	}
+	look(r, &r->second, r->created);
+	r->begin = r->end = r->second;
+	return r;
+}
+
+void
+report_free(struct report *r)
+{
+	if (r == NULL)
+		return;
+	report_clear(r);
+	free(r->before);
+	free(r->latency);
+	free(r->latency_before);
+	free(r->held_latency);
+	free(r);
+}
+
+void
+report_second(struct report *r, uint64_t now_ns)
+{
+	struct look now;
+	enum phase  phase = atomic_load_explicit(&r->shared->phase, memory_order_relaxed);
+	uint64_t    unsent;
+
+	if (phase != r->phase) {
+		r->phase = phase;
+		r->phase_began = now_ns;
+	}
+	look(r, &now, now_ns);
+	if (SUM(r, open) > r->peak)
+		r->peak = SUM(r, open);
+	unsent = SUM(r, unsent);
+	if (phase == PHASE_MEASURE && unsent > r->late)
+		r->late = unsent;
+	if (r->live)
+		live(r, &now);
+	r->second = now;
+}
+
+void
+report_clear(struct report *r)
+{
+	if (r->shown)
+		fputs("\r\033[K", stderr);
+	r->shown = false;
+}
+
+int
+report_measuring(struct report *r, uint64_t now_ns)
+{
+	r->tried = r->begun;
+	r->begun = true;
+	free(r->before);
+	r->before = tally_sum(r->shared, r->run->workers);
+	if (r->before == NULL)
+		return -1;
+	look(r, &r->begin, now_ns);
+	r->begin.answered = 0;	/* the workers begin anew */
+	r->end = r->second = r->begin;
+	memset(r->latency_before, 0, sizeof *r->latency_before);
+	r->late = 0;
+	r->peak = SUM(r, open) > r->peak ? SUM(r, open) : r->peak;
+	r->ramped = r->peak >= r->run->connections;
+	r->phase = PHASE_MEASURE;
+	r->phase_began = now_ns;
+	return 0;
+}
+
+void
+report_measured(struct report *r, uint64_t now_ns)
+{
+	uint64_t unsent = SUM(r, unsent);
+
+	look(r, &r->end, now_ns);
+	r->open = SUM(r, open);
+	r->peak = r->open > r->peak ? r->open : r->peak;
+	r->late = unsent > r->late ? unsent : r->late;
+}
+
+void
+report_hold(struct report *r, struct watch *watch, uint64_t now_ns)
+{
+	look(r, &r->held, now_ns);
+	latencies(r, r->held_latency);
+	if (watch != NULL) {
+		watch_sample(watch);
+		r->held_server_cpu = watch->cpu;
+	}
+}
+
+void
+report_held(struct report *r, struct watch *watch, uint64_t now_ns)
+{
+	struct station *s = &r->stations[r->station_count];
+	struct look     now;
+
+	if (r->station_count == RUN_STEPS_MAX)
+		return;
+	look(r, &now, now_ns);
+	latencies(r, r->latency);
+	hist_since(r->latency, r->latency, r->held_latency);
+	*s = (struct station){
+		.open = SUM(r, open),
+		.answered = now.answered - (now.answered < r->held.answered ? 0 : r->held.answered),
+		.errors = now.errors - r->held.errors,
+		.elapsed = now.at - r->held.at,
+		.p50 = hist_percentile(r->latency, 50),
+		.p99 = hist_percentile(r->latency, 99),
+		.max = atomic_load(&r->latency->max),
+		.cpu = now.cpu - r->held.cpu,
+	};
+	if (watch != NULL && watch->root != 0) {
+		watch_sample(watch);
+		s->server_cpu = watch->cpu - r->held_server_cpu;
+		s->server_grown = (int64_t)(watch_weigh(watch) - watch->base_memory);
+	}
+	r->peak = s->open > r->peak ? s->open : r->peak;
+	r->station_count++;
+}
+
+int
+report_outcome(struct report *r, struct outcome *o)
+{
+	uint64_t rate = atomic_load_explicit(&r->shared->rate, memory_order_relaxed);
+
+	o->sum = tally_sum(r->shared, r->run->workers);
+	if (o->sum == NULL)
+		return -1;
+	o->before = r->before;	/* the next try has its own */
+	r->before = NULL;
+	if (o->before == NULL) {
+		o->before = calloc(1, sizeof *o->before);
+		if (o->before == NULL) {
+			outcome_clear(o);
+			return -1;
+		}
+	}
+	o->tried = r->tried;
+	o->elapsed = r->end.at - r->begin.at;
+	o->ramp = r->begin.at - r->created;
+	o->peak = r->peak;
+	o->open = r->open;
+	o->answered = r->end.answered;
+	o->late = r->late;
+	o->bytes = r->end.bytes - r->begin.bytes;
+	o->cpu = r->end.cpu - r->begin.cpu;
+	if (r->run->pacing != PACE_CLOSED)
+		o->rate = (double)rate * r->run->workers / 1000;
+	o->busiest = busiest(r, &r->begin, &r->end);
+	o->ramped = r->ramped;
+	o->station_count = r->station_count;
+	memcpy(o->stations, r->stations, sizeof o->stations);
+	return 0;
+}
+
+void
+outcome_clear(struct outcome *o)
+{
+	free(o->sum);
+	free(o->before);
+	o->sum = o->before = NULL;
+}
+
+static void
+look(const struct report *r, struct look *l, uint64_t now_ns)
+{
+	*l = (struct look){
+		.at = now_ns,
+		.answered = SUM(r, answered),
+		.connected = SUM(r, connected),
+		.bytes = SUM(r, bytes_in) + SUM(r, bytes_out),
+		.cpu = SUM(r, cpu),
+	};
+	for (unsigned w = 0; w < r->run->workers; w++) {
+		l->errors += tally_errors(&r->shared->of[w]);
+		l->worker_cpu[w] = atomic_load_explicit(&r->shared->of[w].cpu,
+		    memory_order_relaxed);
+	}
+}
+
+static uint64_t
+sum(const struct report *r, size_t offset)
+{
+	uint64_t n = 0;
+
+	for (unsigned w = 0; w < r->run->workers; w++) {
+		const char *tally = (const char *)&r->shared->of[w];
+
+		n += atomic_load_explicit((const _Atomic uint64_t *)(tally + offset),
+		    memory_order_relaxed);
+	}
+	return n;
+}
+
+/* The share of a core that the busiest worker used between the two. */
+static double
+busiest(const struct report *r, const struct look *from, const struct look *to)
+{
+	double most = 0, share, elapsed = (double)(to->at - from->at) / 1000;
+
+	for (unsigned w = 0; w < r->run->workers; w++) {
+		share = elapsed > 0 ? (double)(to->worker_cpu[w] - from->worker_cpu[w]) / elapsed
+				    : 0;
+		most = share > most ? share : most;
+	}
+	return most < 1 ? most : 1;	/* two clocks */
+}
+
+static void
+latencies(const struct report *r, struct hist *all)
+{
+	memset(all, 0, sizeof *all);
+	for (unsigned w = 0; w < r->run->workers; w++)
+		hist_merge(all, &r->shared->of[w].latency);
+}
+
+static const char *const phase_names[] = {
+	[PHASE_RAMP] = "ramp",
+	[PHASE_WARM] = "warm-up",
+	[PHASE_MEASURE] = "measure",
+	[PHASE_DRAIN] = "drain",
+	[PHASE_END] = "end",
+};
+
+/* "12s of 30s" */
+static void
+add_progress(struct report *r, struct line *line, const struct look *now)
+{
+	const struct run *run = r->run;
+	double            seconds = (double)(now->at - r->phase_began) / 1e9;
+	uint64_t          whole = r->phase == PHASE_WARM ? run->warmup : run->duration;
+
+	if (r->phase == PHASE_RAMP) {
+		add(line, "%s of %s open, %s opening", text_count((double)SUM(r, open)).s,
+		    text_count(run->connections).s, text_count((double)SUM(r, opening)).s);
+		return;
+	}
+	if (r->phase == PHASE_MEASURE && run->requests > 0)
+		add(line, "%s of %s  ", text_count((double)now->answered).s,
+		    text_count((double)run->requests).s);
+	if (whole > 0 && r->phase <= PHASE_MEASURE)
+		add(line, "%.0fs of %.0fs  ", seconds, (double)whole / 1000);
+	else
+		add(line, "%.0fs  ", seconds);
+	add(line, "%s open", text_count((double)SUM(r, open)).s);
+	if (SUM(r, opening) > 0)
+		add(line, ", %s opening", text_count((double)SUM(r, opening)).s);
+}
+
+/* Those that have no fault of their own. */
+static void
+add_errnos(struct report *r, struct line *line)
+{
+	for (unsigned e = 0; e < TALLY_ERRNOS; e++) {
+		uint64_t n = sum(r, offsetof(struct tally, errnos) + e * sizeof(uint64_t));
+
+		if (n > 0 && e != ECONNREFUSED && e != ETIMEDOUT && e != EADDRNOTAVAIL &&
+		    e != ECONNRESET && e != EPIPE && strerrorname_np((int)e) != NULL)
+			add(line, " %s", strerrorname_np((int)e));
+	}
+}
+
+/* "  3 errors: connect_failed 2 EHOSTUNREACH, reset 1" */
+static void
+add_errors(struct report *r, struct line *line, const struct look *now)
+{
+	const char *separator = ": ";
+
+	if (now->errors == 0)
+		return;
+	add(line, "  %s error%s", text_count((double)now->errors).s, now->errors == 1 ? "" : "s");
+	for (unsigned f = 0; f < FAULT_COUNT; f++) {
+		uint64_t n = sum(r, offsetof(struct tally, faults) + f * sizeof(uint64_t));
+
+		if (n == 0 || f == FAULT_FAILED)
+			continue;
+		add(line, "%s%s %s", separator, fault_words[f], text_count((double)n).s);
+		separator = ", ";
+		if (f == FAULT_CONNECT_FAILED)
+			add_errnos(r, line);
+	}
+}
+
+static void
+live(struct report *r, const struct look *now)
+{
+	struct line line = { "", 0 };
+	double      elapsed = (double)(now->at - r->second.at) / 1e9, busy;
+	uint64_t    answered = now->answered, connected = now->connected - r->second.connected;
+
+	if (elapsed < 0.1)	/* the measuring has just begun */
+		return;
+	latencies(r, r->latency);
+	hist_since(r->latency, r->latency, r->latency_before);
+	latencies(r, r->latency_before);
+	answered -= answered < r->second.answered ? 0 : r->second.answered;
+	add(&line, "%-8s ", phase_names[r->phase]);
+	add_progress(r, &line, now);
+	if (r->phase == PHASE_RAMP)
+		add(&line, ", %s/s", text_count((double)connected / elapsed).s);
+	if (r->run->mode == &mode_bulk)
+		add(&line, "  %s/s",
+		    text_size((double)(now->bytes - r->second.bytes) / elapsed).s);
+	else if (answered > 0 || r->phase == PHASE_MEASURE)
+		add(&line, "  %s/s", text_count((double)answered / elapsed).s);
+	if (r->phase == PHASE_MEASURE && r->run->pacing != PACE_CLOSED &&
+	    r->run->mode != &mode_bulk)
+		add(&line, " of %s/s",
+		    text_count((double)atomic_load(&r->shared->rate) * r->run->workers / 1000).s);
+	if (atomic_load(&r->latency->total) > 0)
+		add(&line, "  p99 %s", text_time((double)hist_percentile(r->latency, 99)).s);
+	add_errors(r, &line, now);
+	busy = busiest(r, &r->second, now);
+	add(&line, "  cpu %.0f%%", (double)(now->cpu - r->second.cpu) / elapsed / 1e4);
+	if (SUM(r, unsent) > 0)
+		add(&line, "  %s late", text_count((double)SUM(r, unsent)).s);
+	if (busy >= BUSY)
+		add(&line, "  THE TESTER IS BUSY");
+	show(r, &line);
+}
+
+static void
+add(struct line *line, const char *format, ...)
+{
+	size_t  room = sizeof line->text - line->length;
+	va_list args;
+	int     n;
+
+	va_start(args, format);
+	n = vsnprintf(line->text + line->length, room, format, args);
+	va_end(args);
+	if (n > 0)
+		line->length += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+static void
+show(struct report *r, struct line *line)
+{
+	struct winsize size = { .ws_col = 80 };
+	size_t         columns;
+
+	ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+	columns = size.ws_col > 1 ? size.ws_col - 1u : 79;
+	if (line->length > columns)
+		line->text[columns] = '\0';
+	fprintf(stderr, "\r%s\033[K", line->text);
+	fflush(stderr);
+	r->shown = true;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* report_text: what people read at the end. */
+#include <math.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "stress/figure.h"
+#include "stress/mode.h"
+#include "stress/outcome.h"
+#include "stress/report.h"
+#include "stress/run.h"
+#include "stress/tally.h"
+#include "stress/text.h"
+
+#define BUSY    0.9	/* of a core */
+#define ENOUGH  0.99	/* of the rate that was asked for */
+
+static void head(FILE *, const struct run *);
+static void requests(FILE *, const struct run *, const struct outcome *);
+static void resources(FILE *, const struct run *, const struct outcome *);
+static void across(FILE *, const struct run *, const struct outcome *);
+static void times(FILE *, const struct run *, const struct outcome *);
+static void stations(FILE *, const struct outcome *);
+static void faults(FILE *, const struct run *, const struct outcome *);
+static void not_reached(FILE *, const struct run *, const struct outcome *);
+static void remarks(FILE *, const struct run *, const struct outcome *);
+
+/* What to do about a fault; connect_ports and no_descriptors have more to say. */
+static const char *const advice[FAULT_COUNT] = {
+	[FAULT_CONNECT_REFUSED] = "nobody listens there: start the server, or correct the target",
+	[FAULT_CONNECT_TIMEOUT] = "connects are dropped: raise the server's backlog and "
+	    "net.core.somaxconn, ramp slower (-r), or look for a firewall",
+	[FAULT_CONNECT_FAILED] = "see the numbers of the errors below",
+	[FAULT_RESET] = "the server gave them up: its log should say why",
+	[FAULT_CLOSED] = "the server ended them: look for its limits and timeouts",
+	[FAULT_TIMEOUT] = "the server is stuck or overloaded; raise -t if replies may take so long",
+	[FAULT_WRONG] = "the server mixes replies up or alters them: the first one is below",
+	[FAULT_UNASKED] = "the server sends more than it was asked for: does it speak this protocol?",
+	[FAULT_FAILED] = "the server says that it could not answer: its log should say why",
+	[FAULT_NO_MEMORY] = "fewer connections, a smaller size or depth, or more memory",
+};
+
+FILE *
+report_output(const struct run *run)
+{
+	bool taken = (run->json != NULL && strcmp(run->json, "-") == 0) ||
+	    (run->hgrm != NULL && strcmp(run->hgrm, "-") == 0);
+
+	return taken ? stderr : stdout;
+}
+
+void
+report_print(FILE *out, const struct run *run, const struct outcome *o)
+{
+	head(out, run);
+	fputc('\n', out);
+	requests(out, run, o);
+	resources(out, run, o);
+	across(out, run, o);
+	times(out, run, o);
+	stations(out, o);
+	faults(out, run, o);
+	not_reached(out, run, o);
+	remarks(out, run, o);
+	fflush(out);
+}
+
+static uint64_t
+get(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static const char *
+plural(uint64_t n, const char *one, const char *many)
+{
+	return n == 1 ? one : many;
+}
+
+/* bulk's rate is one of bytes. */
+static bool
+open_loop(const struct run *run)
+{
+	return run->pacing != PACE_CLOSED && run->mode != &mode_bulk;
+}
+
+/* A figure by its name: one place says what it is. */
+static double
+value(const struct outcome *o, const char *name)
+{
+	struct figure f;
+
+	return figure_find(&f, name, NULL) ? figure_value(&f, o) : NAN;
+}
+
+static struct text
+shown(const struct outcome *o, const char *name)
+{
+	struct figure f;
+	struct text   t = { "" };
+
+	if (figure_find(&f, name, NULL))
+		figure_print(&f, figure_value(&f, o), t.s);
+	return t;
+}
+
+/* "echo, 127.0.0.1:7000: 50 connections, 1 process, 64 bytes, closed loop" */
+static void
+head(FILE *out, const struct run *run)
+{
+	char unit[STR_UNIT_MAX];
+
+	fprintf(out, "%s, %s: %s connection%s", run->mode->name, run->target_name,
+	    text_count(run->connections).s, plural(run->connections, "", "s"));
+	fprintf(out, ", %u process%s, %s bytes", run->workers, plural(run->workers, "", "es"),
+	    str_print_size(run->size, unit));
+	if (run->depth > 1)
+		fprintf(out, ", %u in flight on each", run->depth);
+	if (!run->mode->paced)
+		fputs("\n", out);
+	else if (run->pacing == PACE_CLOSED)
+		fputs(", closed loop\n", out);
+	else if (run->mode == &mode_bulk)
+		fprintf(out, ", %s/s\n", text_size(run->rate).s);
+	else
+		fprintf(out, ", open loop%s\n", run->pacing == PACE_POISSON ? ", at random" : "");
+}
+
+static void
+requests(FILE *out, const struct run *run, const struct outcome *o)
+{
+	const char *const *counters = run->mode->counters;
+	struct figure      f;
+	size_t             width = 12;
+
+	fprintf(out, "  answered     %s in %s", text_count((double)o->answered).s,
+	    text_time((double)o->elapsed / 1e3).s);
+	if (o->elapsed > 0)
+		fprintf(out, ": %s/s", shown(o, "rate").s);
+	if (o->rate > 0 && run->mode != &mode_bulk)
+		fprintf(out, " of %s/s", text_count(o->rate).s);
+	if (get(&o->sum->answered) > o->answered)
+		fprintf(out, ", %s more after that",
+		    text_count((double)(get(&o->sum->answered) - o->answered)).s);
+	fprintf(out, "\n  bytes        %s sent, %s received", shown(o, "bytes_out").s,
+	    shown(o, "bytes_in").s);
+	if (o->elapsed > 0)
+		fprintf(out, ": %s/s", shown(o, "throughput").s);
+	fprintf(out, "\n  connections  %s made", shown(o, "connected").s);
+	if (o->peak > 0)	/* it is looked at each second: 0 says nothing */
+		fprintf(out, ", %s open at most", shown(o, "peak").s);
+	fputc('\n', out);
+	for (unsigned i = 0; counters != NULL && counters[i] != NULL; i++)
+		width = strlen(counters[i]) > width ? strlen(counters[i]) : width;
+	for (unsigned i = 0; counters != NULL && counters[i] != NULL; i++) {
+		if (figure_find(&f, counters[i], run->mode))
+			fprintf(out, "  %-*s %s\n", (int)width, f.name,
+			    text_count(figure_value(&f, o)).s);
+	}
+}
+
+/* What one connection costs: noise may be larger when there are few. */
+static struct text
+each_connection(int64_t grown, uint64_t connections)
+{
+	return text_size(grown > 0 ? (double)grown / (double)connections : 0);
+}
+
+static void
+resources(FILE *out, const struct run *run, const struct outcome *o)
+{
+	fputs("  cpu          ", out);
+	if (o->answered > 0)
+		fprintf(out, "%s a request; ", shown(o, "cpu").s);
+	if (run->workers > 1)
+		fprintf(out, "the busiest process used %.0f%% of a core\n", o->busiest * 100);
+	else
+		fprintf(out, "%.0f%% of a core\n", o->busiest * 100);
+	if (!o->watched)
+		return;
+	fputs("  server       ", out);
+	if (o->answered > 0)
+		fprintf(out, "%s of cpu a request; ", shown(o, "server_cpu").s);
+	if (o->elapsed > 0)
+		fprintf(out, "%.0f%% of a core; ",
+		    (double)o->server_cpu * 1e5 / (double)o->elapsed);
+	fprintf(out, "%s of memory", text_size((double)o->server_memory).s);
+	if (o->server_processes > 0)
+		fprintf(out, " in %u process%s", o->server_processes,
+		    plural(o->server_processes, "", "es"));
+	if (o->open > 0 && !o->server_gone)
+		fprintf(out, ", %s for each connection",
+		    each_connection(o->server_grown, o->open).s);
+	fputs(o->server_gone ? "\n               it has ended meanwhile\n" : "\n", out);
+}
+
+static void
+across(FILE *out, const struct run *run, const struct outcome *o)
+{
+	if (!o->acrossed)
+		return;
+	fprintf(out, "  across       %s run%s of %s, ", text_count((double)o->across_runs).s,
+	    plural(o->across_runs, "", "s"), run->across);
+	if (o->across_runs == 0) {
+		fputs("it did not end within the run: -d has to be longer\n", out);
+	} else {
+		fprintf(out, "%s at most, %s failed\n",
+		    text_time((double)o->across_time / 1e3).s,
+		    text_count((double)o->across_failed).s);
+	}
+	if (o->across_failed > 0)
+		fprintf(out, "               the first that failed: %s\n", o->across_words);
+	fprintf(out, "               by it: %s fault%s, %s request%s lost; otherwise %s",
+	    text_count((double)o->across_faults).s, plural(o->across_faults, "", "s"),
+	    text_count((double)o->across_lost).s, plural(o->across_lost, "", "s"),
+	    text_count((double)o->across_other).s);
+	if (o->across_max > 0)
+		fprintf(out, "; the slowest request meanwhile %s",
+		    text_time((double)o->across_max).s);
+	fputc('\n', out);
+}
+
+static void
+times_row(FILE *out, const char *label, const char *prefix, const struct outcome *o)
+{
+	static const char *const names[] = { "p50", "p90", "p99", "p99.9", "max", "mean" };
+
+	fprintf(out, "  %-9s", label);
+	for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+		char name[FIGURE_NAME_MAX];
+
+		snprintf(name, sizeof name, "%s%s", prefix, names[i]);
+		fprintf(out, " %8s", shown(o, name).s);
+	}
+	fputc('\n', out);
+}
+
+static void
+times(FILE *out, const struct run *run, const struct outcome *o)
+{
+	bool latencies = get(&o->sum->latency.total) > 0,
+	     connects = get(&o->sum->connect.total) > 0;
+
+	if (!latencies && !connects)
+		return;
+	fprintf(out, "\n  %-9s %8s %8s %8s %8s %8s %8s\n", "", "p50", "p90", "p99", "p99.9", "max",
+	    "mean");
+	if (latencies)
+		times_row(out, "latency", "", o);
+	if (latencies && open_loop(run))
+		times_row(out, "raw", "raw.", o);
+	if (connects)
+		times_row(out, "connect", "connect.", o);
+	if (latencies && open_loop(run))
+		fputs("  latency counts from when a request was due, raw from when it was sent\n",
+		    out);
+}
+
+static void
+stations(FILE *out, const struct outcome *o)
+{
+	if (o->station_count == 0)
+		return;
+	fprintf(out, "\n  %10s %10s %8s %8s %8s %8s %8s", "open", "answered/s", "p50", "p99", "max",
+	    "errors", "cpu");
+	fprintf(out, o->watched ? " %8s %12s\n" : "\n", "server", "memory each");
+	for (unsigned i = 0; i < o->station_count; i++) {
+		const struct station *s = &o->stations[i];
+		double                seconds = (double)s->elapsed / 1e9;
+
+		if (seconds <= 0)
+			seconds = 1;
+		fprintf(out, "  %10s %10s %8s %8s %8s %8s %7.0f%%", text_count((double)s->open).s,
+		    text_count((double)s->answered / seconds).s, text_time((double)s->p50).s,
+		    text_time((double)s->p99).s, text_time((double)s->max).s,
+		    text_count((double)s->errors).s, (double)s->cpu / seconds / 1e4);
+		if (o->watched)
+			fprintf(out, " %7.0f%% %12s", (double)s->server_cpu / seconds / 1e4,
+			    s->open > 0 ? each_connection(s->server_grown, s->open).s : "-");
+		fputc('\n', out);
+	}
+}
+
+/* What can be said of this run. */
+static void
+advise(FILE *out, const struct run *run, enum fault fault)
+{
+	if (fault == FAULT_CONNECT_PORTS && run->source_count > 1)
+		fprintf(out,
+		    "more of --source than these %u, or a wider "
+		    "net.ipv4.ip_local_port_range (see --plan)",
+		    run->source_count);
+	else if (fault == FAULT_CONNECT_PORTS)
+		fputs("--source 127.0.1.1-127.0.1.8 or the like has more, or widen "
+		      "net.ipv4.ip_local_port_range (see --plan)",
+		    out);
+	else if (fault == FAULT_NO_DESCRIPTORS)
+		fprintf(out, "more processes than -w %u, or ulimit -n (see --plan)", run->workers);
+	else if (advice[fault] != NULL)
+		fputs(advice[fault], out);
+}
+
+static void
+errnos(FILE *out, const struct outcome *o)
+{
+	const char *separator = "  by errno   ";
+
+	for (unsigned e = 0; e < TALLY_ERRNOS; e++) {
+		uint64_t    n = get(&o->sum->errnos[e]);
+		const char *name = strerrorname_np((int)e);
+
+		if (n == 0)
+			continue;
+		fprintf(out, "%s%s %s (%s)", separator, name != NULL ? name : "?",
+		    text_count((double)n).s, strerror((int)e));
+		separator = ", ";
+	}
+	if (separator[0] == ',')
+		fputc('\n', out);
+}
+
+static void
+faults(FILE *out, const struct run *run, const struct outcome *o)
+{
+	bool any = false;
+	char wrong[4 * sizeof o->sum->wrong];
+
+	for (unsigned i = 0; i < FAULT_COUNT; i++) {
+		double n = value(o, fault_words[i]);
+
+		if (n == 0)
+			continue;
+		if (!any)
+			fputc('\n', out);
+		any = true;
+		fprintf(out, "  %10s %-16s %s\n%30s", text_count(n).s, fault_words[i],
+		    fault_texts[i], "");
+		advise(out, run, i);
+		fputc('\n', out);
+	}
+	if (value(o, "lost") > 0)
+		fprintf(out, "  %10s %-16s requests in flight on connections that ended\n",
+		    shown(o, "lost").s, "lost");
+	if (any)
+		errnos(out, o);
+	if (o->sum->wrong[0] != '\0')
+		fprintf(out, "\n  The first wrong reply: %s\n",
+		    str_printable(span_of(o->sum->wrong), wrong, sizeof wrong));
+}
+
+/* "  Not reached: 10,000 connections, 9,212 were open at most" */
+static void
+not_reached_line(FILE *out, bool *any, double wanted, const char *what, double got,
+    const char *were)
+{
+	fprintf(out, "%s  Not reached: %s %s, %s %s\n", *any ? "" : "\n", text_count(wanted).s,
+	    what, text_count(got).s, were);
+	*any = true;
+}
+
+/* There was no connection left, and none to be had. */
+static bool
+ended_early(const struct run *run, const struct outcome *o)
+{
+	return run->duration > 0 && run->mode->paced && !run->mode->once && !o->interrupted &&
+	    (run->requests == 0 || get(&o->sum->answered) < run->requests) &&
+	    (double)o->elapsed < 0.98e6 * (double)run->duration;
+}
+
+static void
+not_reached(FILE *out, const struct run *run, const struct outcome *o)
+{
+	double answered = (double)get(&o->sum->answered);
+	bool   any = false;
+
+	/* Churn closes each one at once; what is done once on each has its own end. */
+	if (o->peak < run->connections && run->mode != &mode_churn && !run->mode->once)
+		not_reached_line(out, &any, run->connections, "connections", (double)o->peak,
+		    "were open at most");
+	if ((double)run->requests > answered && run->mode->paced)
+		not_reached_line(out, &any, (double)run->requests, "requests", answered,
+		    "were answered");
+	if (o->rate > 0 && run->mode != &mode_bulk && value(o, "rate") < ENOUGH * o->rate)
+		not_reached_line(out, &any, o->rate, "requests a second", value(o, "rate"),
+		    "were answered");
+	if (open_loop(run) && value(o, "unsent") > 0) {
+		fprintf(out, "%s  Not sent: %s requests that were due; they are in no latency\n",
+		    any ? "" : "\n", shown(o, "unsent").s);
+		any = true;
+	}
+	if (ended_early(run, o)) {
+		fprintf(out, "%s  Not reached: %s of measuring, nothing could go on after %s\n",
+		    any ? "" : "\n", text_time((double)run->duration * 1e3).s,
+		    text_time((double)o->elapsed / 1e3).s);
+		any = true;
+	}
+	if (o->interrupted)
+		fprintf(out, "%s  Interrupted: this is what was measured so far\n",
+		    any ? "" : "\n");
+}
+
+static void
+remarks(FILE *out, const struct run *run, const struct outcome *o)
+{
+	if (o->busiest >= BUSY)
+		fprintf(out,
+		    "\n  weir-stress itself was busy (%.0f%% of a core): these figures may be "
+		    "its own, not the server's.\n  Use more processes (-w), or leave it "
+		    "processors that the server does not use.\n",
+		    o->busiest * 100);
+	/* A blip is none: it takes what comes due in a twentieth of a second. */
+	if (open_loop(run) && (double)o->late > o->rate / 20)
+		fprintf(out,
+		    "\n  Up to %s requests were due while no connection had room (the wait of "
+		    "those that\n  were sent is in latency): the server is behind, or more "
+		    "connections (-c) or a greater\n  depth (-p) are needed.\n",
+		    text_count((double)o->late).s);
+}

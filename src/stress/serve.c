@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* serve: weir-stress --serve: sockets, processes, what was counted. */
+#include "stress/serve.h"
+
+#include <err.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "stress/serve_door.h"
+#include "stress/serve_options.h"
+#include "stress/tally.h"
+
+#define PATIENCE 5	/* seconds for a process to end */
+
+static int  fds[SERVE_WORKERS_MAX][SERVE_DOORS_MAX];
+
+static void signals_block(sigset_t *);
+static void descriptors_raise(void);
+static int  listen_all(struct serve *);
+static int  listen_one(struct serve *, unsigned door, unsigned worker);
+static void tell_addresses(const struct serve *);
+static int  serve_many(const struct serve *, struct serve_counts *, const sigset_t *);
+static void worker(const struct serve *, struct serve_counts *, unsigned number, pid_t parent);
+static int  watch_over(const pid_t *, unsigned n, const sigset_t *);
+static int  end_all(const pid_t *, unsigned n);
+static void tell_counts(const struct serve *, const struct serve_counts *);
+static void unlink_all(const struct serve *);
+
+bool
+serve_wanted(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--serve") == 0 || strncmp(argv[i], "--serve=", 8) == 0)
+			return true;
+	}
+	return false;
+}
+
+int
+serve_main(int argc, char **argv)
+{
+	static struct serve  serve;
+	struct serve_counts *counts;
+	sigset_t             signals;
+	int                  status;
+
+	status = serve_read(&serve, argc, argv);
+	if (status != 0)
+		return status < 0 ? 0 : status;
+	signals_block(&signals);
+	descriptors_raise();
+	counts = mmap(NULL, serve.workers * sizeof(*counts), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (counts == MAP_FAILED) {
+		warn("no memory");
+		return 1;
+	}
+	status = listen_all(&serve);
+	if (status == 0) {
+		tell_addresses(&serve);
+		status = serve.workers == 1 ? doors_serve(&serve, counts, fds[0], 0)
+					    : serve_many(&serve, counts, &signals);
+		unlink_all(&serve);
+		tell_counts(&serve, counts);
+	}
+	munmap(counts, serve.workers * sizeof(*counts));
+	return status < 0 ? 1 : 0;
+}
+
+/* They are taken by a descriptor or waited for; SIGPIPE is an errno. */
+static void
+signals_block(sigset_t *set)
+{
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, set, NULL);
+}
+
+static void
+descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Sockets that share an address are made here, so that none comes too late. */
+static int
+listen_all(struct serve *v)
+{
+	for (unsigned d = 0; d < v->door_count; d++) {
+		for (unsigned w = 0; w < v->workers; w++) {
+			if (w > 0 && !v->doors[d].reuseport)
+				fds[w][d] = fds[0][d];
+			else if (listen_one(v, d, w) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static bool
+any_port(const struct addr *a)
+{
+	if (a->sa.sa_family == AF_INET)
+		return a->in.sin_port == 0;
+	return a->sa.sa_family == AF_INET6 && a->in6.sin6_port == 0;
+}
+
+static int
+listen_one(struct serve *v, unsigned door, unsigned worker)
+{
+	struct listen_spec *spec = &v->doors[door];
+	bool                any = any_port(&spec->addr);
+	const char         *call = "bind";
+	char                name[ADDR_TEXT_MAX];
+	int                 fd = -1;
+
+	if (worker > 0 || any || !spec->reuseport || sock_probe(spec) == 0)
+		fd = sock_listen(spec, &call);
+	if (fd < 0) {
+		warn("cannot listen on %s: %s", addr_print(&spec->addr, name), call);
+		if (errno == EADDRINUSE)
+			warnx("somebody else does; ss -ltnp shows who, and port 0 is any");
+		return -1;
+	}
+	if (any) {
+		spec->addr.len = sizeof(spec->addr.un);
+		getsockname(fd, &spec->addr.sa, &spec->addr.len);
+	}
+	fds[worker][door] = fd;
+	return 0;
+}
+
+static void
+tell_addresses(const struct serve *v)
+{
+	char name[ADDR_TEXT_MAX];
+
+	for (unsigned i = 0; i < v->door_count && !v->quiet; i++)
+		printf("listening on %s\n", addr_print(&v->doors[i].addr, name));
+	fflush(stdout);
+}
+
+static int
+serve_many(const struct serve *v, struct serve_counts *counts, const sigset_t *signals)
+{
+	pid_t    pids[SERVE_WORKERS_MAX], parent = getpid();
+	unsigned n;
+	int      status;
+
+	for (n = 0; n < v->workers; n++) {
+		pids[n] = fork();
+		if (pids[n] == 0)
+			worker(v, &counts[n], n, parent);
+		if (pids[n] < 0) {
+			warn("cannot start process %u of %u", n + 1, v->workers);
+			break;
+		}
+	}
+	for (unsigned w = 0; w < v->workers; w++) {
+		for (unsigned d = 0; d < v->door_count; d++) {
+			if (w == 0 || v->doors[d].reuseport)
+				close(fds[w][d]);
+		}
+	}
+	status = n < v->workers ? -1 : watch_over(pids, n, signals);
+	return end_all(pids, n) < 0 ? -1 : status;
+}
+
+static void
+worker(const struct serve *v, struct serve_counts *counts, unsigned number, pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(1);
+	for (unsigned w = 0; w < v->workers; w++) {
+		for (unsigned d = 0; w != number && d < v->door_count; d++) {
+			if (v->doors[d].reuseport)
+				close(fds[w][d]);
+		}
+	}
+	_exit(doors_serve(v, counts, fds[number], number) < 0 ? 1 : 0);
+}
+
+/* Until a signal, or until one of them ends by itself: -1. */
+static int
+watch_over(const pid_t *pids, unsigned n, const sigset_t *signals)
+{
+	siginfo_t info = { 0 };
+	int       signal;
+
+	for (;;) {
+		signal = sigwaitinfo(signals, NULL);
+		if (signal == SIGTERM || signal == SIGINT)
+			return 0;
+		for (unsigned i = 0; i < n && signal == SIGCHLD; i++) {
+			info.si_pid = 0;
+			if (waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+			    info.si_pid != 0) {
+				warnx("process %d has ended by itself (%s %d): so do all",
+				    (int)pids[i], info.si_code == CLD_EXITED ? "status" : "signal",
+				    info.si_status);
+				return -1;
+			}
+		}
+	}
+}
+
+/* Returns -1 when one did not end well. */
+static int
+end_all(const pid_t *pids, unsigned n)
+{
+	struct timespec patience = { .tv_sec = PATIENCE };
+	sigset_t        child;
+	int             status, result = 0;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	for (unsigned i = 0; i < n; i++)
+		kill(pids[i], SIGTERM);
+	for (unsigned i = 0; i < n; i++) {
+		while (waitpid(pids[i], &status, WNOHANG) == 0) {
+			if (sigtimedwait(&child, NULL, &patience) < 0 && errno == EAGAIN) {
+				kill(pids[i], SIGKILL);
+				waitpid(pids[i], &status, 0);
+				break;
+			}
+		}
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+			result = -1;
+	}
+	return result;
+}
+
+static void
+tell_counts(const struct serve *v, const struct serve_counts *counts)
+{
+	static const struct {
+		const char *name;
+		size_t      offset;
+	} rows[] = {
+#define ROW(name) { #name, offsetof(struct serve_counts, name) }
+		ROW(accepted), ROW(starved), ROW(requests), ROW(answered), ROW(unanswered),
+		ROW(overlong), ROW(bytes_in), ROW(bytes_out),
+#undef ROW
+	};
+	const char *at;
+	uint64_t    sum;
+
+	if (v->quiet)
+		return;
+	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+		sum = 0;
+		for (unsigned w = 0; w < v->workers; w++) {
+			at = (const char *)&counts[w] + rows[r].offset;
+			sum += *(const _Atomic uint64_t *)(const void *)at;
+		}
+		printf("%s%s=%" PRIu64, r > 0 ? " " : "", rows[r].name, sum);
+	}
+	for (int h = 0; h < HARM_COUNT; h++) {
+		sum = 0;
+		for (unsigned w = 0; w < v->workers; w++)
+			sum += counts[w].harms[h];
+		printf(" %s=%" PRIu64, harm_names[h], sum);
+	}
+	printf("\n");
+	fflush(stdout);
+}
+
+static void
+unlink_all(const struct serve *v)
+{
+	for (unsigned i = 0; i < v->door_count; i++) {
+		if (v->doors[i].addr.sa.sa_family == AF_UNIX)
+			unlink(v->doors[i].addr.un.sun_path);
+	}
+}

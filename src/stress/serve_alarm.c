@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* serve_alarm: times to the microsecond. */
+#include "stress/serve_alarm.h"
+
+#include <stdlib.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "net/loop.h"
+
+static struct {
+	struct event   event;
+	struct alarm **heap;	/* from 1; none is earlier than that at half its place */
+	size_t         count;	/* set */
+	size_t         owned;	/* set or not */
+	size_t         size;
+	uint64_t       set;	/* what the timerfd will fire at; 0: it will not */
+} alarms;
+
+static void ready(evutil_socket_t, short, void *);
+static void rise(struct alarm *, size_t place);
+static void sink(struct alarm *, size_t place);
+static void put(struct alarm *, size_t place);
+static void timer_set(void);
+
+int
+alarm_open(void)
+{
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	alarms.count = alarms.owned = alarms.size = 0;
+	alarms.heap = NULL;
+	alarms.set = 0;
+	if (loop_watch(&alarms.event, fd, EV_READ, ready, NULL) < 0) {
+		close(fd);
+		return -1;
+	}
+	return 0;
+}
+
+void
+alarm_close(void)
+{
+	int fd = event_get_fd(&alarms.event);
+
+	loop_unwatch(&alarms.event);
+	close(fd);
+	free(alarms.heap);
+	alarms.heap = NULL;
+}
+
+uint64_t
+alarm_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+int
+alarm_init(struct alarm *a, void (*fire)(struct alarm *))
+{
+	struct alarm **heap;
+	size_t         size;
+
+	if (alarms.owned + 1 >= alarms.size) {
+		size = alarms.size == 0 ? 64 : 2 * alarms.size;
+		heap = realloc(alarms.heap, size * sizeof(struct alarm *));
+		if (heap == NULL)
+			return -1;
+		alarms.heap = heap;
+		alarms.size = size;
+	}
+	alarms.owned++;
+	*a = (struct alarm){ .fire = fire };
+	return 0;
+}
+
+void
+alarm_finish(struct alarm *a)
+{
+	alarm_cancel(a);
+	alarms.owned--;
+}
+
+void
+alarm_set(struct alarm *a, uint64_t at)
+{
+	if (a->place != 0 && a->at == at)
+		return;
+	alarm_cancel(a);
+	a->at = at;
+	rise(a, ++alarms.count);
+	timer_set();
+}
+
+void
+alarm_cancel(struct alarm *a)
+{
+	struct alarm *last;
+	size_t        place = a->place;
+
+	if (place == 0)
+		return;
+	a->place = 0;
+	last = alarms.heap[alarms.count--];
+	if (last == a)
+		return;
+	if (place > 1 && last->at < alarms.heap[place / 2]->at)
+		rise(last, place);
+	else
+		sink(last, place);
+}
+
+static void
+ready(evutil_socket_t fd, short what, void *argument)
+{
+	uint64_t      times, now;
+	struct alarm *a;
+
+	(void)what;
+	(void)argument;
+	if (read(fd, &times, sizeof(times)) < 0)
+		return;
+	alarms.set = 0;
+	now = alarm_clock();
+	/* What is set meanwhile has its turn in another pass. */
+	for (size_t n = alarms.count; n > 0 && alarms.count > 0 && alarms.heap[1]->at <= now; n--) {
+		a = alarms.heap[1];
+		alarm_cancel(a);
+		a->fire(a);
+	}
+	timer_set();
+}
+
+/* One that goes off too early is left as it is: it then finds nothing to do. */
+static void
+timer_set(void)
+{
+	struct itimerspec when = { 0 };
+	uint64_t          at;
+
+	if (alarms.count == 0 || (alarms.set != 0 && alarms.set <= alarms.heap[1]->at))
+		return;
+	at = alarms.heap[1]->at;
+	if (at == 0)
+		at = 1;		/* 0 would disarm it */
+	when.it_value.tv_sec = (time_t)(at / 1000000);
+	when.it_value.tv_nsec = (long)(at % 1000000 * 1000);
+	if (timerfd_settime(event_get_fd(&alarms.event), TFD_TIMER_ABSTIME, &when, NULL) == 0)
+		alarms.set = at;
+}
+
+static void
+rise(struct alarm *a, size_t place)
+{
+	for (; place > 1 && a->at < alarms.heap[place / 2]->at; place /= 2)
+		put(alarms.heap[place / 2], place);
+	put(a, place);
+}
+
+static void
+sink(struct alarm *a, size_t place)
+{
+	size_t next;
+
+	for (; (next = 2 * place) <= alarms.count; place = next) {
+		if (next < alarms.count && alarms.heap[next + 1]->at < alarms.heap[next]->at)
+			next++;
+		if (a->at <= alarms.heap[next]->at)
+			break;
+		put(alarms.heap[next], place);
+	}
+	put(a, place);
+}
+
+static void
+put(struct alarm *a, size_t place)
+{
+	alarms.heap[place] = a;
+	a->place = place;
+}

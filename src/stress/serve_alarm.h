@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * serve_alarm: times to the microsecond, for replies that are to take 3 ms and not
+ * about ten: a heap of them, and one timerfd for the first.
+ * A process has one set of them, so the functions take none.
+ */
+#ifndef STRESS_SERVE_ALARM_H
+#define STRESS_SERVE_ALARM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct alarm {
+	uint64_t at;		/* µs of CLOCK_MONOTONIC */
+	size_t   place;		/* in the heap, from 1; 0: not set */
+	void   (*fire)(struct alarm *);
+};
+
+/* After loop_open. Returns 0, or -1 with errno. */
+int  alarm_open(void) __attribute__((warn_unused_result));
+void alarm_close(void);
+
+/* Makes sure that it can be set. Returns 0, or -1: no memory. */
+int  alarm_init(struct alarm *, void (*fire)(struct alarm *)) __attribute__((warn_unused_result));
+void alarm_finish(struct alarm *);
+
+/* alarm.fire at this time, once; replaces an earlier one. */
+void alarm_set(struct alarm *, uint64_t at);
+void alarm_cancel(struct alarm *);
+
+uint64_t alarm_clock(void);	/* µs of CLOCK_MONOTONIC */
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* serve_door: a process of a backend: the sockets it accepts from, and its loop. */
+#ifndef STRESS_SERVE_DOOR_H
+#define STRESS_SERVE_DOOR_H
+
+#include "base/queue.h"
+#include "net/listener.h"
+#include "stress/serve_alarm.h"
+#include "stress/serve_options.h"
+
+struct door {
+	struct listener           listener;
+	struct alarm              alarm;	/* when somebody listens again */
+	const struct listen_spec *spec;
+	struct node               sessions;
+	bool                      crashes;	/* at the end of this pass */
+};
+
+/*
+ * Serves until SIGTERM or SIGINT, which have to be blocked, then closes
+ * everything. fds: listening sockets, one for each of serve.doors, which it takes
+ * over. number: of the process, from 0. Returns 0, or -1 when it cannot work.
+ */
+int doors_serve(const struct serve *, struct serve_counts *, const int *fds, unsigned number);
+
+/* For sessions. */
+const struct serve *doors_options(void);
+struct serve_counts *doors_counts(void);
+bool door_is_open(const struct door *);
+void door_shut(struct door *);		/* nobody listens for serve.down */
+void door_crash(struct door *);		/* and all sessions are reset, at the end of the pass */
+
+#endif

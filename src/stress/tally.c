@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tally: summing up what the workers have counted. */
+#include "stress/tally.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const fault_words[FAULT_COUNT] = {
+#define X(name, word, text) word,
+	TALLY_FAULTS(X)
+#undef X
+};
+
+const char *const fault_texts[FAULT_COUNT] = {
+#define X(name, word, text) text,
+	TALLY_FAULTS(X)
+#undef X
+};
+
+/* Up to the histograms a tally is words, but for a state that cannot be summed up. */
+#define WORDS (offsetof(struct tally, latency) / sizeof(_Atomic uint64_t))
+
+struct tally *
+tally_sum(const struct shared *shared, unsigned workers)
+{
+	struct tally *sum = calloc(1, sizeof *sum);
+
+	if (sum == NULL)
+		return NULL;
+	for (unsigned w = 0; w < workers; w++) {
+		const struct tally     *t = &shared->of[w];
+		const _Atomic uint64_t *from = (const _Atomic uint64_t *)t;
+		_Atomic uint64_t       *to = (_Atomic uint64_t *)sum;
+
+		for (size_t i = 0; i < WORDS; i++)
+			tally_add(&to[i],
+			    atomic_load_explicit(&from[i], memory_order_relaxed));
+		hist_merge(&sum->latency, &t->latency);
+		hist_merge(&sum->raw, &t->raw);
+		hist_merge(&sum->connect, &t->connect);
+		if (sum->wrong[0] == '\0')
+			memcpy(sum->wrong, t->wrong, sizeof sum->wrong - 1);
+	}
+	return sum;
+}
+
+void
+tally_wipe(struct tally *t)
+{
+	atomic_store(&t->sent, 0);
+	atomic_store(&t->answered, 0);
+	atomic_store(&t->due, 0);
+	memset(&t->latency, 0, sizeof t->latency);
+	memset(&t->raw, 0, sizeof t->raw);
+}
+
+uint64_t
+tally_errors(const struct tally *t)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < FAULT_COUNT; i++) {
+		if (i != FAULT_FAILED)
+			n += atomic_load_explicit(&t->faults[i], memory_order_relaxed);
+	}
+	return n;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * worker: a process of weir-stress: its loop, its share of the connections, and when
+ * they are opened and send.
+ *
+ *	parent ── phase, step, rate ──► worker ──► pace ──► client ◄──► mode
+ *	       ◄────── tally ─────────
+ */
+#ifndef STRESS_WORKER_H
+#define STRESS_WORKER_H
+
+#include "stress/client.h"
+#include "stress/mode.h"
+
+struct worker {
+	const struct run  *run;
+	const struct mode *mode;
+	struct shared     *shared;
+	struct tally      *tally;
+	unsigned           number;
+	struct client     *clients;
+	unsigned           count;	/* of clients, at the last step */
+	unsigned           wanted;	/* of them, at this step */
+	unsigned           begun;	/* of them, opened for the first time */
+	unsigned           tried;	/* of them, those whose first opening has ended */
+	unsigned           opening;	/* connecting now */
+	unsigned           open;
+	unsigned           active;	/* neither GONE nor WAITING */
+	uint64_t           ids;		/* connections so far */
+	struct node        waiting;	/* clients to be opened as soon as may be */
+	struct node        roomy;	/* open loop: open and with room; else: to be looked at */
+	unsigned           ring;	/* flights of a client, a power of two */
+	uint64_t           flying;	/* requests in flight */
+	uint64_t           since;	/* ns: what was due earlier is not counted */
+	uint64_t           quota;	/* requests (or, not paced: connections) still to begin */
+	uint64_t           quota_whole;	/* … in all, while measuring; UINT64_MAX: no end */
+	bool               asking;	/* paced: requests may be sent */
+	bool               opens;	/* connections may be opened */
+	uint32_t           phase;
+	uint32_t           step;
+	uint64_t           epoch;
+	uint64_t           alive;	/* ms: when a connection has been open last */
+	uint64_t           step_began;	/* ns: the ramp to this step … */
+	unsigned           step_from;	/* … and how many had been begun then */
+};
+
+extern struct worker worker;
+
+/* Worker `number` of run.workers: its share of the connections, requests and rate.
+ * parent: is told with SIGUSR1 that something is done. Does not return. */
+_Noreturn void worker_run(const struct run *, struct shared *, unsigned number, pid_t parent);
+
+/* The share of a worker of something that is counted. */
+static inline uint64_t
+worker_share(uint64_t all, unsigned workers, unsigned number)
+{
+	return all * (number + 1) / workers - all * number / workers;
+}
+
+/*
+ * pace: when requests are due. Closed loop: at once.
+ */
+void pace_begin(uint64_t now, double rate);	/* rate: requests a second of this worker */
+
+/* Open loop: when the next request is due (ns). */
+uint64_t pace_next(void);
+
+/* Open loop: whether a request is due and not taken; takes it. */
+bool pace_due(uint64_t now, uint64_t *due);
+
+/* Counts what has become due, and tells how many wait for room, for the tally. */
+void pace_count(uint64_t now);
+void pace_tell(void);
+
+/* Whether a request may be sent now; it then has to be. */
+static inline bool
+pace_take(uint64_t now, uint64_t *due)
+{
+	if (!worker.asking || worker.quota == 0)
+		return false;
+	*due = now;
+	if (worker.run->pacing != PACE_CLOSED && !pace_due(now, due))
+		return false;
+	worker.quota--;
+	return true;
+}
+
+/* Of client.c: begins connecting (due: of its request, where mode.fresh); sends what is
+ * due on a client with room; what the worker's pass does for those that wait. */
+void client_setup(void);
+void client_open(struct client *, uint64_t now, uint64_t due);
+void client_fill(struct client *, uint64_t now);
+bool client_take_turns(uint64_t now);	/* true: there may be more to do at once */
+void client_restart_all(void);
+
+#endif

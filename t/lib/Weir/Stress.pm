@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# weir-stress: runs against something, and backends (--serve).
+#
+#	my $r = stress(@arguments, { %option });
+#		{ exit, out, err, text, of => figures by name (times in µs), wrong, errnos };
+#		`of` is empty when it did not run.  Options: nofile (limit of descriptors),
+#		timeout (seconds)
+#	my $p = stress_start(@arguments);	$p->wait gives the same; $p->pid
+#
+#	my $b = serve('line', @options);	on a free port, or at: address => last option
+#	$b->address, $b->port, $b->addresses, $b->pid
+#	$b->stop		lets it end: { name => count } of its last line; dies if its
+#				exit status is not 0
+#
+# What still runs when the test ends is ended with it.
+package Weir::Stress;
+use v5.36;
+use Exporter 'import';
+use File::Basename qw(dirname);
+use File::Temp ();
+use JSON::PP;
+use POSIX ();
+use Scalar::Util qw(weaken);
+use Weir::Build;
+use Weir::Process;
+use Weir::Wait;
+
+our @EXPORT = qw(stress stress_start serve);
+
+my %all;
+
+sub binary()
+{
+	my $path = dirname(Weir::Build::objdir()) . '/weir-stress';
+	die "no $path: make builds it\n" if !-x $path;
+	return $path;
+}
+
+sub stress(@arguments)
+{
+	my $option = ref($arguments[-1]) ? pop(@arguments) : {};
+	return stress_start(@arguments, $option)->wait($option->{timeout} // 30);
+}
+
+sub stress_start(@arguments)
+{
+	my $option = ref($arguments[-1]) ? pop(@arguments) : {};
+	my $self = bless { json => File::Temp->new, out => File::Temp->new,
+	    err => File::Temp->new, owner => $$ }, __PACKAGE__;
+	my @command = (binary(), @arguments, '--json', $self->{json}->filename);
+	unshift(@command, 'sh', '-c', "ulimit -n $option->{nofile}; exec \"\$@\"", 'sh')
+	    if $option->{nofile};
+	$self->{name} = "weir-stress @arguments";
+	$self->{pid} = Weir::Process::spawn(\@command, output => $self->{out}->filename,
+	    error => $self->{err}->filename);
+	return $self->_keep;
+}
+
+sub serve($mode, @options)
+{
+	my $self = bless { out => File::Temp->new, err => File::Temp->new, owner => $$ }, __PACKAGE__;
+	my @at = @options && $options[-1] =~ /^unix:|:\d+$/ ? () : ('127.0.0.1:0');
+	$self->{name} = "weir-stress --serve $mode @options";
+	$self->{pid} = Weir::Process::spawn([binary(), '--serve', $mode, @options, @at],
+	    output => $self->{out}->filename, error => $self->{err}->filename);
+	$self->_keep;
+	my $wanted = @at || grep { /^unix:|^[\d.\[\]*:]+:\d+$/ } @options;
+	my $up = wait_for {
+		$self->{addresses} = [_text($self->{out}) =~ /^listening on (\S+)\n/mg];
+		@{$self->{addresses}} >= $wanted || $self->_reap(0);
+	} 10;
+	die "$self->{name} does not start:\n", _text($self->{err})
+	    if !$up || defined $self->{status};
+	return $self;
+}
+
+sub pid($self) { return $self->{pid} }
+sub addresses($self) { return @{$self->{addresses}} }
+sub address($self) { return $self->{addresses}[0] }
+sub port($self) { return $self->address =~ /:(\d+)$/ ? $1 : undef }
+
+sub signal($self, $name)
+{
+	kill($name, $self->{pid}) or die "kill $name: $!\n";
+}
+
+# Of a run: waits for its end.
+sub wait($self, $seconds = 30)
+{
+	if (!$self->_reap($seconds)) {
+		kill('KILL', $self->{pid});
+		$self->_reap(10);
+		die "timed out: $self->{name}\n", _text($self->{out}), _text($self->{err});
+	}
+	my $json = _text($self->{json});
+	my $told = $json eq '' ? {} : decode_json($json);
+	my $status = $self->{status};
+	my %result = (out => _text($self->{out}), err => _text($self->{err}),
+	    exit => $status & 127 ? undef : $status >> 8, signal => $status & 127,
+	    of => $told->{figures} // {}, wrong => $told->{wrong}, errnos => $told->{errnos},
+	    told => $told);
+	$result{text} = $result{out} . $result{err};
+	return \%result;
+}
+
+# Of a backend: ends it.
+sub stop($self)
+{
+	$self->signal('TERM') if !$self->_reap(0);
+	$self->_reap(10) or die "$self->{name} does not end\n";
+	my $said = _text($self->{err});
+	die "$self->{name}: status $self->{status}\n$said" if $self->{status} != 0 || $said ne '';
+	my ($line) = _text($self->{out}) =~ /^(accepted=.*)\n\z/m or die "$self->{name}: no counts\n";
+	return { $line =~ /(\w+)=(\d+)/g };
+}
+
+sub _keep($self)
+{
+	$all{$self} = $self;
+	weaken($all{$self});
+	return $self;
+}
+
+# Whether it has ended, by then.
+sub _reap($self, $seconds)
+{
+	local $?;
+	return 1 if defined $self->{status};
+	$self->{status} = $seconds > 0 ? Weir::Process::reap($self->{pid}, $seconds)
+	    : waitpid($self->{pid}, POSIX::WNOHANG()) == $self->{pid} ? $? : undef;
+	delete $all{$self} if defined $self->{status};
+	return defined $self->{status};
+}
+
+sub _text($fh)
+{
+	local $/;
+	open(my $read, '<', $fh->filename) or return '';
+	return readline($read) // '';
+}
+
+sub DESTROY($self)
+{
+	local ($?, $@);
+	return if $self->{owner} != $$ || defined $self->{status};
+	kill('CONT', $self->{pid});
+	kill('TERM', $self->{pid});
+	return if $self->_reap(5);
+	kill('KILL', $self->{pid});
+	$self->_reap(5);
+}
+
+END {
+	my $status = $?;
+	$_->DESTROY for grep { defined } values %all;
+	$? = $status;
+}
+
+1;

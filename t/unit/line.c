@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* line: tagged lines, and what is said of replies, however they are cut. */
+#include "base/str.h"
+#include "stress/mode_line.h"
+#include "stress/worker.h"
+#include "unit/tap.h"
+
+static struct run    run = { .size = 64 };
+static struct tally  tally;
+static struct client client;
+
+static void
+begin(uint64_t id, const char *failure)
+{
+	memset(&client, 0, sizeof client);
+	memset(&tally, 0, sizeof tally);
+	client.id = id;
+	client.asked = 3;
+	run.failure = failure;
+	worker.run = &run;
+	worker.tally = &tally;
+}
+
+/* Hands a reply over in parts of n bytes. */
+static enum take
+hand_over(struct weir_span s, size_t n)
+{
+	enum take take = TAKE_MORE;
+	size_t    used, len;
+
+	while (s.len > 0 && take == TAKE_MORE) {
+		len = s.len < n ? s.len : n;
+		used = len;
+		take = line_reply(&client, span(s.data, len), &used);
+		s = span_skip(s, used);
+	}
+	return take;
+}
+
+static void
+right(void)
+{
+	char   text[128];
+	size_t len;
+
+	for (size_t n = 1; n <= 64; n += 7) {
+		begin(7, NULL);
+		len = line_write(7, 1, text);
+		is_number(len, 64, "a line has 64 bytes");
+		ok(strncmp(text, "c7 1 ", 5) == 0 && text[63] == '\n', "a tag, and a newline");
+		ok(hand_over(span(text, len), n) == TAKE_REPLY, "in parts of %zu it is right", n);
+		is_number(client.position, 0, "and over");
+	}
+	begin(UINT64_MAX, NULL);
+	len = line_write(UINT64_MAX, UINT64_MAX, text);
+	ok(len <= 64, "the longest tag has room");
+}
+
+static void
+wrong(void)
+{
+	char   text[256];
+	size_t len, missed = 0, used;
+
+	for (size_t at = 0; at < 64; at++) {
+		begin(7, "no answer");
+		len = line_write(7, 1, text);
+		text[at] ^= 1;
+		missed += hand_over(span(text, len), 1 + at % 9) != TAKE_WRONG;
+	}
+	is_number(missed, 0, "each wrong byte is found");
+	begin(7, NULL);
+	len = line_write(7, 2, text);
+	ok(hand_over(span(text, len), 64) == TAKE_WRONG, "the next request's reply is wrong");
+	ok(strstr(tally.wrong, "connection 7, reply 1") != NULL, "it says so: %s", tally.wrong);
+	begin(7, NULL);
+	len = line_write(8, 1, text);
+	ok(hand_over(span(text, len), 64) == TAKE_WRONG, "another connection's reply is wrong");
+	begin(7, NULL);
+	len = line_write(7, 1, text);
+	len += line_write(7, 2, text + len);
+	used = len;
+	ok(line_reply(&client, span(text, len), &used) == TAKE_REPLY && used == 64,
+	    "of two replies the first is taken");
+}
+
+static void
+failures(void)
+{
+	static const char *const texts[] = { "no answer", "c", "c7", "c7 1 ", "c7 1 zz", "x" };
+	char                     reply[128];
+	unsigned                 bad = 0;
+
+	for (unsigned i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		snprintf(reply, sizeof reply, "%s\n", texts[i]);
+		for (size_t n = 1; n <= strlen(reply); n++) {
+			begin(7, texts[i]);
+			bad += hand_over(span_of(reply), n) != TAKE_FAILED;
+			bad += client.position != 0 || client.failing;
+		}
+	}
+	is_number(bad, 0, "the failure text is known, also where it begins as a line does");
+	begin(7, "no answer");
+	ok(hand_over(span_of("no answer at all\n"), 5) == TAKE_WRONG, "a longer text is wrong");
+	begin(7, "no answer");
+	ok(hand_over(span_of("no ans\n"), 5) == TAKE_WRONG, "a shorter one, too");
+	begin(7, NULL);
+	ok(hand_over(span_of("no answer\n"), 5) == TAKE_WRONG, "and any, if there is to be none");
+}
+
+int
+main(void)
+{
+	right();
+	wrong();
+	failures();
+	run.size = 31;
+	ok(line_check(&run) != NULL, "31 bytes are too few");
+	run.size = 32;
+	ok(line_check(&run) == NULL, "32 are not");
+	return done_testing();
+}

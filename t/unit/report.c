@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* report: figures as people read them, the text at the end, JSON, what is counted when. */
+#include "stress/report.h"
+
+#include <jansson.h>
+#include <unistd.h>
+
+#include "stress/mode.h"
+#include "stress/outcome.h"
+#include "stress/run.h"
+#include "stress/slo.h"
+#include "stress/tally.h"
+#include "stress/text.h"
+
+#include "unit/tap.h"
+
+#define SECOND UINT64_C(1000000000)
+
+static const char *const counters[] = { "ended", NULL };
+static const struct mode counting = { .name = "counting", .paced = true, .counters = counters };
+
+static struct shared *shared;	/* of two workers */
+
+static struct run
+run_of_two(void)
+{
+	memset(shared, 0, sizeof *shared + 2 * sizeof shared->of[0]);
+	return (struct run){ .mode = &counting, .target_name = "127.0.0.1:7000", .workers = 2,
+		.connections = 10, .size = 64, .depth = 1, .quiet = true };
+}
+
+static void
+count(unsigned worker, uint64_t answered, uint64_t us, uint64_t cpu)
+{
+	struct tally *t = &shared->of[worker];
+
+	for (uint64_t i = 0; i < answered; i++) {
+		hist_add(&t->latency, us);
+		hist_add(&t->raw, us / 2);
+	}
+	tally_add(&t->answered, answered);
+	tally_add(&t->sent, answered);
+	tally_add(&t->cpu, cpu);
+}
+
+static void
+wipe(void)
+{
+	for (unsigned w = 0; w < 2; w++) {
+		struct tally *t = &shared->of[w];
+
+		atomic_store(&t->answered, 0);
+		atomic_store(&t->sent, 0);
+		memset(&t->latency, 0, sizeof t->latency);
+		memset(&t->raw, 0, sizeof t->raw);
+	}
+}
+
+/* A run of two seconds: 6 open, 2 errors in the ramp and 1 later, 3,000 requests in
+ * time and 10 after it, 40 % and 95 % of a core. */
+static struct outcome
+conduct(const struct run *run)
+{
+	struct report *r = report_create(run, shared);
+	struct outcome o = { .sum = NULL };
+
+	tally_add(&shared->of[0].open, 2);
+	tally_add(&shared->of[1].open, 4);
+	tally_add(&shared->of[0].connected, 6);
+	tally_add(&shared->of[0].faults[FAULT_CONNECT_REFUSED], 2);
+	tally_add(&shared->of[0].errnos[111], 2);
+	count(0, 500, 77777, 300000);
+	report_second(r, SECOND);
+	ok(report_measuring(r, 10 * SECOND) == 0, "the measuring begins");
+	wipe();
+	count(0, 1000, 400, 800000);
+	count(1, 2000, 800, 1900000);
+	tally_add(&shared->of[0].due, 3017);
+	tally_add(&shared->of[0].bytes_in, 1 << 20);
+	tally_add(&shared->of[1].bytes_out, 3 << 20);
+	tally_add(&shared->of[1].faults[FAULT_WRONG], 1);
+	strcpy(shared->of[1].wrong, "connection 3, request 4: \"\xff\"");
+	atomic_store(&shared->of[1].unsent, 250);
+	atomic_store(&shared->phase, PHASE_MEASURE);
+	report_second(r, 11 * SECOND);
+	atomic_store(&shared->of[1].unsent, 0);
+	report_measured(r, 12 * SECOND);
+	count(1, 10, 900, 100000);
+	ok(report_outcome(r, &o) == 0, "it has an outcome");
+	report_free(r);
+	return o;
+}
+
+static void
+test_texts(void)
+{
+	is_string(text_count(0).s, "0", "counts");
+	is_string(text_count(999).s, "999", "counts");
+	is_string(text_count(1000).s, "1,000", "counts");
+	is_string(text_count(1234567).s, "1,234,567", "counts");
+	is_string(text_count(12.34).s, "12.3", "counts");
+	is_string(text_count(-1234).s, "-1,234", "counts");
+	is_string(text_count(18e18).s, "18,000,000,000,000,000,000", "counts");
+	is_string(text_count(1e21).s, "1e+21", "counts");
+	is_string(text_time(0).s, "0us", "times");
+	is_string(text_time(7).s, "7us", "times");
+	is_string(text_time(7.891).s, "7.89us", "times");
+	is_string(text_time(999).s, "999us", "times");
+	is_string(text_time(999.7).s, "1.00ms", "times");
+	is_string(text_time(1234).s, "1.23ms", "times");
+	is_string(text_time(12345).s, "12.3ms", "times");
+	is_string(text_time(123456).s, "123ms", "times");
+	is_string(text_time(999600).s, "1.00s", "times");
+	is_string(text_time(3600e6).s, "3600s", "times");
+	is_string(text_size(0).s, "0 B", "sizes");
+	is_string(text_size(999).s, "999 B", "sizes");
+	is_string(text_size(1000).s, "0.98 KiB", "sizes");
+	is_string(text_size(65536).s, "64.0 KiB", "sizes");
+	is_string(text_size(-3.5 * 1024 * 1024).s, "-3.50 MiB", "sizes");
+	is_string(text_size(1e18).s, "909495 TiB", "sizes");
+}
+
+static void
+test_outcome(void)
+{
+	struct run     run = run_of_two();
+	struct outcome o = conduct(&run);
+
+	is_number(o.elapsed, 2 * SECOND, "how long was measured");
+	is_number(o.answered, 3000, "what came in time");
+	is_number(atomic_load(&o.sum->answered), 3010, "and what came late");
+	is_number(o.cpu, 2700000, "CPU of the measuring");
+	ok(o.busiest > 0.949 && o.busiest < 0.951, "the busiest worker's share: %.3f", o.busiest);
+	is_number(o.peak, 6, "connections");
+	is_number(o.late, 250, "what waited for room, at most");
+	ok(!o.ramped && !o.tried, "it was not ramped up");
+	is_number(tally_errors(o.sum), 3, "errors count from the beginning");
+	is_number(tally_errors(o.before), 2, "those before the measuring are known");
+	is_number(atomic_load(&o.sum->latency.max), 900, "latencies do not");
+	outcome_clear(&o);
+}
+
+static void
+has(const char *text, const char *part)
+{
+	if (!ok(strstr(text, part) != NULL, "the report says: %.40s", part))
+		diag("%s", text);
+}
+
+static void
+test_print(void)
+{
+	struct run     run = run_of_two();
+	struct outcome o;
+	char          *text;
+	size_t         size;
+	FILE          *out = open_memstream(&text, &size);
+
+	run.pacing = PACE_FIXED;
+	atomic_store(&shared->rate, 1000 * 1000);
+	run.duration = 30000;
+	o = conduct(&run);
+	o.watched = true;
+	o.server_processes = 5;
+	o.server_cpu = 6000;
+	o.server_memory = 3 << 20;
+	o.server_grown = 6 * 1500;
+	o.acrossed = true;
+	run.across = "weir -s reload";
+	o.across_runs = 3;
+	o.across_failed = 1;
+	o.across_faults = 1;
+	o.across_time = SECOND / 4;
+	strcpy(o.across_words, "status 1: no");
+	o.interrupted = true;
+	report_print(out, &run, &o);
+	fclose(out);
+	has(text, "counting, 127.0.0.1:7000: 10 connections, 2 processes, 64 bytes, open loop\n");
+	has(text, "  answered     3,000 in 2.00s: 1,500/s of 2,000/s, 10 more after that\n");
+	has(text, "  bytes        3.00 MiB sent, 1.00 MiB received: 2.00 MiB/s\n");
+	has(text, "  connections  6 made, 6 open at most\n");
+	has(text, "  ended        0\n");
+	has(text, "  cpu          900us a request; the busiest process used 95% of a core\n");
+	has(text, "  server       2us of cpu a request; 0% of a core; 3.00 MiB of memory in 5 "
+	    "processes, 1.46 KiB for each connection\n");
+	has(text, "  across       3 runs of weir -s reload, 250ms at most, 1 failed\n");
+	has(text, "the first that failed: status 1: no\n");
+	has(text, "by it: 1 fault, 0 requests lost; otherwise 0\n");
+	has(text, "  latency      800us    800us    800us    900us    900us    667us");
+	has(text, "  raw          400us    400us    400us    450us    450us    334us");
+	has(text, "           2 connect_refused  connect: refused\n");
+	has(text, "start the server, or correct the target\n");
+	has(text, "ECONNREFUSED 2 (Connection refused)\n");
+	has(text, "           1 wrong            a reply that is not what was asked for\n");
+	has(text, "  The first wrong reply: connection 3, request 4: \"\\xff\"\n");
+	has(text, "  Not reached: 10 connections, 6 were open at most\n");
+	has(text, "  Not reached: 2,000 requests a second, 1,500 were answered\n");
+	has(text, "  Not sent: 7 requests that were due; they are in no latency\n");
+	has(text, "  Interrupted");
+	has(text, "weir-stress itself was busy (95% of a core)");
+	has(text, "Up to 250 requests were due while no connection had room");
+	ok(strstr(text, "connect.") == NULL && strstr(text, "reset") == NULL,
+	    "nothing is said of what did not happen");
+	free(text);
+	out = open_memstream(&text, &size);
+	o.interrupted = false;
+	report_print(out, &run, &o);
+	fclose(out);
+	has(text, "  Not reached: 30.0s of measuring, nothing could go on after 2.00s\n");
+	free(text);
+	outcome_clear(&o);
+}
+
+static double
+figure(json_t *all, const char *name)
+{
+	return json_number_value(json_object_get(json_object_get(all, "figures"), name));
+}
+
+static void
+test_json(void)
+{
+	char           path[] = "/tmp/report-json.XXXXXX";
+	int            fd = mkstemp(path);
+	struct run     run = run_of_two();
+	struct outcome o = conduct(&run);
+	json_t        *all;
+
+	run.json = path;
+	is_number(report_json(&run, &o, true), 0, "JSON is written");
+	all = json_load_file(path, 0, NULL);
+	ok(all != NULL, "it is JSON, although a reply was not UTF-8");
+	is_string(json_string_value(json_object_get(json_object_get(all, "options"), "target")),
+	    "127.0.0.1:7000", "options");
+	ok(figure(all, "errors") == 3 && figure(all, "connect_refused") == 2 &&
+		figure(all, "ended") == 0 && figure(all, "rate") == 1500,
+	    "counts and rates");
+	ok(figure(all, "p50") == 800 && figure(all, "max") == 900 && figure(all, "cpu") == 900,
+	    "times are microseconds");
+	ok(json_is_null(json_object_get(json_object_get(all, "figures"), "server_cpu")),
+	    "what does not exist is null");
+	ok(json_is_true(json_object_get(all, "met")), "the verdict");
+	is_number(json_integer_value(
+		      json_object_get(json_object_get(all, "errnos"), "ECONNREFUSED")),
+	    2, "errors by number");
+	json_decref(all);
+
+	/* The same file again: it is replaced. */
+	run.slo = "p99<5ms";
+	is_number(report_slo_json(&run, &(struct slo){ .good = 5000, .tries = 1,
+	    .of = { { .rate = 5000, .answered = 5001, .held = true } } }), 0,
+	    "so is a search");
+	all = json_load_file(path, 0, NULL);
+	ok(json_number_value(json_object_get(json_object_get(all, "slo"), "holds")) == 5000 &&
+		json_is_null(json_object_get(json_object_get(all, "slo"), "fails")),
+	    "what holds, and that nothing has failed");
+	json_decref(all);
+	close(fd);
+	unlink(path);
+	run.json = "/nowhere/at/all";
+	if (freopen("/dev/null", "w", stderr) == NULL)
+		diag("stderr stays as it is");
+	ok(report_json(&run, &o, true) == -1, "a file that cannot be written is an error");
+	ok(report_try_files(&run) == -1, "and is one before the run");
+	outcome_clear(&o);
+}
+
+static void
+test_stations(void)
+{
+	struct run     run = run_of_two();
+	struct report *r = report_create(&run, shared);
+	struct outcome o = { .sum = NULL };
+
+	tally_add(&shared->of[0].open, 5);
+	count(0, 100, 50, 1000);
+	report_hold(r, NULL, 1 * SECOND);
+	count(1, 300, 70, 2000);
+	tally_add(&shared->of[1].faults[FAULT_RESET], 4);
+	report_held(r, NULL, 3 * SECOND);
+	tally_add(&shared->of[1].open, 5);
+	report_hold(r, NULL, 4 * SECOND);
+	count(1, 500, 90, 3000);
+	report_held(r, NULL, 5 * SECOND);
+	ok(report_measuring(r, 6 * SECOND) == 0 && report_outcome(r, &o) == 0, "an outcome");
+	report_free(r);
+	is_number(o.station_count, 2, "two stations");
+	is_number(o.stations[0].open, 5, "the first: connections");
+	is_number(o.stations[0].answered, 300, "requests");
+	is_number(o.stations[0].errors, 4, "errors");
+	is_number(o.stations[0].p99, 70, "its own latency");
+	is_number(o.stations[0].cpu, 2000, "CPU");
+	is_number(o.stations[0].elapsed, 2 * SECOND, "time");
+	is_number(o.stations[1].open, 10, "the second: connections");
+	is_number(o.stations[1].errors, 0, "the first one's errors are not its own");
+	is_number(o.stations[1].p50, 90, "nor are latencies");
+	outcome_clear(&o);
+}
+
+int
+main(void)
+{
+	shared = calloc(1, sizeof *shared + 2 * sizeof shared->of[0]);
+	if (shared == NULL)
+		return 1;
+	test_texts();
+	test_outcome();
+	test_print();
+	test_stations();
+	test_json();
+	free(shared);
+	return done_testing();
+}

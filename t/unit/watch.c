@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* watch: what proc(5) says of a process, and of real ones. */
+#include "stress/watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "stress/outcome.h"
+
+#include "unit/tap.h"
+
+#define MEGABYTES 48u
+#define BURN_US   60000u
+
+static void
+test_texts(void)
+{
+	uint64_t ticks = 0, start = 0, ns = 0, bytes = 0;
+
+	ok(watch_parse_stat("42 (a) b) S) S 1 42 42 0 -1 4194560 1129 0 12 0 30 12 7 8 20 0 1 0 "
+			    "123456 2351104 874 18446744073709551615\n",
+	       &ticks, &start) == 0,
+	    "a stat with brackets in its name is read");
+	is_number(ticks, 42, "user and system time");
+	is_number(start, 123456, "when it began");
+	ok(watch_parse_stat("42 (weir S 1", &ticks, &start) == -1, "what is none is none");
+	ok(watch_parse_stat("42 (weir) S 1 2", &ticks, &start) == -1, "nor half of one");
+	ok(watch_parse_schedstat("123456789 55 66\n", &ns) == 0 && ns == 123456789, "a schedstat");
+	ok(watch_parse_schedstat("\n", &ns) == -1, "nothing is no schedstat");
+	ok(watch_parse_memory("00400000-7ffe [rollup]\nRss:    1234 kB\nPss:     567 kB\n"
+			      "Pss_Dirty:  8 kB\n",
+	       "Pss", &bytes) == 0 &&
+		bytes == 567 * 1024,
+	    "Pss of many fields");
+	ok(watch_parse_memory("Rss: 1234 kB\n", "Pss", &bytes) == -1, "one that is not there");
+	ok(watch_parse_memory("Pss: much\n", "Pss", &bytes) == -1, "one without a number");
+}
+
+static void
+burn(void)
+{
+	struct timespec t;
+
+	do
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	while ((uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000 < BURN_US);
+}
+
+/* A child with a child, which takes memory and CPU when it is told to. */
+static pid_t
+family(int go, int done)
+{
+	pid_t pid = fork();
+	char  byte = 0, *memory;
+
+	if (pid != 0)
+		return pid;
+	if (fork() == 0) {
+		if (read(go, &byte, 1) != 1)
+			_exit(1);
+		memory = mmap(NULL, MEGABYTES << 20, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		memset(memory, 1, MEGABYTES << 20);
+		burn();
+		if (write(done, &byte, 1) != 1)
+			_exit(1);
+		pause();
+	}
+	pause();
+	_exit(0);
+}
+
+static void
+test_family(void)
+{
+	int            go[2], done[2];
+	pid_t          pid;
+	char           byte = 0;
+	struct watch   w;
+	struct outcome o = { .open = 1 };
+
+	if (pipe(go) != 0 || pipe(done) != 0)
+		return;
+	pid = family(go[0], done[1]);
+	is_number(watch_open(&w, pid), 0, "a process is watched");
+	watch_measuring(&w);
+	if (write(go[1], &byte, 1) != 1 || read(done[0], &byte, 1) != 1)
+		diag("the child does not answer");
+	watch_measured(&w, &o);
+	ok(o.watched && !o.server_gone, "it is there");
+	is_number(o.server_processes, 2, "with its child");
+	ok(o.server_cpu >= BURN_US && o.server_cpu < 100 * BURN_US,
+	    "the child's CPU: %" PRIu64 " us of at least %u", o.server_cpu, BURN_US);
+	ok(o.server_grown >= (int64_t)(MEGABYTES << 20) &&
+		o.server_grown < (int64_t)((MEGABYTES + 8) << 20),
+	    "the child's memory: %" PRId64 " bytes of at least %u", o.server_grown,
+	    MEGABYTES << 20);
+	ok(o.server_memory >= (uint64_t)o.server_grown, "the most there was");
+	kill(w.of[1].pid, SIGKILL);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	watch_sample(&w);
+	watch_measured(&w, &o);
+	ok(o.server_gone, "that it ends is seen");
+	ok(o.server_cpu >= BURN_US, "what it has used is not forgotten");
+	errno = 0;
+	ok(watch_open(&w, pid) == -1 && errno == ESRCH, "who is not there is not watched");
+}
+
+static void
+test_nobody(void)
+{
+	struct watch   w;
+	struct outcome o = { .open = 1 };
+
+	is_number(watch_open(&w, 0), 0, "nobody is watched");
+	watch_sample(&w);
+	watch_measuring(&w);
+	watch_measured(&w, &o);
+	ok(!o.watched, "and nothing is said of nobody");
+	is_number(watch_weigh(&w), 0, "who has no weight");
+}
+
+int
+main(void)
+{
+	test_texts();
+	test_family();
+	test_nobody();
+	return done_testing();
+}
