@@ -84,7 +84,9 @@ it 'several addresses, UNIX sockets, IPv6; several processes' => sub {
 
 it 'a process that dies is told, and ends all' => sub {
 	my $b = serve('line', '-w', 2, '127.0.0.1:0');
-	my ($child) = map { $_->{pid} } grep { $_->{ppid} == $b->pid } Weir::Process::all();
+	my $child = wait_for {
+		(map { $_->{pid} } grep { $_->{ppid} == $b->pid } Weir::Process::all())[0];
+	};
 	kill('KILL', $child);
 	eval { wait_for { $b->_reap(0) }; $b->stop };
 	like $@, qr/process $child has ended by itself \(signal 9\)/;
@@ -111,7 +113,7 @@ it 'split: a byte at a time' => sub {
 		sysread($c->fh, $got, 4096, length($got)) and $reads++;
 	}
 	is $got, "0123456789\n" x 20;
-	cmp_ok $reads, '>', 20, "in $reads reads";
+	cmp_ok $reads, '>', 1, "in $reads reads";	# as many as the kernel makes of them
 	is $b->stop->{split}, 20;
 };
 

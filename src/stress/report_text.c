@@ -35,7 +35,7 @@ static const char *const advice[FAULT_COUNT] = {
 	[FAULT_CLOSED] = "the server ended them: look for its limits and timeouts",
 	[FAULT_TIMEOUT] = "the server is stuck or overloaded; raise -t if replies may take so long",
 	[FAULT_WRONG] = "the server mixes replies up or alters them: the first one is below",
-	[FAULT_UNASKED] = "the server sends more than it was asked for: does it speak this protocol?",
+	[FAULT_UNASKED] = "the server sends more than it was asked for: is it this protocol?",
 	[FAULT_FAILED] = "the server says that it could not answer: its log should say why",
 	[FAULT_NO_MEMORY] = "fewer connections, a smaller size or depth, or more memory",
 };
