@@ -86,7 +86,9 @@ planned(const struct run *run, uint64_t descriptors)
 static void
 says(const char *text, const char *part, const char *name)
 {
-	if (!ok(strstr(text, part) != NULL, "%s: %.30s", name, part))
+	if (strcmp(text, "status 99") == 0)
+		skip(1, "the limit on open files cannot be lowered here");	/* valgrind */
+	else if (!ok(strstr(text, part) != NULL, "%s: %.30s", name, part))
 		diag("%s", text);
 }
 
