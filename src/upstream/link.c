@@ -31,6 +31,7 @@ static void finish_silent(struct link *);
 static void transmit(struct link *);
 static void settle(struct link *);
 static void ended(struct link *);
+static void part(struct link *);
 static void dissolve(struct link *, enum weir_failure);
 static void close_now(struct link *);
 static void report(struct link *, enum weir_failure, int error);
@@ -138,14 +139,16 @@ link_drain(struct link *l, unsigned counter)
 		return;
 	assert(l->state == LINK_OPEN || l->depth == 0);
 	board_add(&p->peer->cell[counter], 1);
-	if (l->state == LINK_CONNECTING)
-		p->connecting--;
+	if (l->state == LINK_CONNECTING) {
+		close_now(l);
+		return;
+	}
 	l->state = LINK_DRAINING;
 	p->draining++;
 	if (p->filling == l)
 		p->filling = NULL;
 	if (l->depth == 0)
-		close_now(l);
+		part(l);
 }
 
 void
@@ -412,9 +415,10 @@ settle(struct link *l)
 	struct weir_upstream *u = l->pool->peer->upstream;
 
 	if (l->depth == 0) {
-		l->since = loop_now();
+		if (!l->parting)
+			l->since = loop_now();
 		if (l->state == LINK_DRAINING)
-			close_now(l);
+			part(l);
 		else
 			watch(l);
 	} else if (l->conn.unsure)
@@ -429,9 +433,26 @@ settle(struct link *l)
 static void
 ended(struct link *l)
 {
+	if (l->parting) {
+		link_abandon(l);
+		return;
+	}
 	if (l->depth == 0 && l->conn.in == NULL)
 		board_add(&l->pool->peer->cell[PEER_LINKS_CLOSED_BY_PEER], 1);
 	link_break(l, WEIR_FAILED_PEER_CLOSED, l->conn.error);
+}
+
+/* Its tokens are free when the peer has ended it, too: so the peer never counts more
+ * links than there may be, though another is opened at once. */
+static void
+part(struct link *l)
+{
+	if (l->parting)
+		return;
+	l->parting = true;
+	l->since = loop_now();
+	conn_finish(&l->conn);
+	watch(l);
 }
 
 /* Gives back all but the requests; the memory goes after the pass. */
@@ -561,6 +582,8 @@ deadline(const struct link *l)
 
 	if (l->state == LINK_CONNECTING)
 		return l->since + l->pool->peer->upstream->connect_timeout;
+	if (l->parting)
+		return l->since + LINK_PARTING;
 	at = l->depth > 0 ? reply_due(l) : idle_due(l);
 	if (look_due(l) < at)
 		at = look_due(l);
@@ -586,7 +609,10 @@ link_expired(struct conn *c)
 		return;
 	if (l->state == LINK_CONNECTING && now >= deadline(l))
 		link_break(l, WEIR_FAILED_CONNECT, ETIMEDOUT);
-	else if (l->state != LINK_CONNECTING && now >= reply_due(l))
+	else if (l->parting) {
+		if (now >= deadline(l))
+			link_abandon(l);
+	} else if (l->state != LINK_CONNECTING && now >= reply_due(l))
 		link_break(l, WEIR_FAILED_REPLY_TIMEOUT, ETIMEDOUT);
 	else if (now >= look_due(l)) {
 		c->unsure = false;

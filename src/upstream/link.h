@@ -24,6 +24,7 @@ enum link_state { LINK_CONNECTING, LINK_OPEN, LINK_DRAINING, LINK_CLOSED };
 
 #define LINK_SHARE   4u		/* reads a turn */
 #define LINK_LOOK    1000u	/* ms of silence, after which an unsure conn is read again */
+#define LINK_PARTING 200u	/* ms that the peer has to end its side, too */
 #define LINK_OUT_MAX 262144u	/* unsent bytes: a link with more takes no request */
 
 struct link {
@@ -43,6 +44,7 @@ struct link {
 	uint32_t        depth;		/* requests in the FIFO */
 	uint8_t         state;		/* enum link_state */
 	bool            answered;	/* a reply has come */
+	bool            parting;	/* our end is sent, the peer's is waited for */
 	_Alignas(16) char memory[WEIR_PARSER_MEMORY];
 };
 
