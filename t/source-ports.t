@@ -93,7 +93,7 @@ CONF
 
 	is_deeply tally(crowd($w, 1)), { none => 1 }, 'then there is none';
 	$w->wait_log(qr/error .*Cannot assign requested address: not the peer's fault/);
-	is $w->status->server('proxy')->{end_connect_failed}, 1, 'counted';
+	ok wait_for { $w->status->server('proxy')->{end_connect_failed} == 1 }, 'counted';
 	is $w->status->peer('back', $back->address)->{connect_failed}, 0,
 	    'not as a fault of the peer';
 
