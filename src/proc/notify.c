@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "proc/fdtable.h"
 
@@ -48,12 +48,10 @@ notify_ready(const char *status)
 void
 notify_reloading(void)
 {
-	struct timespec t;
-	char            state[128];
+	char state[128];
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
 	snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
-	    (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000);
+	    clock_ns() / 1000);
 	send_state(state);
 }
 

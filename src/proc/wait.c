@@ -7,6 +7,8 @@
 #include <poll.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 static struct node   watches = { &watches, &watches };
 static struct node   deadlines = { &deadlines, &deadlines };	/* the nearest first */
 static struct watch *turn[WAIT_WATCHES_MAX];	/* of this pass; NULL: stopped meanwhile */
@@ -18,10 +20,7 @@ static bool     time_left(struct timespec *);
 uint64_t
 wait_now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return clock_ns() / 1000000;
 }
 
 void

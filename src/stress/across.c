@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "stress/outcome.h"
 #include "stress/run.h"
@@ -34,7 +35,6 @@ static _Noreturn void shell(const struct across *);
 static bool reap(struct across *, uint64_t now_ns);
 static void ended(struct across *, int status, uint64_t now_ns);
 static void words(struct across *, int status);
-static uint64_t clock_ns(void);
 
 void
 across_begin(struct across *a, const struct run *run, const struct shared *shared, uint64_t now_ns)
@@ -252,13 +252,4 @@ words(struct across *a, int status)
 		snprintf(how, sizeof how, "status %d", WEXITSTATUS(status));
 	n = snprintf(a->words, sizeof a->words, "%s%s", how, *line != '\0' ? ": " : "");
 	str_printable(span_of(line), a->words + n, sizeof a->words - (size_t)n);
-}
-
-static uint64_t
-clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }

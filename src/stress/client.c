@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "net/sock.h"
 #include "stress/worker.h"
@@ -60,15 +60,6 @@ has_room(const struct client *c)
 {
 	return c->state == CLIENT_OPEN && c->asked - c->answered < worker.run->depth &&
 	    conn_waiting(&c->conn) == 0;
-}
-
-uint64_t
-client_clock(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 const struct run *
@@ -212,7 +203,7 @@ static void
 connect_failed(struct client *c, int error)
 {
 	if (error == EAGAIN && worker.run->target.sa.sa_family == AF_UNIX) {
-		if (client_clock() - c->began < worker.run->timeout * 1000000) {
+		if (clock_ns() - c->began < worker.run->timeout * 1000000) {
 			conn_arm(&c->conn, loop_now() + BACKLOG_MS);
 			return;
 		}
@@ -258,7 +249,7 @@ ready(struct conn *conn)
 	read_at = 0;
 	if (c->state == CLIENT_CONNECTING) {
 		if (conn->writable || conn->closed || conn->deaf)
-			connected(c, read_at = client_clock());
+			connected(c, read_at = clock_ns());
 		if (c->state != CLIENT_OPEN)
 			return;
 	}
@@ -274,7 +265,7 @@ ready(struct conn *conn)
 		if (worker.run->pacing != PACE_CLOSED && !node_linked(&c->link))
 			list_append(&worker.roomy, &c->link);
 		else if (worker.run->pacing == PACE_CLOSED)
-			client_fill(c, read_at != 0 ? read_at : client_clock());
+			client_fill(c, read_at != 0 ? read_at : clock_ns());
 	}
 	/* What was sent behind the last read would have shown a reset. */
 	if (conn->unsure && c->state == CLIENT_OPEN)
@@ -292,7 +283,7 @@ take_in(struct client *c)
 		n = conn_read(&c->conn, scratch, size);
 		if (n == 0)
 			break;
-		read_at = client_clock();
+		read_at = clock_ns();
 		tally_add(&worker.tally->bytes_in, n);
 		if (!process(c, span(scratch, n), read_at))
 			return false;
@@ -475,7 +466,7 @@ client_ask(struct client *c)
 
 	if (!has_room(c) || worker.phase >= PHASE_DRAIN)
 		return false;
-	now = client_clock();
+	now = clock_ns();
 	ask(c, gather, &n, now, now);
 	post(c, span(gather, n));
 	return true;
@@ -497,7 +488,7 @@ client_tick(struct client *c, uint64_t ms)
 void
 client_answered(struct client *c, uint64_t since_ns)
 {
-	uint64_t now = client_clock();
+	uint64_t now = clock_ns();
 
 	(void)c;
 	if (since_ns < worker.since)

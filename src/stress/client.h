@@ -55,7 +55,6 @@ void client_tick(struct client *, uint64_t ms);		/* mode.tick in so many ms */
 bool client_ask(struct client *);	/* one request, now; false: one is in flight already */
 void client_answered(struct client *, uint64_t since_ns);	/* an answer that is no reply */
 void client_count(unsigned counter, uint64_t n);	/* adds to tally.own */
-uint64_t client_clock(void);		/* ns, CLOCK_MONOTONIC */
 const struct run *client_run(void);
 
 /* What came and what was due instead, from the first byte that is wrong (NULL data:

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "stress/across.h"
 #include "stress/expect.h"
 #include "stress/mode.h"
@@ -132,7 +133,7 @@ start(const struct run *run)
 	sigaddset(&conductor.signals, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &conductor.signals, NULL);
 	conductor.across_at = UINT64_MAX;
-	conductor.second = client_clock() + SECOND;
+	conductor.second = clock_ns() + SECOND;
 	return start_workers();
 }
 
@@ -189,14 +190,14 @@ warm_up(void)
 	if (run->warmup == 0 || conductor.interrupts > 0)
 		return;
 	say(PHASE_WARM, 0, false);
-	wait_until(client_clock() + run->warmup * MS, NULL);
+	wait_until(clock_ns() + run->warmup * MS, NULL);
 }
 
 /* From here on it counts. */
 static void
 begin_measuring(void)
 {
-	uint64_t now = client_clock();
+	uint64_t now = clock_ns();
 	unsigned patience;
 
 	if (report_measuring(conductor.report, now) < 0)
@@ -218,16 +219,16 @@ measure(void)
 	begin_measuring();
 	if (run->across != NULL) {
 		conductor.acrossing = true;
-		across_begin(&conductor.across, run, conductor.shared, client_clock());
+		across_begin(&conductor.across, run, conductor.shared, clock_ns());
 		conductor.across_at = 0;
 	}
 	if (run->step_count > 0)
 		measure_stations();
 	else
-		wait_until(run->duration > 0 ? client_clock() + run->duration * MS : UINT64_MAX,
+		wait_until(run->duration > 0 ? clock_ns() + run->duration * MS : UINT64_MAX,
 		    all_done);
 	watch_measured(&conductor.watch, &conductor.outcome);
-	report_measured(conductor.report, client_clock());
+	report_measured(conductor.report, clock_ns());
 	tell_lost();
 }
 
@@ -271,9 +272,9 @@ measure_stations(void)
 		}
 		if (conductor.interrupts > 0 || conductor.broken)
 			return;
-		report_hold(conductor.report, &conductor.watch, client_clock());
-		wait_until(client_clock() + run->steps[i].hold * MS, all_done);
-		report_held(conductor.report, &conductor.watch, client_clock());
+		report_hold(conductor.report, &conductor.watch, clock_ns());
+		wait_until(clock_ns() + run->steps[i].hold * MS, all_done);
+		report_held(conductor.report, &conductor.watch, clock_ns());
 		if (all_done())
 			return;
 	}
@@ -284,7 +285,7 @@ drain(void)
 {
 	conductor.patience = conductor.interrupts;
 	say(PHASE_DRAIN, conductor.step, false);
-	wait_until(client_clock() + (conductor.run->timeout + GRACE_MS) * MS, all_done);
+	wait_until(clock_ns() + (conductor.run->timeout + GRACE_MS) * MS, all_done);
 	conductor.outcome.interrupted = conductor.interrupts > 0;
 }
 
@@ -305,9 +306,9 @@ search(const struct expect *conditions)
 		    (uint64_t)(rate * 1000 / run->workers + 0.5));
 		warm_up();
 		begin_measuring();
-		wait_until(client_clock() + run->duration * MS, all_done);
+		wait_until(clock_ns() + run->duration * MS, all_done);
 		watch_measured(&conductor.watch, &conductor.outcome);
-		report_measured(conductor.report, client_clock());
+		report_measured(conductor.report, clock_ns());
 		tell_lost();
 		lost = all_done();
 		drain();
@@ -329,12 +330,12 @@ search(const struct expect *conditions)
 static void
 end(void)
 {
-	uint64_t limit = client_clock() + END_MS * MS;
+	uint64_t limit = clock_ns() + END_MS * MS;
 
 	conductor.ending = true;
 	conductor.patience = UINT32_MAX;
 	say(PHASE_END, conductor.step, false);
-	while (conductor.living > 0 && client_clock() < limit) {
+	while (conductor.living > 0 && clock_ns() < limit) {
 		struct timespec t = { 0, 100000000 };
 
 		look_at_workers();
@@ -475,7 +476,7 @@ wait_until(uint64_t at, bool (*done)(void))
 	int             signal;
 
 	for (;;) {
-		now = client_clock();
+		now = clock_ns();
 		if (now >= at || conductor.broken || conductor.interrupts > conductor.patience ||
 		    (done != NULL && done()))
 			return;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "stress/digest.h"
 #include "stress/once.h"
@@ -152,7 +153,7 @@ allowed(struct client *c)
 	if (once_hurries())
 		return 0;
 	if (run->pacing != PACE_CLOSED) {
-		since = client_clock() - once_flight(c)->due;
+		since = clock_ns() - once_flight(c)->due;
 		paid = (uint64_t)(run->rate / run->connections * (double)since / 1e9);
 		n = paid <= c->posted ? 0 : paid - c->posted < n ? paid - c->posted : n;
 	}

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "stress/once.h"
 
@@ -62,7 +63,7 @@ slowloris_opened(struct client *c)
 static void
 slowloris_tick(struct client *c)
 {
-	uint64_t now = client_clock(), next;
+	uint64_t now = clock_ns(), next;
 
 	if (once_hurries() ||
 	    now - once_flight(c)->due >= client_run()->timeout * UINT64_C(1000000)) {
@@ -104,7 +105,7 @@ send_more(struct client *c, struct weir_span s)
 static void
 wait_on(struct client *c)
 {
-	uint64_t now = client_clock(), ms = LOOK;
+	uint64_t now = clock_ns(), ms = LOOK;
 	uint64_t next = once_flight(c)->sent + client_run()->interval * UINT64_C(1000000);
 
 	if (!client_is_open(c))

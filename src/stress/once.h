@@ -6,6 +6,7 @@
 #ifndef STRESS_ONCE_H
 #define STRESS_ONCE_H
 
+#include "base/clock.h"
 #include "stress/worker.h"
 
 static inline struct flight *
@@ -17,7 +18,7 @@ once_flight(struct client *c)
 static inline void
 once_begin(struct client *c)
 {
-	uint64_t now = client_clock();
+	uint64_t now = clock_ns();
 
 	c->flights[c->asked & (worker.ring - 1)] = (struct flight){ .due = now, .sent = now };
 	c->asked++;
@@ -30,7 +31,7 @@ once_begin(struct client *c)
 static inline void
 once_progress(struct client *c)
 {
-	once_flight(c)->sent = client_clock();
+	once_flight(c)->sent = clock_ns();
 }
 
 /* It has come to its good end, which is `answered` with the time that it took. */

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "stress/mode.h"
 #include "stress/outcome.h"
 #include "stress/run.h"
@@ -76,15 +76,6 @@ static void add(struct line *, const char *format, ...) __attribute__((format(pr
 static void show(struct report *, struct line *);
 
 #define SUM(report, field) sum(report, offsetof(struct tally, field))
-
-static uint64_t
-clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 struct report *
 report_create(const struct run *run, const struct shared *shared)

@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "net/loop.h"
 
 static struct {
@@ -55,10 +55,7 @@ alarm_close(void)
 uint64_t
 alarm_clock(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	return clock_ns() / 1000;
 }
 
 int

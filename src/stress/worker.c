@@ -11,6 +11,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define SCRATCH     65536u
 #define TICK_MS     100u	/* what is told and judged now and then */
 #define HOPE_MS     250u	/* beyond -t: what takes so long is to be counted first */
@@ -150,7 +152,7 @@ static void
 follow(void)
 {
 	struct shared *shared = worker.shared;
-	uint64_t       now = client_clock();
+	uint64_t       now = clock_ns();
 	uint64_t       epoch = atomic_load(&shared->epoch);
 	uint32_t       phase = look32(&shared->phase), step = look32(&shared->step);
 
@@ -217,16 +219,16 @@ pass_end(void)
 	bool     more = false;
 
 	if (worker.opens && (worker.begun < worker.wanted || !list_empty(&worker.waiting))) {
-		now = client_clock();
+		now = clock_ns();
 		more = open_some(now);
 	}
 	if (worker.asking && !list_empty(&worker.roomy)) {
-		now = client_clock();
+		now = clock_ns();
 		more |= client_take_turns(now);
 	}
 	if (tell_pace && worker.asking && worker.run->pacing != PACE_CLOSED) {
 		/* Behind the turns: what they could have taken does not wait. */
-		now = now != 0 ? now : client_clock();
+		now = now != 0 ? now : clock_ns();
 		pace_count(now);
 		pace_tell();
 	}
@@ -273,7 +275,7 @@ open_some(uint64_t now)
 
 	for (unsigned i = 0; i < OPENS_MAX; i++) {
 		/* Where few ports are left, finding one takes the kernel milliseconds. */
-		if (i > 0 && client_clock() - now > OPENS_NS)
+		if (i > 0 && clock_ns() - now > OPENS_NS)
 			return true;
 		if (run->ramp == 0 && worker.opening >= OPENING_MAX)
 			return false;

@@ -8,8 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "net/addr.h"
 #include "net/loop.h"
@@ -29,7 +29,6 @@ static const char *parse_v6(struct addr *, char *text);
 static const char *add(struct weir_scope *, struct source_list *, const struct addr *);
 static int         connect_from(struct weir_upstream *, const struct weir_peer *,
     const struct addr *from);
-static uint64_t    microseconds(void);
 static unsigned    sources(const struct source_list *);
 static size_t      pairs(const struct weir_upstream *);
 static bool        fits(const struct addr *source, const struct addr *to);
@@ -134,23 +133,14 @@ connect_from(struct weir_upstream *u, const struct weir_peer *peer, const struct
 		errno = EADDRNOTAVAIL;
 		return -1;
 	}
-	began = microseconds();
+	began = clock_ns();
 	fd = sock_connect(&peer->addr, from, &u->options);
 	if (fd < 0 && errno == EADDRNOTAVAIL) {
-		uint64_t ms = (microseconds() - began) * SEARCH_SHARE * pairs(u) / 1000;
+		uint64_t ms = (clock_ns() - began) * SEARCH_SHARE * pairs(u) / 1000000;
 
 		*rest = loop_now() + (ms < REST_MAX ? ms : REST_MAX);
 	}
 	return fd;
-}
-
-static uint64_t
-microseconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 /* Without any the kernel's choice is one. */
