@@ -109,6 +109,15 @@ loop_read_clock(void)
 	return loop_clock;
 }
 
+bool
+loop_complain(uint64_t *last)
+{
+	if (*last != 0 && loop_now() - *last < LOOP_SILENCE)
+		return false;
+	*last = loop_now();
+	return true;
+}
+
 void
 loop_stop(void)
 {

@@ -38,6 +38,11 @@ loop_now(void)
 	return loop_clock != 0 ? loop_clock : loop_read_clock();
 }
 
+/* Whether to complain again of what may happen many times a second: once in
+ * LOOP_SILENCE. *last (0: never) is when it was done. */
+#define LOOP_SILENCE 60000u	/* ms */
+bool loop_complain(uint64_t *last);
+
 /* Returns 0, or -1 with errno. scratch: bytes of loop_scratch (at least 4096).
  * fired: called for each timer of loop_arm that is due. */
 int  loop_open(size_t scratch, void (*fired)(struct timer *)) __attribute__((warn_unused_result));

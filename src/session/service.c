@@ -16,8 +16,6 @@
 #include "session/session.h"
 #include "upstream/pool.h"
 
-#define STARVED_SILENCE 60000u	/* ms between two complaints */
-
 /* A listener on one socket: of the own slot, of another one, or of all. */
 struct gate {
 	struct listener listener;
@@ -291,9 +289,8 @@ static void
 starved(struct listener *l, int error)
 {
 	board_add(&gate_of(l)->server->cell[SERVER_STARVED], 1);
-	if (service.complained != 0 && loop_now() - service.complained < STARVED_SILENCE)
+	if (!loop_complain(&service.complained))
 		return;
-	service.complained = loop_now();
 	log_error("accept: %s: accepting pauses for %u ms; %s", strerror(error), LISTENER_PAUSE,
 	    error == EMFILE	  ? "raise worker_rlimit_nofile or lower worker_connections"
 		: error == ENFILE ? "raise fs.file-max"

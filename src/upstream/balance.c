@@ -7,9 +7,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "net/loop.h"
 #include "upstream/upstream.h"
-
-#define COMPLAINT_SILENCE 60000u	/* ms between two of the same */
 
 static char *memories;		/* all balancers' memory of this worker */
 
@@ -185,8 +184,7 @@ peer_refused(struct weir_peer *peer, int error, uint64_t now)
 	if (blamed) {
 		log_info("connect: %s", strerror(error));
 		peer_report(peer, PEER_REFUSED, error, now);
-	} else if (complained == 0 || now - complained >= COMPLAINT_SILENCE) {
-		complained = now;
+	} else if (loop_complain(&complained)) {
 		log_error("connect: %s: not the peer's fault, but this machine's",
 		    strerror(error));
 	}

@@ -15,8 +15,7 @@
 /* In each pass many requests begin and end: their memory stays, 1 MiB at most. */
 #define REQUEST_PAGES 16u
 
-#define RETIRING_IDLE     5000u		/* ms */
-#define COMPLAINT_SILENCE 60000u	/* ms between two of one upstream */
+#define RETIRING_IDLE 5000u	/* ms */
 
 /* What has come of looking for a link. */
 enum found { FOUND, BUSY, NOWHERE };
@@ -72,8 +71,6 @@ pools_start(const struct pools_place *place)
 	for (unsigned i = 0; (u = upstream_at(place->conf, i)) != NULL; i++) {
 		list_init(&u->queue);
 		u->queued = 0;
-		if (u->pool_queue == WEIR_AUTOMATIC)
-			u->pool_queue = place->queue;
 		for (unsigned k = 0; u->framed_by != NULL && k < u->peer_count; k++) {
 			p = &own.all[own.count++];
 			u->peers[k].pool = p;
@@ -241,9 +238,8 @@ count_failure(struct weir_upstream *u, enum weir_failure why)
 {
 	board_add(&u->cell[UPSTREAM_FAILED + why], 1);
 	if ((why != WEIR_FAILED_POOL_QUEUE && why != WEIR_FAILED_POOL_WAIT) ||
-	    (u->complained != 0 && loop_now() - u->complained < COMPLAINT_SILENCE))
+	    !loop_complain(&u->complained))
 		return;
-	u->complained = loop_now();
 	log_warn("upstream %s: requests fail (%s), %u more wait: more links (pool_size), more "
 		 "requests on each (pipeline_depth) or more peers may help",
 	    u->name, upstream_failure_name(why), u->queued);
@@ -320,12 +316,10 @@ framing_fault(const char *protocol, const char *what)
 {
 	static uint64_t complained;
 
-	if (complained != 0 && loop_now() - complained < COMPLAINT_SILENCE)
-		return;
-	complained = loop_now();
-	log_alert("protocol %s: its parser of %s returned what is none of enum weir_parse, or a "
-		  "length of 0",
-	    protocol, what);
+	if (loop_complain(&complained))
+		log_alert("protocol %s: its parser of %s returned what is none of enum weir_parse, "
+			  "or a length of 0",
+		    protocol, what);
 }
 
 /* Onto a link, or into the queue. False: it has failed. */
@@ -383,13 +377,19 @@ put(struct weir_upstream *u, struct link *l, struct request *r, struct weir_span
 	return true;
 }
 
+static uint64_t
+queue_limit(const struct weir_upstream *u)
+{
+	return u->pool_queue == WEIR_AUTOMATIC ? pools.queue : u->pool_queue;
+}
+
 static bool
 enqueue(struct weir_upstream *u, struct request *r, struct weir_span bytes,
     enum weir_failure *why)
 {
 	/* One that was moved stays behind the others of its asker. */
 	*why = WEIR_FAILED_POOL_QUEUE;
-	if (u->queued >= u->pool_queue && r->asker->waiting == 0)
+	if (u->queued >= queue_limit(u) && r->asker->waiting == 0)
 		return false;
 	*why = WEIR_FAILED_NO_MEMORY;
 	if (buf_append(&r->bytes, bytes) < 0)
@@ -459,6 +459,7 @@ serve(struct weir_upstream *u, struct request *r)
 	request_fail(r, u, why, false);
 	return true;
 }
+
 /* All that an asker has waiting goes on together. False: memory is short, and it
  * has left. */
 static bool

@@ -69,7 +69,7 @@ struct weir_upstream {
 	uint64_t                  pool_min_idle;	/* the same, kept although idle */
 	uint64_t                  pool_idle_timeout;
 	uint64_t                  pool_lifetime;
-	uint64_t                  pool_queue;		/* WEIR_AUTOMATIC until a worker starts */
+	uint64_t                  pool_queue;		/* or WEIR_AUTOMATIC */
 	uint64_t                  pool_wait;
 	uint64_t                  pipeline_spread;
 	uint64_t                  pipeline_depth;
