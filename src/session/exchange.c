@@ -72,27 +72,22 @@ exchange_run(struct weir_session *s)
 	struct conn     *c = &s->client;
 	unsigned         share = SESSION_SHARE;
 
-	if (!conn_flush(c)) {
-		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
+	if (!session_begin_turn(s))
 		return;
-	}
 	while (share-- > 0 && may_read(s))
 		if (!(e->stalled ? take_buffered(s) : take_read(s)))
 			break;
 	if (s->step != STEP_EXCHANGE)
 		return;
-	if (c->unsure)
-		session_look_later(s);
-	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
 	/* Who is not read may be gone: an error must be asked for, once; the next
 	 * one is told, because `readable` stays. */
 	if (c->readable && !e->looked && !may_read(s)) {
 		e->looked = true;
 		(void)conn_look(c);
 	}
-	if (c->broken || c->deaf)
-		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
-	else if (may_read(s))
+	if (!session_end_turn(s))
+		return;
+	if (may_read(s))
 		conn_again(c);
 	else if (e->asker.count == 0 && (e->ends != 0 || (c->eof && !e->stalled)))
 		session_finish(s, e->ends != 0 ? e->ends : SESSION_CLIENT_CLOSED);

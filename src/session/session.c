@@ -243,6 +243,29 @@ session_note_blocked(struct weir_session *s, struct conn *side, size_t waiting, 
 	side->progress = false;
 }
 
+bool
+session_begin_turn(struct weir_session *s)
+{
+	if (conn_flush(&s->client))
+		return true;
+	session_close(s, session_failure(&s->client, SESSION_CLIENT_FAILED));
+	return false;
+}
+
+bool
+session_end_turn(struct weir_session *s)
+{
+	struct conn *c = &s->client;
+
+	if (c->unsure)
+		session_look_later(s);
+	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
+	if (!c->broken && !c->deaf)
+		return true;
+	session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
+	return false;
+}
+
 enum session_reason
 session_failure(const struct conn *c, enum session_reason usual)
 {
@@ -405,10 +428,8 @@ step_flush(struct weir_session *s)
 {
 	struct conn *c = &s->client;
 
-	if (!conn_flush(c)) {
-		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
+	if (!session_begin_turn(s))
 		return;
-	}
 	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
 	if (conn_waiting(c) > 0)
 		return;

@@ -127,6 +127,11 @@ enum session_reason session_failure(const struct conn *, enum session_reason usu
 void session_came(struct weir_session *, size_t bytes);
 void session_went(struct weir_session *, size_t bytes);
 
+/* For the steps that read the client, before and after it: what waits for the client
+ * is sent, and noted. Return false when the client is gone: then so is the session. */
+bool session_begin_turn(struct weir_session *) __attribute__((warn_unused_result));
+bool session_end_turn(struct weir_session *) __attribute__((warn_unused_result));
+
 /* One side has so many bytes waiting: since when has it taken none? Keeps that
  * in *since (0: nothing waits); any byte it takes begins anew. */
 void session_note_blocked(struct weir_session *, struct conn *side, size_t waiting,

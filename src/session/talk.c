@@ -59,21 +59,14 @@ talk_run(struct weir_session *s)
 	struct conn *c = &s->client;
 	unsigned     share = SESSION_SHARE;
 
-	if (!conn_flush(c)) {
-		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
+	if (!session_begin_turn(s))
 		return;
-	}
 	while (share-- > 0 && may_read(s))
 		if (!talk_once(s))
 			break;
-	if (s->step != STEP_TALK)
+	if (s->step != STEP_TALK || !session_end_turn(s))
 		return;
-	if (c->unsure)
-		session_look_later(s);
-	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
-	if (c->broken || c->deaf)
-		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
-	else if (c->eof)
+	if (c->eof)
 		talk_ended(s);
 	else if (may_read(s))
 		conn_again(c);
