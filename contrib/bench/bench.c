@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SOURCES = 250 };
+enum { SOURCES = 250, ACCEPT_BATCH = 64 };
 
 static void vcomplain(int error, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
@@ -143,6 +143,20 @@ epoll_open(void)
 		die("epoll_create1");
 	}
 	return fd;
+}
+
+void
+accept_each(int listener, void (*take)(int fd))
+{
+	int fd;
+
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd == -1) {
+			return;
+		}
+		take(fd);
+	}
 }
 
 int

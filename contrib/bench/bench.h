@@ -44,6 +44,9 @@ int connect_to(const struct sockaddr_in *sin, size_t serial);
 /* An epoll descriptor; dies on failure. */
 int epoll_open(void);
 
+/* Accepts what waits on the listener, so many at most, and gives each to take. */
+void accept_each(int listener, void (*take)(int fd));
+
 /* Registers fd with the events and cookie given. 0, or -1 with errno. */
 int epoll_watch(int epfd, int fd, uint32_t events, uint64_t cookie);
 

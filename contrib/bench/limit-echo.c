@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPT_BATCH = 64, EVENT_BATCH = 512, BUFFER = 65536 };
+enum { EVENT_BATCH = 512, BUFFER = 65536 };
 
 static int epfd, listener;
 static bool source;
@@ -24,7 +24,7 @@ static struct rest **rests;	/* by descriptor; who has one is not read */
 static uint64_t *offsets;	/* of a source's streams, by descriptor */
 static unsigned char buffer[BUFFER];
 
-static void accept_some(void);
+static void take(int fd);
 static void drop(int fd);
 static void echo(int fd);
 static void echo_rest(int fd);
@@ -82,7 +82,7 @@ static void
 serve(int fd, uint32_t events)
 {
 	if (fd == listener) {
-		accept_some();
+		accept_each(listener, take);
 	} else if (source && (events & EPOLLOUT)) {
 		emit(fd);
 	} else if (rests[fd] != NULL) {
@@ -93,19 +93,10 @@ serve(int fd, uint32_t events)
 }
 
 static void
-accept_some(void)
+take(int fd)
 {
-	int fd;
-
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd == -1) {
-			return;
-		}
-		if (epoll_watch(epfd, fd, source ? EPOLLIN | EPOLLOUT : EPOLLIN, (uint64_t)fd) ==
-		    -1) {
-			close(fd);
-		}
+	if (epoll_watch(epfd, fd, source ? EPOLLIN | EPOLLOUT : EPOLLIN, (uint64_t)fd) == -1) {
+		close(fd);
 	}
 }
 

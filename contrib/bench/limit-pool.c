@@ -22,7 +22,6 @@
 #include <unistd.h>
 
 enum {
-	ACCEPT_BATCH = 64,
 	EVENT_BATCH = 512,
 	READ_MAX = 65536,
 	LINE_MAX = 8192,		/* of a line that comes in pieces */
@@ -49,7 +48,7 @@ static uint32_t first, behind;		/* of the turns in use; they wrap around by them
 static char out[OUT_MAX], in[READ_MAX];
 static size_t out_len, out_done, in_len;
 
-static void accept_some(void);
+static void take(int fd);
 static void backend_read(void);
 static void backend_write(void);
 static void client_read(int fd, uint32_t events);
@@ -90,7 +89,7 @@ main(int argc, char **argv)
 			if (fd == backend) {
 				backend_read();
 			} else if (fd == listener) {
-				accept_some();
+				accept_each(listener, take);
 			} else {
 				client_read(fd, evs[i].events);
 			}
@@ -115,18 +114,10 @@ connect_backend(const struct sockaddr_in *sin)
 }
 
 static void
-accept_some(void)
+take(int fd)
 {
-	int fd;
-
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd == -1) {
-			return;
-		}
-		if (epoll_watch(epfd, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, (uint64_t)fd) == -1) {
-			close(fd);
-		}
+	if (epoll_watch(epfd, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, (uint64_t)fd) == -1) {
+		close(fd);
 	}
 }
 

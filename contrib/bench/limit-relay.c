@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPT_BATCH = 64, EVENT_BATCH = 512, BUFFER = 65536 };
+enum { EVENT_BATCH = 512, BUFFER = 65536 };
 
 struct end {
 	int peer;		/* the other end's descriptor; 0, which is stdin: not in use */
@@ -36,7 +36,6 @@ static struct sockaddr_in backend;
 static struct end *ends;	/* by descriptor */
 static unsigned char buffer[BUFFER];
 
-static void accept_some(void);
 static void drop(int fd);
 static int flush(int fd);
 static void pair(int client);
@@ -80,7 +79,7 @@ static void
 serve(int fd, uint32_t events)
 {
 	if (fd == listener) {
-		accept_some();
+		accept_each(listener, pair);
 		return;
 	}
 	if (ends[fd].peer == 0) {
@@ -102,20 +101,6 @@ serve(int fd, uint32_t events)
 		ends[fd].readable = true;
 		ends[fd].ending |= (events & EPOLLRDHUP) != 0;
 		pump(fd);
-	}
-}
-
-static void
-accept_some(void)
-{
-	int fd;
-
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd == -1) {
-			return;
-		}
-		pair(fd);
 	}
 }
 

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPT_BATCH = 64, EVENT_BATCH = 512, BUFFER = 1 << 17 };
+enum { EVENT_BATCH = 512, BUFFER = 1 << 17 };
 
 struct conn {
 	struct rest *part;		/* of a line whose end has not come */
@@ -26,7 +26,7 @@ static int epfd, listener;
 static struct conn *conns;	/* by descriptor */
 static char buffer[BUFFER];
 
-static void accept_some(void);
+static void take(int fd);
 static char *answer(char *from, char *end);
 static void conn_read(int fd);
 static void conn_write(int fd);
@@ -60,7 +60,7 @@ main(int argc, char **argv)
 		for (int i = 0; i < n; i++) {
 			fd = (int)evs[i].data.u64;
 			if (fd == listener) {
-				accept_some();
+				accept_each(listener, take);
 			} else if (conns[fd].unsent != NULL) {
 				conn_write(fd);
 			} else {
@@ -71,18 +71,10 @@ main(int argc, char **argv)
 }
 
 static void
-accept_some(void)
+take(int fd)
 {
-	int fd;
-
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd == -1) {
-			return;
-		}
-		if (epoll_watch(epfd, fd, EPOLLIN, (uint64_t)fd) == -1) {
-			close(fd);
-		}
+	if (epoll_watch(epfd, fd, EPOLLIN, (uint64_t)fd) == -1) {
+		close(fd);
 	}
 }
 
