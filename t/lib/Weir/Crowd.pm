@@ -144,7 +144,7 @@ sub _new($address, $control, %option)
 	my $name = "$$.$count";
 	my $self = bless { address => [resolve($address)], control => $control, loop => Weir::Loop->new,
 	    each => 0, ahead => 1, clients => 1, ask => sub ($c, $n) { "$name:$c.$n" },
-	    %option, asks => $option{go} // 1, todo => [], connecting => 0, errors => [],
+	    %option, asks => $option{go} // 1, unopened => [], connecting => 0, errors => [],
 	    map { $_ => 0 } qw(connected asked answered failed closed slowest) }, __PACKAGE__;
 	$self->{check} //= sub ($c, $n, $line, $) {
 		my $want = $self->{ask}->($c, $n);
@@ -158,10 +158,10 @@ sub _work($self)
 	$self->{loop}->reads($self->{control}, sub { $self->_order });
 	$self->{all} = [map { { c => $_, n => 0, answered => 0, due => [], in => '', wait => '',
 	    mine => {} } } 1 .. $self->{clients}];
-	$self->{todo} = [@{$self->{all}}];
+	$self->{unopened} = [@{$self->{all}}];
 	for (;;) {
-		$self->_connect(shift @{$self->{todo}})
-		    while @{$self->{todo}} && $self->{connecting} < $HURRY;
+		$self->_connect(shift @{$self->{unopened}})
+		    while @{$self->{unopened}} && $self->{connecting} < $HURRY;
 		$self->{loop}->turn(1);
 	}
 }
@@ -276,7 +276,7 @@ sub _closed($self, $s, $how)
 	$self->_forget($s);
 	@{$s->{due}} = ();
 	$s->{in} = $s->{wait} = '';
-	push @{$self->{todo}}, $s;
+	push @{$self->{unopened}}, $s;
 }
 
 sub _read($self, $s)
