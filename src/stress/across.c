@@ -90,6 +90,8 @@ across_end(struct across *a, struct outcome *o)
 		kill(-a->pid, SIGKILL);
 		waitpid(a->pid, NULL, 0);	/* what has been killed by SIGKILL ends */
 		a->pid = 0;
+		a->runs++;
+		a->failed++;
 		a->ended = limit;
 	}
 	losses_count(a);

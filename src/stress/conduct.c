@@ -80,6 +80,7 @@ conduct(const struct run *run, const struct expect *conditions)
 	status = run->slo != NULL ? search(conditions) : -1;
 	if (status < 0) {
 		measure();
+		conductor.across_at = UINT64_MAX;	/* what runs may end */
 		drain();
 		if (report_outcome(conductor.report, &conductor.outcome) < 0)
 			conductor.broken = true;
@@ -319,11 +320,12 @@ search(const struct expect *conditions)
 		conductor.outcome.tried = true;
 		conductor.outcome.rate = rate;
 		report_clear(conductor.report);
-		if (conductor.interrupts == 0)
+		if (conductor.interrupts == 0 && !lost)
 			slo_tried(&slo, run, &conductor.outcome);
 	}
 	report_clear(conductor.report);
 	found = slo_print(report_output(run), &slo);
+	found = found && !lost && conductor.interrupts == 0;
 	return report_slo_json(run, &slo) == 0 && found ? 0 : 1;
 }
 

@@ -316,7 +316,10 @@ latency(const struct outcome *o, double percent)
 static double
 raw(const struct outcome *o, double percent)
 {
-	return of_hist(&o->sum->raw, percent);
+	const struct hist *sent = &o->sum->raw;
+
+	/* A closed loop sends when it is due: it is told once. */
+	return of_hist(atomic_load(&sent->total) > 0 ? sent : &o->sum->latency, percent);
 }
 
 static double
