@@ -20,7 +20,7 @@
 	X(CONNECT_FAILED, "connect_failed", "connect: other failures")         \
 	X(NO_DESCRIPTORS, "no_descriptors", "no descriptors left")             \
 	X(RESET, "reset", "reset by the server")                               \
-	X(CLOSED, "closed", "closed by the server")    \
+	X(CLOSED, "closed", "closed by the server before all was answered")    \
 	X(TIMEOUT, "timeout", "no reply in time")                              \
 	X(WRONG, "wrong", "a reply that is not what was asked for")            \
 	X(UNASKED, "unasked", "bytes that nobody had asked for")               \
