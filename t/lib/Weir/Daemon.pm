@@ -211,7 +211,8 @@ sub processes($self)
 	my $master = $self->pid // return ();
 	my @found;
 	for my $p (grep { $_->{pid} == $master || $_->{ppid} == $master } Weir::Process::all()) {
-		next if $p->{state} eq 'Z';
+		# Its memory, the title with it, goes a moment before it is a zombie.
+		next if $p->{state} eq 'Z' || $p->{title} eq '';
 		my ($kind, $slot) = $p->{title} =~ /^weir: (\w+)(?: (\d+))?/;
 		my ($generation) = $p->{title} =~ /\(generation (\d+)\)/;
 		push @found, { %$p, kind => $kind // '', slot => $slot,
