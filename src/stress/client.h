@@ -67,8 +67,4 @@ client_is_open(const struct client *c)
 	return c->state == CLIENT_OPEN;
 }
 
-/* The byte at a position of a connection's own stream, and many of them. */
-void pattern_fill(uint64_t id, uint64_t position, char *out, size_t n);
-bool pattern_is(uint64_t id, uint64_t position, struct weir_span);
-
 #endif

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "stress/digest.h"
 #include "stress/once.h"
+#include "stress/pattern.h"
 
 enum { CHUNK = 65536, CHUNKS = 8 /* a turn */, LINE_SIZE = 64, TICK = 8 /* ms */ };
 enum { DIGESTS, CUT_SHORT };

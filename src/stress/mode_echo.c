@@ -4,6 +4,7 @@
 #include "stress/mode.h"
 
 #include "base/str.h"
+#include "stress/pattern.h"
 
 static size_t    echo_request(struct client *, char *out);
 static enum take echo_reply(struct client *, struct weir_span in, size_t *used);

@@ -4,9 +4,9 @@
  * connection's number and its position, eight at a time, so that nothing has to be
  * kept and a byte that belongs to another connection or place is found out.
  */
-#include <string.h>
+#include "stress/pattern.h"
 
-#include "stress/client.h"
+#include <string.h>
 
 /* Odd numbers whose multiples have no visible order (the golden ratio; splitmix64). */
 #define SPREAD UINT64_C(0x9e3779b97f4a7c15)

@@ -15,8 +15,8 @@
 #include "base/slab.h"
 #include "base/str.h"
 #include "net/conn.h"
-#include "stress/client.h"
 #include "stress/digest.h"
+#include "stress/pattern.h"
 #include "stress/random.h"
 #include "stress/serve_door.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pattern: the bytes of a stream are the same however they are cut, and no others. */
 #include "base/str.h"
-#include "stress/client.h"
+#include "stress/pattern.h"
 #include "stress/random.h"
 #include "unit/tap.h"
 
