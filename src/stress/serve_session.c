@@ -19,6 +19,7 @@
 #include "stress/pattern.h"
 #include "stress/random.h"
 #include "stress/serve_door.h"
+#include "stress/tally.h"
 
 enum {
 	READS     = 4,			/* a turn */
