@@ -155,6 +155,8 @@ session_close(struct weir_session *s, enum session_reason reason)
 	log_end(s);
 	exchanges = s->step == STEP_EXCHANGE;
 	session_enter(s, STEP_CLOSED);
+	/* Before anybody can see that it has ended, so that the counters know it by then. */
+	server_session_closed(s->server, s->reason);
 	if (exchanges)
 		exchange_end(s);
 	if (s->told && s->server->protocol->protocol->close != NULL)
@@ -162,7 +164,6 @@ session_close(struct weir_session *s, enum session_reason reason)
 	if (s->relay != NULL)
 		relay_close(s->relay);
 	conn_close(&s->client);
-	server_session_closed(s->server, s->reason);
 	node_unlink(&s->link);
 	list_append(&all.closed, &s->link);
 	all.count--;
