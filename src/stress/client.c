@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "net/sock.h"
-#include "stress/worker.h"
+#include "stress/pace.h"
 
 #define OUT_SIZE   65536u	/* requests are gathered up to this, or one of run.size */
 #define READS_MAX  8u		/* in a turn of one client */
@@ -31,6 +31,8 @@ static void connect_failed(struct client *, int error);
 static bool take_in(struct client *);
 static bool process(struct client *, struct weir_span in, uint64_t now);
 static void answered(struct client *, uint64_t now);
+static void record(const struct flight *, uint64_t now);
+static struct flight *oldest(const struct client *);
 static void ended(struct client *);
 static void ask(struct client *, char *out, size_t *n, uint64_t now, uint64_t due);
 static void post(struct client *, struct weir_span);
@@ -95,7 +97,7 @@ client_setup(void)
 /* ---------------------------------------------------------------- opening */
 
 void
-client_open(struct client *c, uint64_t now, uint64_t due)
+client_open(struct client *c, uint64_t due)
 {
 	static const struct sock_options options = { .nodelay = true };
 	const struct run                *run = worker.run;
@@ -103,7 +105,7 @@ client_open(struct client *c, uint64_t now, uint64_t due)
 
 	assert(c->state == CLIENT_WAITING);
 	c->id = worker.ids++ * run->workers + worker.number;
-	c->began = now;
+	c->began = clock_ns();	/* the pass may be old by now */
 	c->asked = c->answered = c->position = c->posted = c->tick = 0;
 	c->failing = c->finished = false;
 	if (worker.mode->fresh)
@@ -157,9 +159,10 @@ connected(struct client *c, uint64_t now)
 		return;
 	}
 	c->state = CLIENT_OPEN;
-	c->failures = 0;
 	worker.opening--;
 	worker.open++;
+	if (worker.open > atomic_load_explicit(&worker.tally->peak, memory_order_relaxed))
+		atomic_store_explicit(&worker.tally->peak, worker.open, memory_order_relaxed);
 	tally_add(&worker.tally->connected, 1);
 	hist_add(&worker.tally->connect, (now - c->began) / 1000);
 	conn_disarm(&c->conn);
@@ -255,6 +258,10 @@ ready(struct conn *conn)
 	}
 	if (c->state != CLIENT_OPEN)
 		return;
+	if (conn->broken && !conn->readable) {
+		ended(c);
+		return;
+	}
 	if (conn->out != NULL && conn->writable)
 		(void)conn_flush(conn);
 	if (worker.mode->room != NULL && conn->out == NULL && conn->writable)
@@ -284,6 +291,7 @@ take_in(struct client *c)
 		if (n == 0)
 			break;
 		read_at = clock_ns();
+		c->failures = 0;
 		tally_add(&worker.tally->bytes_in, n);
 		if (!process(c, span(scratch, n), read_at))
 			return false;
@@ -297,11 +305,25 @@ take_in(struct client *c)
 	return true;
 }
 
+static struct flight *
+oldest(const struct client *c)
+{
+	return &c->flights[c->answered & (worker.ring - 1)];
+}
+
+/* That it took longer than -t is known of the oldest request, and counts. */
+static void
+timed_out(struct client *c)
+{
+	record(oldest(c), clock_ns());
+	client_fault(c, FAULT_TIMEOUT, 0);
+}
+
 static void
 expired(struct conn *conn)
 {
 	struct client *c = client_of(conn);
-	uint64_t       now = loop_now(), timeout = worker.run->timeout, sent;
+	uint64_t       now = loop_now();
 
 	switch (c->state) {
 	case CLIENT_PAUSED:
@@ -325,12 +347,10 @@ expired(struct conn *conn)
 	default:
 		return;
 	}
-	if (c->asked != c->answered) {
-		sent = c->flights[c->answered & (worker.ring - 1)].sent / 1000000;
-		if (now >= sent + timeout) {
-			client_fault(c, FAULT_TIMEOUT, 0);
-			return;
-		}
+	if (c->asked != c->answered &&
+	    now >= oldest(c)->sent / 1000000 + worker.run->timeout) {
+		timed_out(c);
+		return;
 	}
 	if (c->tick != 0 && now >= c->tick) {
 		c->tick = 0;
@@ -386,17 +406,25 @@ process(struct client *c, struct weir_span in, uint64_t now)
 static void
 answered(struct client *c, uint64_t now)
 {
-	const struct flight *f = &c->flights[c->answered & (worker.ring - 1)];
-	struct tally        *t = worker.tally;
+	const struct flight *f = oldest(c);
 
 	c->answered++;
 	worker.flying--;
+	if (f->due >= worker.since)
+		tally_add(&worker.tally->answered, 1);
+	record(f, now);
+}
+
+/* How long a request took. In a closed loop it is sent when it is due, but for the time of
+ * a connect. */
+static void
+record(const struct flight *f, uint64_t now)
+{
 	if (f->due < worker.since)
 		return;
-	tally_add(&t->answered, 1);
-	hist_add(&t->latency, (now - f->due) / 1000);
-	if (worker.run->pacing != PACE_CLOSED)
-		hist_add(&t->raw, (now - f->sent) / 1000);
+	hist_add(&worker.tally->latency, (now - f->due) / 1000);
+	if (worker.run->pacing != PACE_CLOSED || worker.mode->fresh)
+		hist_add(&worker.tally->raw, (now - f->sent) / 1000);
 }
 
 /* The server has ended it: a mode may have waited for that. */
@@ -410,7 +438,7 @@ ended(struct client *c)
 	if (c->state != CLIENT_OPEN)
 		return;
 	if (error == 0)
-		client_fault(c, FAULT_CLOSED, 0);
+		client_fault(c, c->asked != c->answered ? FAULT_CLOSED : FAULT_CLOSED_IDLE, 0);
 	else if (error == ENOMEM || error == ENOBUFS || error == EMSGSIZE)
 		client_fault(c, FAULT_NO_MEMORY, error);
 	else
@@ -459,7 +487,7 @@ post(struct client *c, struct weir_span s)
 }
 
 bool
-client_ask(struct client *c)
+client_ask(struct client *c, uint64_t due)
 {
 	uint64_t now;
 	size_t   n = 0;
@@ -467,7 +495,7 @@ client_ask(struct client *c)
 	if (!has_room(c) || worker.phase >= PHASE_DRAIN)
 		return false;
 	now = clock_ns();
-	ask(c, gather, &n, now, now);
+	ask(c, gather, &n, now, due < now ? due : now);
 	post(c, span(gather, n));
 	return true;
 }
@@ -514,8 +542,7 @@ arm(struct client *c)
 	if (c->conn.unsure && loop_now() + UNSURE_MS < at)
 		at = loop_now() + UNSURE_MS;
 	if (c->asked != c->answered) {
-		limit = c->flights[c->answered & (worker.ring - 1)].sent / 1000000 +
-		    worker.run->timeout;
+		limit = oldest(c)->sent / 1000000 + worker.run->timeout;
 		at = limit < at ? limit : at;
 	}
 	if (at != UINT64_MAX && (!timer_armed(&c->conn.timer) || c->conn.timer.at > at))
@@ -567,6 +594,8 @@ leave(struct client *c, bool well)
 		list_append(&worker.waiting, &c->link);
 		return;
 	}
+	if (worker.open == 0 && worker.failing == 0)
+		worker.failing = loop_now();
 	c->state = CLIENT_PAUSED;
 	shift = c->failures < PAUSES_MAX ? c->failures++ : PAUSES_MAX;
 	conn_arm(&c->conn, loop_now() + (PAUSE_MS << shift));
@@ -642,5 +671,18 @@ client_restart_all(void)
 
 		if (has_room(c) && !node_linked(&c->link))
 			list_append(&worker.roomy, &c->link);
+	}
+}
+
+void
+client_settle_all(void)
+{
+	for (unsigned i = 0; i < worker.begun; i++) {
+		struct client *c = &worker.clients[i];
+
+		if (c->state == CLIENT_OPEN && c->asked != c->answered)
+			timed_out(c);
+		else if (c->state == CLIENT_CONNECTING && worker.mode->fresh)
+			client_fault(c, FAULT_CONNECT_TIMEOUT, ETIMEDOUT);
 	}
 }

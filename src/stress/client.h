@@ -3,9 +3,10 @@
  * client: the connections of one worker of weir-stress: opening them at the rate
  * of the ramp, sending when it is time, timing and verifying what comes back.
  *
- *	WAITING ──► CONNECTING ──► OPEN ──► GONE ──► WAITING (opened again: churn, and
- *	   ▲                                                   what the server closed)
- *	   └── the ramp
+ *	the ramp ──► WAITING ──► CONNECTING ──► OPEN ──┐
+ *	                ▲ ▲                            │ it has done what it was to do
+ *	                │ └────────────────────────────┤
+ *	                └────────── PAUSED ◄───────────┘ it has failed
  */
 #ifndef STRESS_CLIENT_H
 #define STRESS_CLIENT_H
@@ -25,7 +26,6 @@ enum client_state {
 	CLIENT_PAUSED,		/* … when its timer says so: it has failed just now */
 	CLIENT_CONNECTING,
 	CLIENT_OPEN,
-	CLIENT_GONE,		/* will not be opened any more */
 };
 
 struct client {
@@ -40,7 +40,7 @@ struct client {
 	struct flight  *flights;	/* a ring of worker.ring: request n is at n % ring */
 	uint64_t        tick;		/* ms (of loop_now): when mode.tick is called; 0: never */
 	uint8_t         state;		/* enum client_state */
-	uint8_t         failures;	/* in a row */
+	uint8_t         failures;	/* in a row, without a byte from the server */
 	bool            tried;		/* its first connecting has ended, well or not */
 	bool            failing;	/* line: the reply is the failure text so far */
 	bool            finished;	/* the mode: its end is what was expected */
@@ -52,7 +52,7 @@ void client_fault(struct client *, enum fault, int error);	/* counted; the conne
 void client_finish(struct client *);	/* all is well: it ends, and is opened again if wanted */
 void client_send(struct client *, struct weir_span);
 void client_tick(struct client *, uint64_t ms);		/* mode.tick in so many ms */
-bool client_ask(struct client *);	/* one request, now; false: one is in flight already */
+bool client_ask(struct client *, uint64_t due_ns);	/* one request, now; false: no room */
 void client_answered(struct client *, uint64_t since_ns);	/* an answer that is no reply */
 void client_count(unsigned counter, uint64_t n);	/* adds to tally.own */
 const struct run *client_run(void);

@@ -26,7 +26,7 @@
 
 #define SECOND     UINT64_C(1000000000)
 #define MS         UINT64_C(1000000)
-#define GRACE_MS   1000u	/* beyond -t, until a worker must have drained */
+#define GRACE_MS   2000u	/* beyond what workers give themselves to drain */
 #define END_MS     5000u	/* until a worker must have ended */
 
 static bool start(const struct run *);
@@ -146,10 +146,8 @@ start_workers(void)
 
 	for (unsigned i = 0; i < run->workers; i++) {
 		conductor.pids[i] = fork();
-		if (conductor.pids[i] == 0) {
-			sigprocmask(SIG_UNBLOCK, &conductor.signals, NULL);
+		if (conductor.pids[i] == 0)
 			worker_run(run, conductor.shared, i, self);
-		}
 		if (conductor.pids[i] < 0) {
 			trouble("fork");
 			end();
@@ -176,9 +174,8 @@ ramp(void)
 {
 	const struct run *run = conductor.run;
 
-	if (!ramps())
-		return;
-	wait_until(UINT64_MAX, all_reached);
+	if (ramps())
+		wait_until(UINT64_MAX, all_reached);
 	if (run->slo == NULL)
 		warm_up();
 }
@@ -188,7 +185,7 @@ warm_up(void)
 {
 	const struct run *run = conductor.run;
 
-	if (run->warmup == 0 || conductor.interrupts > 0)
+	if (run->warmup == 0 || run->mode->request == NULL || conductor.interrupts > 0)
 		return;
 	say(PHASE_WARM, 0, false);
 	wait_until(clock_ns() + run->warmup * MS, NULL);
@@ -284,9 +281,11 @@ measure_stations(void)
 static void
 drain(void)
 {
+	uint64_t limit = conductor.run->timeout * DRAIN_TIMEOUTS + GRACE_MS;
+
 	conductor.patience = conductor.interrupts;
-	say(PHASE_DRAIN, conductor.step, false);
-	wait_until(clock_ns() + (conductor.run->timeout + GRACE_MS) * MS, all_done);
+	say(conductor.interrupts > 0 ? PHASE_STOP : PHASE_DRAIN, conductor.step, false);
+	wait_until(clock_ns() + limit * MS, all_done);
 	conductor.outcome.interrupted = conductor.interrupts > 0;
 }
 

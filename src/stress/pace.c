@@ -8,10 +8,11 @@
  * Times are not kept in a queue: two cursors run along the same schedule, one of what
  * has become due and one of what has been taken, and both compute the same times.
  */
+#include "stress/pace.h"
+
 #include <math.h>
 
 #include "stress/random.h"
-#include "stress/worker.h"
 
 struct cursor {
 	struct rng rng;
@@ -24,6 +25,7 @@ static struct {
 	struct cursor due;
 	struct cursor taken;
 	uint64_t      waiting;	/* between the cursors */
+	uint64_t      left;	/* requests that are still to become due */
 } pace;
 
 static void
@@ -44,13 +46,14 @@ time_of(const struct cursor *c)
 
 /* At equal intervals the processes take turns, so that all together keep them, too. */
 void
-pace_begin(uint64_t now, double rate)
+pace_begin(uint64_t now, double rate, uint64_t limit)
 {
 	const struct run *run = worker.run;
 
 	pace.began = now;
 	pace.interval = rate > 0 ? 1e9 / rate : 0;
 	pace.waiting = 0;
+	pace.left = rate > 0 ? limit : 0;
 	pace.due.rng = rng_make(run->seed, worker.number);
 	pace.due.next = pace.interval * worker.number / run->workers;
 	if (run->pacing == PACE_POISSON && rate > 0) {
@@ -58,13 +61,19 @@ pace_begin(uint64_t now, double rate)
 		advance(&pace.due);
 	}
 	pace.taken = pace.due;
-	atomic_store_explicit(&worker.tally->unsent, 0, memory_order_relaxed);
+}
+
+void
+pace_end(uint64_t now)
+{
+	pace_count(now);
+	pace.left = 0;
 }
 
 uint64_t
 pace_next(void)
 {
-	return pace.interval > 0 ? time_of(&pace.due) : UINT64_MAX;
+	return pace.left > 0 ? time_of(&pace.due) : UINT64_MAX;
 }
 
 void
@@ -72,12 +81,11 @@ pace_count(uint64_t now)
 {
 	uint64_t n = 0;
 
-	if (pace.interval == 0)
-		return;
-	for (; time_of(&pace.due) <= now; n++)
+	for (; n < pace.left && time_of(&pace.due) <= now; n++)
 		advance(&pace.due);
 	if (n == 0)
 		return;
+	pace.left -= n;
 	pace.waiting += n;
 	tally_add(&worker.tally->due, n);
 }
@@ -85,18 +93,29 @@ pace_count(uint64_t now)
 bool
 pace_due(uint64_t now, uint64_t *due)
 {
-	if (pace.interval == 0 || time_of(&pace.taken) > now)
-		return false;
 	if (pace.waiting == 0)
 		pace_count(now);
+	if (pace.waiting == 0)
+		return false;
 	*due = time_of(&pace.taken);
 	advance(&pace.taken);
 	pace.waiting--;
 	return true;
 }
 
-void
-pace_tell(void)
+uint64_t
+pace_waiting(void)
 {
-	atomic_store_explicit(&worker.tally->unsent, pace.waiting, memory_order_relaxed);
+	return pace.waiting;
+}
+
+void
+pace_abandon(uint64_t now)
+{
+	uint64_t due;
+
+	for (pace_end(now); pace_due(now, &due);) {
+		if (due >= worker.since)
+			hist_add(&worker.tally->latency, (now - due) / 1000);
+	}
 }

@@ -318,6 +318,7 @@ static const char *const phase_names[] = {
 	[PHASE_WARM] = "warm-up",
 	[PHASE_MEASURE] = "measure",
 	[PHASE_DRAIN] = "drain",
+	[PHASE_STOP] = "stop",
 	[PHASE_END] = "end",
 };
 

@@ -51,6 +51,7 @@ tally_wipe(struct tally *t)
 	atomic_store(&t->sent, 0);
 	atomic_store(&t->answered, 0);
 	atomic_store(&t->due, 0);
+	atomic_store(&t->late, 0);
 	memset(&t->latency, 0, sizeof t->latency);
 	memset(&t->raw, 0, sizeof t->raw);
 }

@@ -21,6 +21,7 @@
 	X(NO_DESCRIPTORS, "no_descriptors", "no descriptors left")             \
 	X(RESET, "reset", "reset by the server")                               \
 	X(CLOSED, "closed", "closed by the server before all was answered")    \
+	X(CLOSED_IDLE, "closed_idle", "closed by the server, with nothing owed") \
 	X(TIMEOUT, "timeout", "no reply in time")                              \
 	X(WRONG, "wrong", "a reply that is not what was asked for")            \
 	X(UNASKED, "unasked", "bytes that nobody had asked for")               \
@@ -39,6 +40,7 @@ enum fault {
 struct tally {
 	_Atomic uint64_t open;			/* connections now */
 	_Atomic uint64_t opening;
+	_Atomic uint64_t peak;			/* most that were open at once */
 	_Atomic uint64_t connected;		/* ever */
 	_Atomic uint64_t sent;			/* requests */
 	_Atomic uint64_t answered;		/* of them, rightly */
@@ -49,6 +51,7 @@ struct tally {
 	_Atomic uint64_t errnos[TALLY_ERRNOS];		/* of connections that failed */
 	_Atomic uint64_t due;			/* open loop: requests whose time has come */
 	_Atomic uint64_t unsent;		/* of them, those that wait for room */
+	_Atomic uint64_t late;			/* the most that have waited, each 100 ms */
 	_Atomic uint64_t own[8];		/* what mode.counters names */
 	_Atomic uint64_t cpu;			/* µs of this process so far */
 	_Atomic uint64_t state;			/* enum tally_state */
@@ -64,15 +67,20 @@ struct tally {
  * connection, and none could be opened for the time of -t (or ever, not once). */
 enum tally_state { TALLY_STARTING, TALLY_RAMPING, TALLY_RUNNING, TALLY_DONE, TALLY_LOST };
 
-/* What the parent tells the workers. */
-enum phase { PHASE_RAMP, PHASE_WARM, PHASE_MEASURE, PHASE_DRAIN, PHASE_END };
+/* What the parent tells the workers. DRAIN: what was due is still sent, and what is owed
+ * waited for. STOP: only the latter. */
+enum phase { PHASE_RAMP, PHASE_WARM, PHASE_MEASURE, PHASE_DRAIN, PHASE_STOP, PHASE_END };
+
+/* What a drain may take, in the time of -t: for what is to be sent, its connect, its reply. */
+#define DRAIN_TIMEOUTS 3u
 
 struct shared {
 	_Atomic uint32_t phase;			/* enum phase */
 	_Atomic uint64_t rate;			/* open loop: requests a second × 1000, a worker */
 	_Atomic uint64_t epoch;			/* grows when the measuring begins: workers then
-						 * wipe sent, answered, due, latency and raw;
-						 * all else counts from the beginning */
+						 * wipe sent, answered, due, late, latency
+						 * and raw, and peak begins at open; all else
+						 * counts from the beginning */
 	_Atomic uint32_t step;			/* of run.steps: how many connections there are */
 	int              wake;			/* an eventfd: written when one of these has
 						 * changed, and never read, so that the edge

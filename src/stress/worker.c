@@ -12,10 +12,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "stress/pace.h"
 
 #define SCRATCH     65536u
 #define TICK_MS     100u	/* what is told and judged now and then */
-#define HOPE_MS     250u	/* beyond -t: what takes so long is to be counted first */
+#define GRACE_MS    250u	/* beyond -t: what takes so long is to be counted first */
 #define OPENS_MAX   64u		/* connections that are begun in a pass */
 #define OPENS_NS    1000000u	/* … unless they take longer than this */
 #define OPENING_MAX 512u	/* without a ramp: connecting at the same time */
@@ -30,6 +31,7 @@ static bool open_some(uint64_t now);
 static void set_alarm(uint64_t now, bool at_once);
 static void judge(void);
 static void hope(void);
+static void end_drain(void);
 static void tell(void);
 
 struct worker worker;
@@ -85,14 +87,24 @@ set_up(const struct run *run, struct shared *shared, unsigned number)
 	list_init(&worker.roomy);
 }
 
+/* The terminal's Ctrl-C goes to all: the parent, which has blocked it, decides. */
+static void
+set_signals(void)
+{
+	sigset_t none;
+
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 _Noreturn void
 worker_run(const struct run *run, struct shared *shared, unsigned number, pid_t starter)
 {
 	parent = starter;
-	/* The terminal's Ctrl-C goes to all: the parent decides. */
-	signal(SIGINT, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGPIPE, SIG_IGN);
+	set_signals();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
@@ -108,7 +120,6 @@ worker_run(const struct run *run, struct shared *shared, unsigned number, pid_t 
 	loop_timer_init(&tick, ticked, NULL);
 	loop_timer_start(&tick, TICK_MS);
 	loop_on_pass_end(pass_end);
-	worker.alive = loop_now();
 	follow();
 	pass_end();
 	_exit(loop_run() < 0 ? 1 : 0);
@@ -143,7 +154,10 @@ ticked(evutil_socket_t fd, short what, void *argument)
 	(void)argument;
 	tell_pace = true;
 	tell();
-	hope();
+	if (worker.phase >= PHASE_DRAIN)
+		end_drain();
+	else
+		hope();
 	loop_timer_start(&tick, TICK_MS);
 }
 
@@ -171,6 +185,7 @@ follow(void)
 		worker.epoch = epoch;
 		worker.since = now;
 		tally_wipe(t);
+		atomic_store(&t->peak, worker.open);
 		worker.phase = UINT32_MAX;
 		atomic_store(&t->state, TALLY_RUNNING);
 		atomic_store(&t->epoch, epoch);
@@ -180,24 +195,39 @@ follow(void)
 		begin_phase(phase, now);
 }
 
+/* Requests may be sent: how many, and from when on. */
 static void
-begin_phase(uint32_t phase, uint64_t now)
+begin_asking(uint32_t phase, uint64_t now)
 {
-	const struct run *run = worker.run;
-	uint64_t          rate = atomic_load(&worker.shared->rate);
+	double rate = (double)atomic_load(&worker.shared->rate) / 1000;
 
-	worker.phase = phase;
-	if (phase == PHASE_END)
-		_exit(0);
-	worker.asking = worker.mode->paced && (phase == PHASE_WARM || phase == PHASE_MEASURE);
-	/* What a connection does from its first moment on is to be measured. */
-	worker.opens = phase < PHASE_DRAIN && (!by_connection() || phase == PHASE_MEASURE);
 	if (phase == PHASE_WARM)
 		worker.quota = UINT64_MAX;
 	else if (phase == PHASE_MEASURE)
 		worker.quota = worker.quota_whole;
-	if (worker.asking && run->pacing != PACE_CLOSED)
-		pace_begin(now, (double)rate / 1000);
+	worker.asking = worker.mode->paced && (phase == PHASE_WARM || phase == PHASE_MEASURE);
+	if (worker.asking && worker.run->pacing != PACE_CLOSED)
+		pace_begin(now, rate, worker.quota);
+	if (phase < PHASE_DRAIN)
+		return;
+	/* What was due before the end is sent behind it: users would have asked, too. */
+	worker.draining = loop_now();
+	pace_end(now);
+	if (phase == PHASE_STOP || atomic_load(&worker.tally->state) == TALLY_LOST)
+		pace_abandon(now);
+	worker.asking = pace_waiting() > 0;
+}
+
+static void
+begin_phase(uint32_t phase, uint64_t now)
+{
+	worker.phase = phase;
+	if (phase == PHASE_END)
+		_exit(0);
+	begin_asking(phase, now);
+	/* What a connection does from its first moment on is to be measured. */
+	worker.opens = phase >= PHASE_DRAIN ? worker.mode->fresh && worker.asking
+					    : !by_connection() || phase == PHASE_MEASURE;
 	if (worker.mode->fresh && worker.begun < worker.count) {
 		for (unsigned i = 0; i < worker.count; i++)
 			list_append(&worker.waiting, &worker.clients[i].link);
@@ -210,7 +240,33 @@ begin_phase(uint32_t phase, uint64_t now)
 		    phase == PHASE_RAMP ? TALLY_RAMPING : TALLY_RUNNING);
 }
 
+/* What the server owes has its -t; so has what is still to be sent, before that, and the
+ * connect of a request with a connection of its own. */
+static void
+end_drain(void)
+{
+	uint64_t timeout = worker.run->timeout, past = loop_now() - worker.draining;
+
+	if (worker.asking && past >= timeout) {
+		worker.asking = worker.opens = false;
+		pace_abandon(clock_ns());
+	}
+	if (past >= timeout * DRAIN_TIMEOUTS + GRACE_MS)
+		client_settle_all();
+}
+
 /* ------------------------------------------------------- the end of a pass */
+
+static void
+tell_waiting(void)
+{
+	struct tally *t = worker.tally;
+	uint64_t      n = pace_waiting();
+
+	atomic_store_explicit(&t->unsent, n, memory_order_relaxed);
+	if (n > atomic_load_explicit(&t->late, memory_order_relaxed))
+		atomic_store_explicit(&t->late, n, memory_order_relaxed);
+}
 
 static void
 pass_end(void)
@@ -230,7 +286,7 @@ pass_end(void)
 		/* Behind the turns: what they could have taken does not wait. */
 		now = now != 0 ? now : clock_ns();
 		pace_count(now);
-		pace_tell();
+		tell_waiting();
 	}
 	tell_pace = false;
 	if (now != 0)
@@ -247,6 +303,20 @@ ramp_next(void)
 
 	place = (double)(worker.begun - worker.step_from) * run->workers + worker.number;
 	return worker.step_began + (uint64_t)(gap * place);
+}
+
+/* Whether a connection that was lost may be opened again: with a ramp, at its rate. */
+static bool
+may_reopen(uint64_t now)
+{
+	const struct run *run = worker.run;
+
+	if (run->ramp == 0)
+		return true;
+	if (now < worker.reopen_at)
+		return false;
+	worker.reopen_at = now + (uint64_t)(1e9 / run->ramp * run->workers);
+	return true;
 }
 
 /* Whether a connection may be begun now; it then has to be. */
@@ -283,15 +353,24 @@ open_some(uint64_t now)
 		 * all have been tried. */
 		fresh = worker.begun < worker.wanted && (run->ramp == 0 || ramp_next() <= now);
 		n = list_first(&worker.waiting);
-		if ((!fresh && n == NULL) || !may_begin(now, &due))
+		if ((!fresh && (n == NULL || !may_reopen(now))) || !may_begin(now, &due))
 			return false;
 		c = fresh ? &worker.clients[worker.begun++]
 			  : container_of(n, struct client, link);
 		if (!fresh)
 			node_unlink(n);
-		client_open(c, now, due);
+		client_open(c, due);
 	}
 	return true;
+}
+
+/* Open loop: whether there is a connection for the next request, or room for one. */
+static bool
+has_place(void)
+{
+	if (!worker.mode->fresh)
+		return !list_empty(&worker.roomy);
+	return !list_empty(&worker.waiting) && worker.opening < OPENING_MAX;
 }
 
 /* One alarm for the next connection of the ramp and the next request that is due. */
@@ -305,8 +384,10 @@ set_alarm(uint64_t now, bool at_once)
 		next = ramp_next();
 		at = next < at ? next : at;
 	}
-	if (worker.asking && worker.run->pacing != PACE_CLOSED &&
-	    !(list_empty(&worker.roomy) && list_empty(&worker.waiting))) {
+	if (worker.opens && worker.run->ramp > 0 && !list_empty(&worker.waiting) &&
+	    worker.reopen_at < at)
+		at = worker.reopen_at;
+	if (worker.asking && worker.run->pacing != PACE_CLOSED && has_place()) {
 		next = pace_next();
 		at = next < at ? next : at;
 	}
@@ -342,8 +423,8 @@ judge(void)
 		atomic_store(&worker.tally->reached, worker.step + 1);
 		kill(parent, SIGUSR1);
 	}
-	if (worker.phase == PHASE_DRAIN)
-		used_up = true;
+	if (worker.phase >= PHASE_DRAIN)
+		used_up = !worker.asking || pace_waiting() == 0;
 	else if (by_connection() && worker.active > 0)
 		used_up = false;
 	/* On its way to a connection of its own, a request is not in flight yet. */
@@ -351,26 +432,24 @@ judge(void)
 		become(TALLY_DONE);
 }
 
-/* Whether to go on trying. */
+/* Whether to go on trying: not when no connection could ever be opened, nor when none has
+ * been for the time of -t. */
 static void
 hope(void)
 {
 	struct tally *t = worker.tally;
-	uint64_t      now = loop_now(), connected = atomic_load(&t->connected);
+	uint64_t      connected = atomic_load(&t->connected);
 
-	if (worker.open > 0 || worker.phase >= PHASE_DRAIN) {
-		worker.alive = now;
+	if (worker.open > 0 || connected != hope_connected) {
+		hope_connected = connected;
+		worker.failing = 0;
 		if (atomic_load(&t->state) == TALLY_LOST)
 			atomic_store(&t->state, TALLY_RUNNING);
-		return;
 	}
-	if (connected != hope_connected || worker.active == 0) {
-		hope_connected = connected;
-		worker.alive = now;
+	if (worker.failing == 0)
 		return;
-	}
 	if ((connected == 0 && worker.tried >= worker.wanted && worker.opening == 0) ||
-	    now - worker.alive > worker.run->timeout + HOPE_MS)
+	    loop_now() - worker.failing > worker.run->timeout + GRACE_MS)
 		become(TALLY_LOST);
 }
 

@@ -3,8 +3,8 @@
  * worker: a process of weir-stress: its loop, its share of the connections, and when
  * they are opened and send.
  *
- *	parent ── phase, step, rate ──► worker ──► pace ──► client ◄──► mode
- *	       ◄────── tally ─────────
+ *	parent ── phase, step, rate ──► worker ──► client ◄──► mode
+ *	       ◄────── tally ─────────    └── pace ──┘
  */
 #ifndef STRESS_WORKER_H
 #define STRESS_WORKER_H
@@ -25,7 +25,7 @@ struct worker {
 	unsigned           tried;	/* of them, those whose first opening has ended */
 	unsigned           opening;	/* connecting now */
 	unsigned           open;
-	unsigned           active;	/* neither GONE nor WAITING */
+	unsigned           active;	/* not WAITING */
 	uint64_t           ids;		/* connections so far */
 	struct node        waiting;	/* clients to be opened as soon as may be */
 	struct node        roomy;	/* open loop: open and with room; else: to be looked at */
@@ -34,12 +34,15 @@ struct worker {
 	uint64_t           since;	/* ns: what was due earlier is not counted */
 	uint64_t           quota;	/* requests (or, not paced: connections) still to begin */
 	uint64_t           quota_whole;	/* … in all, while measuring; UINT64_MAX: no end */
-	bool               asking;	/* paced: requests may be sent */
+	bool               asking;	/* paced: requests may be sent, in a drain those
+					 * that were due before it */
 	bool               opens;	/* connections may be opened */
 	uint32_t           phase;
 	uint32_t           step;
 	uint64_t           epoch;
-	uint64_t           alive;	/* ms: when a connection has been open last */
+	uint64_t           failing;	/* ms: no connection since then; 0: not so */
+	uint64_t           draining;	/* ms: when the drain began */
+	uint64_t           reopen_at;	/* ns: with a ramp, no connection again before this */
 	uint64_t           step_began;	/* ns: the ramp to this step … */
 	unsigned           step_from;	/* … and how many had been begun then */
 };
@@ -57,40 +60,15 @@ worker_share(uint64_t all, unsigned workers, unsigned number)
 	return all * (number + 1) / workers - all * number / workers;
 }
 
-/*
- * pace: when requests are due. Closed loop: at once.
- */
-void pace_begin(uint64_t now, double rate);	/* rate: requests a second of this worker */
-
-/* Open loop: when the next request is due (ns). */
-uint64_t pace_next(void);
-
-/* Open loop: whether a request is due and not taken; takes it. */
-bool pace_due(uint64_t now, uint64_t *due);
-
-/* Counts what has become due, and tells how many wait for room, for the tally. */
-void pace_count(uint64_t now);
-void pace_tell(void);
-
-/* Whether a request may be sent now; it then has to be. */
-static inline bool
-pace_take(uint64_t now, uint64_t *due)
-{
-	if (!worker.asking || worker.quota == 0)
-		return false;
-	*due = now;
-	if (worker.run->pacing != PACE_CLOSED && !pace_due(now, due))
-		return false;
-	worker.quota--;
-	return true;
-}
-
 /* Of client.c: begins connecting (due: of its request, where mode.fresh); sends what is
  * due on a client with room; what the worker's pass does for those that wait. */
 void client_setup(void);
-void client_open(struct client *, uint64_t now, uint64_t due);
+void client_open(struct client *, uint64_t due);
 void client_fill(struct client *, uint64_t now);
 bool client_take_turns(uint64_t now);	/* true: there may be more to do at once */
 void client_restart_all(void);
+
+/* What is owed on any connection is not waited for any longer. */
+void client_settle_all(void);
 
 #endif

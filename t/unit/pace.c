@@ -2,7 +2,7 @@
 /* pace: when the requests of an open loop are due. */
 #include <math.h>
 
-#include "stress/worker.h"
+#include "stress/pace.h"
 #include "unit/tap.h"
 
 #define BEGAN  UINT64_C(1000000000)
@@ -12,7 +12,7 @@ static struct tally tally;
 static struct run   run = { .workers = 1, .seed = 1 };
 
 static void
-begin(enum pacing pacing, unsigned workers, unsigned number, double rate)
+begin_some(enum pacing pacing, unsigned workers, unsigned number, double rate, uint64_t limit)
 {
 	memset(&tally, 0, sizeof tally);
 	run.pacing = pacing;
@@ -21,8 +21,14 @@ begin(enum pacing pacing, unsigned workers, unsigned number, double rate)
 	worker.tally = &tally;
 	worker.number = number;
 	worker.asking = true;
-	worker.quota = UINT64_MAX;
-	pace_begin(BEGAN, rate);
+	worker.quota = limit;
+	pace_begin(BEGAN, rate, limit);
+}
+
+static void
+begin(enum pacing pacing, unsigned workers, unsigned number, double rate)
+{
+	begin_some(pacing, workers, number, rate, UINT64_MAX);
 }
 
 /* Takes all that is due until then; returns how many, and whether they were in order. */
@@ -56,14 +62,34 @@ fixed(void)
 	is_number(tally.due, 1000, "all of them are counted");
 
 	pace_count(BEGAN + 2 * SECOND - 1);
-	pace_tell();
-	is_number(tally.unsent, 1000, "those that nobody takes wait");
+	is_number(pace_waiting(), 1000, "those that nobody takes wait");
 	ok(pace_take(BEGAN + 5 * SECOND, &due) && due == BEGAN + SECOND,
 	    "and keep the times at which they were due");
+}
 
-	worker.quota = 1;
-	ok(pace_take(BEGAN + 5 * SECOND, &due), "the last one of -n");
-	ok(!pace_take(BEGAN + 5 * SECOND, &due), "is the last");
+static void
+limited(void)
+{
+	uint64_t due;
+	bool     good = true;
+
+	begin_some(PACE_FIXED, 1, 0, 1000, 10);
+	is_number(take_all(BEGAN + SECOND, &good), 10, "as many as the limit says");
+	is_number(tally.due, 10, "no more become due");
+	ok(pace_next() == UINT64_MAX, "and none is waited for");
+
+	begin(PACE_FIXED, 1, 0, 1000);
+	pace_end(BEGAN + 9500000);
+	ok(pace_next() == UINT64_MAX, "behind the end nothing becomes due");
+	is_number(take_all(BEGAN + SECOND, &good), 10, "what was due before it can be taken");
+	ok(good, "in order, none before its time");
+
+	begin(PACE_FIXED, 1, 0, 1000);
+	ok(pace_take(BEGAN, &due), "one is taken");
+	pace_abandon(BEGAN + 9500000);
+	is_number(pace_waiting(), 0, "what is given up does not wait");
+	is_number(tally.latency.total, 9, "but counts");
+	is_number(tally.latency.max, 8500, "with the time for which it has waited");
 }
 
 static void
@@ -84,7 +110,7 @@ poisson(void)
 {
 	uint64_t due, last = BEGAN, now = BEGAN;
 	double   gap, sum = 0, square = 0;
-	unsigned n = 200000, soon = 0, differ = 0;
+	unsigned n = 200000, soon = 0;
 	bool     good = true;
 
 	begin(PACE_POISSON, 1, 0, 10000);
@@ -108,8 +134,11 @@ poisson(void)
 	last = pace_next();
 	begin(PACE_POISSON, 1, 0, 10000);
 	(void)take_all(BEGAN + SECOND, &good);
-	differ += pace_next() != last;
-	is_number(differ, 0, "equal seeds give equal times");
+	is_number(pace_next(), last, "equal seeds give equal times");
+	run.seed = 2;
+	begin(PACE_POISSON, 1, 0, 10000);
+	(void)take_all(BEGAN + SECOND, &good);
+	ok(pace_next() != last, "another seed gives others");
 }
 
 int
@@ -118,6 +147,7 @@ main(void)
 	uint64_t due;
 
 	fixed();
+	limited();
 	together();
 	begin(PACE_FIXED, 1, 0, 0);
 	ok(!pace_take(BEGAN + SECOND, &due) && pace_next() == UINT64_MAX, "a rate of 0 is none");
