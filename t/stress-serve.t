@@ -271,8 +271,13 @@ it 'what is wrong with the command line is told' => sub {
 		'--serve line --delay 5ms-1ms 127.0.0.1:0' => qr/the shorter first/,
 		'--serve line --delay later 127.0.0.1:0' => qr/write a time or two/,
 		'--serve line -s 4k 127.0.0.1:0' => qr/-s is the size of what a source sends/,
-		'--serve line -w 0 127.0.0.1:0' => qr/no number from 1 to 64/,
+		'--serve line -w 0 127.0.0.1:0' => qr/a number from 1 to 64 is expected/,
 		'--serve line --bogus 127.0.0.1:0' => qr/bogus/,
+		'--serve line --down 1s 127.0.0.1:0' => qr/--down is how long crash and refuse last: give a --fault/,
+		'--serve line --down 1s --fault close=1 127.0.0.1:0' => qr/--down is how long crash and refuse last/,
+		'--serve line --seed 3 127.0.0.1:0' => qr/--seed: nothing is random without/,
+		'--serve line --seed 3 --seed 4 --jitter 1ms 127.0.0.1:0' => qr/--seed is given twice/,
+		'--serve line --jitter 0 127.0.0.1:0' => qr/--jitter 0: that is too little/,
 	);
 	for my $line (sort keys %wrong) {
 		my $r = Weir::Process::run([Weir::Stress::binary(), split(/ /, $line)]);
@@ -288,9 +293,11 @@ it 'what is wrong with the command line is told' => sub {
 		like $r->{err}, qr/somebody else does/;
 	}
 	$b->stop;
-	my $r = Weir::Process::run([Weir::Stress::binary(), '--serve', 'line', '--help']);
-	is $r->{exit}, 0;
-	like $r->{out}, qr/^  --fault /m;
+	for my $kind ([], ['line']) {
+		my $r = Weir::Process::run([Weir::Stress::binary(), '--serve', @$kind, '--help']);
+		is $r->{exit}, 0;
+		like $r->{out}, qr/^ +--fault /m;
+	}
 };
 
 done_testing;

@@ -2,17 +2,17 @@
 /* run: the command line, read and checked: all that is wrong is told at once. */
 #include "stress/run.h"
 
-#include <ctype.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/queue.h"
 #include "base/str.h"
 #include "config.h"
 #include "stress/mode.h"
+#include "stress/options.h"
 #include "stress/source.h"
 
 #define CONNECTIONS_MAX 16000000u
@@ -20,148 +20,122 @@
 #define SIZE_MAX_ASKED  (UINT64_C(1) << 40)
 #define RATE_MAX        1e9
 #define SLO_DURATION    5000u	/* ms of a try of --slo */
+#define HOLD            10000u	/* ms of a station of -c */
 
-enum kind { FLAG, NUMBER, COUNT, DECIMAL, SIZE, TIME, TEXT, SPECIAL };
-
-/* What an option is called, and where it goes. `part`: the letter of mode.takes; 0: all
- * modes have it. */
-struct option_rule {
-	const char *name;
-	int         letter;	/* 0x100 …: it has none */
-	enum kind   kind;
-	size_t      at;		/* in struct run */
-	double      least;
-	double      most;
-	char        part;
-	const char *value;
-	const char *help;
+/* While it is being read. */
+struct reader {
+	struct options options;
+	struct run    *run;
+	unsigned       counts;	/* of -c */
+	const char    *rate;
 };
 
-enum {
-	LONG_ACROSS = 0x100,
-	LONG_EVERY,
-	LONG_EXPECT,
-	LONG_FAILURE,
-	LONG_FORCE,
-	LONG_HGRM,
-	LONG_HOLD,
-	LONG_JSON,
-	LONG_PLAN,
-	LONG_POISSON,
-	LONG_RATE,
-	LONG_SEED,
-	LONG_SLO,
-	LONG_SOURCE,
-	LONG_VERSION,
-	LONG_WARMUP,
-	LONG_WATCH,
-	LONG_WAY,
-	LETTERS,
-};
+static void usage(FILE *);
+static void read_connections(struct options *, char *text);
+static void read_help(struct options *, char *text);
+static void read_poisson(struct options *, char *text);
+static void read_rate(struct options *, char *text);
+static void read_sources(struct options *, char *text);
+static void read_version(struct options *, char *text);
+static void read_way(struct options *, char *text);
 
 #define AT(field) offsetof(struct run, field)
 #define DAYS_100  8640000000.0
 
+/* part: the letter of mode.takes; 0: all modes have it. */
+/* clang-format off */
 static const struct option_rule rules[] = {
-	{ "connections", 'c', SPECIAL, 0, 0, 0, 0, "N[,N...]", "connections at the same time: 50" },
-	{ "duration", 'd', TIME, AT(duration), 1, DAYS_100, 0, "TIME", "measures for so long" },
-	{ "hold", LONG_HOLD, SPECIAL, 0, 0, 0, 0,
-	  "TIME", "how long each of several -c is held: 10s" },
-	{ "interval", 'i', TIME, AT(interval), 1, DAYS_100, 'i', "TIME", "between pings: 30s" },
-	{ "requests", 'n', NUMBER, AT(requests), 1, 1e18, 'n', "N", "ends after so many" },
-	{ "depth", 'p', COUNT, AT(depth), 1, DEPTH_MAX, 'p',
-	  "N", "requests in flight on a connection: 1" },
-	{ "poisson", LONG_POISSON, SPECIAL, 0, 0, 0, 'R', NULL, "with --rate: at random times" },
-	{ "ramp", 'r', DECIMAL, AT(ramp), 0.001, RATE_MAX, 0, "N", "opens N connections a second" },
-	{ "rate", LONG_RATE, SPECIAL, 0, 0, 0, 'R', "N", "open loop: N requests a second" },
-	{ "size", 's', SIZE, AT(size), 1, (double)SIZE_MAX_ASKED, 's',
-	  "SIZE", "bytes of a request: 64" },
-	{ "source", LONG_SOURCE, SPECIAL, 0, 0, 0, 0,
-	  "ADDR[-ADDR][,...]", "local addresses to connect from" },
-	{ "timeout", 't', TIME, AT(timeout), 1, DAYS_100, 0,
-	  "TIME", "for a connect and for a reply: 10s" },
-	{ "warmup", LONG_WARMUP, TIME, AT(warmup), 0, DAYS_100, 0,
-	  "TIME", "runs so long before it measures" },
-	{ "way", LONG_WAY, SPECIAL, 0, 0, 0, 'W', "both|out|in", "bulk: who sends" },
-	{ "failure", LONG_FAILURE, TEXT, AT(failure), 0, 0, 'F',
-	  "TEXT", "a reply that counts as failed" },
-	{ "seed", LONG_SEED, NUMBER, AT(seed), 0, 1.8e19, 0, "N", "of all that is random: 1" },
-	{ "workers", 'w', COUNT, AT(workers), 1, RUN_WORKERS_MAX, 0, "N", "processes: 1" },
-	{ "across", LONG_ACROSS, TEXT, AT(across), 0, 0, 0,
-	  "COMMAND", "runs it again and again during the load" },
-	{ "every", LONG_EVERY, TIME, AT(across_interval), 1, DAYS_100, 0,
-	  "TIME", "between two runs of --across: 1s" },
-	{ "expect", LONG_EXPECT, TEXT, AT(expect), 0, 0, 0,
-	  "CONDITIONS", "exit status 1 unless they hold" },
-	{ "hgrm", LONG_HGRM, TEXT, AT(hgrm), 0, 0, 0,
-	  "FILE", "writes the distribution of latency" },
-	{ "json", LONG_JSON, TEXT, AT(json), 0, 0, 0, "FILE", "writes all figures" },
-	{ "slo", LONG_SLO, TEXT, AT(slo), 0, 0, 'R',
-	  "CONDITIONS", "searches the highest rate at which they hold" },
-	{ "watch", LONG_WATCH, SPECIAL, 0, 0, 0, 0, "PID", "samples a server's memory and CPU" },
-	{ "plan", LONG_PLAN, FLAG, AT(plan_only), 0, 0, 0,
-	  NULL, "says what the run needs, and ends" },
-	{ "force", LONG_FORCE, FLAG, AT(force), 0, 0, 0, NULL, "runs although it cannot succeed" },
-	{ "quiet", 'q', FLAG, AT(quiet), 0, 0, 0, NULL, "no live line" },
-	{ "version", LONG_VERSION, SPECIAL, 0, 0, 0, 0, NULL, "prints the version" },
-	{ "help", 'h', SPECIAL, 0, 0, 0, 0, NULL, "prints this" },
+	{ "connections", 'c', OPTION_READ, .value = "N[,N...]", .read = read_connections,
+	  .help = "connections at the same time: 50" },
+	{ "duration", 'd', OPTION_TIME, AT(duration), 1, DAYS_100, .value = "TIME",
+	  .help = "measures for so long" },
+	{ "hold", 0, OPTION_TIME, AT(hold), 1, DAYS_100, .value = "TIME",
+	  .help = "how long each of several -c is held: 10s" },
+	{ "interval", 'i', OPTION_TIME, AT(interval), 1, DAYS_100, .value = "TIME",
+	  .help = "between pings: 30s", .part = 'i' },
+	{ "requests", 'n', OPTION_NUMBER, AT(requests), 1, 1e18, .value = "N",
+	  .help = "ends after so many", .part = 'n' },
+	{ "depth", 'p', OPTION_COUNT, AT(depth), 1, DEPTH_MAX, .value = "N",
+	  .help = "requests in flight on a connection: 1", .part = 'p' },
+	{ "poisson", 0, OPTION_READ, .read = read_poisson, .part = 'R',
+	  .help = "with --rate: at random times" },
+	{ "ramp", 'r', OPTION_DECIMAL, AT(ramp), 0.001, RATE_MAX, .value = "N",
+	  .help = "opens N connections a second" },
+	{ "rate", 0, OPTION_READ, .value = "N", .read = read_rate, .part = 'R',
+	  .help = "open loop: N requests a second" },
+	{ "size", 's', OPTION_SIZE, AT(size), 1, (double)SIZE_MAX_ASKED, .value = "SIZE",
+	  .help = "bytes of a request: 64", .part = 's' },
+	{ "source", 0, OPTION_READ, .value = "ADDR[-ADDR][,...]", .read = read_sources,
+	  .again = true, .help = "local addresses to connect from" },
+	{ "timeout", 't', OPTION_TIME, AT(timeout), 1, DAYS_100, .value = "TIME",
+	  .help = "for a connect and for a reply: 10s" },
+	{ "warmup", 0, OPTION_TIME, AT(warmup), 0, DAYS_100, .value = "TIME",
+	  .help = "runs so long before it measures" },
+	{ "way", 0, OPTION_READ, .value = "both|out|in", .read = read_way, .part = 'W',
+	  .help = "bulk: who sends" },
+	{ "inline", 0, OPTION_FLAG, AT(lines), .part = 'I', .help = "redis: requests are lines" },
+	{ "failure", 0, OPTION_TEXT, AT(failure), .value = "TEXT", .part = 'F',
+	  .help = "a reply that counts as failed" },
+	{ "seed", 0, OPTION_NUMBER, AT(seed), .value = "N", .help = "of all that is random: 1" },
+	{ "workers", 'w', OPTION_COUNT, AT(workers), 1, RUN_WORKERS_MAX, .value = "N",
+	  .help = "processes: 1" },
+	{ "across", 0, OPTION_TEXT, AT(across), .value = "COMMAND",
+	  .help = "runs it again and again during the load" },
+	{ "every", 0, OPTION_TIME, AT(across_interval), 1, DAYS_100, .value = "TIME",
+	  .help = "between two runs of --across: 1s" },
+	{ "expect", 0, OPTION_TEXT, AT(expect), .value = "CONDITIONS",
+	  .help = "exit status 1 unless they hold" },
+	{ "hgrm", 0, OPTION_TEXT, AT(hgrm), .value = "FILE",
+	  .help = "writes the distribution of latency" },
+	{ "json", 0, OPTION_TEXT, AT(json), .value = "FILE", .help = "writes all figures" },
+	{ "slo", 0, OPTION_TEXT, AT(slo), .value = "CONDITIONS", .part = 'R',
+	  .help = "searches the highest rate at which they hold" },
+	{ "watch", 0, OPTION_COUNT, AT(watch), 1, INT32_MAX, .value = "PID",
+	  .help = "samples a server's memory and CPU" },
+	{ "plan", 0, OPTION_FLAG, AT(plan_only), .help = "says what the run needs, and ends" },
+	{ "force", 0, OPTION_FLAG, AT(force), .help = "runs although it cannot succeed" },
+	{ "quiet", 'q', OPTION_FLAG, AT(quiet), .help = "no live line" },
+	{ "version", 0, OPTION_READ, .read = read_version, .help = "prints the version" },
+	{ "help", 'h', OPTION_READ, .read = read_help, .help = "prints this" },
 };
+/* clang-format on */
 
 #define RULES (sizeof rules / sizeof rules[0])
 
-/* While it is being read. */
-struct reader {
-	struct run *run;
-	unsigned    wrong;
-	bool        given[LETTERS];
-	uint64_t    hold;
-	unsigned    counts;	/* of -c */
-	const char *rate;
-	bool        answered;
-};
+static void read_mode(struct reader *, const char *name);
+static void read_target(struct reader *, const char *text);
+static void read_arguments(struct reader *, int argc, char **argv);
+static void check_all(struct reader *);
 
-static void complain(struct reader *, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void
-complain(struct reader *r, const char *format, ...)
+int
+run_read(struct run *run, int argc, char **argv)
 {
-	va_list args;
+	struct reader r = { .options = { .rules = rules, .count = RULES, .into = run },
+		.run = run, .counts = 1 };
 
-	fputs("weir-stress: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	r->wrong++;
-}
-
-static const struct option_rule *
-rule_of(int letter)
-{
-	for (unsigned i = 0; i < RULES; i++) {
-		if (rules[i].letter == letter)
-			return &rules[i];
-	}
-	return NULL;
-}
-
-/* "-c" or "--hold". */
-static const char *
-call(const struct option_rule *rule, char out[32])
-{
-	if (rule->letter < 0x100)
-		snprintf(out, 32, "-%c", rule->letter);
-	else
-		snprintf(out, 32, "--%s", rule->name);
-	return out;
+	memset(run, 0, sizeof *run);
+	run->workers = run->depth = 1;
+	run->connections = run->steps[0].connections = 50;
+	run->timeout = 10000;
+	run->interval = 30000;
+	run->hold = HOLD;
+	run->size = 64;
+	run->seed = 1;
+	run->across_interval = 1000;
+	options_read(&r.options, argc, argv);
+	if (r.options.answered)
+		return r.options.wrong > 0 ? 2 : -1;
+	read_arguments(&r, argc, argv);
+	check_all(&r);
+	if (r.options.wrong > 0)
+		fputs("weir-stress: --help lists modes and options\n", stderr);
+	return r.options.wrong > 0 ? 2 : 0;
 }
 
 static void
 usage(FILE *out)
 {
 	const struct mode *mode;
-	char               left[64];
 
 	fputs("usage: weir-stress MODE [OPTION ...] TARGET\n"
 	      "       weir-stress --serve echo|line|sink|source [OPTION ...] ADDRESS ...\n\n"
@@ -170,119 +144,46 @@ usage(FILE *out)
 	for (unsigned i = 0; (mode = mode_at(i)) != NULL; i++)
 		fprintf(out, "  %-11s %s\n", mode->name, mode->help);
 	fputs("\noptions\n", out);
-	for (unsigned i = 0; i < RULES; i++) {
-		const struct option_rule *rule = &rules[i];
-
-		if (rule->letter < 0x100)
-			snprintf(left, sizeof left, "-%c, --%s %s", rule->letter, rule->name,
-			    rule->value != NULL ? rule->value : "");
-		else
-			snprintf(left, sizeof left, "    --%s %s", rule->name,
-			    rule->value != NULL ? rule->value : "");
-		fprintf(out, "  %-32s %s\n", left, rule->help);
-	}
+	options_help(rules, RULES, out);
 	fputs("\nweir-stress(1) has the rest.\n", out);
 }
 
 /* ------------------------------------------------------------------ values */
 
-/* A whole or decimal number, without exponents or signs. */
-static bool
-read_decimal(const char *text, double *out)
+static struct reader *
+reader_of(struct options *o)
 {
-	char  *end;
-	double value;
-
-	if (!isdigit((unsigned char)text[0]) || text[strspn(text, "0123456789.")] != '\0')
-		return false;
-	value = strtod(text, &end);
-	if (*end != '\0')
-		return false;
-	*out = value;
-	return true;
-}
-
-static void
-read_value(struct reader *r, const struct option_rule *rule, const char *text)
-{
-	char    *at = (char *)r->run + rule->at, name[32];
-	uint64_t n = 0;
-	double   value = 0;
-	bool     good = true;
-
-	call(rule, name);
-	switch (rule->kind) {
-	case FLAG:
-		*(bool *)at = true;
-		return;
-	case TEXT:
-		if (text[0] == '\0')
-			complain(r, "%s: something is expected behind it", name);
-		*(const char **)(void *)at = text;
-		return;
-	case DECIMAL:
-		good = read_decimal(text, &value);
-		break;
-	case SIZE:
-		good = str_size(text, &n);
-		break;
-	case TIME:
-		good = str_time(text, &n);
-		break;
-	default:
-		good = str_number(text, &n);
-		break;
-	}
-	if (!good) {
-		complain(r, "%s %s: %s is expected", name, text,
-		    rule->kind == TIME ? "a time like 500ms, 30s or 5m"
-			: rule->kind == SIZE ? "a size like 64, 4k or 1m"
-					     : "a number");
-		return;
-	}
-	if (rule->kind != DECIMAL)
-		value = (double)n;
-	if (value < rule->least)
-		complain(r, "%s %s: that is too little", name, text);
-	else if (value > rule->most)
-		complain(r, "%s %s: that is more than weir-stress can do", name, text);
-	else if (rule->kind == DECIMAL)
-		*(double *)(void *)at = value;
-	else if (rule->kind == COUNT)
-		*(unsigned *)(void *)at = (unsigned)n;
-	else if (rule->kind == SIZE)
-		*(size_t *)(void *)at = (size_t)n;
-	else
-		*(uint64_t *)(void *)at = n;
+	return container_of(o, struct reader, options);
 }
 
 /* "1000" or "1000,5000,10000". */
 static void
-read_connections(struct reader *r, const char *text)
+read_connections(struct options *o, char *text)
 {
-	struct run *run = r->run;
-	char        copy[256], *rest = copy, *word;
-	uint64_t    n;
+	struct reader *r = reader_of(o);
+	struct run    *run = r->run;
+	char           copy[256], *rest = copy, *word;
+	uint64_t       n;
 
 	r->counts = 0;
 	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy) {
-		complain(r, "-c %s: that is too long", text);
+		options_wrong(o, "-c %s: that is too long", text);
 		return;
 	}
 	while ((word = strsep(&rest, ",")) != NULL) {
 		if (r->counts == RUN_STEPS_MAX) {
-			complain(r, "-c %s: at most %u numbers", text, RUN_STEPS_MAX);
+			options_wrong(o, "-c %s: at most %u numbers", text, RUN_STEPS_MAX);
 			return;
 		}
 		if (!str_number(word, &n) || n == 0 || n > CONNECTIONS_MAX) {
-			complain(r,
+			options_wrong(o,
 			    "-c %s: numbers from 1 to %u are expected, with commas between "
 			    "them",
 			    text, CONNECTIONS_MAX);
 			return;
 		}
 		if (r->counts > 0 && n <= run->connections) {
-			complain(r,
+			options_wrong(o,
 			    "-c %s: each number has to be higher than the one before it; "
 			    "connections are only added",
 			    text);
@@ -294,123 +195,60 @@ read_connections(struct reader *r, const char *text)
 }
 
 static void
-read_way(struct reader *r, const char *text)
+read_help(struct options *o, char *text)
 {
+	(void)text;
+	usage(stdout);
+	o->answered = true;
+}
+
+static void
+read_poisson(struct options *o, char *text)
+{
+	(void)text;
+	reader_of(o)->run->pacing = PACE_POISSON;
+}
+
+/* What it is depends on the mode. */
+static void
+read_rate(struct options *o, char *text)
+{
+	reader_of(o)->rate = text;
+}
+
+static void
+read_sources(struct options *o, char *text)
+{
+	const char *what = source_read(reader_of(o)->run, text);
+
+	if (what != NULL)
+		options_wrong(o, "--source %s: %s", text, what);
+}
+
+static void
+read_version(struct options *o, char *text)
+{
+	(void)text;
+	puts("weir-stress " VERSION);
+	o->answered = true;
+}
+
+static void
+read_way(struct options *o, char *text)
+{
+	struct run *run = reader_of(o)->run;
+
 	if (strcmp(text, "both") == 0)
-		r->run->way = WAY_BOTH;
+		run->way = WAY_BOTH;
 	else if (strcmp(text, "out") == 0)
-		r->run->way = WAY_OUT;
+		run->way = WAY_OUT;
 	else if (strcmp(text, "in") == 0)
-		r->run->way = WAY_IN;
+		run->way = WAY_IN;
 	else
-		complain(r, "--way %s: both, out or in is expected", text);
+		options_wrong(o, "--way %s: both, out or in is expected", text);
 }
 
-static void
-read_special(struct reader *r, int letter, const char *text)
-{
-	const char *what;
-	uint64_t    n;
-
-	switch (letter) {
-	case 'c':
-		read_connections(r, text);
-		break;
-	case 'h':
-		usage(stdout);
-		r->answered = true;
-		break;
-	case LONG_VERSION:
-		puts("weir-stress " VERSION);
-		r->answered = true;
-		break;
-	case LONG_HOLD:
-		if (!str_time(text, &r->hold) || r->hold == 0)
-			complain(r, "--hold %s: a time like 10s or 5m is expected", text);
-		break;
-	case LONG_POISSON:
-		r->run->pacing = PACE_POISSON;
-		break;
-	case LONG_RATE:
-		r->rate = text;
-		break;
-	case LONG_SOURCE:
-		what = source_read(r->run, text);
-		if (what != NULL)
-			complain(r, "--source %s: %s", text, what);
-		break;
-	case LONG_WATCH:
-		if (!str_number(text, &n) || n == 0 || n > INT32_MAX)
-			complain(r, "--watch %s: a process's number is expected", text);
-		else
-			r->run->watch = (pid_t)n;
-		break;
-	case LONG_WAY:
-		read_way(r, text);
-		break;
-	}
-}
-
-/* ---------------------------------------------------------- the command line */
-
-static void
-no_such_option(struct reader *r, const char *text)
-{
-	const char *names[RULES + 1] = { NULL }, *near = NULL;
-
-	for (unsigned i = 0; i < RULES; i++)
-		names[i] = rules[i].name;
-	if (strncmp(text, "--", 2) == 0)
-		near = str_nearest(text + 2, names);
-	if (near != NULL)
-		complain(r, "there is no option %s: did you mean --%s?", text, near);
-	else
-		complain(r, "there is no option %s: weir-stress --help lists them", text);
-}
-
-static void
-read_options(struct reader *r, int argc, char **argv)
-{
-	struct option             longs[RULES + 1] = { { 0 } };
-	char                      shorts[3 * RULES + 2] = ":", name[32], *s = shorts + 1;
-	const struct option_rule *rule;
-	int                       letter;
-
-	for (unsigned i = 0; i < RULES; i++) {
-		rule = &rules[i];
-		longs[i] = (struct option){ rule->name, rule->value != NULL, NULL, rule->letter };
-		if (rule->letter >= 0x100)
-			continue;
-		*s++ = (char)rule->letter;
-		if (rule->value != NULL)
-			*s++ = ':';
-	}
-	*s = '\0';
-	opterr = 0;
-	while ((letter = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		if (letter == '?') {
-			char dash[3] = { '-', (char)optopt, '\0' };
-
-			rule = optopt != 0 ? rule_of(optopt) : NULL;
-			if (rule != NULL)
-				complain(r, "%s takes no value", call(rule, name));
-			else
-				no_such_option(r, optopt != 0 ? dash : argv[optind - 1]);
-			continue;
-		}
-		if (letter == ':') {
-			rule = rule_of(optopt);
-			complain(r, "%s: %s is expected behind it", call(rule, name), rule->value);
-			continue;
-		}
-		rule = rule_of(letter);
-		r->given[letter] = true;
-		if (rule->kind == SPECIAL)
-			read_special(r, letter, optarg);
-		else
-			read_value(r, rule, optarg);
-	}
-}
+/* ------------------------------------------------------------ mode and target */
 
 static void
 read_mode(struct reader *r, const char *name)
@@ -429,9 +267,10 @@ read_mode(struct reader *r, const char *name)
 	}
 	near = str_nearest(name, names);
 	if (near != NULL)
-		complain(r, "there is no mode %s: did you mean %s?", name, near);
+		options_wrong(&r->options, "there is no mode %s: did you mean %s?", name, near);
 	else
-		complain(r, "there is no mode %s: %s are those that there are", name, list);
+		options_wrong(&r->options, "there is no mode %s: %s are those that there are", name,
+		    list);
 }
 
 static void
@@ -444,7 +283,7 @@ read_target(struct reader *r, const char *text)
 	    ? "a host is missing in front of the port, such as 127.0.0.1:8080"
 	    : addr_resolve(&r->run->target, 1, &n, text, "");
 	if (what != NULL)
-		complain(r, "%s: %s", text, what);
+		options_wrong(&r->options, "%s: %s", text, what);
 	else
 		addr_print(&r->run->target, r->run->target_name);
 }
@@ -455,20 +294,22 @@ read_arguments(struct reader *r, int argc, char **argv)
 	int n = argc - optind;
 
 	if (n == 0) {
-		complain(r, "a mode and a target are expected, such as: weir-stress echo "
+		options_wrong(&r->options,
+		    "a mode and a target are expected, such as: weir-stress echo "
 		    "127.0.0.1:8080");
 		return;
 	}
 	read_mode(r, argv[optind]);
 	if (n == 1)
-		complain(r,
+		options_wrong(&r->options,
 		    "a target is expected behind %s, such as 127.0.0.1:8080 or "
 		    "unix:/run/x.sock",
 		    argv[optind]);
 	else
 		read_target(r, argv[optind + 1]);
 	if (n > 2)
-		complain(r, "%s: only a mode and one target are expected", argv[optind + 2]);
+		options_wrong(&r->options, "%s: only a mode and one target are expected",
+		    argv[optind + 2]);
 }
 
 /* ------------------------------------------------- what fits what, and defaults */
@@ -476,25 +317,28 @@ read_arguments(struct reader *r, int argc, char **argv)
 static void
 check_rate(struct reader *r)
 {
-	struct run *run = r->run;
-	uint64_t    bytes;
+	struct options *o = &r->options;
+	struct run     *run = r->run;
+	bool            paced = run->mode->paced, good;
+	uint64_t        bytes = 0;
 
 	if (r->rate != NULL) {
 		/* Requests, but bulk has bytes. */
-		if (run->mode->paced ? !read_decimal(r->rate, &run->rate)
-				     : !str_size(r->rate, &bytes))
-			complain(r, "--rate %s: a %s is expected", r->rate,
-			    run->mode->paced ? "number of requests a second"
-					     : "size in bytes a second, like 10m");
-		else if (!run->mode->paced)
+		good = paced ? option_decimal(r->rate, &run->rate) : str_size(r->rate, &bytes);
+		if (!paced)
 			run->rate = (double)bytes;
-		if (run->rate > RATE_MAX && run->mode->paced)
-			complain(r, "--rate %s: that is more than weir-stress can do", r->rate);
+		if (!good)
+			options_wrong(o, "--rate %s: a %s is expected", r->rate,
+			    paced ? "number of requests a second"
+				  : "size in bytes a second, like 10m");
+		else if (run->rate > RATE_MAX && paced)
+			options_wrong(o, "--rate %s: that is more than weir-stress can do",
+			    r->rate);
 		else if (run->rate < 0.001)
-			complain(r, "--rate %s: that is too little", r->rate);
+			options_wrong(o, "--rate %s: that is too little", r->rate);
 	}
-	if (r->given[LONG_POISSON] && r->rate == NULL && run->slo == NULL)
-		complain(r, "--poisson is about an open loop: give its --rate");
+	if (options_given(o, "poisson") && r->rate == NULL && run->slo == NULL)
+		options_wrong(o, "--poisson is about an open loop: give its --rate");
 	if ((r->rate != NULL || run->slo != NULL) && run->pacing == PACE_CLOSED)
 		run->pacing = PACE_FIXED;
 }
@@ -502,25 +346,30 @@ check_rate(struct reader *r)
 static void
 check_steps(struct reader *r)
 {
-	struct run *run = r->run;
-	bool        many = r->counts > 1;
+	struct options *o = &r->options;
+	struct run     *run = r->run;
+	bool            many = r->counts > 1;
 
+	if (options_bad(o, "connections"))
+		return;
 	for (unsigned i = 0; i < r->counts; i++)
-		run->steps[i].hold = r->hold;
+		run->steps[i].hold = run->hold;
 	run->step_count = many ? r->counts : 0;
-	if (!many && r->given[LONG_HOLD])
-		complain(r, "--hold is for several numbers of connections (-c 1000,5000): for one, "
-		    "-d says how long to measure");
-	if (many && r->given['d'])
-		complain(r, "-d and several numbers behind -c: how long each is held says --hold");
-	if (many && r->given['n'])
-		complain(r, "-n and several numbers behind -c: how long each is held says --hold");
-	if (many && !run->mode->paced && run->mode->request == NULL)
-		complain(r, "%s: only one number of connections is possible", run->mode->name);
-	if (many && run->mode->fresh)
-		complain(r, "%s: only one number of connections is possible", run->mode->name);
-	if (run->workers > (many ? run->steps[0].connections : run->connections))
-		complain(r, "-w %u: more processes than connections (-c)", run->workers);
+	if (!many && options_given(o, "hold"))
+		options_wrong(o,
+		    "--hold is for several numbers of connections (-c 1000,5000): for one, -d "
+		    "says how long to measure");
+	if (many && options_given(o, "duration"))
+		options_wrong(o,
+		    "-d and several numbers behind -c: how long each is held says --hold");
+	if (many && options_given(o, "requests"))
+		options_wrong(o,
+		    "-n and several numbers behind -c: how long each is held says --hold");
+	if (many && (run->mode->request == NULL || run->mode->fresh))
+		options_wrong(o, "%s: only one number of connections is possible",
+		    run->mode->name);
+	if (run->workers > run->steps[0].connections && !options_bad(o, "workers"))
+		options_wrong(o, "-w %u: more processes than connections (-c)", run->workers);
 	if (many)
 		run->duration = 0;
 }
@@ -528,19 +377,22 @@ check_steps(struct reader *r)
 static void
 check_slo(struct reader *r)
 {
-	struct run *run = r->run;
+	struct options *o = &r->options;
+	struct run     *run = r->run;
 
 	if (run->slo == NULL)
 		return;
-	if (r->given['n'])
-		complain(r, "--slo and -n: each try of the search takes the time of -d");
+	if (options_given(o, "requests"))
+		options_wrong(o, "--slo and -n: each try of the search takes the time of -d");
 	if (r->counts > 1)
-		complain(r, "--slo and several numbers behind -c: the search is made with one");
+		options_wrong(o,
+		    "--slo and several numbers behind -c: the search is made with one");
 	if (run->across != NULL)
-		complain(r, "--slo and --across: what a try loses by a command says nothing "
-		    "about its rate");
+		options_wrong(o,
+		    "--slo and --across: what a try loses by a command says nothing about its "
+		    "rate");
 	if (run->expect != NULL)
-		complain(r, "--slo and --expect: write the conditions behind one of them");
+		options_wrong(o, "--slo and --expect: write the conditions behind one of them");
 	if (run->duration == 0)
 		run->duration = SLO_DURATION;
 }
@@ -553,9 +405,10 @@ check_source(struct reader *r)
 	if (run->source_count == 0 || run->target.len == 0)
 		return;
 	if (run->target.sa.sa_family == AF_UNIX)
-		complain(r, "--source: a UNIX socket has no addresses to connect from");
+		options_wrong(&r->options,
+		    "--source: a UNIX socket has no addresses to connect from");
 	else if (run->target.sa.sa_family != run->sources[0].sa.sa_family)
-		complain(r, "--source: %s is not of the family of these addresses",
+		options_wrong(&r->options, "--source: %s is not of the family of these addresses",
 		    run->target_name);
 }
 
@@ -563,75 +416,70 @@ check_source(struct reader *r)
 static void
 check_parts(struct reader *r)
 {
+	struct options    *o = &r->options;
 	const struct mode *mode = r->run->mode;
 	const char        *takes = mode->takes != NULL ? mode->takes : "";
-	char               name[32];
+	char               name[OPTION_NAME_MAX];
 
 	for (unsigned i = 0; i < RULES; i++) {
-		if (rules[i].part != 0 && r->given[rules[i].letter] &&
-		    strchr(takes, rules[i].part) == NULL)
-			complain(r, "%s: %s means nothing in this mode", mode->name,
-			    call(&rules[i], name));
+		if (rules[i].part != 0 && o->given[i] && strchr(takes, rules[i].part) == NULL)
+			options_wrong(o, "%s: %s means nothing in this mode", mode->name,
+			    option_call(&rules[i], name));
 	}
-	if ((r->given[LONG_SLO] || r->given[LONG_POISSON]) && !mode->paced &&
+	if ((options_given(o, "slo") || options_given(o, "poisson")) && !mode->paced &&
 	    strchr(takes, 'R') != NULL)
-		complain(r, "%s: --slo and --poisson mean nothing in this mode", mode->name);
-	if (mode->fresh && r->given['r'])
-		complain(r, "%s: -r means nothing in this mode: --rate says how many a second",
+		options_wrong(o, "%s: --slo and --poisson mean nothing in this mode", mode->name);
+	if (mode->fresh && options_given(o, "ramp"))
+		options_wrong(o, "%s: -r means nothing in this mode: --rate says how many a second",
 		    mode->name);
-	if (mode->request == NULL && r->given[LONG_WARMUP])
-		complain(r, "%s: --warmup means nothing in this mode", mode->name);
+	if (mode->request == NULL && options_given(o, "warmup"))
+		options_wrong(o, "%s: --warmup means nothing in this mode", mode->name);
+}
+
+/* What would be without effect. */
+static void
+check_pairs(struct reader *r)
+{
+	struct options *o = &r->options;
+	struct run     *run = r->run;
+
+	if (options_given(o, "every") && run->across == NULL)
+		options_wrong(o, "--every is about --across: give its command");
+	if (run->json != NULL && run->hgrm != NULL && strcmp(run->json, run->hgrm) == 0)
+		options_wrong(o, "--json and --hgrm: they cannot both go to %s", run->json);
+	if (run->plan_only && run->force)
+		options_wrong(o, "--plan and --force: a plan runs nothing, so nothing is forced");
+	if (options_given(o, "seed") && !options_bad(o, "seed") && run->pacing != PACE_POISSON &&
+	    run->mode != &mode_idle)
+		options_wrong(o,
+		    "--seed: nothing is random in this run; with --poisson and in idle there "
+		    "is");
 }
 
 static void
 check_all(struct reader *r)
 {
-	struct run *run = r->run;
-	const char *what;
+	struct options *o = &r->options;
+	struct run     *run = r->run;
+	const char     *what;
 
 	if (run->mode == NULL)
 		return;
-	if (!r->given['t'] && run->mode->timeout != 0)
+	if (!options_given(o, "timeout") && run->mode->timeout != 0)
 		run->timeout = run->mode->timeout;
-	if (!r->given['s'] && run->mode->size != 0)
+	if (!options_given(o, "size") && run->mode->size != 0)
 		run->size = run->mode->size;
-	if (!r->given['i'] && run->mode->interval != 0)
+	if (!options_given(o, "interval") && run->mode->interval != 0)
 		run->interval = run->mode->interval;
 	check_parts(r);
 	check_rate(r);
 	check_slo(r);
 	check_steps(r);
 	check_source(r);
-	if (r->given[LONG_EVERY] && run->across == NULL)
-		complain(r, "--every is about --across: give its command");
-	if (run->json != NULL && run->hgrm != NULL && strcmp(run->json, run->hgrm) == 0)
-		complain(r, "--json and --hgrm: they cannot both go to %s", run->json);
+	check_pairs(r);
 	if (run->mode->paced && run->size * run->depth > (UINT64_C(1) << 30))
-		complain(r, "-s and -p: more than 1g in flight on a connection");
-	what = r->wrong == 0 && run->mode->check != NULL ? run->mode->check(run) : NULL;
+		options_wrong(o, "-s and -p: more than 1g in flight on a connection");
+	what = o->wrong == 0 && run->mode->check != NULL ? run->mode->check(run) : NULL;
 	if (what != NULL)
-		complain(r, "%s: %s", run->mode->name, what);
-}
-
-int
-run_read(struct run *run, int argc, char **argv)
-{
-	struct reader r = { .run = run, .hold = 10000, .counts = 1 };
-
-	memset(run, 0, sizeof *run);
-	run->workers = run->depth = 1;
-	run->connections = run->steps[0].connections = 50;
-	run->timeout = 10000;
-	run->interval = 30000;
-	run->size = 64;
-	run->seed = 1;
-	run->across_interval = 1000;
-	read_options(&r, argc, argv);
-	if (r.answered && r.wrong == 0)
-		return -1;
-	read_arguments(&r, argc, argv);
-	check_all(&r);
-	if (r.wrong > 0)
-		fputs("weir-stress: --help lists modes and options\n", stderr);
-	return r.wrong > 0 ? 2 : 0;
+		options_wrong(o, "%s: %s", run->mode->name, what);
 }

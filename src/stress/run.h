@@ -42,15 +42,17 @@ struct run {
 	unsigned           step_count;		/* 0: straight to `connections` */
 	double             ramp;		/* connections a second, all workers; 0: at once */
 	uint64_t           requests;		/* end after so many, all workers; 0: no such end */
+	uint64_t           hold;		/* ms of each step */
 	uint64_t           duration;		/* ms of measuring; 0: no such end */
 	uint64_t           warmup;		/* ms before it that are not measured */
 	uint64_t           interval;		/* ms between an idle connection's pings */
 	uint64_t           timeout;		/* ms for a connect, and for a reply */
-	size_t             size;		/* bytes of a message */
+	uint64_t           size;		/* bytes of a message */
 	unsigned           depth;		/* requests in flight on one connection */
 	enum pacing        pacing;
 	double             rate;		/* open loop: requests a second; bulk: bytes */
 	enum way           way;			/* bulk */
+	bool               lines;		/* redis: requests are lines */
 	const char        *failure;		/* line: what counts as a failed one; NULL: none */
 	struct addr       *sources;		/* addresses to connect from */
 	unsigned           source_count;

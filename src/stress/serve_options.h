@@ -50,12 +50,14 @@ struct serve {
 	unsigned           door_count;
 	unsigned           workers;
 	uint64_t           delay_min;		/* µs */
-	uint64_t           delay_max;
+	uint64_t           delay_max;		/* with the jitter */
+	uint64_t           jitter;
 	uint64_t           down;		/* µs */
 	uint64_t           size;		/* source: bytes; UINT64_MAX: no end */
 	uint64_t           seed;
 	double             rates[HARM_COUNT];
 	bool               straight;		/* no reply is delayed, cut up or spoilt */
+	bool               split;		/* all replies are sent byte by byte */
 	bool               quiet;
 };
 

@@ -72,6 +72,11 @@ good(void)
 	is_number(read_line("echo 127.0.0.1:7 --slo p99<5ms"), 0, "is good");
 	ok(run.pacing == PACE_FIXED && run.duration > 0,
 	    "a search is in an open loop, with an end");
+	is_number(read_line("echo --source 127.0.1.1 --source 127.0.1.2 127.0.0.1:7"), 0,
+	    "is good: sources add up");
+	is_number(run.source_count, 2, "two");
+	is_number(read_line("idle --seed 5 -q -q 127.0.0.1:7"), 0, "is good");
+	is_number(read_line("line --poisson --rate 5 --seed 5 127.0.0.1:7"), 0, "is good");
 	is_number(read_line("bulk 127.0.0.1:7 --rate 10m --way out"), 0, "is good");
 	ok(run.rate > 10485759 && run.rate < 10485761 && run.way == WAY_OUT && run.size == 64 << 20,
 	    "bulk has bytes, and a size of its own");
@@ -98,6 +103,30 @@ sources(void)
 	is_number(read_line("echo --source 127.0.0.1, 127.0.0.1:7"), 2, "lacks one");
 }
 
+/* What is wrong with a value is told once, and no other complaint follows from it. */
+static void
+once(void)
+{
+	static const char *const lines[] = { "echo --rate abc 127.0.0.1:7",
+		"echo --rate abc --poisson 127.0.0.1:7", "echo -c x --hold 5s 127.0.0.1:7",
+		"echo -c 0 -w 60 127.0.0.1:7", "echo -w x 127.0.0.1:7", "echo -w 65 127.0.0.1:7",
+		"bulk --rate abc 127.0.0.1:7", "echo --way up 127.0.0.1", "line --seed x 127.0.0.1:7",
+		"line --expect errors==0 --expect lost==0 127.0.0.1:7",
+		"idle --watch me 127.0.0.1:7", "line --slo p99<5ms --poisson --seed 4 -n 4 127.0.0.1:7" };
+
+	for (unsigned i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+		unsigned told_lines = 0;
+
+		is_number(read_line(lines[i]), 2, "is refused");
+		for (const char *at = told; (at = strchr(at, '\n')) != NULL; at++)
+			told_lines++;
+		if (strstr(lines[i], "--way") != NULL)
+			told_lines -= 2;	/* of another mode, and a port is missing */
+		if (!ok(told_lines == 2, "once, and where there is help"))
+			diag("%s", told);
+	}
+}
+
 static void
 bad(void)
 {
@@ -122,6 +151,9 @@ bad(void)
 		"echo --watch me 127.0.0.1:7", "echo --nonsense 127.0.0.1:7", "echo -c",
 		"echo -Z 127.0.0.1:7",
 		"echo -q=5 127.0.0.1:7", "echo --quiet=5 127.0.0.1:7", "bulk --way up 127.0.0.1:7",
+		"echo --plan --force 127.0.0.1:7", "echo --seed 5 127.0.0.1:7",
+		"echo -c 5 -c 6 127.0.0.1:7", "echo --json a --json b 127.0.0.1:7",
+		"echo --expect errors==0 --expect lost==0 127.0.0.1:7",
 		"echo --way in 127.0.0.1:7", "slowloris -p 3 127.0.0.1:7", "echo -s 2g 127.0.0.1:7",
 	};
 	unsigned silent = 0;
@@ -145,6 +177,7 @@ int
 main(void)
 {
 	good();
+	once();
 	sources();
 	bad();
 	free(told);
