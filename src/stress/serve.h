@@ -6,7 +6,9 @@
  *	serve            options, sockets, processes, what was counted
  *	serve_options    the command line
  *	serve_door       a process: its listening sockets (doors) and its loop
- *	serve_session    a connection: what it is sent, and what goes wrong with it
+ *	serve_session    a connection: reading, waiting, ending
+ *	serve_kind       echo, line, sink, source: what a request is, and its reply
+ *	serve_reply      when replies are sent, and what goes wrong with them
  *	serve_alarm      times, to the microsecond
  */
 #ifndef STRESS_SERVE_H

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* serve_kind: echo, line, sink, source: what a request is, and its reply. */
+#include "stress/serve_kind.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "stress/pattern.h"
+#include "stress/serve_door.h"
+#include "stress/serve_reply.h"
+#include "stress/serve_session.h"
+#include "stress/tally.h"
+
+enum {
+	LINE_SIZE = 16 * 1024 * 1024,	/* longer ones end the connection */
+	CHUNKS    = 16,			/* of a source, a turn */
+};
+
+static void take_lines(struct session *, struct weir_span);
+static void lines(struct session *, struct weir_span whole);
+
+void
+kind_take(struct session *s, struct weir_span in)
+{
+	switch (doors_options()->kind) {
+	case SERVE_ECHO:
+		reply_give(s, in);
+		break;
+	case SERVE_LINE:
+		take_lines(s, in);
+		break;
+	case SERVE_SINK:
+		digest_add(&s->digest, in);
+		break;
+	case SERVE_SOURCE:
+		break;
+	}
+}
+
+void
+kind_ended(struct session *s)
+{
+	char   text[64];
+	size_t n;
+
+	if (doors_options()->kind != SERVE_SINK)
+		return;
+	n = (size_t)snprintf(text, sizeof(text), "%ju %016jx\n", (uintmax_t)s->digest.bytes,
+	    (uintmax_t)digest_value(&s->digest));
+	reply_give(s, span(text, n));
+}
+
+bool
+kind_may_produce(const struct session *s)
+{
+	return doors_options()->kind == SERVE_SOURCE && s->position < doors_options()->size &&
+	    !s->dead && !s->silent && s->conn.writable && list_empty(&s->replies);
+}
+
+/* The next bytes of a source, as far as they are not waited for. */
+void
+kind_produce(struct session *s)
+{
+	uint64_t left;
+	size_t   n;
+
+	for (int i = 0; i < CHUNKS && kind_may_produce(s); i++) {
+		left = doors_options()->size - s->position;
+		n = left < SESSION_CHUNK ? (size_t)left : SESSION_CHUNK;
+		pattern_fill(0, s->position, loop_scratch(), n);
+		s->position += n;
+		reply_give(s, span(loop_scratch(), n));
+	}
+}
+
+bool
+kind_is_over(const struct session *s)
+{
+	if (doors_options()->kind == SERVE_SOURCE)
+		return s->position == doors_options()->size;
+	return s->conn.eof;
+}
+
+static void
+take_lines(struct session *s, struct weir_span in)
+{
+	const char *last = memrchr(in.data, '\n', in.len);
+	size_t      whole = last != NULL ? (size_t)(last - in.data) + 1 : 0;
+
+	if (whole > 0 && s->conn.in != NULL) {
+		if (buf_append(&s->conn.in, span(in.data, whole)) < 0) {
+			session_close(s);
+			return;
+		}
+		lines(s, buf_span(s->conn.in));
+		buf_return(&s->conn.in);
+	} else if (whole > 0) {
+		lines(s, span(in.data, whole));
+	}
+	if (s->dead || s->silent || in.len == whole)
+		return;
+	if (buf_len(s->conn.in) + in.len - whole > LINE_SIZE) {
+		tally_add(&doors_counts()->overlong, 1);
+		session_close(s);
+	} else if (buf_append(&s->conn.in, span_skip(in, whole)) < 0) {
+		session_close(s);
+	}
+}
+
+/* whole: lines, all of them with their newlines. */
+static void
+lines(struct session *s, struct weir_span whole)
+{
+	const char *end;
+	uint64_t    more = 0;
+	size_t      len;
+
+	if (doors_options()->straight) {
+		for (struct weir_span rest = whole; rest.len > 0; more++) {
+			end = memchr(rest.data, '\n', rest.len);
+			rest = span_skip(rest, (size_t)(end - rest.data) + 1);
+		}
+		reply_give_many(s, whole, more);
+		return;
+	}
+	while (whole.len > 0 && !s->dead) {
+		end = memchr(whole.data, '\n', whole.len);
+		len = (size_t)(end - whole.data) + 1;
+		reply_give(s, span(whole.data, len));
+		whole = span_skip(whole, len);
+	}
+}

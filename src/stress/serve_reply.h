@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * serve_reply: what a session says, when, and what goes wrong with it.
+ *
+ * What is to happen to a reply is drawn when it is made, in its order: so a session's
+ * number and what is asked on it decide all of it.
+ */
+#ifndef STRESS_SERVE_REPLY_H
+#define STRESS_SERVE_REPLY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "stress/serve_options.h"
+#include "weir.h"
+
+struct session;
+
+/* A request has come, and this is its reply. May close the session. */
+void reply_give(struct session *, struct weir_span text);
+
+/* The same for n requests and their replies, where nothing is to happen to them. */
+void reply_give_many(struct session *, struct weir_span text, uint64_t n);
+
+/* Sends the replies that are due, up to one that ends the connection. May close the
+ * session. */
+void replies_release(struct session *);
+
+/* They will not be sent. */
+void replies_drop(struct session *);
+
+/* µs of CLOCK_MONOTONIC: when the next one is due; UINT64_MAX: there is none. */
+uint64_t replies_due(const struct session *);
+
+/* Whether this happens now: drawn, and counted if it does. */
+bool harm_happens(struct session *, enum harm);
+
+/* µs, drawn: of --delay and --jitter. */
+uint64_t harm_wait(struct session *);
+
+/* A harm that ends the connection, or its talking, when all before it has gone. */
+void harm_end(struct session *, enum harm);
+
+#endif
