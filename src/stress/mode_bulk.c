@@ -44,6 +44,8 @@ const struct mode mode_bulk = {
 	.tick     = bulk_tick,
 };
 
+static void ended(struct client *);
+static void hurry(struct client *);
 static void push(struct client *);
 static size_t allowed(struct client *);
 static bool all_is_sent(const struct client *);
@@ -51,6 +53,7 @@ static void verify(struct client *, struct weir_span in);
 static void show_wrong(struct client *, uint64_t id, struct weir_span in);
 static void judge_digest(struct client *);
 static void done(struct client *, uint64_t bytes);
+static void cut_short(struct client *);
 
 static const char *
 bulk_check(const struct run *run)
@@ -76,6 +79,7 @@ bulk_room(struct client *c)
 {
 	if (client_run()->way != WAY_IN && !c->finished)
 		push(c);
+	hurry(c);
 }
 
 static void
@@ -87,10 +91,10 @@ bulk_tick(struct client *c)
 static void
 bulk_came(struct client *c, struct weir_span in)
 {
-	if (in.len == 0 && client_run()->way == WAY_OUT && c->conn.eof && c->finished)
-		judge_digest(c);
-	if (in.len == 0)
+	if (in.len == 0) {
+		ended(c);
 		return;
+	}
 	once_progress(c);
 	if (client_run()->way == WAY_OUT) {
 		if (buf_len(c->conn.in) + in.len > LINE_SIZE) {
@@ -104,6 +108,38 @@ bulk_came(struct client *c, struct weir_span in)
 	verify(c, in);
 	if (client_is_open(c) && client_run()->way == WAY_BOTH && once_hurries())
 		push(c);
+	hurry(c);
+}
+
+/* The server has ended its side. Where it should not have yet, or has by a reset, the
+ * client names the fault. */
+static void
+ended(struct client *c)
+{
+	if (!c->conn.eof)
+		return;
+	/* It can only have seen our end if all before that, and the end itself, has arrived. */
+	if (client_run()->way == WAY_OUT && c->conn.finished && conn_unacknowledged(&c->conn) == 0)
+		judge_digest(c);
+	else if (client_run()->way == WAY_IN && c->position == client_run()->size)
+		done(c, c->position);
+}
+
+/* The run draws to its end. What is under way is waited for; but a server that takes it
+ * slowly could do so for ever. */
+static void
+hurry(struct client *c)
+{
+	uint64_t limit = worker.draining + client_run()->timeout, now = loop_now();
+
+	if (!client_is_open(c) || !once_hurries())
+		return;
+	if (now < limit) {
+		client_tick(c, limit - now);
+		return;
+	}
+	conn_spoil(&c->conn);
+	cut_short(c);
 }
 
 /* --------------------------------------------------------------------- sending */
@@ -182,13 +218,16 @@ verify(struct client *c, struct weir_span in)
 		return;
 	}
 	c->position += n;
-	if (n < in.len && both) {
+	if (n < in.len) {
 		client_wrong(c, span_skip(in, n), span(NULL, 0));
 		client_fault(c, FAULT_UNASKED, 0);
 		return;
 	}
-	if (both ? c->finished && c->position == due : c->position == due || once_hurries())
+	/* A stream that comes in has its end when the server ends it. */
+	if (both && c->finished && c->position == due)
 		done(c, c->position);
+	else if (!both && c->position < due && once_hurries())
+		cut_short(c);
 }
 
 /* Looks closer, so that the very byte is told. */
@@ -228,15 +267,24 @@ judge_digest(struct client *c)
 	done(c, c->posted);
 }
 
-/* All was right. A stream that the end of the run has cut short has no time to tell. */
+/* All was right. */
 static void
 done(struct client *c, uint64_t bytes)
 {
-	if (bytes == client_run()->size) {
-		once_end(c);
-	} else {
-		client_count(CUT_SHORT, 1);
-		once_drop(c);
+	if (bytes != client_run()->size) {
+		cut_short(c);
+		return;
 	}
+	once_end(c);
+	client_finish(c);
+}
+
+/* What came was right. The end of the run was before that of the stream, so that its time
+ * tells nothing. */
+static void
+cut_short(struct client *c)
+{
+	client_count(CUT_SHORT, 1);
+	once_drop(c);
 	client_finish(c);
 }

@@ -32,6 +32,9 @@ const struct mode mode_halfclose = {
 };
 
 static bool take_reply(struct client *, struct weir_span *in);
+static bool all_answered(const struct client *);
+static void wait_for_end(struct client *);
+static void waited(struct client *);
 
 static void
 halfclose_opened(struct client *c)
@@ -62,17 +65,40 @@ halfclose_room(struct client *c)
 static void
 halfclose_came(struct client *c, struct weir_span in)
 {
-	if (in.len == 0) {
-		if (!c->conn.broken && c->conn.finished && c->answered == c->asked) {
-			client_count(WHOLE, 1);
-			client_finish(c);
-		}
-		return;
+	waited(c);
+	if (in.len > 0) {
+		while (in.len > 0 && take_reply(c, &in))
+			;
+		if (client_is_open(c) && all_answered(c))
+			wait_for_end(c);
+	} else if (c->conn.eof && all_answered(c)) {
+		client_count(WHOLE, 1);
+		client_finish(c);
+	} else if (c->conn.eof) {
+		client_fault(c, FAULT_CLOSED, 0);	/* also when lines are still to be sent */
 	}
-	while (in.len > 0 && take_reply(c, &in))
-		;
-	if (client_is_open(c) && c->conn.finished && c->answered == c->asked)
-		client_tick(c, client_run()->timeout);
+}
+
+static bool
+all_answered(const struct client *c)
+{
+	return c->conn.finished && c->answered == c->asked;
+}
+
+/* The server's FIN is owed as a reply is: the end of the run waits for it. */
+static void
+wait_for_end(struct client *c)
+{
+	c->finished = true;
+	worker.flying++;
+	client_tick(c, client_run()->timeout);
+}
+
+static void
+waited(struct client *c)
+{
+	worker.flying -= c->finished;
+	c->finished = false;
 }
 
 /* Returns false when there is nothing more to do with the bytes. */
@@ -108,5 +134,6 @@ take_reply(struct client *c, struct weir_span *in)
 static void
 halfclose_tick(struct client *c)
 {
+	waited(c);
 	client_fault(c, FAULT_TIMEOUT, 0);
 }
