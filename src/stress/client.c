@@ -433,6 +433,9 @@ ended(struct client *c)
 {
 	int error = c->conn.broken ? c->conn.error : 0;
 
+	/* A reset of what was sent behind the server's FIN: the FIN was the end. */
+	if (error == EPIPE)
+		error = 0;
 	if (worker.mode->came != NULL)
 		worker.mode->came(c, span(NULL, 0));
 	if (c->state != CLIENT_OPEN)
