@@ -86,7 +86,7 @@ it 'bulk, both ways, out and in' => sub {
 	well(stress('bulk', '-c', 3, '-n', 5, '-s', '2m', '--way', 'out', $sink->address), answered => 5,
 	    bytes_out => 10 << 20, digests => 5);
 	is $sink->stop->{bytes_in}, 10 << 20;
-	my $source = serve('source');
+	my $source = serve('source', '-s', '2m');
 	well(stress('bulk', '-c', 3, '-s', '2m', '--way', 'in', $source->address), answered => 3);
 };
 
