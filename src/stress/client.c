@@ -197,6 +197,10 @@ connect_fault(int error)
 	case ENOMEM:
 	case ENOBUFS:
 		return FAULT_NO_MEMORY;
+	case ECONNRESET:	/* connected, and reset before anybody looked */
+		return FAULT_RESET;
+	case EPIPE:		/* … with a FIN before the reset */
+		return FAULT_CLOSED;
 	default:
 		return FAULT_CONNECT_FAILED;
 	}
