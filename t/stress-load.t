@@ -4,7 +4,6 @@
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use File::Temp ();
 use Weir::Test;
 use Weir::Stress;
 
@@ -44,10 +43,7 @@ it 'what could not be sent counts with the time it waited' => sub {
 
 it 'Ctrl-C does not wait for what has not been sent' => sub {
 	my $b = serve('line', '--delay', '100ms');
-	my $beats = File::Temp->new;
-	my $p = stress_start('line', '-c', 1, '-d', '600s', '--rate', 1000, '-t', '60s', '--across',
-	    "echo >>$beats", '--every', '100ms', $b->address);
-	ok wait_for { -s $beats->filename >= 4 }, 'has been running for a while';
+	my $p = stress_measuring('line', '-c', 1, '-d', '600s', '--rate', 1000, '-t', '60s', $b->address);
 	my $began = now();
 	$p->signal('INT');
 	my $r = adds_up($p->wait(30));

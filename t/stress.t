@@ -288,10 +288,7 @@ it 'no address to come from' => sub {
 sub stalled(@options)
 {
 	my $b = serve('line');
-	my $p = stress_start('line', '-c', 4, '-d', patience(3) . 's', @options, $b->address);
-	wait_for { (grep { /^socket:/ } Weir::Process::descriptors($b->pid)) >= 5 } or die "does not begin\n";
-	my $began = now();
-	until_time($began + 0.5);
+	my $p = stress_measuring('line', '-c', 4, '-d', patience(3) . 's', @options, $b->address);
 	$b->signal('STOP');
 	until_time(now() + 1);
 	$b->signal('CONT');
@@ -330,9 +327,7 @@ it 'a delay is measured for what it is' => sub {
 
 it 'Ctrl-C prints what was measured so far' => sub {
 	for my $signal ('INT', 'TERM') {
-		my $p = stress_start('line', '-c', 5, '--expect', 'errors==0', $line);
-		my $began = now();
-		until_time($began + 0.3);
+		my $p = stress_measuring('line', '-c', 5, '--expect', 'errors==0', $line);
 		$p->signal($signal);
 		my $r = $p->wait(20);
 		is $r->{exit}, 0, $signal or diag $r->{text};

@@ -6,6 +6,7 @@
 #		`of` is empty when it did not run.  Options: nofile (limit of descriptors),
 #		timeout (seconds)
 #	my $p = stress_start(@arguments);	$p->wait gives the same; $p->pid
+#	my $p = stress_measuring(@arguments);	and has been measuring for a moment
 #
 #	my $b = serve('line', @options);	on a free port, or at: address => last option
 #	$b->address, $b->port, $b->addresses, $b->pid
@@ -25,7 +26,7 @@ use Weir::Build;
 use Weir::Process;
 use Weir::Wait;
 
-our @EXPORT = qw(stress stress_start serve);
+our @EXPORT = qw(stress stress_start stress_measuring serve);
 
 my %all;
 
@@ -54,6 +55,17 @@ sub stress_start(@arguments)
 	$self->{pid} = Weir::Process::spawn(\@command, output => $self->{out}->filename,
 	    error => $self->{err}->filename);
 	return $self->_keep;
+}
+
+# A command that is run across the load tells that there is one.
+sub stress_measuring(@arguments)
+{
+	my $beats = File::Temp->new;
+	my $self = stress_start('--across', "echo >>$beats", '--every', '50ms', @arguments);
+	wait_for { -s $beats->filename >= 3 || $self->_reap(0) } 30;
+	die "$self->{name} does not begin:\n", _text($self->{err}) if !-s $beats->filename;
+	$self->{beats} = $beats;
+	return $self;
 }
 
 sub serve($mode, @options)
