@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Weir::Service;
+use Weir::Stress;
 
 my $server = program('redis-server') // skip_all('no redis-server');
 
@@ -113,6 +114,28 @@ it 'the answers of one client are those to its own questions' => sub {
 	$crowd->leave;
 	is_deeply $p->failures, {};
 	$p->end;
+};
+
+it 'what weir-stress asks Redis, framed and as lines through weir' => sub {
+	my $p = Weir::Pool->new(peers => ["127.0.0.1:$port"], workers => 2);
+	for my $to (["127.0.0.1:$port"], ["127.0.0.1:" . $p->port, "--inline"]) {
+		my $r = stress('redis', '-c', 10, '-n', 4000, '-p', 3, @$to);
+		is $r->{exit}, 0 or diag $r->{text};
+		is $r->{of}{answered}, 4000;
+		is ask('GET weir:000000000001'), '$14', 'the counters are there';
+		$redis->line;
+		like ask('DEL weir:000000000001'), qr/^:1/;
+	}
+	is_deeply $p->failures, {};
+	$p->end;
+};
+
+it 'a reply that is not the next count is wrong' => sub {
+	my $b = serve('line');
+	my $r = stress('redis', '-c', 1, '-n', 1, '--inline', $b->address);
+	is $r->{exit}, 1;
+	is $r->{of}{wrong}, 1 or diag $r->{text};
+	like $r->{text}, qr/\+OK/, 'what was due is told';
 };
 
 it 'Redis restarts' => sub {

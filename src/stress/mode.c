@@ -7,6 +7,7 @@
 static const struct mode *const modes[] = {
 	&mode_echo,
 	&mode_line,
+	&mode_redis,
 	&mode_idle,
 	&mode_churn,
 	&mode_bulk,
