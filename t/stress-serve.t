@@ -213,6 +213,26 @@ it 'garbage, repeat, skip, swap: lies' => sub {
 	$other->send("second\n");
 	is $c->line . $other->line, "second\nfirst\n";
 	is $b->stop->{swap}, 1;
+	($b, $c) = suffers('reorder=1');
+	is $c->line, "first\n", 'alone it is in order';
+	$c->send("second\nthird\n");
+	is $c->line . $c->line, "third\nsecond\n";
+	is $b->stop->{reorder}, 1;
+};
+
+it 'again: lines that come twice, on whatever connection, answered or not' => sub {
+	my $b = serve('line', '--again', '--fault', 'skip=1', '127.0.0.1:0', '127.0.0.1:0');
+	my ($c, $other) = map { client($_) } $b->addresses;
+	$c->send("first\nsecond\nfirst\n");
+	$c->send('sec');
+	$c->send("ond\n");
+	$other->send("second\nthird\n");
+	is $_->shutdown->ending, 'eof' for $c, $other;
+	is $b->stop->{again}, 3;
+	$b = serve('line', '--again');
+	is asked($b->port, map { "$_\n" } 1 .. 10_000), join('', map { "$_\n" } 1 .. 10_000);
+	is asked($b->port, "5000\n", "10001\n"), "5000\n10001\n";
+	is $b->stop->{again}, 1;
 };
 
 it 'equal seeds, equal faults' => sub {
@@ -272,6 +292,8 @@ it 'what is wrong with the command line is told' => sub {
 		'--serve line --delay 5ms-1ms 127.0.0.1:0' => qr/the shorter first/,
 		'--serve line --delay later 127.0.0.1:0' => qr/write a time or two/,
 		'--serve line -s 4k 127.0.0.1:0' => qr/-s is the size of what a source sends/,
+		'--serve echo --again 127.0.0.1:0' => qr/--again is about lines/,
+		'--serve line --again -w 2 127.0.0.1:0' => qr/--again and -w/,
 		'--serve line -w 0 127.0.0.1:0' => qr/a number from 1 to 64 is expected/,
 		'--serve line --bogus 127.0.0.1:0' => qr/bogus/,
 		'--serve line --down 1s 127.0.0.1:0' => qr/--down is how long crash and refuse last: give a --fault/,

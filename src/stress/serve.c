@@ -256,7 +256,7 @@ tell_counts(const struct serve *v, const struct serve_counts *counts)
 	} rows[] = {
 #define ROW(name) { #name, offsetof(struct serve_counts, name) }
 		ROW(accepted), ROW(starved), ROW(requests), ROW(answered), ROW(unanswered),
-		ROW(overlong), ROW(bytes_in), ROW(bytes_out),
+		ROW(again), ROW(overlong), ROW(bytes_in), ROW(bytes_out),
 #undef ROW
 	};
 	const char *at;

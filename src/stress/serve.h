@@ -9,6 +9,7 @@
  *	serve_session    a connection: reading, waiting, ending
  *	serve_kind       echo, line, sink, source: what a request is, and its reply
  *	serve_reply      when replies are sent, and what goes wrong with them
+ *	serve_again      lines that come twice
  *	serve_alarm      times, to the microsecond
  */
 #ifndef STRESS_SERVE_H

@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "stress/pattern.h"
+#include "stress/serve_again.h"
 #include "stress/serve_door.h"
 #include "stress/serve_reply.h"
 #include "stress/serve_session.h"
@@ -98,7 +99,7 @@ take_lines(struct session *s, struct weir_span in)
 	} else if (whole > 0) {
 		lines(s, span(in.data, whole));
 	}
-	if (s->dead || s->silent || in.len == whole)
+	if (s->dead || in.len == whole || (s->silent && !doors_options()->again))
 		return;
 	if (buf_len(s->conn.in) + in.len - whole > LINE_SIZE) {
 		tally_add(&doors_counts()->overlong, 1);
@@ -127,6 +128,8 @@ lines(struct session *s, struct weir_span whole)
 	while (whole.len > 0 && !s->dead) {
 		end = memchr(whole.data, '\n', whole.len);
 		len = (size_t)(end - whole.data) + 1;
+		if (doors_options()->again && again_seen(span(whole.data, len)))
+			tally_add(&doors_counts()->again, 1);
 		reply_give(s, span(whole.data, len));
 		whole = span_skip(whole, len);
 	}

@@ -37,6 +37,7 @@ static const struct option_rule rules[] = {
 	{ "split", 0, OPTION_FLAG, AT(split), .help = "bytes are sent one by one" },
 	{ "fault", 0, OPTION_READ, .value = "NAME=P[,NAME=P...]", .read = read_faults,
 	  .again = true, .help = "what goes wrong, with its probability; see below" },
+	{ "again", 0, OPTION_FLAG, AT(again), .help = "line: counts those that come twice" },
 	{ "down", 0, OPTION_TIME_US, AT(down), 1, DAY_US, .value = "TIME",
 	  .help = "how long crash and refuse last: 100ms" },
 	{ "size", 's', OPTION_SIZE, AT(size), 0, .value = "SIZE",
@@ -85,7 +86,8 @@ read_help(struct options *o, char *text)
 	    stdout);
 	options_help(rules, RULES, stdout);
 	fputs("\nfaults of replies\n"
-	      "  close cut reset half stall crash garbage repeat skip swap delay split pause\n"
+	      "  close cut reset half stall crash garbage repeat skip swap reorder\n"
+	      "  delay split pause\n"
 	      "faults of connections\n"
 	      "  door refuse idle\n"
 	      "\nweir-stress(1) says what they are.\n",
@@ -208,6 +210,10 @@ check(struct serve *v, struct options *o)
 	if (options_given(o, "seed") && o->wrong == 0 && !random_at_all(v))
 		options_wrong(o, "--seed: nothing is random without --fault, --jitter or two times "
 		    "behind --delay");
+	if (v->again && v->kind != SERVE_LINE)
+		options_wrong(o, "--again is about lines; this has none");
+	if (v->again && v->workers > 1)
+		options_wrong(o, "--again and -w: a process does not know what the others had");
 	if (v->workers > 1 && ends)
 		options_wrong(o, "--fault: with -w others would still listen; crash and refuse "
 		    "want one process, and several addresses for several");
@@ -225,7 +231,7 @@ settle(struct serve *v, const struct options *o)
 		v->rates[HARM_DELAY] = 1;
 	if (v->split && v->rates[HARM_SPLIT] == 0)
 		v->rates[HARM_SPLIT] = 1;
-	v->straight = true;
+	v->straight = !v->again;
 	for (unsigned i = 0; i < HARM_DOOR; i++)
 		v->straight = v->straight && v->rates[i] == 0;
 }

@@ -25,6 +25,7 @@
 	X(REPEAT, "repeat")                                                    \
 	X(SKIP, "skip")                                                        \
 	X(SWAP, "swap")                                                        \
+	X(REORDER, "reorder")                                                  \
 	X(DELAY, "delay")                                                      \
 	X(SPLIT, "split")                                                      \
 	X(PAUSE, "pause")                                                      \
@@ -58,6 +59,7 @@ struct serve {
 	double             rates[HARM_COUNT];
 	bool               straight;		/* no reply is delayed, cut up or spoilt */
 	bool               split;		/* all replies are sent byte by byte */
+	bool               again;		/* lines that come twice are counted */
 	bool               quiet;
 };
 
@@ -69,6 +71,7 @@ struct serve_counts {
 	_Atomic uint64_t requests;		/* that a reply was owed for */
 	_Atomic uint64_t answered;		/* rightly and whole, as far as it is up to us */
 	_Atomic uint64_t unanswered;
+	_Atomic uint64_t again;			/* lines that had come before */
 	_Atomic uint64_t overlong;		/* lines that were too long */
 	_Atomic uint64_t bytes_in;
 	_Atomic uint64_t bytes_out;

@@ -37,6 +37,8 @@ static enum harm end_drawn(struct session *);
 static void spoil(struct session *, struct reply *);
 static bool repeat(struct session *, struct reply *);
 static void swap(struct session *, struct reply *);
+static void reorder(struct session *, struct reply *);
+static void exchange(struct reply *, struct reply *);
 static bool send_split(struct session *, struct reply *);
 static void reply_free(struct session *, struct reply *);
 
@@ -154,7 +156,8 @@ harm_end(struct session *s, enum harm harm)
 	s->end = HARM_NONE;
 	s->close_at = 0;
 	s->silent = true;
-	buf_return(&s->conn.in);
+	if (!doors_options()->again)
+		buf_return(&s->conn.in);
 	replies_drop(s);
 	switch (harm) {
 	case HARM_CRASH:
@@ -258,6 +261,7 @@ spoil(struct session *s, struct reply *r)
 		return;
 	}
 	swap(s, r);
+	reorder(s, r);
 }
 
 static bool
@@ -280,14 +284,9 @@ static void
 swap(struct session *s, struct reply *r)
 {
 	struct reply *other = held.reply;
-	struct reply  mine = *r;
 
 	if (other != NULL && held.of != s) {
-		r->data = other->data;
-		r->len = other->len;
-		other->data = mine.data;
-		other->len = mine.len;
-		r->spoilt = other->spoilt = true;
+		exchange(r, other);
 		held.of->last_due = other->due = alarm_clock();
 		held.reply = NULL;
 		tally_add(&doors_counts()->harms[HARM_SWAP], 1);
@@ -297,6 +296,30 @@ swap(struct session *s, struct reply *r)
 		held.of = s;
 		r->due = s->last_due = alarm_clock() + SWAP_WAIT;
 	}
+}
+
+/* With the one before it, if that has not gone yet. */
+static void
+reorder(struct session *s, struct reply *r)
+{
+	struct reply *before = container_of(r->link.prev, struct reply, link);
+
+	if (r->link.prev == &s->replies || before->end != HARM_NONE || before->sent > 0 ||
+	    before == held.reply || r == held.reply || !harm_happens(s, HARM_REORDER))
+		return;
+	exchange(r, before);
+}
+
+static void
+exchange(struct reply *a, struct reply *b)
+{
+	struct reply was = *a;
+
+	a->data = b->data;
+	a->len = b->len;
+	b->data = was.data;
+	b->len = was.len;
+	a->spoilt = b->spoilt = true;
 }
 
 /* A byte, in a packet of its own, a pass: true when the last has gone. */

@@ -4,6 +4,7 @@
 
 #include "base/slab.h"
 #include "base/str.h"
+#include "stress/serve_again.h"
 #include "stress/serve_door.h"
 #include "stress/serve_kind.h"
 #include "stress/serve_reply.h"
@@ -109,6 +110,7 @@ void
 sessions_finish(void)
 {
 	sessions_sweep();
+	again_finish();
 	slab_finish(&sessions.slab);
 	buf_trim();
 }
@@ -172,7 +174,7 @@ read_some(struct session *s)
 			break;
 		tally_add(&doors_counts()->bytes_in, n);
 		s->close_at = 0;
-		if (!s->silent)
+		if (!s->silent || doors_options()->again)
 			kind_take(s, span(loop_scratch(), n));
 		if (s->dead)
 			return;
