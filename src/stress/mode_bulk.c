@@ -72,6 +72,8 @@ bulk_opened(struct client *c)
 	once_begin(c);
 	if (client_run()->way != WAY_IN)
 		push(c);
+	else
+		client_tick(c, client_run()->timeout);	/* nothing is sent: -t begins here */
 }
 
 static void

@@ -162,6 +162,8 @@ harm_end(struct session *s, enum harm harm)
 	switch (harm) {
 	case HARM_CRASH:
 		door_crash(s->door);
+		conn_spoil(&s->conn);
+		session_close(s);
 		break;
 	case HARM_STALL:
 	case HARM_HALF:
