@@ -28,7 +28,6 @@
 #define MS 1000000u
 
 static void losses_count(struct across *);
-static void latencies(const struct across *, struct hist *);
 static void echo_over(struct across *);
 static void begin(struct across *, uint64_t now_ns);
 static _Noreturn void shell(const struct across *);
@@ -67,7 +66,7 @@ across_tick(struct across *a, uint64_t now_ns)
 		echo_over(a);
 	if (now_ns >= a->next) {
 		begin(a, now_ns);
-		return a->began + (uint64_t)ACROSS_LIMIT_MS * MS;
+		return a->pid != 0 ? a->began + (uint64_t)ACROSS_LIMIT_MS * MS : a->next;
 	}
 	return a->ended != 0 && echo < a->next ? echo : a->next;
 }
@@ -133,14 +132,6 @@ losses_count(struct across *a)
 }
 
 static void
-latencies(const struct across *a, struct hist *sum)
-{
-	memset(sum, 0, sizeof *sum);
-	for (unsigned w = 0; w < a->run->workers; w++)
-		hist_merge(sum, &a->shared->of[w].latency);
-}
-
-static void
 echo_over(struct across *a)
 {
 	uint64_t slowest;
@@ -149,7 +140,7 @@ echo_over(struct across *a)
 	a->ended = 0;
 	if (!counted || a->before == NULL || a->now == NULL)
 		return;
-	latencies(a, a->now);
+	tally_latencies(a->shared, a->run->workers, a->now);
 	hist_since(a->now, a->now, a->before);
 	slowest = atomic_load_explicit(&a->now->max, memory_order_relaxed);
 	if (slowest > a->slowest)
@@ -160,7 +151,7 @@ static void
 begin(struct across *a, uint64_t now_ns)
 {
 	if (a->before != NULL)
-		latencies(a, a->before);
+		tally_latencies(a->shared, a->run->workers, a->before);
 	/* A file in memory: it can neither fill up nor break like a pipe that a
 	 * daemon, started by the command, goes on writing to. */
 	if (a->output != -1)
@@ -171,10 +162,10 @@ begin(struct across *a, uint64_t now_ns)
 	if (a->pid == 0)
 		shell(a);
 	if (a->pid == -1) {
-		snprintf(a->words, sizeof a->words, "cannot fork: %s", strerror(errno));
 		a->pid = 0;
 		a->runs++;
-		a->failed++;
+		if (a->failed++ == 0)
+			snprintf(a->words, sizeof a->words, "cannot fork: %s", strerror(errno));
 		a->next = now_ns + a->run->across_interval * MS;
 		return;
 	}

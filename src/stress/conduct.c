@@ -195,18 +195,30 @@ warm_up(void)
 static void
 begin_measuring(void)
 {
-	uint64_t now = clock_ns();
 	unsigned patience;
+	uint64_t now;
 
+	watch_measuring(&conductor.watch);
+	now = clock_ns();
 	if (report_measuring(conductor.report, now) < 0)
 		conductor.broken = true;
-	watch_measuring(&conductor.watch);
 	say(PHASE_MEASURE, conductor.step, true);
 	/* Figures from before it are not to be taken for those of it. */
 	patience = conductor.patience;
 	conductor.patience = UINT32_MAX;
 	wait_until(now + SECOND, all_begun);
 	conductor.patience = patience;
+}
+
+/* The order is that of the beginning. Weighing may take long, so that it is done when
+ * the clock has been read. */
+static void
+end_measuring(void)
+{
+	watch_measured(&conductor.watch);
+	report_measured(conductor.report, clock_ns());
+	watch_outcome(&conductor.watch, &conductor.outcome);
+	tell_lost();
 }
 
 static void
@@ -225,9 +237,7 @@ measure(void)
 	else
 		wait_until(run->duration > 0 ? clock_ns() + run->duration * MS : UINT64_MAX,
 		    all_done);
-	watch_measured(&conductor.watch, &conductor.outcome);
-	report_measured(conductor.report, clock_ns());
-	tell_lost();
+	end_measuring();
 }
 
 /* Why a run ends before its time. */
@@ -289,43 +299,61 @@ drain(void)
 	conductor.outcome.interrupted = conductor.interrupts > 0;
 }
 
+/* Nobody is there any more: neither a connection, nor a reply in a whole try. */
+static bool
+deserted(const struct outcome *o)
+{
+	return o->answered == 0 && o->open == 0 && atomic_load(&o->sum->connected) == 0 &&
+	    tally_errors(o->sum) > 0;
+}
+
+/* Returns false when the search cannot go on. */
+static bool
+try_rate(struct slo *slo, double rate)
+{
+	const struct run *run = conductor.run;
+	struct outcome   *o = &conductor.outcome;
+	bool              lost;
+
+	outcome_clear(o);
+	*o = (struct outcome){ 0 };
+	atomic_store(&conductor.shared->rate, (uint64_t)(rate * 1000 / run->workers + 0.5));
+	warm_up();
+	begin_measuring();
+	wait_until(clock_ns() + run->duration * MS, all_done);
+	lost = all_done();
+	end_measuring();
+	drain();
+	if (report_outcome(conductor.report, o) < 0)
+		conductor.broken = true;
+	o->rate = rate;
+	report_clear(conductor.report);
+	if (conductor.broken || conductor.interrupts > 0)
+		slo_give_up(slo, conductor.broken ? SLO_BROKEN : SLO_INTERRUPTED);
+	else if (lost || deserted(o))
+		slo_give_up(slo, SLO_LOST);
+	else
+		slo_tried(slo, report_output(run), run, o);
+	return slo->end == SLO_GOES_ON;
+}
+
 static int
 search(const struct expect *conditions)
 {
 	const struct run *run = conductor.run;
 	static struct slo slo;
-	double            rate;
-	bool              found, lost = false;
+	int               status;
 
 	slo_begin(&slo, conditions, run->rate);
-	while ((rate = slo_rate(&slo)) > 0 && conductor.interrupts == 0 && !conductor.broken &&
-	    !lost) {
-		outcome_clear(&conductor.outcome);
-		conductor.outcome = (struct outcome){ 0 };
-		atomic_store(&conductor.shared->rate,
-		    (uint64_t)(rate * 1000 / run->workers + 0.5));
-		warm_up();
-		begin_measuring();
-		wait_until(clock_ns() + run->duration * MS, all_done);
-		watch_measured(&conductor.watch, &conductor.outcome);
-		report_measured(conductor.report, clock_ns());
-		tell_lost();
-		lost = all_done();
-		drain();
-		if (report_outcome(conductor.report, &conductor.outcome) < 0) {
-			conductor.broken = true;
-			break;
-		}
-		conductor.outcome.tried = true;
-		conductor.outcome.rate = rate;
-		report_clear(conductor.report);
-		if (conductor.interrupts == 0 && !lost)
-			slo_tried(&slo, run, &conductor.outcome);
-	}
-	report_clear(conductor.report);
-	found = slo_print(report_output(run), &slo);
-	found = found && !lost && conductor.interrupts == 0;
-	return report_slo_json(run, &slo) == 0 && found ? 0 : 1;
+	while (try_rate(&slo, slo_rate(&slo)))
+		;
+	slo_print(report_output(run), &slo, run, &conductor.outcome);
+	status = slo.end == SLO_FOUND ? 0 : 1;
+	if (report_slo_json(run, &slo) < 0 ||
+	    (slo.best.sum != NULL && report_hgrm(run, &slo.best) < 0))
+		status = 1;
+	slo_clear(&slo);
+	return status;
 }
 
 static void
@@ -358,18 +386,17 @@ finish(const struct expect *conditions)
 	const struct run *run = conductor.run;
 	struct outcome   *o = &conductor.outcome;
 	FILE             *out = report_output(run);
-	bool              met;
+	bool              met, reached;
 	int               status = 0;
 
 	if (o->sum == NULL)
 		return 1;
-	report_print(out, run, o);
+	reached = report_print(out, run, o);
 	met = conditions != NULL ? expect_holds(conditions, o)
 				 : tally_errors(o->sum) == 0 && atomic_load(&o->sum->lost) == 0;
-	if (conditions != NULL)
-		expect_print(out, conditions, o, false);
 	if (conductor.acrossing && o->across_failed > 0 && conditions == NULL)
 		met = false;
+	report_verdict(out, run, o, conditions, met, reached);
 	if (report_json(run, o, met) < 0 || report_hgrm(run, o) < 0)
 		status = 1;
 	return met ? status : 1;

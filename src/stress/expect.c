@@ -14,13 +14,14 @@
 
 #include "base/str.h"
 #include "stress/outcome.h"
+#include "stress/run.h"
 
 #define NAMES_MAX 128u		/* of all figures, for messages */
 
 static int condition_parse(struct condition *, const struct mode *, const char *, char *error);
 static int no_figure(const char *name, const struct mode *, char *error);
 static int value_parse(struct condition *, const char *, char *error);
-static bool condition_holds(const struct condition *, double value);
+static int check_needs(const struct condition *, const struct run *, char *error);
 static int fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Those with two characters first: "<" is the beginning of "<=". */
@@ -71,7 +72,7 @@ trimmed(const char *from, const char *to, char *out, size_t size)
 }
 
 int
-expect_parse(struct expect *e, const struct mode *mode, const char *text,
+expect_parse(struct expect *e, const struct run *run, const char *text,
     char error[EXPECT_ERROR_MAX])
 {
 	const char *at = text, *end;
@@ -90,7 +91,8 @@ expect_parse(struct expect *e, const struct mode *mode, const char *text,
 			    text[0] == '\0' ? "" : "before or behind a comma");
 		if (e->count == EXPECT_MAX)
 			return fail(error, "more than %u conditions", EXPECT_MAX);
-		if (condition_parse(&e->of[e->count++], mode, one, error) != 0)
+		if (condition_parse(&e->of[e->count], run->mode, one, error) != 0 ||
+		    check_needs(&e->of[e->count++], run, error) != 0)
 			return -1;
 		if (*end == '\0')
 			return 0;
@@ -165,6 +167,22 @@ condition_parse(struct condition *c, const struct mode *mode, const char *text, 
 	return value_parse(c, trimmed(op, op + strlen(op), value, sizeof value), error);
 }
 
+/* A condition that cannot but be broken is none. */
+static int
+check_needs(const struct condition *c, const struct run *run, char *error)
+{
+	const char *needs = c->figure.needs;
+
+	if (needs == NULL || (strcmp(needs, "--watch") == 0 && run->watch != 0) ||
+	    (strcmp(needs, "--across") == 0 && run->across != NULL) ||
+	    (strcmp(needs, "--rate") == 0 && run->pacing != PACE_CLOSED) ||
+	    (strcmp(needs, "--failure") == 0 && run->failure != NULL))
+		return 0;
+	if (run->slo != NULL && strcmp(needs, "--across") == 0)
+		return fail(error, "%s: it needs --across, which does not go with --slo", c->text);
+	return fail(error, "%s: it needs %s, which is missing", c->text, needs);
+}
+
 /* With a suggestion, or all there are. */
 static int
 no_figure(const char *name, const struct mode *mode, char *error)
@@ -227,7 +245,7 @@ value_parse(struct condition *c, const char *text, char *error)
 	}
 }
 
-static bool
+bool
 condition_holds(const struct condition *c, double value)
 {
 	if (isnan(value))

@@ -15,6 +15,8 @@
 
 enum expect_op { OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE };
 
+struct run;
+
 struct condition {
 	struct figure  figure;
 	enum expect_op op;
@@ -27,11 +29,15 @@ struct expect {
 	struct condition of[EXPECT_MAX];
 };
 
-/* Reads conditions with commas between them, on figures that all modes have and on
- * the mode's own counters (NULL: none). Returns 0, or -1 with what is wrong and
- * which names there are, for the text behind "--expect: ". */
-int expect_parse(struct expect *, const struct mode *, const char *text,
+/* Reads conditions with commas between them, on figures that all modes have and on the
+ * own counters of the run's mode. Returns 0, or -1 with what is wrong: a name that there
+ * is not, with those that there are, or a figure that this run will not have; for the text
+ * behind "--expect: ". */
+int expect_parse(struct expect *, const struct run *, const char *text,
     char error[EXPECT_ERROR_MAX]);
+
+/* Whether one holds for a figure of this value. */
+bool condition_holds(const struct condition *, double value);
 
 /* Whether all hold. One whose figure does not exist (a percentile of nothing)
  * does not. */

@@ -22,7 +22,6 @@ static double errors(const struct outcome *, double);
 static double fault(const struct outcome *, double);
 static double own(const struct outcome *, double);
 static double word(const struct outcome *, double at);
-static double word_ever(const struct outcome *, double at);
 static double rate(const struct outcome *, double);
 static double rate_asked(const struct outcome *, double);
 static double peak(const struct outcome *, double);
@@ -58,18 +57,18 @@ static const struct figure figures[] = {
 #define X(name, word, text) { word, UNIT_COUNT, NULL, fault, FAULT_##name },
 	TALLY_FAULTS(X)
 #undef X
-	{ "lost", UNIT_COUNT, NULL, word_ever, WORD(lost) },
+	{ "lost", UNIT_COUNT, NULL, word, WORD(lost) },
 	{ "sent", UNIT_COUNT, NULL, word, WORD(sent) },
 	{ "answered", UNIT_COUNT, NULL, word, WORD(answered) },
 	{ "unsent", UNIT_COUNT, NULL, unsent, 0 },
 	{ "late", UNIT_COUNT, NULL, late, 0 },
 	{ "rate", UNIT_RATE, NULL, rate, 0 },
-	{ "rate_asked", UNIT_RATE, NULL, rate_asked, 0 },
+	{ "rate_asked", UNIT_RATE, "--rate", rate_asked, 0 },
 	{ "duration", UNIT_TIME, NULL, duration, 0 },
-	{ "connected", UNIT_COUNT, NULL, word_ever, WORD(connected) },
+	{ "connected", UNIT_COUNT, NULL, word, WORD(connected) },
 	{ "peak", UNIT_COUNT, NULL, peak, 0 },
-	{ "bytes_in", UNIT_SIZE, NULL, word_ever, WORD(bytes_in) },
-	{ "bytes_out", UNIT_SIZE, NULL, word_ever, WORD(bytes_out) },
+	{ "bytes_in", UNIT_SIZE, NULL, word, WORD(bytes_in) },
+	{ "bytes_out", UNIT_SIZE, NULL, word, WORD(bytes_out) },
 	{ "throughput", UNIT_SIZE, NULL, throughput, 0 },
 	PERCENTILES("", latency),
 	PERCENTILES("raw.", raw),
@@ -174,50 +173,29 @@ get(const _Atomic uint64_t *counter)
 	return (double)atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* What a try of several counted is what has been added since it began. */
-static const struct tally *
-base(const struct outcome *o)
-{
-	return o->tried ? o->before : NULL;
-}
-
 static double
 errors(const struct outcome *o, double none)
 {
 	(void)none;
-	return (double)tally_errors(o->sum) -
-	    (base(o) != NULL ? (double)tally_errors(base(o)) : 0);
+	return (double)tally_errors(o->sum);
 }
 
 static double
 fault(const struct outcome *o, double which)
 {
-	return get(&o->sum->faults[(unsigned)which]) -
-	    (base(o) != NULL ? get(&base(o)->faults[(unsigned)which]) : 0);
+	return get(&o->sum->faults[(unsigned)which]);
 }
 
 static double
 own(const struct outcome *o, double which)
 {
-	return get(&o->sum->own[(unsigned)which]) -
-	    (base(o) != NULL ? get(&base(o)->own[(unsigned)which]) : 0);
+	return get(&o->sum->own[(unsigned)which]);
 }
 
-/* What begins anew with the measuring. */
 static double
 word(const struct outcome *o, double at)
 {
 	return get((const _Atomic uint64_t *)((const char *)o->sum + (size_t)at));
-}
-
-static double
-word_ever(const struct outcome *o, double at)
-{
-	double n = word(o, at);
-
-	if (base(o) != NULL)
-		n -= get((const _Atomic uint64_t *)((const char *)base(o) + (size_t)at));
-	return n;
 }
 
 static double
@@ -346,7 +324,9 @@ static double
 server_bytes(const struct outcome *o, double none)
 {
 	(void)none;
-	return o->watched && o->open > 0 ? (double)o->server_grown / (double)o->open : NAN;
+	return o->watched && !o->server_gone && o->open > 0
+	    ? (double)o->server_grown / (double)o->open
+	    : NAN;
 }
 
 static double

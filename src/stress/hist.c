@@ -105,18 +105,6 @@ hist_percentile(const struct hist *h, double percent)
 	return max;
 }
 
-uint64_t
-hist_above(const struct hist *h, uint64_t us)
-{
-	uint64_t n = 0;
-
-	if (us >= HIST_MAX)
-		return 0;
-	for (unsigned i = bucket_of(us) + 1; i < HIST_BUCKETS; i++)
-		n += get(&h->count[i]);
-	return n;
-}
-
 /* Every percentile at which the distance to 100 has halved, in five steps each. */
 void
 hist_print(const struct hist *h, FILE *out)

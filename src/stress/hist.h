@@ -40,9 +40,6 @@ void hist_since(struct hist *out, const struct hist *now, const struct hist *ear
  * bucket but never above max; 0 when there is none. */
 uint64_t hist_percentile(const struct hist *, double percent);
 
-/* How many lie above a time (true to a bucket). */
-uint64_t hist_above(const struct hist *, uint64_t us);
-
 /* The percentile distribution as HdrHistogram's tools plot it (.hgrm), in ms. */
 void hist_print(const struct hist *, FILE *);
 

@@ -26,7 +26,7 @@ main(int argc, char **argv)
 	if (status != 0)
 		return status < 0 ? 0 : status;
 	text = run.slo != NULL ? run.slo : run.expect;
-	if (text != NULL && expect_parse(&conditions, run.mode, text, error) < 0) {
+	if (text != NULL && expect_parse(&conditions, &run, text, error) < 0) {
 		fprintf(stderr, "weir-stress: %s: %s\n", run.slo != NULL ? "--slo" : "--expect",
 		    error);
 		return 2;

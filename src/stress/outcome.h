@@ -28,27 +28,25 @@ struct station {
 };
 
 struct outcome {
-	struct tally *sum;		/* latencies, raw, sent, answered, due: of the measuring;
-					 * all else from the beginning */
-	struct tally *before;		/* … when the measuring began */
-	bool          tried;		/* one try of several: `before` does not count */
+	struct tally *sum;		/* what shared.epoch wipes: of the measuring; all else
+					 * from the beginning, or of the try */
 	uint64_t      elapsed;		/* ns of measuring */
-	uint64_t      ramp;		/* ns from the beginning to the measuring */
 	uint64_t      peak;		/* most connections open at once */
 	uint64_t      open;		/* when the measuring ended */
 	uint64_t      answered;		/* requests, until the measuring ended */
+	uint64_t      failed;		/* … with the failure text, since it began */
 	uint64_t      late;		/* open loop: most that waited for room at once */
 	uint64_t      bytes;		/* both ways, while measuring */
 	uint64_t      cpu;		/* µs of all workers while measuring */
 	double        rate;		/* open loop: requests a second asked for; 0: closed */
 	double        busiest;		/* the busiest worker's share of a core while measuring */
 	bool          interrupted;	/* ended by a signal */
-	bool          ramped;		/* all connections were open when measuring began */
 
 	bool          watched;		/* --watch: the fields below hold */
 	uint64_t      server_cpu;	/* µs while measuring */
-	uint64_t      server_memory;	/* bytes when the measuring ended */
-	int64_t       server_grown;	/* bytes more than before the first connection */
+	uint64_t      server_memory;	/* bytes, the most that were seen */
+	int64_t       server_grown;	/* bytes more than before the first connection, when the
+					 * measuring ended; means nothing when it is gone */
 	unsigned      server_processes;
 	bool          server_gone;	/* it has ended meanwhile */
 
@@ -66,7 +64,17 @@ struct outcome {
 	struct station stations[RUN_STEPS_MAX];
 };
 
-/* Frees what it owns: before and sum. */
+/* Of a core: then what was measured may be the tester's own limit. */
+#define OUTCOME_BUSY 0.9
+
+/* Of a rate: what a try of --slo has to reach. */
+#define OUTCOME_REACHED 0.98
+
+/* Whether what was due was answered in its time, well or with the failure text. A closed
+ * loop has no such rate. */
+bool outcome_reached(const struct outcome *, const struct run *);
+
+/* Frees what it owns. */
 void outcome_clear(struct outcome *);
 
 #endif

@@ -15,6 +15,7 @@
 #include "net/sock.h"
 #include "stress/client.h"
 #include "stress/mode.h"
+#include "stress/procfs.h"
 #include "stress/run.h"
 #include "stress/text.h"
 
@@ -63,8 +64,6 @@ static bool target_is_local(const struct addr *);
 static struct item *item_add(struct plan *, const char *name, double needed, double here);
 static void say(char *out, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static int text_read(const char *path, char *out, size_t size);
-static uint64_t number_read(const char *path);
 static void print(FILE *, const struct plan *, bool missing_only);
 
 int
@@ -140,7 +139,7 @@ static void
 descriptors(struct plan *p)
 {
 	uint64_t      needed = divided_up(p->run->connections, p->run->workers) + OWN_DESCRIPTORS;
-	uint64_t      nr_open = number_read("/proc/sys/fs/nr_open"), processes;
+	uint64_t      nr_open = procfs_number("/proc/sys/fs/nr_open"), processes;
 	struct rlimit limit, higher;
 	struct item  *item;
 
@@ -181,7 +180,7 @@ files(struct plan *p)
 	char         text[128];
 	struct item *item;
 
-	if (text_read("/proc/sys/fs/file-nr", text, sizeof text) != 0 ||
+	if (procfs_read(text, sizeof text, "/proc/sys/fs/file-nr") != 0 ||
 	    sscanf(text, "%" SCNu64 " %*u %" SCNu64, &used, &max) != 2)
 		return;
 	needed *= p->local ? 2 : 1;
@@ -219,7 +218,7 @@ static void
 ports_of_churn(struct plan *p, struct item *item, uint64_t here)
 {
 	const struct addr *to = &p->run->target;
-	uint64_t           reuse = number_read("/proc/sys/net/ipv4/tcp_tw_reuse");
+	uint64_t           reuse = procfs_number("/proc/sys/net/ipv4/tcp_tw_reuse");
 	bool loopback = to->sa.sa_family == AF_INET ? ntohl(to->in.sin_addr.s_addr) >> 24 == 127
 						    : IN6_IS_ADDR_LOOPBACK(&to->in6.sin6_addr);
 	double             rate;
@@ -242,9 +241,9 @@ ports(struct plan *p)
 	uint64_t     needed = p->run->connections, here;
 	struct item *item;
 
-	if (text_read("/proc/sys/net/ipv4/ip_local_port_range", range, sizeof range) != 0)
+	if (procfs_read(range, sizeof range, "/proc/sys/net/ipv4/ip_local_port_range") != 0)
 		return;
-	(void)text_read("/proc/sys/net/ipv4/ip_local_reserved_ports", reserved, sizeof reserved);
+	(void)procfs_read(reserved, sizeof reserved, "/proc/sys/net/ipv4/ip_local_reserved_ports");
 	each = plan_ports(range, reserved);
 	widest = plan_ports("1024 65535", reserved);
 	here = (uint64_t)each * sources_used;
@@ -335,7 +334,7 @@ memory(struct plan *p)
 static void
 backlog(struct plan *p)
 {
-	uint64_t     somaxconn = number_read("/proc/sys/net/core/somaxconn");
+	uint64_t     somaxconn = procfs_number("/proc/sys/net/core/somaxconn");
 	struct item *item;
 
 	if (!p->local || p->run->ramp > 0 || somaxconn == 0 || p->run->connections <= somaxconn)
@@ -387,32 +386,6 @@ say(char *out, size_t size, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(out + n, size - n, format, args);
 	va_end(args);
-}
-
-static int
-text_read(const char *path, char *out, size_t size)
-{
-	FILE  *in = fopen(path, "re");
-	size_t n;
-
-	if (in == NULL)
-		return -1;
-	n = fread(out, 1, size - 1, in);
-	out[n] = '\0';
-	fclose(in);
-	return 0;
-}
-
-/* 0: it cannot be read. */
-static uint64_t
-number_read(const char *path)
-{
-	char     text[64];
-	uint64_t n;
-
-	if (text_read(path, text, sizeof text) != 0 || sscanf(text, "%" SCNu64, &n) != 1)
-		return 0;
-	return n;
 }
 
 static void

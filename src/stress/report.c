@@ -6,6 +6,7 @@
 #include "stress/report.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +22,12 @@
 #include "stress/watch.h"
 
 #define LINE_MAX_LENGTH 512
-#define BUSY            0.9	/* of a core */
 
 /* At one moment, over all workers. */
 struct look {
 	uint64_t at;				/* ns */
 	uint64_t answered;
+	uint64_t failed;			/* answered with the failure text */
 	uint64_t connected;
 	uint64_t errors;
 	uint64_t bytes;				/* both ways */
@@ -45,13 +46,8 @@ struct report {
 	struct look          second;		/* when last looked each second */
 	struct look          begin;		/* of the measuring */
 	struct look          end;
-	uint64_t             peak;
 	uint64_t             open;		/* when the measuring ended */
-	uint64_t             late;		/* most that waited at once, while measuring */
-	bool                 ramped;
-	bool                 begun;		/* the measuring, at least once */
-	bool                 tried;
-	struct tally        *before;
+	struct tally        *before;		/* --slo: when this try began */
 	struct hist         *latency;		/* of the second that is over; live only */
 	struct hist         *latency_before;
 	struct look          held;		/* when the station began */
@@ -70,7 +66,6 @@ struct line {
 static void look(const struct report *, struct look *, uint64_t now_ns);
 static uint64_t sum(const struct report *, size_t offset);
 static double busiest(const struct report *, const struct look *from, const struct look *to);
-static void latencies(const struct report *, struct hist *);
 static void live(struct report *, const struct look *now);
 static void add(struct line *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void show(struct report *, struct line *);
@@ -119,18 +114,12 @@ report_second(struct report *r, uint64_t now_ns)
 {
 	struct look now;
 	enum phase  phase = atomic_load_explicit(&r->shared->phase, memory_order_relaxed);
-	uint64_t    unsent;
 
 	if (phase != r->phase) {
 		r->phase = phase;
 		r->phase_began = now_ns;
 	}
 	look(r, &now, now_ns);
-	if (SUM(r, open) > r->peak)
-		r->peak = SUM(r, open);
-	unsent = SUM(r, unsent);
-	if (phase == PHASE_MEASURE && unsent > r->late)
-		r->late = unsent;
 	if (r->live)
 		live(r, &now);
 	r->second = now;
@@ -147,19 +136,14 @@ report_clear(struct report *r)
 int
 report_measuring(struct report *r, uint64_t now_ns)
 {
-	r->tried = r->begun;
-	r->begun = true;
 	free(r->before);
-	r->before = tally_sum(r->shared, r->run->workers);
-	if (r->before == NULL)
+	r->before = r->run->slo != NULL ? tally_sum(r->shared, r->run->workers) : NULL;
+	if (r->before == NULL && r->run->slo != NULL)
 		return -1;
 	look(r, &r->begin, now_ns);
 	r->begin.answered = 0;	/* the workers begin anew */
 	r->end = r->second = r->begin;
 	memset(r->latency_before, 0, sizeof *r->latency_before);
-	r->late = 0;
-	r->peak = SUM(r, open) > r->peak ? SUM(r, open) : r->peak;
-	r->ramped = r->peak >= r->run->connections;
 	r->phase = PHASE_MEASURE;
 	r->phase_began = now_ns;
 	return 0;
@@ -168,19 +152,15 @@ report_measuring(struct report *r, uint64_t now_ns)
 void
 report_measured(struct report *r, uint64_t now_ns)
 {
-	uint64_t unsent = SUM(r, unsent);
-
 	look(r, &r->end, now_ns);
 	r->open = SUM(r, open);
-	r->peak = r->open > r->peak ? r->open : r->peak;
-	r->late = unsent > r->late ? unsent : r->late;
 }
 
 void
 report_hold(struct report *r, struct watch *watch, uint64_t now_ns)
 {
 	look(r, &r->held, now_ns);
-	latencies(r, r->held_latency);
+	tally_latencies(r->shared, r->run->workers, r->held_latency);
 	if (watch != NULL) {
 		watch_sample(watch);
 		r->held_server_cpu = watch->cpu;
@@ -196,7 +176,7 @@ report_held(struct report *r, struct watch *watch, uint64_t now_ns)
 	if (r->station_count == RUN_STEPS_MAX)
 		return;
 	look(r, &now, now_ns);
-	latencies(r, r->latency);
+	tally_latencies(r->shared, r->run->workers, r->latency);
 	hist_since(r->latency, r->latency, r->held_latency);
 	*s = (struct station){
 		.open = SUM(r, open),
@@ -211,9 +191,8 @@ report_held(struct report *r, struct watch *watch, uint64_t now_ns)
 	if (watch != NULL && watch->root != 0) {
 		watch_sample(watch);
 		s->server_cpu = watch->cpu - r->held_server_cpu;
-		s->server_grown = (int64_t)(watch_weigh(watch) - watch->base_memory);
+		s->server_grown = watch_grown(watch);
 	}
-	r->peak = s->open > r->peak ? s->open : r->peak;
 	r->station_count++;
 }
 
@@ -225,28 +204,19 @@ report_outcome(struct report *r, struct outcome *o)
 	o->sum = tally_sum(r->shared, r->run->workers);
 	if (o->sum == NULL)
 		return -1;
-	o->before = r->before;	/* the next try has its own */
-	r->before = NULL;
-	if (o->before == NULL) {
-		o->before = calloc(1, sizeof *o->before);
-		if (o->before == NULL) {
-			outcome_clear(o);
-			return -1;
-		}
-	}
-	o->tried = r->tried;
+	if (r->before != NULL)
+		tally_since(o->sum, r->before);
 	o->elapsed = r->end.at - r->begin.at;
-	o->ramp = r->begin.at - r->created;
-	o->peak = r->peak;
+	o->peak = atomic_load(&o->sum->peak);
 	o->open = r->open;
 	o->answered = r->end.answered;
-	o->late = r->late;
+	o->failed = r->end.failed - r->begin.failed;
+	o->late = atomic_load(&o->sum->late);
 	o->bytes = r->end.bytes - r->begin.bytes;
 	o->cpu = r->end.cpu - r->begin.cpu;
 	if (r->run->pacing != PACE_CLOSED)
 		o->rate = (double)rate * r->run->workers / 1000;
 	o->busiest = busiest(r, &r->begin, &r->end);
-	o->ramped = r->ramped;
 	o->station_count = r->station_count;
 	memcpy(o->stations, r->stations, sizeof o->stations);
 	return 0;
@@ -256,8 +226,18 @@ void
 outcome_clear(struct outcome *o)
 {
 	free(o->sum);
-	free(o->before);
-	o->sum = o->before = NULL;
+	o->sum = NULL;
+}
+
+bool
+outcome_reached(const struct outcome *o, const struct run *run)
+{
+	double due = o->rate * (double)o->elapsed / 1e9, slack;
+
+	/* The last one may be on its way; at random there may be more or fewer due than the
+	 * rate says. */
+	slack = run->pacing == PACE_POISSON ? 3 * sqrt(due) : 1;
+	return (double)(o->answered + o->failed) >= OUTCOME_REACHED * due - slack;
 }
 
 static void
@@ -266,6 +246,7 @@ look(const struct report *r, struct look *l, uint64_t now_ns)
 	*l = (struct look){
 		.at = now_ns,
 		.answered = SUM(r, answered),
+		.failed = SUM(r, faults[FAULT_FAILED]),
 		.connected = SUM(r, connected),
 		.bytes = SUM(r, bytes_in) + SUM(r, bytes_out),
 		.cpu = SUM(r, cpu),
@@ -303,14 +284,6 @@ busiest(const struct report *r, const struct look *from, const struct look *to)
 		most = share > most ? share : most;
 	}
 	return most < 1 ? most : 1;	/* two clocks */
-}
-
-static void
-latencies(const struct report *r, struct hist *all)
-{
-	memset(all, 0, sizeof *all);
-	for (unsigned w = 0; w < r->run->workers; w++)
-		hist_merge(all, &r->shared->of[w].latency);
 }
 
 static const char *const phase_names[] = {
@@ -390,9 +363,9 @@ live(struct report *r, const struct look *now)
 
 	if (elapsed < 0.1)	/* the measuring has just begun */
 		return;
-	latencies(r, r->latency);
+	tally_latencies(r->shared, r->run->workers, r->latency);
 	hist_since(r->latency, r->latency, r->latency_before);
-	latencies(r, r->latency_before);
+	tally_latencies(r->shared, r->run->workers, r->latency_before);
 	answered -= answered < r->second.answered ? 0 : r->second.answered;
 	add(&line, "%-8s ", phase_names[r->phase]);
 	add_progress(r, &line, now);
@@ -414,7 +387,7 @@ live(struct report *r, const struct look *now)
 	add(&line, "  cpu %.0f%%", (double)(now->cpu - r->second.cpu) / elapsed / 1e4);
 	if (SUM(r, unsent) > 0)
 		add(&line, "  %s late", text_count((double)SUM(r, unsent)).s);
-	if (busy >= BUSY)
+	if (busy >= OUTCOME_BUSY)
 		add(&line, "  THE TESTER IS BUSY");
 	show(r, &line);
 }

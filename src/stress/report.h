@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct expect;
 struct outcome;
 struct report;
 struct run;
@@ -56,8 +57,16 @@ int report_try_files(const struct run *);
 /* Where text goes: stdout, or stderr when that is --json's or --hgrm's. */
 FILE *report_output(const struct run *);
 
-/* The text at the end. */
-void report_print(FILE *, const struct run *, const struct outcome *);
+/* The text at the end. Returns whether all was reached that had been asked for. */
+bool report_print(FILE *, const struct run *, const struct outcome *);
+
+/* Of it, what went wrong, by kind, and what to do about it. */
+void report_faults(FILE *, const struct run *, const struct outcome *);
+
+/* Its last words: each of the conditions (NULL: there are none), and whether it was good:
+ * `met` is the judgement, `reached` what report_print said. */
+void report_verdict(FILE *, const struct run *, const struct outcome *, const struct expect *,
+    bool met, bool reached);
 
 /* run.json and run.hgrm ("-": stdout); nothing when they are NULL. Return 0, or -1
  * with what is wrong told on stderr. `met`: the conditions' verdict. */

@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "config.h"
 #include "stress/figure.h"
@@ -35,6 +36,7 @@ report_try_files(const struct run *run)
 {
 	const char *const paths[] = { run->json, run->hgrm };
 	const char *const names[] = { "--json", "--hgrm" };
+	struct stat       of[2] = { { 0 } };
 	int               status = 0;
 
 	for (unsigned i = 0; i < 2; i++) {
@@ -44,10 +46,17 @@ report_try_files(const struct run *run)
 			continue;
 		out = fopen(paths[i], "ae");
 		if (out != NULL) {
+			(void)fstat(fileno(out), &of[i]);
 			fclose(out);
 			continue;
 		}
 		cannot_write(names[i], paths[i], errno);
+		status = -1;
+	}
+	if (S_ISREG(of[0].st_mode) && of[0].st_dev == of[1].st_dev &&
+	    of[0].st_ino == of[1].st_ino) {
+		fprintf(stderr, "weir-stress: --json and --hgrm: %s and %s are one file\n",
+		    run->json, run->hgrm);
 		status = -1;
 	}
 	return status;
@@ -74,6 +83,14 @@ report_json(const struct run *run, const struct outcome *o, bool met)
 int
 report_slo_json(const struct run *run, const struct slo *slo)
 {
+	static const char *const ends[] = {
+		[SLO_GOES_ON] = "goes on",
+		[SLO_FOUND] = "found",
+		[SLO_NOTHING] = "nothing holds",
+		[SLO_INTERRUPTED] = "interrupted",
+		[SLO_LOST] = "lost",
+		[SLO_BROKEN] = "broken",
+	};
 	json_t *all, *slos, *tries;
 
 	if (run->json == NULL)
@@ -81,9 +98,15 @@ report_slo_json(const struct run *run, const struct slo *slo)
 	all = beginning(run);
 	slos = json_object();
 	tries = json_array();
-	json_object_set_new(all, "met", json_boolean(slo->good > 0));
+	json_object_set_new(all, "met", json_boolean(slo->end == SLO_FOUND));
+	json_object_set_new(all, "interrupted", json_boolean(slo->end == SLO_INTERRUPTED));
+	if (slo->best.sum != NULL) {
+		json_object_set_new(all, "figures", figures(run, &slo->best));
+		json_object_set_new(all, "errnos", errnos(slo->best.sum));
+	}
 	json_object_set_new(all, "slo", slos);
 	json_object_set_new(slos, "conditions", text(run->slo));
+	json_object_set_new(slos, "end", json_string(ends[slo->end]));
 	json_object_set_new(slos, "holds", number(slo->good > 0 ? slo->good : NAN));
 	json_object_set_new(slos, "fails", number(slo->bad > 0 ? slo->bad : NAN));
 	json_object_set_new(slos, "tester_busy", json_boolean(slo->tester));

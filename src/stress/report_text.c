@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "stress/expect.h"
 #include "stress/figure.h"
 #include "stress/mode.h"
 #include "stress/outcome.h"
@@ -12,17 +13,13 @@
 #include "stress/tally.h"
 #include "stress/text.h"
 
-#define BUSY    0.9	/* of a core */
-#define ENOUGH  0.99	/* of the rate that was asked for */
-
 static void head(FILE *, const struct run *);
 static void requests(FILE *, const struct run *, const struct outcome *);
 static void resources(FILE *, const struct run *, const struct outcome *);
 static void across(FILE *, const struct run *, const struct outcome *);
 static void times(FILE *, const struct run *, const struct outcome *);
 static void stations(FILE *, const struct outcome *);
-static void faults(FILE *, const struct run *, const struct outcome *);
-static void not_reached(FILE *, const struct run *, const struct outcome *);
+static bool not_reached(FILE *, const struct run *, const struct outcome *);
 static void remarks(FILE *, const struct run *, const struct outcome *);
 
 /* What to do about a fault; connect_ports and no_descriptors have more to say. */
@@ -33,6 +30,7 @@ static const char *const advice[FAULT_COUNT] = {
 	[FAULT_CONNECT_FAILED] = "see the numbers of the errors below",
 	[FAULT_RESET] = "the server gave them up: its log should say why",
 	[FAULT_CLOSED] = "the server ended them: look for its limits and timeouts",
+	[FAULT_CLOSED_IDLE] = "the server does not keep them: look for its limits and timeouts",
 	[FAULT_TIMEOUT] = "the server is stuck or overloaded; raise -t if replies may take so long",
 	[FAULT_WRONG] = "the server mixes replies up or alters them: the first one is below",
 	[FAULT_UNASKED] = "the server sends more than it was asked for: is it this protocol?",
@@ -49,9 +47,11 @@ report_output(const struct run *run)
 	return taken ? stderr : stdout;
 }
 
-void
+bool
 report_print(FILE *out, const struct run *run, const struct outcome *o)
 {
+	bool reached;
+
 	head(out, run);
 	fputc('\n', out);
 	requests(out, run, o);
@@ -59,10 +59,11 @@ report_print(FILE *out, const struct run *run, const struct outcome *o)
 	across(out, run, o);
 	times(out, run, o);
 	stations(out, o);
-	faults(out, run, o);
-	not_reached(out, run, o);
+	report_faults(out, run, o);
+	reached = not_reached(out, run, o);
 	remarks(out, run, o);
 	fflush(out);
+	return reached;
 }
 
 static uint64_t
@@ -116,12 +117,12 @@ head(FILE *out, const struct run *run)
 	    str_print_size(run->size, unit));
 	if (run->depth > 1)
 		fprintf(out, ", %u in flight on each", run->depth);
-	if (!run->mode->paced)
-		fputs("\n", out);
+	if (run->mode == &mode_bulk && run->pacing != PACE_CLOSED)
+		fprintf(out, ", %s/s\n", text_size(run->rate).s);
+	else if (!run->mode->paced)
+		fputc('\n', out);
 	else if (run->pacing == PACE_CLOSED)
 		fputs(", closed loop\n", out);
-	else if (run->mode == &mode_bulk)
-		fprintf(out, ", %s/s\n", text_size(run->rate).s);
 	else
 		fprintf(out, ", open loop%s\n", run->pacing == PACE_POISSON ? ", at random" : "");
 }
@@ -139,6 +140,8 @@ requests(FILE *out, const struct run *run, const struct outcome *o)
 		fprintf(out, ": %s/s", shown(o, "rate").s);
 	if (o->rate > 0 && run->mode != &mode_bulk)
 		fprintf(out, " of %s/s", text_count(o->rate).s);
+	if (o->failed > 0)
+		fprintf(out, ", and %s with the failure text", text_count((double)o->failed).s);
 	if (get(&o->sum->answered) > o->answered)
 		fprintf(out, ", %s more after that",
 		    text_count((double)(get(&o->sum->answered) - o->answered)).s);
@@ -146,10 +149,8 @@ requests(FILE *out, const struct run *run, const struct outcome *o)
 	    shown(o, "bytes_in").s);
 	if (o->elapsed > 0)
 		fprintf(out, ": %s/s", shown(o, "throughput").s);
-	fprintf(out, "\n  connections  %s made", shown(o, "connected").s);
-	if (o->peak > 0)	/* it is looked at each second: 0 says nothing */
-		fprintf(out, ", %s open at most", shown(o, "peak").s);
-	fputc('\n', out);
+	fprintf(out, "\n  connections  %s made, %s open at most\n", shown(o, "connected").s,
+	    shown(o, "peak").s);
 	for (unsigned i = 0; counters != NULL && counters[i] != NULL; i++)
 		width = strlen(counters[i]) > width ? strlen(counters[i]) : width;
 	for (unsigned i = 0; counters != NULL && counters[i] != NULL; i++) {
@@ -169,9 +170,9 @@ each_connection(int64_t grown, uint64_t connections)
 static void
 resources(FILE *out, const struct run *run, const struct outcome *o)
 {
-	fputs("  cpu          ", out);
+	fputs("  weir-stress  ", out);
 	if (o->answered > 0)
-		fprintf(out, "%s a request; ", shown(o, "cpu").s);
+		fprintf(out, "%s of cpu a request; ", shown(o, "cpu").s);
 	if (run->workers > 1)
 		fprintf(out, "the busiest process used %.0f%% of a core\n", o->busiest * 100);
 	else
@@ -184,14 +185,18 @@ resources(FILE *out, const struct run *run, const struct outcome *o)
 	if (o->elapsed > 0)
 		fprintf(out, "%.0f%% of a core; ",
 		    (double)o->server_cpu * 1e5 / (double)o->elapsed);
-	fprintf(out, "%s of memory", text_size((double)o->server_memory).s);
+	fprintf(out, "%s of memory at most", text_size((double)o->server_memory).s);
 	if (o->server_processes > 0)
 		fprintf(out, " in %u process%s", o->server_processes,
 		    plural(o->server_processes, "", "es"));
 	if (o->open > 0 && !o->server_gone)
 		fprintf(out, ", %s for each connection",
 		    each_connection(o->server_grown, o->open).s);
-	fputs(o->server_gone ? "\n               it has ended meanwhile\n" : "\n", out);
+	fputc('\n', out);
+	if (o->server_gone)
+		fprintf(out,
+		    "               it has ended meanwhile: there is no process %d any more\n",
+		    (int)run->watch);
 }
 
 static void
@@ -319,8 +324,8 @@ errnos(FILE *out, const struct outcome *o)
 		fputc('\n', out);
 }
 
-static void
-faults(FILE *out, const struct run *run, const struct outcome *o)
+void
+report_faults(FILE *out, const struct run *run, const struct outcome *o)
 {
 	bool any = false;
 	char wrong[4 * sizeof o->sum->wrong];
@@ -363,14 +368,17 @@ static bool
 ended_early(const struct run *run, const struct outcome *o)
 {
 	return run->duration > 0 && run->mode->paced && !run->mode->once && !o->interrupted &&
-	    (run->requests == 0 || get(&o->sum->answered) < run->requests) &&
+	    (run->requests == 0 ||
+		(double)get(&o->sum->answered) + value(o, "failed") < (double)run->requests) &&
 	    (double)o->elapsed < 0.98e6 * (double)run->duration;
 }
 
-static void
+/* Returns whether all was. */
+static bool
 not_reached(FILE *out, const struct run *run, const struct outcome *o)
 {
-	double answered = (double)get(&o->sum->answered);
+	/* The failure text is an answer. */
+	double failed = value(o, "failed"), answered = (double)get(&o->sum->answered) + failed;
 	bool   any = false;
 
 	/* Churn closes each one at once; what is done once on each has its own end. */
@@ -380,11 +388,14 @@ not_reached(FILE *out, const struct run *run, const struct outcome *o)
 	if ((double)run->requests > answered && run->mode->paced)
 		not_reached_line(out, &any, (double)run->requests, "requests", answered,
 		    "were answered");
-	if (o->rate > 0 && run->mode != &mode_bulk && value(o, "rate") < ENOUGH * o->rate)
-		not_reached_line(out, &any, o->rate, "requests a second", value(o, "rate"),
+	if (open_loop(run) && o->elapsed > 0 && !outcome_reached(o, run))
+		not_reached_line(out, &any, o->rate, "requests a second",
+		    (double)(o->answered + o->failed) * 1e9 / (double)o->elapsed,
 		    "were answered");
 	if (open_loop(run) && value(o, "unsent") > 0) {
-		fprintf(out, "%s  Not sent: %s requests that were due; they are in no latency\n",
+		fprintf(out,
+		    "%s  Not sent: %s requests that were due; they are in latency with the "
+		    "time they waited\n",
 		    any ? "" : "\n", shown(o, "unsent").s);
 		any = true;
 	}
@@ -397,12 +408,13 @@ not_reached(FILE *out, const struct run *run, const struct outcome *o)
 	if (o->interrupted)
 		fprintf(out, "%s  Interrupted: this is what was measured so far\n",
 		    any ? "" : "\n");
+	return !any && !o->interrupted;
 }
 
 static void
 remarks(FILE *out, const struct run *run, const struct outcome *o)
 {
-	if (o->busiest >= BUSY)
+	if (o->busiest >= OUTCOME_BUSY)
 		fprintf(out,
 		    "\n  weir-stress itself was busy (%.0f%% of a core): these figures may be "
 		    "its own, not the server's.\n  Use more processes (-w), or leave it "
@@ -411,8 +423,41 @@ remarks(FILE *out, const struct run *run, const struct outcome *o)
 	/* A blip is none: it takes what comes due in a twentieth of a second. */
 	if (open_loop(run) && (double)o->late > o->rate / 20)
 		fprintf(out,
-		    "\n  Up to %s requests were due while no connection had room (the wait of "
-		    "those that\n  were sent is in latency): the server is behind, or more "
-		    "connections (-c) or a greater\n  depth (-p) are needed.\n",
+		    "\n  Up to %s requests were due while no connection had room (their wait is "
+		    "in latency):\n  the server is behind, or more connections (-c) or a "
+		    "greater depth (-p) are needed.\n",
 		    text_count((double)o->late).s);
+}
+
+void
+report_verdict(FILE *out, const struct run *run, const struct outcome *o,
+    const struct expect *conditions, bool met, bool reached)
+{
+	uint64_t errors = tally_errors(o->sum), lost = get(&o->sum->lost);
+
+	if (conditions != NULL) {
+		expect_print(out, conditions, o, false);
+		fputs(met ? "\n  Good: all conditions hold.\n"
+			  : "\n  NOT GOOD: not all conditions hold.\n",
+		    out);
+		return;
+	}
+	if (!met) {
+		fprintf(out, "\n  NOT GOOD: %s error%s, %s request%s lost",
+		    text_count((double)errors).s, plural(errors, "", "s"),
+		    text_count((double)lost).s, plural(lost, "", "s"));
+		if (o->acrossed && o->across_failed > 0)
+			fprintf(out, ", %s failed of %s run%s of the command",
+			    text_count((double)o->across_failed).s,
+			    text_count((double)o->across_runs).s, plural(o->across_runs, "", "s"));
+		fputs(".\n", out);
+		return;
+	}
+	if (o->answered == 0 && o->failed == 0 && run->mode->request != NULL)
+		fputs("\n  No errors, but no request was answered either: nothing was measured.\n",
+		    out);
+	else if (!reached)
+		fputs("\n  No errors and no request lost, but see what was not reached.\n", out);
+	else
+		fputs("\n  Good: no errors, and no request was lost.\n", out);
 }

@@ -4,16 +4,16 @@
 
 #include <math.h>
 
-#include "stress/outcome.h"
 #include "stress/report.h"
 #include "stress/run.h"
+#include "stress/tally.h"
 #include "stress/text.h"
 
 #define FIRST_RATE 1000.0
 #define RATE_MIN   1.0
-#define BUSY       0.9		/* of a core: the tester's own limit */
 
-static void tell(FILE *, const struct slo *, const struct slo_try *, bool reached, bool busy);
+static void tell(FILE *, const struct slo *, const struct slo_try *, const struct outcome *);
+static void why(FILE *, const struct slo *, double rate);
 static double next_rate(const struct slo *);
 
 void
@@ -22,81 +22,158 @@ slo_begin(struct slo *s, const struct expect *e, double first)
 	*s = (struct slo){ .expect = *e, .rate = first > 0 ? first : FIRST_RATE };
 }
 
+void
+slo_clear(struct slo *s)
+{
+	outcome_clear(&s->best);
+}
+
 double
 slo_rate(const struct slo *s)
 {
 	return s->rate;
 }
 
-void
-slo_tried(struct slo *s, const struct run *run, const struct outcome *o)
+static void
+keep_best(struct slo *s, struct outcome *o)
 {
-	struct slo_try *t = &s->of[s->tries];
-	double          seconds = (double)o->elapsed / 1e9, due = s->rate * seconds;
-	bool            reached;
-
-	if (o->interrupted || s->tries == SLO_TRIES) {
-		s->rate = 0;
-		return;
-	}
-	/* At random there may be a few more or fewer than the rate says. */
-	reached = (double)o->answered >=
-	    SLO_REACHED * due - (run->pacing == PACE_POISSON ? 3 * sqrt(due) : 0);
-	t->rate = s->rate;
-	t->answered = seconds > 0 ? (double)o->answered / seconds : 0;
-	t->held = reached && expect_holds(&s->expect, o);
-	for (unsigned i = 0; i < s->expect.count; i++)
-		t->values[i] = figure_value(&s->expect.of[i].figure, o);
-	s->tries++;
-	if (!run->quiet)
-		tell(report_output(run), s, t, reached, o->busiest >= BUSY);
-	if (t->held) {
-		s->good = s->rate;
-	} else {
-		s->bad = s->rate;
-		s->tester = o->busiest >= BUSY;
-	}
-	s->rate = s->tries < SLO_TRIES ? next_rate(s) : 0;
+	outcome_clear(&s->best);
+	s->best = *o;
+	o->sum = NULL;
 }
 
-bool
-slo_print(FILE *out, const struct slo *s)
+void
+slo_tried(struct slo *s, FILE *out, const struct run *run, struct outcome *o)
 {
-	if (s->tries == 0) {
-		fputs("No rate has been tried to its end\n", out);
-		return false;
+	struct slo_try *t = &s->of[s->tries++];
+	double          seconds = (double)o->elapsed / 1e9;
+
+	t->rate = s->rate;
+	t->answered = seconds > 0 ? (double)o->answered / seconds : 0;
+	t->reached = outcome_reached(o, run);
+	t->busy = o->busiest >= OUTCOME_BUSY;
+	t->held = t->reached && expect_holds(&s->expect, o);
+	for (unsigned i = 0; i < s->expect.count; i++)
+		t->values[i] = figure_value(&s->expect.of[i].figure, o);
+	tell(out, s, t, o);
+	if (t->held) {
+		s->good = s->rate;
+		keep_best(s, o);
+	} else {
+		s->bad = s->rate;
+		s->tester = t->busy;
+	}
+	s->rate = s->tries < SLO_TRIES ? next_rate(s) : 0;
+	if (s->rate == 0)
+		s->end = s->good > 0 ? SLO_FOUND : SLO_NOTHING;
+}
+
+void
+slo_give_up(struct slo *s, enum slo_end end)
+{
+	s->end = end;
+}
+
+static void
+print_cut_short(FILE *out, const struct slo *s, const struct run *run, const struct outcome *last)
+{
+	if (s->end == SLO_LOST)
+		fprintf(out,
+		    "The search was cut short at %s requests a second: %s does not answer any "
+		    "more\n",
+		    text_count(s->rate).s, run->target_name);
+	else
+		fprintf(out, "The search was cut short at %s requests a second%s\n",
+		    text_count(s->rate).s, s->end == SLO_INTERRUPTED ? " by a signal" : "");
+	if (s->good > 0)
+		fprintf(out,
+		    "%s a second have held until then; whether more would is not known\n",
+		    text_count(s->good).s);
+	else
+		fputs("No rate has held until then\n", out);
+	if (s->end == SLO_LOST && last->sum != NULL)
+		report_faults(out, run, last);
+}
+
+void
+slo_print(FILE *out, const struct slo *s, const struct run *run, const struct outcome *last)
+{
+	fputc('\n', out);
+	if (s->end > SLO_NOTHING) {
+		print_cut_short(out, s, run, last);
+		return;
 	}
 	if (s->good == 0) {
-		fprintf(out, "No rate was found that holds: not even %s requests a second\n",
+		fprintf(out, "No rate was found that holds: not even %s requests a second",
 		    text_count(s->bad).s);
-		return false;
+		why(out, s, s->bad);
+		if (last->sum != NULL)
+			report_faults(out, run, last);
+		return;
 	}
-	fprintf(out, "The highest rate that holds: %s requests a second", text_count(s->good).s);
-	if (s->bad > 0)
-		fprintf(out, "; %s a second do not", text_count(s->bad).s);
-	fputc('\n', out);
+	fprintf(out, "The highest rate that holds: %s requests a second\n",
+	    text_count(s->good).s);
+	if (s->bad > 0) {
+		fprintf(out, "%s a second do not", text_count(s->bad).s);
+		why(out, s, s->bad);
+	}
 	if (s->bad > 0 && s->tester)
 		fputs("There the tester itself was busy: with more processes (-w) or a machine of "
 		      "its own the rate may be higher\n",
 		    out);
-	return true;
+	fprintf(out, "\nWhat was measured at %s a second:\n", text_count(s->good).s);
+	report_print(out, run, &s->best);
 }
 
-/* "      12,000/s  fails  11,500/s reached  p99 1.23ms" */
+/* ": 980 were answered; p99 6.20ms" */
 static void
-tell(FILE *out, const struct slo *s, const struct slo_try *t, bool reached, bool busy)
+why(FILE *out, const struct slo *s, double rate)
+{
+	const struct slo_try *t = NULL;
+	const char           *separator = ": ";
+	char                  text[FIGURE_TEXT_MAX];
+
+	for (unsigned i = 0; i < s->tries; i++) {
+		if (s->of[i].rate == rate)
+			t = &s->of[i];
+	}
+	if (t != NULL && !t->reached) {
+		fprintf(out, ": %s were answered", text_count(t->answered).s);
+		separator = "; ";
+	}
+	for (unsigned i = 0; t != NULL && i < s->expect.count; i++) {
+		const struct condition *c = &s->expect.of[i];
+
+		if (condition_holds(c, t->values[i]))
+			continue;
+		fprintf(out, "%s%s %s", separator, c->figure.name,
+		    figure_print(&c->figure, t->values[i], text));
+		separator = ", ";
+	}
+	fputc('\n', out);
+}
+
+/* "      12,000/s  fails  11,500/s reached  p99 1.23ms  reset 3" */
+static void
+tell(FILE *out, const struct slo *s, const struct slo_try *t, const struct outcome *o)
 {
 	char text[FIGURE_TEXT_MAX];
 
 	fprintf(out, "%12s/s  %s", text_count(t->rate).s, t->held ? "holds" : "fails");
-	if (!reached)
+	if (!t->reached)
 		fprintf(out, "  %s/s reached", text_count(t->answered).s);
 	for (unsigned i = 0; i < s->expect.count; i++) {
 		const struct figure *f = &s->expect.of[i].figure;
 
 		fprintf(out, "  %s %s", f->name, figure_print(f, t->values[i], text));
 	}
-	fputs(busy ? "  (the tester is busy)\n" : "\n", out);
+	for (unsigned i = 0; i < FAULT_COUNT; i++) {
+		uint64_t n = atomic_load(&o->sum->faults[i]);
+
+		if (n > 0)
+			fprintf(out, "  %s %s", fault_words[i], text_count((double)n).s);
+	}
+	fputs(t->busy ? "  (the tester is busy)\n" : "\n", out);
 	fflush(out);
 }
 

@@ -4,6 +4,7 @@
 #define STRESS_SLO_H
 
 #include "stress/expect.h"
+#include "stress/outcome.h"
 
 struct run;
 
@@ -13,41 +14,61 @@ struct run;
  * SLO_TRIES are used up.
  *
  *	slo_begin(&slo, &conditions, run.rate);
- *	while ((rate = slo_rate(&slo)) > 0)
- *		… measure at this rate for run.duration …, slo_tried(&slo, &outcome);
- *	slo_print(stdout, &slo);
+ *	while (slo.end == SLO_GOES_ON)
+ *		… measure at slo_rate(&slo) for run.duration …,
+ *		slo_tried(&slo, stdout, &run, &outcome);
+ *	slo_print(stdout, &slo, &run, &outcome);
+ *	slo_clear(&slo);
  */
-#define SLO_GAP     0.05
-#define SLO_TRIES   32u
-#define SLO_REACHED 0.98
+#define SLO_GAP   0.05
+#define SLO_TRIES 32u
+
+enum slo_end {
+	SLO_GOES_ON,
+	SLO_FOUND,
+	SLO_NOTHING,		/* no rate holds */
+	SLO_INTERRUPTED,	/* by a signal; it has not come to its end */
+	SLO_LOST,		/* nor here: nobody answers any more */
+	SLO_BROKEN,		/* nor here: the tester itself cannot go on */
+};
 
 struct slo_try {
 	double rate;			/* requests a second */
 	double answered;		/* … in its time */
+	bool   reached;			/* that is (nearly) the rate */
+	bool   busy;			/* the tester itself was */
 	bool   held;
 	double values[EXPECT_MAX];	/* of the conditions' figures */
 };
 
 struct slo {
 	struct expect  expect;
-	double         rate;	/* requests a second, of the next try; 0: the search is over */
+	enum slo_end   end;
+	double         rate;	/* requests a second, of the next try */
 	double         good;	/* the highest that held; 0: none so far */
 	double         bad;	/* the lowest that did not; 0: none so far */
 	bool           tester;	/* the lowest that did not: the tester itself was busy */
 	unsigned       tries;
 	struct slo_try of[SLO_TRIES];
+	struct outcome best;	/* of the highest that held; sum NULL: none */
 };
 
 /* first: where the search begins; 0: at 1,000 a second. */
 void slo_begin(struct slo *, const struct expect *, double first);
 double slo_rate(const struct slo *);
 
-/* Judges the try by what was measured, tells it in a line on report_output
- * unless run.quiet, and chooses the next rate. A try fails, too, when less than SLO_REACHED
- * of its rate was answered in its time. */
-void slo_tried(struct slo *, const struct run *, const struct outcome *);
+/* Judges the try by what was measured, tells it in a line, and chooses the next rate. A
+ * try fails, too, when less than its rate was answered in its time (outcome_reached). What the best outcome owns is taken away from it. */
+void slo_tried(struct slo *, FILE *, const struct run *, struct outcome *);
 
-/* What was found. Returns whether any rate held. */
-bool slo_print(FILE *, const struct slo *);
+/* The search ends without a result: the last try does not count. */
+void slo_give_up(struct slo *, enum slo_end);
+
+/* What was found: the rate with the report of its try; or why there is none, with what
+ * went wrong in the last one. */
+void slo_print(FILE *, const struct slo *, const struct run *, const struct outcome *last);
+
+/* Frees what it owns. */
+void slo_clear(struct slo *);
 
 #endif

@@ -45,6 +45,44 @@ tally_sum(const struct shared *shared, unsigned workers)
 	return sum;
 }
 
+/* What counts from the beginning, and how many words it is. */
+static const struct {
+	size_t   at;
+	unsigned words;
+} ever[] = {
+	{ offsetof(struct tally, connected), 1 },
+	{ offsetof(struct tally, lost), 1 },
+	{ offsetof(struct tally, bytes_in), 1 },
+	{ offsetof(struct tally, bytes_out), 1 },
+	{ offsetof(struct tally, faults), FAULT_COUNT },
+	{ offsetof(struct tally, errnos), TALLY_ERRNOS },
+	{ offsetof(struct tally, own), sizeof((struct tally *)0)->own / sizeof(uint64_t) },
+};
+
+void
+tally_since(struct tally *t, const struct tally *earlier)
+{
+	for (size_t i = 0; i < sizeof ever / sizeof ever[0]; i++) {
+		_Atomic uint64_t *now = (_Atomic uint64_t *)((char *)t + ever[i].at);
+		const _Atomic uint64_t *then =
+		    (const _Atomic uint64_t *)((const char *)earlier + ever[i].at);
+
+		for (unsigned k = 0; k < ever[i].words; k++)
+			atomic_fetch_sub(&now[k], atomic_load(&then[k]));
+	}
+	hist_since(&t->connect, &t->connect, &earlier->connect);
+	if (earlier->wrong[0] != '\0')
+		t->wrong[0] = '\0';
+}
+
+void
+tally_latencies(const struct shared *shared, unsigned workers, struct hist *all)
+{
+	memset(all, 0, sizeof *all);
+	for (unsigned w = 0; w < workers; w++)
+		hist_merge(all, &shared->of[w].latency);
+}
+
 void
 tally_wipe(struct tally *t)
 {

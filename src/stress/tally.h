@@ -101,6 +101,13 @@ extern const char *const fault_texts[FAULT_COUNT];
 /* Sums up all workers. The result is the caller's to free(3); NULL: no memory. */
 struct tally *tally_sum(const struct shared *, unsigned workers);
 
+/* Takes away what had been counted at an earlier sum, but for what has been wiped since,
+ * and for what is no count. */
+void tally_since(struct tally *, const struct tally *earlier);
+
+/* The latencies of all workers so far. */
+void tally_latencies(const struct shared *, unsigned workers, struct hist *);
+
 /* Wipes what shared.epoch says; for the worker alone. */
 void tally_wipe(struct tally *);
 

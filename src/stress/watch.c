@@ -3,9 +3,10 @@
  * watch: CPU and memory of a server and its children, from proc(5).
  *
  *	CPU      schedstat of each thread (ns), or stat of the process (clock ticks, but
- *	         of threads that have ended, too): whichever says more
+ *	         of threads that have ended, too): whichever says more. What a child used
+ *	         between its last sample and its end is told by its parent's stat
  *	memory   Pss of smaps_rollup: what several processes share counts once; it makes
- *	         the kernel walk through all pages, so it is not done each second.
+ *	         the kernel walk through all pages, so it is done now and then only.
  *	         Rss of statm when that file may not be read
  */
 #include "stress/watch.h"
@@ -13,109 +14,113 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "stress/outcome.h"
+#include "stress/procfs.h"
 
-#define TEXT_MAX 4096
+#define TEXT_MAX     4096
+#define CHILDREN_MAX 16384	/* bytes of a list */
 
-static int look(struct watch *, pid_t, bool first);
-static void look_for_children(struct watch *, pid_t, bool first);
-static int stat_read(pid_t, uint64_t *us, uint64_t *start);
-static uint64_t threads_cpu(pid_t);
-static int text_read(char text[TEXT_MAX], const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 static void sample(struct watch *, bool first);
+static uint64_t weigh(struct watch *);
+static uint64_t weigh_one(pid_t, uint64_t *own);
+static void count_ended(struct watch *);
+static int look(struct watch *, pid_t, pid_t parent, bool first);
+static void look_for_children(struct watch *, pid_t, bool first);
+static int stat_read(pid_t, struct watch_stat *);
+static uint64_t threads_cpu(pid_t);
 
 int
 watch_open(struct watch *w, pid_t pid)
 {
-	uint64_t us, start;
+	struct watch_stat stat;
 
 	memset(w, 0, sizeof *w);
 	if (pid == 0)
 		return 0;
-	if (stat_read(pid, &us, &start) != 0)
+	if (stat_read(pid, &stat) != 0)
 		return -1;
 	w->root = pid;
 	sample(w, true);
-	w->base_memory = watch_weigh(w);
+	w->base_memory = weigh(w);
 	return 0;
 }
 
 void
 watch_sample(struct watch *w)
 {
-	if (w->root != 0)
-		sample(w, false);
+	uint64_t now, took;
+
+	if (w->root == 0)
+		return;
+	sample(w, false);
+	now = clock_ns();
+	if (now < w->weigh_at)
+		return;
+	(void)weigh(w);
+	took = clock_ns() - now;
+	w->weigh_at = now + (uint64_t)((double)took / WATCH_SHARE);
 }
 
 void
 watch_measuring(struct watch *w)
 {
-	watch_sample(w);
-	w->base_cpu = w->cpu;
+	if (w->root != 0)
+		sample(w, false);
+	w->base_cpu = w->measured_cpu = w->cpu;
 }
 
 void
-watch_measured(struct watch *w, struct outcome *o)
+watch_measured(struct watch *w)
 {
-	uint64_t memory;
+	if (w->root != 0)
+		sample(w, false);
+	w->measured_cpu = w->cpu;
+}
 
+void
+watch_outcome(struct watch *w, struct outcome *o)
+{
 	if (w->root == 0)
 		return;
-	watch_sample(w);
-	memory = watch_weigh(w);
+	o->server_grown = watch_grown(w);
 	o->watched = true;
-	o->server_cpu = w->cpu - w->base_cpu;
+	o->server_cpu = w->measured_cpu - w->base_cpu;
 	o->server_memory = w->memory;
-	o->server_grown = (int64_t)(memory - w->base_memory);
 	o->server_processes = w->count;
 	o->server_gone = w->gone;
 }
 
-uint64_t
-watch_weigh(struct watch *w)
+int64_t
+watch_grown(struct watch *w)
 {
-	char     text[TEXT_MAX];
-	uint64_t sum = 0, bytes, pages;
+	uint64_t own = weigh(w);
 
-	for (unsigned i = 0; i < w->count; i++) {
-		int pid = (int)w->of[i].pid;
-
-		if (text_read(text, "/proc/%d/smaps_rollup", pid) == 0 &&
-		    watch_parse_memory(text, "Pss", &bytes) == 0)
-			sum += bytes;
-		else if (text_read(text, "/proc/%d/statm", pid) == 0 &&
-		    sscanf(text, "%*u %" SCNu64, &pages) == 1)
-			sum += pages * (uint64_t)sysconf(_SC_PAGESIZE);
-	}
-	if (sum > w->memory)
-		w->memory = sum;
-	return sum;
+	return w->root == 0 || w->gone ? 0 : (int64_t)(own - w->base_memory);
 }
 
-/* «pid (any name) S ppid …»: utime and stime are the 14th and 15th, starttime the
- * 22nd. */
+/* «pid (any name) S ppid …»: utime and stime are the 14th and 15th, those of children
+ * the next two, starttime the 22nd. */
 int
-watch_parse_stat(const char *text, uint64_t *ticks, uint64_t *start)
+watch_parse_stat(const char *text, struct watch_stat *stat)
 {
 	const char *at = strrchr(text, ')');
-	uint64_t    user, system;
+	uint64_t    user, system, ended_user, ended_system;
 
 	if (at == NULL ||
 	    sscanf(at + 1,
-		" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
-		" %*d %*d %*d %*d %*d %*d %" SCNu64,
-		&user, &system, start) != 3)
+		" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64
+		" %" SCNu64 " %*d %*d %*d %*d %" SCNu64,
+		&user, &system, &ended_user, &ended_system, &stat->start) != 5)
 		return -1;
-	*ticks = user + system;
+	stat->ticks = user + system;
+	stat->ended = ended_user + ended_system;
 	return 0;
 }
 
@@ -143,7 +148,6 @@ watch_parse_memory(const char *text, const char *field, uint64_t *bytes)
 	return -1;
 }
 
-/* What a process used before it was first seen counts if it has begun since. */
 static void
 sample(struct watch *w, bool first)
 {
@@ -151,8 +155,10 @@ sample(struct watch *w, bool first)
 
 	for (unsigned i = 0; i < w->count; i++)
 		w->of[i].seen = false;
-	if (look(w, w->root, first) != 0)
+	if (look(w, w->root, 0, first) != 0)
 		w->gone = true;
+	if (!first)
+		count_ended(w);
 	for (unsigned i = 0; i < w->count; i++) {
 		if (w->of[i].seen)
 			w->of[kept++] = w->of[i];
@@ -160,18 +166,40 @@ sample(struct watch *w, bool first)
 	w->count = kept;
 }
 
-static int
-look(struct watch *w, pid_t pid, bool first)
+/* What children have used since they were last looked at, or without ever having been: all
+ * that their parent knows of, but for what is known already. */
+static void
+count_ended(struct watch *w)
 {
-	struct watched *p = NULL;
-	uint64_t        us, start, threads;
+	for (unsigned i = 0; i < w->count; i++) {
+		struct watched *p = &w->of[i];
+		uint64_t        grown = p->ended - p->ended_before, known = 0;
 
-	if (stat_read(pid, &us, &start) != 0)
+		p->ended_before = p->ended;
+		if (!p->seen || grown == 0)
+			continue;
+		for (unsigned k = 0; k < w->count; k++) {
+			if (!w->of[k].seen && w->of[k].parent == p->pid)
+				known += w->of[k].cpu + w->of[k].ended;
+		}
+		w->cpu += grown > known ? grown - known : 0;
+	}
+}
+
+/* What a process used before it was first seen counts if it has begun since. */
+static int
+look(struct watch *w, pid_t pid, pid_t parent, bool first)
+{
+	struct watched   *p = NULL;
+	struct watch_stat stat;
+	uint64_t          us, threads;
+
+	if (stat_read(pid, &stat) != 0)
 		return -1;
 	threads = threads_cpu(pid);
-	us = threads > us ? threads : us;
+	us = threads > stat.ticks ? threads : stat.ticks;
 	for (unsigned i = 0; i < w->count && p == NULL; i++) {
-		if (w->of[i].pid == pid && w->of[i].start == start)
+		if (w->of[i].pid == pid && w->of[i].start == stat.start)
 			p = &w->of[i];
 	}
 	if (p == NULL && w->count == WATCH_PROCESSES_MAX)
@@ -180,11 +208,14 @@ look(struct watch *w, pid_t pid, bool first)
 		if (pid == w->root && !first)
 			return -1;	/* the number is another process's by now */
 		p = &w->of[w->count++];
-		*p = (struct watched){ pid, start, first ? us : 0, false };
+		*p = (struct watched){ .pid = pid, .start = stat.start, .cpu = first ? us : 0,
+			.ended_before = first ? stat.ended : 0 };
 	}
 	if (p->seen)
 		return 0;
 	p->seen = true;
+	p->parent = parent;
+	p->ended = stat.ended > p->ended ? stat.ended : p->ended;
 	/* Ticks and schedstat do not agree quite: it never goes back. */
 	if (us > p->cpu) {
 		w->cpu += us - p->cpu;
@@ -199,7 +230,7 @@ look(struct watch *w, pid_t pid, bool first)
 static void
 look_for_children(struct watch *w, pid_t pid, bool first)
 {
-	char           path[64], text[TEXT_MAX], *at, *end;
+	char           path[64], text[CHILDREN_MAX], *at, *end;
 	DIR           *threads;
 	struct dirent *entry;
 
@@ -209,35 +240,68 @@ look_for_children(struct watch *w, pid_t pid, bool first)
 		return;
 	while ((entry = readdir(threads)) != NULL) {
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
-		    text_read(text, "%s/%.16s/children", path, entry->d_name) != 0)
+		    procfs_read(text, sizeof text, "%s/%.16s/children", path, entry->d_name) != 0)
 			continue;
 		for (at = text;; at = end) {
 			long child = strtol(at, &end, 10);
 
 			if (end == at || *end != ' ')	/* the last may be cut */
 				break;
-			look(w, (pid_t)child, first);
+			look(w, (pid_t)child, pid, first);
 		}
 	}
 	closedir(threads);
 }
 
-/* errno is set when it fails. */
-static int
-stat_read(pid_t pid, uint64_t *us, uint64_t *start)
+/* Remembers the most there was; returns what is not of files. */
+static uint64_t
+weigh(struct watch *w)
+{
+	uint64_t sum = 0, own = 0;
+
+	for (unsigned i = 0; i < w->count; i++)
+		sum += weigh_one(w->of[i].pid, &own);
+	if (sum > w->memory)
+		w->memory = sum;
+	return own;
+}
+
+static uint64_t
+weigh_one(pid_t pid, uint64_t *own)
 {
 	char     text[TEXT_MAX];
-	uint64_t ticks;
+	uint64_t bytes, of_files = 0, resident, shared, page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-	if (text_read(text, "/proc/%d/stat", (int)pid) != 0) {
+	if (procfs_read(text, sizeof text, "/proc/%d/smaps_rollup", (int)pid) == 0 &&
+	    watch_parse_memory(text, "Pss", &bytes) == 0) {
+		(void)watch_parse_memory(text, "Pss_File", &of_files);
+		*own += bytes - of_files;
+		return bytes;
+	}
+	if (procfs_read(text, sizeof text, "/proc/%d/statm", (int)pid) != 0 ||
+	    sscanf(text, "%*u %" SCNu64 " %" SCNu64, &resident, &shared) != 2)
+		return 0;
+	*own += (resident - shared) * page;
+	return resident * page;
+}
+
+/* In µs. errno is set when it fails. */
+static int
+stat_read(pid_t pid, struct watch_stat *stat)
+{
+	char     text[TEXT_MAX];
+	uint64_t tick = 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
+
+	if (procfs_read(text, sizeof text, "/proc/%d/stat", (int)pid) != 0) {
 		errno = errno == ENOENT ? ESRCH : errno;
 		return -1;
 	}
-	if (watch_parse_stat(text, &ticks, start) != 0) {
+	if (watch_parse_stat(text, stat) != 0) {
 		errno = EPROTO;
 		return -1;
 	}
-	*us = ticks * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
+	stat->ticks *= tick;
+	stat->ended *= tick;
 	return 0;
 }
 
@@ -255,38 +319,11 @@ threads_cpu(pid_t pid)
 		return 0;
 	while ((entry = readdir(threads)) != NULL) {
 		if (isdigit((unsigned char)entry->d_name[0]) &&
-		    text_read(text, "%s/%.16s/schedstat", path, entry->d_name) == 0 &&
+		    procfs_read(text, sizeof text, "%s/%.16s/schedstat", path, entry->d_name) ==
+			0 &&
 		    watch_parse_schedstat(text, &ns) == 0)
 			sum += ns;
 	}
 	closedir(threads);
 	return sum / 1000;
-}
-
-/* The file's beginning, up to TEXT_MAX - 1 bytes. Returns -1 with errno. */
-static int
-text_read(char text[TEXT_MAX], const char *format, ...)
-{
-	char    path[128];
-	va_list args;
-	ssize_t n;
-	size_t  length = 0;
-	int     fd, error;
-
-	va_start(args, format);
-	vsnprintf(path, sizeof path, format, args);
-	va_end(args);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		return -1;
-	while ((n = read(fd, text + length, TEXT_MAX - 1 - length)) > 0)
-		length += (size_t)n;
-	error = errno;
-	close(fd);
-	text[length] = '\0';
-	if (n == -1) {
-		errno = error;
-		return -1;
-	}
-	return 0;
 }

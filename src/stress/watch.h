@@ -16,7 +16,10 @@ struct outcome;
 struct watched {
 	pid_t    pid;
 	uint64_t start;		/* clock ticks since boot: tells a pid that is used again */
+	pid_t    parent;
 	uint64_t cpu;		/* µs so far */
+	uint64_t ended;		/* µs of its children that have ended, and theirs */
+	uint64_t ended_before;	/* … at the sample before */
 	bool     seen;		/* by the last sample */
 };
 
@@ -27,26 +30,41 @@ struct watch {
 	unsigned       count;
 	uint64_t       cpu;		/* µs since watch_open, also of those that have ended */
 	uint64_t       base_cpu;	/* … when the measuring began */
-	uint64_t       base_memory;	/* bytes, before the first connection */
+	uint64_t       base_memory;	/* bytes without files, before the first connection */
+	uint64_t       measured_cpu;	/* … and when it ended */
 	uint64_t       memory;		/* the most that was weighed */
+	uint64_t       weigh_at;	/* ns: not before */
 };
 
 /* Before the first connection. pid 0: nobody. Returns 0, or -1 with errno (ESRCH,
  * EACCES: another user's). */
 int watch_open(struct watch *, pid_t) __attribute__((warn_unused_result));
 
-/* Each second: CPU. */
+/* Each second: CPU; and memory, unless that would take more than WATCH_SHARE of the time. */
+#define WATCH_SHARE 0.01
 void watch_sample(struct watch *);
 
-/* The measuring begins, and ends: fills in the outcome's part. */
+/* The measuring begins, and ends: as short before it is said as may be, so that both
+ * ends are the same time away from what the report takes for them. */
 void watch_measuring(struct watch *);
-void watch_measured(struct watch *, struct outcome *);
+void watch_measured(struct watch *);
 
-/* Bytes of all processes now; 0 when nobody is watched. */
-uint64_t watch_weigh(struct watch *);
+/* Behind the end of the measuring, while connections are still there: weighs, and fills
+ * in the outcome's part. */
+void watch_outcome(struct watch *, struct outcome *);
+
+/* Weighs all processes. Returns how many bytes they have more than at first, without pages
+ * of files: who else shares those comes and goes. 0 when nobody is watched, or it has
+ * ended. */
+int64_t watch_grown(struct watch *);
 
 /* Parsers, for the tests. Each returns 0, or -1: it is not such a text. */
-int watch_parse_stat(const char *text, uint64_t *ticks, uint64_t *start);
+struct watch_stat {
+	uint64_t ticks;		/* of the process */
+	uint64_t ended;		/* of its children that have ended */
+	uint64_t start;
+};
+int watch_parse_stat(const char *text, struct watch_stat *);
 int watch_parse_schedstat(const char *text, uint64_t *ns);
 int watch_parse_memory(const char *text, const char *field, uint64_t *bytes);
 

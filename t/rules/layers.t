@@ -34,7 +34,7 @@ my %closes = map { $_ => 1 } qw(
 	src/stress/serve.c
 	src/stress/serve_alarm.c
 	src/stress/serve_door.c
-	src/stress/watch.c
+	src/stress/procfs.c
 	src/upstream/board.c
 	src/upstream/link.c
 );

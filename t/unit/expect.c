@@ -13,18 +13,21 @@
 #include "unit/tap.h"
 
 static const char *const counters[] = { "ended", "tolerated", NULL };
+static const struct mode plain = { .name = "plain", .paced = true };
 static const struct mode counting = { .name = "counting", .paced = true, .counters = counters };
 
-static struct tally sum, before;
+static struct tally     sum;
+static const struct run bare = { .mode = &counting };
+static const struct run full = { .mode = &counting, .watch = 1, .across = "true",
+	.pacing = PACE_FIXED };
 
 /* 1,000 requests of 1 … 1,000 µs in a second, 3 errors, 2 failures, 5 lost. */
 static struct outcome
 outcome(void)
 {
-	struct outcome o = { .sum = &sum, .before = &before };
+	struct outcome o = { .sum = &sum };
 
 	memset(&sum, 0, sizeof sum);
-	memset(&before, 0, sizeof before);
 	for (unsigned us = 1; us <= 1000; us++) {
 		hist_add(&sum.latency, us);
 		hist_add(&sum.raw, 7);
@@ -37,7 +40,6 @@ outcome(void)
 	tally_add(&sum.lost, 5);
 	tally_add(&sum.bytes_in, 64 * 1024);
 	tally_add(&sum.own[1], 17);
-	tally_add(&before.faults[FAULT_RESET], 2);
 	o.elapsed = 1000000000;
 	o.answered = 1000;
 	o.cpu = 4500;
@@ -128,7 +130,7 @@ test_conditions(void)
 
 	for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++) {
 		error[0] = '\0';
-		ok(expect_parse(&e, &counting, conditions[i].text, error) == 0 &&
+		ok(expect_parse(&e, &full, conditions[i].text, error) == 0 &&
 			expect_holds(&e, &o) == conditions[i].holds,
 		    "\"%s\" %s %s", conditions[i].text,
 		    conditions[i].holds ? "holds" : "does not hold", error);
@@ -143,29 +145,51 @@ test_errors(void)
 
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
 		error[0] = '\0';
-		ok(expect_parse(&e, &counting, wrong[i].text, error) == -1 &&
+		ok(expect_parse(&e, &bare, wrong[i].text, error) == -1 &&
 			strstr(error, wrong[i].error) != NULL,
 		    "\"%s\" is refused: %s", wrong[i].text, error);
 	}
-	ok(expect_parse(&e, NULL, "tolerated==0", error) == -1,
+	ok(expect_parse(&e, &(struct run){ .mode = &plain }, "tolerated==0", error) == -1,
 	    "counters are names in their own mode only");
 	many[0] = '\0';
 	for (unsigned i = 0; i <= EXPECT_MAX; i++)
 		strcat(many, i == 0 ? "errors==0" : ",errors==0");
-	ok(expect_parse(&e, NULL, many, error) == -1 && strstr(error, "more than") != NULL,
+	ok(expect_parse(&e, &full, many, error) == -1 && strstr(error, "more than") != NULL,
 	    "too many are refused: %s", error);
 }
 
+/* What a run does not measure cannot be a condition of it. */
 static void
-test_tried(void)
+test_needs(void)
 {
-	struct outcome o = outcome();
-	struct figure  f;
+	static const struct {
+		const char *text;
+		const char *needs;
+	} cases[] = {
+		{ "server_cpu<1ms", "--watch" },
+		{ "errors==0,server_memory<1g", "--watch" },
+		{ "server_bytes<1k", "--watch" },
+		{ "across_failed==0", "--across" },
+		{ "across_max<1s", "--across" },
+		{ "rate_asked>5", "--rate" },
+	};
+	struct run    search = bare;
+	struct expect e;
+	char          error[EXPECT_ERROR_MAX];
 
-	ok(figure_find(&f, "errors", NULL) && figure_value(&f, &o) == 3,
-	    "errors count from the beginning");
-	o.tried = true;
-	ok(figure_value(&f, &o) == 1, "but one try of several has only its own");
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		error[0] = '\0';
+		ok(expect_parse(&e, &bare, cases[i].text, error) == -1 &&
+			strstr(error, "it needs ") != NULL && strstr(error, cases[i].needs) != NULL,
+		    "\"%s\" is refused: %s", cases[i].text, error);
+		ok(expect_parse(&e, &full, cases[i].text, error) == 0, "but not with it");
+	}
+	search.slo = "p99<5ms";
+	search.pacing = PACE_FIXED;
+	ok(expect_parse(&e, &search, "across_max<1s", error) == -1 &&
+		strstr(error, "does not go with --slo") != NULL,
+	    "a search has no --across: %s", error);
+	ok(expect_parse(&e, &search, "rate_asked>1", error) == 0, "but a rate");
 }
 
 static void
@@ -195,7 +219,7 @@ test_print(void)
 	size_t         size;
 	FILE          *out = open_memstream(&text, &size);
 
-	if (expect_parse(&e, NULL, "errors==0, p99<5ms,server_cpu<3us", error) != 0)
+	if (expect_parse(&e, &full, "errors==0, p99<5ms,server_cpu<3us", error) != 0)
 		diag("%s", error);
 	expect_print(out, &e, &o, false);
 	fclose(out);
@@ -219,26 +243,39 @@ static void
 search(double limit, double first, bool by_latency, double *found, unsigned *tries)
 {
 	struct outcome o;
-	struct run     run = { .quiet = true, .pacing = PACE_FIXED };
+	struct run     run = { .mode = &counting, .pacing = PACE_FIXED };
 	struct expect  e;
 	struct slo     slo;
 	char           error[EXPECT_ERROR_MAX];
+	FILE          *nowhere = tmpfile();
 	double         rate;
 
-	if (expect_parse(&e, NULL, "max<2ms", error) != 0)
+	if (expect_parse(&e, &full, "max<2ms", error) != 0)
 		diag("%s", error);
 	slo_begin(&slo, &e, first);
-	while ((rate = slo_rate(&slo)) > 0 && slo.tries < 100) {
+	while (slo.end == SLO_GOES_ON && slo.tries < 100) {
+		rate = slo_rate(&slo);
 		o = outcome();
+		o.sum = malloc(sizeof sum);
+		if (o.sum == NULL)
+			return;
 		o.rate = rate;
 		o.answered = (uint64_t)rate;
 		if (rate > limit && by_latency)
 			hist_add(&sum.latency, 5000);
 		else if (rate > limit)
 			o.answered = (uint64_t)limit;
-		slo_tried(&slo, &run, &o);
+		memcpy(o.sum, &sum, sizeof sum);
+		slo_tried(&slo, nowhere, &run, &o);
+		outcome_clear(&o);
 	}
+	ok(slo.end == (slo.good > 0 ? SLO_FOUND : SLO_NOTHING), "it comes to an end");
+	ok(slo.best.sum == NULL ? slo.good == 0
+				: slo.best.rate <= slo.good && slo.best.rate >= slo.good,
+	    "and has the outcome of the best");
 	*found = slo.good;
+	fclose(nowhere);
+	slo_clear(&slo);
 	*tries = slo.tries;
 }
 
@@ -250,11 +287,13 @@ test_search(void)
 	unsigned            tries;
 
 	for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-		/* A rate that is missed by less than SLO_REACHED passes for reached. */
+		/* A rate that is missed by less than OUTCOME_REACHED passes for reached. */
 		for (int by_latency = 0; by_latency < 2; by_latency++) {
 			search(limits[i], 0, by_latency, &found, &tries);
 			lowest = limits[i] / (1 + SLO_GAP) - 1;
-			ok(found >= lowest && found <= limits[i] / (by_latency ? 1 : SLO_REACHED),
+			ok(found >= lowest &&
+				found <=
+				    (by_latency ? limits[i] : (limits[i] + 1) / OUTCOME_REACHED),
 			    "%.0f a second are found as %.0f, in %u tries", limits[i], found,
 			    tries);
 			ok(tries <= SLO_TRIES, "that is in time");
@@ -266,27 +305,64 @@ test_search(void)
 	ok(found > 4700 && tries < 8, "it begins where it is told to: %u tries", tries);
 }
 
+/* What is said of a search. */
+static char *
+told(struct slo *slo)
+{
+	struct run     run = { .mode = &counting, .target_name = "127.0.0.1:7000", .workers = 1,
+		    .connections = 10, .slo = "max<2ms", .pacing = PACE_FIXED };
+	struct outcome last = outcome();
+	char          *text, error[EXPECT_ERROR_MAX];
+	size_t         size;
+	FILE          *out = open_memstream(&text, &size);
+
+	if (expect_parse(&slo->expect, &full, "max<2ms", error) != 0)
+		diag("%s", error);
+	slo->best = last;
+	slo->best.rate = slo->good;
+	slo_print(out, slo, &run, &last);
+	fclose(out);
+	return text;
+}
+
 static void
 test_slo_told(void)
 {
-	struct slo slo = { .tries = 3, .good = 12000, .bad = 12500, .tester = true };
-	char      *text;
-	size_t     size;
-	FILE      *out = open_memstream(&text, &size);
+	struct slo slo = { .end = SLO_FOUND, .tries = 2, .good = 12000, .bad = 12500,
+		.tester = true, .of = { { .rate = 12000, .held = true, .reached = true },
+		    { .rate = 12500, .answered = 11000, .values = { 3000 } } } };
+	char      *text = told(&slo);
 
-	ok(slo_print(out, &slo), "a rate was found");
-	fclose(out);
-	if (!ok(strstr(text, "12,000 requests a second; 12,500 a second do not\n") != NULL &&
+	if (!ok(strstr(text,
+		    "The highest rate that holds: 12,000 requests a second\n"
+		    "12,500 a second do not: 11,000 were answered; max 3.00ms\n") != NULL &&
 		    strstr(text, "-w") != NULL,
-		"it is told, and what limited it"))
+		"a rate is told, and what limited it"))
+		diag("%s", text);
+	ok(strstr(text, "  latency ") != NULL, "with all that was measured then");
+	free(text);
+	slo = (struct slo){ .end = SLO_NOTHING, .tries = 1, .bad = 1, .of = { { .rate = 1,
+	    .reached = true, .values = { 3000 } } } };
+	text = told(&slo);
+	if (!ok(strstr(text,
+		    "No rate was found that holds: not even 1 requests a second: max "
+		    "3.00ms\n") != NULL,
+		"that none was found is told"))
 		diag("%s", text);
 	free(text);
-	slo = (struct slo){ .tries = 3, .bad = 1 };
-	out = open_memstream(&text, &size);
-	ok(!slo_print(out, &slo), "none was found");
-	fclose(out);
-	ok(strstr(text, "No rate") != NULL, "that is told");
-	free(text);
+	for (unsigned end = SLO_INTERRUPTED; end <= SLO_BROKEN; end++) {
+		slo = (struct slo){ .end = end, .tries = 3, .rate = 2000, .good = 1000 };
+		text = told(&slo);
+		if (!ok(strstr(text, "cut short at 2,000 requests a second") != NULL &&
+			    strstr(text, "1,000 a second have held until then; whether more") !=
+				NULL &&
+			    strstr(text, "highest rate") == NULL,
+			"a search that was cut short has no result"))
+			diag("%s", text);
+		ok((strstr(text, "does not answer any more") != NULL) == (end == SLO_LOST),
+		    "and says why");
+		free(text);
+	}
 }
 
 int
@@ -294,7 +370,7 @@ main(void)
 {
 	test_conditions();
 	test_errors();
-	test_tried();
+	test_needs();
 	test_names();
 	test_print();
 	test_search();

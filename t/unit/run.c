@@ -110,9 +110,11 @@ once(void)
 	static const char *const lines[] = { "echo --rate abc 127.0.0.1:7",
 		"echo --rate abc --poisson 127.0.0.1:7", "echo -c x --hold 5s 127.0.0.1:7",
 		"echo -c 0 -w 60 127.0.0.1:7", "echo -w x 127.0.0.1:7", "echo -w 65 127.0.0.1:7",
-		"bulk --rate abc 127.0.0.1:7", "echo --way up 127.0.0.1", "line --seed x 127.0.0.1:7",
+		"bulk --rate abc 127.0.0.1:7", "echo --way up 127.0.0.1",
+		"line --seed x 127.0.0.1:7",
 		"line --expect errors==0 --expect lost==0 127.0.0.1:7",
-		"idle --watch me 127.0.0.1:7", "line --slo p99<5ms --poisson --seed 4 -n 4 127.0.0.1:7" };
+		"idle --watch me 127.0.0.1:7",
+		"line --slo p99<5ms --poisson --seed 4 -n 4 127.0.0.1:7" };
 
 	for (unsigned i = 0; i < sizeof lines / sizeof lines[0]; i++) {
 		unsigned told_lines = 0;

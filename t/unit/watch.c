@@ -19,16 +19,18 @@
 static void
 test_texts(void)
 {
-	uint64_t ticks = 0, start = 0, ns = 0, bytes = 0;
+	struct watch_stat stat = { 0 };
+	uint64_t          ns = 0, bytes = 0;
 
 	ok(watch_parse_stat("42 (a) b) S) S 1 42 42 0 -1 4194560 1129 0 12 0 30 12 7 8 20 0 1 0 "
 			    "123456 2351104 874 18446744073709551615\n",
-	       &ticks, &start) == 0,
+	       &stat) == 0,
 	    "a stat with brackets in its name is read");
-	is_number(ticks, 42, "user and system time");
-	is_number(start, 123456, "when it began");
-	ok(watch_parse_stat("42 (weir S 1", &ticks, &start) == -1, "what is none is none");
-	ok(watch_parse_stat("42 (weir) S 1 2", &ticks, &start) == -1, "nor half of one");
+	is_number(stat.ticks, 42, "user and system time");
+	is_number(stat.ended, 15, "that of children that have ended");
+	is_number(stat.start, 123456, "when it began");
+	ok(watch_parse_stat("42 (weir S 1", &stat) == -1, "what is none is none");
+	ok(watch_parse_stat("42 (weir) S 1 2", &stat) == -1, "nor half of one");
 	ok(watch_parse_schedstat("123456789 55 66\n", &ns) == 0 && ns == 123456789, "a schedstat");
 	ok(watch_parse_schedstat("\n", &ns) == -1, "nothing is no schedstat");
 	ok(watch_parse_memory("00400000-7ffe [rollup]\nRss:    1234 kB\nPss:     567 kB\n"
@@ -90,7 +92,8 @@ test_family(void)
 	watch_measuring(&w);
 	if (write(go[1], &byte, 1) != 1 || read(done[0], &byte, 1) != 1)
 		diag("the child does not answer");
-	watch_measured(&w, &o);
+	watch_measured(&w);
+	watch_outcome(&w, &o);
 	ok(o.watched && !o.server_gone, "it is there");
 	is_number(o.server_processes, 2, "with its child");
 	ok(o.server_cpu >= BURN_US && o.server_cpu < 100 * BURN_US,
@@ -104,11 +107,62 @@ test_family(void)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	watch_sample(&w);
-	watch_measured(&w, &o);
+	watch_measured(&w);
+	watch_outcome(&w, &o);
 	ok(o.server_gone, "that it ends is seen");
-	ok(o.server_cpu >= BURN_US, "what it has used is not forgotten");
+	ok(o.server_cpu >= BURN_US && o.server_cpu < 100 * BURN_US,
+	    "what it has used is not forgotten");
+	ok(o.server_memory >= MEGABYTES << 20, "nor what it had");
+	is_number(o.server_grown, 0, "nothing is said of what it has grown");
 	errno = 0;
 	ok(watch_open(&w, pid) == -1 && errno == ESRCH, "who is not there is not watched");
+}
+
+/* A server that replaces its children, as at a reload: what they have used counts, also
+ * when they were never seen, and never less than before. */
+static void
+test_replaced(void)
+{
+	int            go[2], done[2];
+	struct watch   w;
+	struct outcome o = { .open = 1 };
+	uint64_t       before;
+	pid_t          pid;
+	char           byte = 0;
+
+	if (pipe(go) != 0 || pipe(done) != 0)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		while (read(go[0], &byte, 1) == 1) {
+			pid_t child = fork();
+
+			if (child == 0) {
+				burn();
+				_exit(0);
+			}
+			waitpid(child, NULL, 0);
+			if (write(done[1], &byte, 1) != 1)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	is_number(watch_open(&w, pid), 0, "a process is watched");
+	watch_measuring(&w);
+	for (unsigned i = 1; i <= 3; i++) {
+		before = w.cpu;
+		if (write(go[1], &byte, 1) != 1 || read(done[0], &byte, 1) != 1)
+			diag("it does not answer");
+		watch_sample(&w);
+		ok(w.cpu >= before + BURN_US * 3 / 4,
+		    "a child that was never seen counts: %" PRIu64 " us", w.cpu - before);
+	}
+	watch_measured(&w);
+	watch_outcome(&w, &o);
+	ok(o.server_cpu >= 3 * BURN_US * 3 / 4 && o.server_cpu < 100 * BURN_US,
+	    "and all together: %" PRIu64 " us", o.server_cpu);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 static void
@@ -120,9 +174,10 @@ test_nobody(void)
 	is_number(watch_open(&w, 0), 0, "nobody is watched");
 	watch_sample(&w);
 	watch_measuring(&w);
-	watch_measured(&w, &o);
+	watch_measured(&w);
+	watch_outcome(&w, &o);
 	ok(!o.watched, "and nothing is said of nobody");
-	is_number(watch_weigh(&w), 0, "who has no weight");
+	is_number(watch_grown(&w), 0, "who has no weight");
 }
 
 int
@@ -130,6 +185,7 @@ main(void)
 {
 	test_texts();
 	test_family();
+	test_replaced();
 	test_nobody();
 	return done_testing();
 }
