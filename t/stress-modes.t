@@ -5,6 +5,7 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use File::Temp ();
+use IO::Socket::UNIX;
 use Weir::Test;
 use Weir::Stress;
 
@@ -109,8 +110,102 @@ my %in = ('close' => 'closed', 'cut' => 'closed', 'reset' => 'reset', 'half' => 
     'garbage' => 'wrong', 'repeat' => 'wrong', 'skip' => 'closed', 'split=0.1' => '', 'door' => 'closed');
 faulty('source', $_, ['-s', '300k'], 'bulk --way in -s 300k' => $in{$_}) for sort keys %in;
 
-# The end of a UNIX socket is a reset where something was not read, and only there.
+#
+# Ends
+#
+
+it 'bulk out: the end of a server that has not taken all is no good one' => sub {
+	# 64k are on their way when the end comes, and do not fit where they are to go.
+	my $b = backend('script', rcvbuf => 4096, open => sub ($c, $bytes) {
+		$c->hold;
+		$c->finish;
+	});
+	suffers(stress('bulk', '-c', 2, '-n', 2, '-s', '64k', '--way', 'out', '-t', $long, $b->address), 'closed');
+};
+
+it 'bulk in: neither more nor less' => sub {
+	my $b = serve('source', '-s', '1m');
+	my @run = ('bulk', '-c', 2, '-n', 2, '--way', 'in', '-t', $long, $b->address, '-s');
+	suffers(stress(@run, 1 << 20), '');
+	suffers(stress(@run, (1 << 20) - 1), 'unasked');
+	suffers(stress(@run, (1 << 20) + 1), 'closed');
+};
+
+it 'bulk: what is under way when the time is over is cut short, and counted' => sub {
+	# A byte in a packet: much less comes back than was sent in its time.
+	my $b = serve('echo', '--split');
+	my $r = stress('bulk', '-c', 2, '-d', '200ms', '-t', '2s', $b->address);
+	suffers($r, '');
+	is $r->{of}{cut_short}, 2;
+};
+
+it 'halfclose: an end that is owed is waited for when the time is over' => sub {
+	my $b = backend('script', data => sub ($c, $bytes) { $c->send($bytes) }, eof => sub ($c, $bytes) {});
+	my $r = stress('halfclose', '-c', 2, '-d', '100ms', '-t', '500ms', $b->address);
+	suffers($r, 'timeout');
+	is "@{$r->{of}}{qw(timeout whole answered)}", '2 0 2';
+};
+
+it 'slowloris: an end, or none' => sub {
+	my $b = backend('script', data => sub ($c, $bytes) { $c->finish });
+	my $r = stress('slowloris', '-c', 2, '-i', '50ms', $b->address);
+	suffers($r, '');
+	is "@{$r->{of}}{qw(ended reset_by_server answered_first tolerated)}", '2 0 0 0';
+	$b = backend('script', data => sub ($c, $bytes) { $c->reset });
+	$r = stress('slowloris', '-c', 2, '-i', '50ms', $b->address);
+	suffers($r, '');
+	is "@{$r->{of}}{qw(ended reset_by_server answered_first tolerated)}", '0 2 0 0';
+	$b = backend('greeting', text => "hello\r\n");
+	$r = stress('slowloris', '-c', 2, '-i', '50ms', '-d', '300ms', $b->address);
+	suffers($r, '');
+	is "@{$r->{of}}{qw(ended reset_by_server answered_first tolerated)}", '0 0 2 2';
+};
+
+#
+# UNIX sockets
+#
+
 my $dir = File::Temp->newdir;
+
+it 'every mode, to a UNIX socket' => sub {
+	my %kind = (echo => ['echo'], line => ['line'], sink => ['sink'], source => ['source', '-s', '3m']);
+	my %b = map { $_ => serve(@{$kind{$_}}, "unix:$dir/$_") } keys %kind;
+	my @runs = (['echo', 'echo', '-n', 500, '-p', 3], ['line', 'line', '-n', 500, '-p', 3],
+	    ['line', 'churn', '-n', 200], ['line', 'halfclose', '-n', 100, '-p', 5],
+	    ['line', 'idle', '-i', '100ms', '-d', '300ms'], ['line', 'slowloris', '-i', '50ms', '-t', '200ms'],
+	    ['echo', 'bulk', '-n', 5, '-s', '3m'], ['sink', 'bulk', '-n', 5, '-s', '3m', '--way', 'out'],
+	    ['source', 'bulk', '-n', 5, '-s', '3m', '--way', 'in']);
+	for (@runs) {
+		my ($kind, @run) = @$_;
+		my $r = stress(@run, '-c', 4, $b{$kind}->address);
+		note "@run";
+		suffers($r, '');
+		cmp_ok $r->{of}{answered} + ($r->{of}{tolerated} // 0), '>=', 4;
+		is $r->{of}{digests}, 5 if $kind eq 'sink';
+	}
+};
+
+it 'a UNIX socket whose backlog is full is asked again, up to -t' => sub {
+	my $full = backend('full', address => "unix:$dir/full");
+	suffers(stress('line', '-c', 2, '-n', 2, '-t', $short, $full->address), 'connect_timeout');
+
+	# One that serves a single client at a time, and has a backlog of one.
+	my $listener = IO::Socket::UNIX->new(Local => "$dir/one", Listen => 1) // die "listen: $!\n";
+	my $run = stress_start('churn', '-c', 10, '-n', 30, '-t', $long, "unix:$dir/one");
+	my $in = '';
+	for (1 .. 30) {
+		vec($in, fileno($listener), 1) = 1;
+		last if !select(my $ready = $in, undef, undef, patience(20));
+		my $c = $listener->accept;
+		print $c scalar(readline($c));
+		close($c);
+	}
+	my $r = $run->wait;
+	suffers($r, '');
+	is $r->{of}{answered}, 30;
+};
+
+# The end of a UNIX socket is a reset where something was not read, and only there.
 my $path = 0;
 sub local_faulty($kind, $fault, %expected)
 {
