@@ -33,6 +33,8 @@ static bool process(struct client *, struct weir_span in, uint64_t now);
 static void answered(struct client *, uint64_t now);
 static void record(const struct flight *, uint64_t now);
 static struct flight *oldest(const struct client *);
+static void served(struct client *);
+static void find_least(void);
 static void ended(struct client *);
 static void ask(struct client *, char *out, size_t *n, uint64_t now, uint64_t due);
 static void post(struct client *, struct weir_span);
@@ -61,7 +63,7 @@ static inline bool
 has_room(const struct client *c)
 {
 	return c->state == CLIENT_OPEN && c->asked - c->answered < worker.run->depth &&
-	    conn_waiting(&c->conn) == 0;
+	    c->asked < worker.each && conn_waiting(&c->conn) == 0;
 }
 
 const struct run *
@@ -106,7 +108,7 @@ client_open(struct client *c, uint64_t due)
 	assert(c->state == CLIENT_WAITING);
 	c->id = worker.ids++ * run->workers + worker.number;
 	c->began = clock_ns();	/* the pass may be old by now */
-	c->asked = c->answered = c->position = c->posted = c->tick = 0;
+	c->asked = c->answered = c->position = c->posted = c->tick = c->nap = 0;
 	c->failing = c->finished = false;
 	if (worker.mode->fresh)
 		c->flights[0].due = due;
@@ -270,7 +272,7 @@ ready(struct conn *conn)
 		(void)conn_flush(conn);
 	if (worker.mode->room != NULL && conn->out == NULL && conn->writable)
 		worker.mode->room(c);
-	if (c->state != CLIENT_OPEN || (conn->readable && !take_in(c)))
+	if (c->state != CLIENT_OPEN || (conn->readable && c->nap <= loop_now() && !take_in(c)))
 		return;
 	if (worker.mode->paced && has_room(c)) {
 		if (worker.run->pacing != PACE_CLOSED && !node_linked(&c->link))
@@ -388,7 +390,7 @@ process(struct client *c, struct weir_span in, uint64_t now)
 			answered(c, now);
 			break;
 		case TAKE_FAILED:
-			tally_add(&worker.tally->faults[FAULT_FAILED], 1);
+			client_failed(c);
 			c->answered++;
 			worker.flying--;
 			break;
@@ -417,6 +419,46 @@ answered(struct client *c, uint64_t now)
 	if (f->due >= worker.since)
 		tally_add(&worker.tally->answered, 1);
 	record(f, now);
+	served(c);
+}
+
+void
+client_failed(struct client *c)
+{
+	tally_add(&worker.tally->faults[FAULT_FAILED], 1);
+	served(c);
+}
+
+/* All clients are looked at only when the last of those that had the fewest has one more. */
+static void
+served(struct client *c)
+{
+	if (c->served++ == worker.least && --worker.behind == 0)
+		find_least();
+}
+
+static void
+find_least(void)
+{
+	const struct client *c = worker.clients, *end = c + worker.count;
+
+	worker.least = UINT32_MAX;
+	for (; c < end; c++) {
+		if (c->served < worker.least) {
+			worker.least = c->served;
+			worker.behind = 0;
+		}
+		worker.behind += c->served == worker.least;
+	}
+	atomic_store_explicit(&worker.tally->least, worker.least, memory_order_relaxed);
+}
+
+void
+client_measure_all(void)
+{
+	for (unsigned i = 0; i < worker.count; i++)
+		worker.clients[i].served = 0;
+	find_least();
 }
 
 /* How long a request took. In a closed loop it is sent when it is due, but for the time of
@@ -521,11 +563,18 @@ client_tick(struct client *c, uint64_t ms)
 }
 
 void
+client_nap(struct client *c, uint64_t ms)
+{
+	c->nap = loop_now() + ms;
+	client_tick(c, ms);
+}
+
+void
 client_answered(struct client *c, uint64_t since_ns)
 {
 	uint64_t now = clock_ns();
 
-	(void)c;
+	served(c);
 	if (since_ns < worker.since)
 		return;
 	tally_add(&worker.tally->answered, 1);

@@ -38,7 +38,9 @@ struct client {
 	uint64_t        position;	/* bytes of the present reply that were right; the mode's */
 	uint64_t        posted;		/* bytes sent; the mode's */
 	struct flight  *flights;	/* a ring of worker.ring: request n is at n % ring */
+	uint64_t        nap;		/* ms (of loop_now): not read before */
 	uint64_t        tick;		/* ms (of loop_now): when mode.tick is called; 0: never */
+	uint32_t        served;		/* requests that got an answer while measuring */
 	uint8_t         state;		/* enum client_state */
 	uint8_t         failures;	/* in a row, without a byte from the server */
 	bool            tried;		/* its first connecting has ended, well or not */
@@ -52,8 +54,10 @@ void client_fault(struct client *, enum fault, int error);	/* counted; the conne
 void client_finish(struct client *);	/* all is well: it ends, and is opened again if wanted */
 void client_send(struct client *, struct weir_span);
 void client_tick(struct client *, uint64_t ms);		/* mode.tick in so many ms */
+void client_nap(struct client *, uint64_t ms);		/* not read until then: mode.tick */
 bool client_ask(struct client *, uint64_t due_ns);	/* one request, now; false: no room */
 void client_answered(struct client *, uint64_t since_ns);	/* an answer that is no reply */
+void client_failed(struct client *);	/* the answer is --failure's */
 void client_count(unsigned counter, uint64_t n);	/* adds to tally.own */
 const struct run *client_run(void);
 

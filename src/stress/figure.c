@@ -60,6 +60,7 @@ static const struct figure figures[] = {
 	{ "lost", UNIT_COUNT, NULL, word, WORD(lost) },
 	{ "sent", UNIT_COUNT, NULL, word, WORD(sent) },
 	{ "answered", UNIT_COUNT, NULL, word, WORD(answered) },
+	{ "least", UNIT_COUNT, NULL, word, WORD(least) },
 	{ "unsent", UNIT_COUNT, NULL, unsent, 0 },
 	{ "late", UNIT_COUNT, NULL, late, 0 },
 	{ "rate", UNIT_RATE, NULL, rate, 0 },

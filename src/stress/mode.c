@@ -13,6 +13,7 @@ static const struct mode *const modes[] = {
 	&mode_bulk,
 	&mode_slowloris,
 	&mode_halfclose,
+	&mode_unruly,
 };
 
 #define MODES (sizeof modes / sizeof modes[0])

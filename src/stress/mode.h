@@ -31,8 +31,9 @@ struct mode {
 	bool        paced;		/* has requests: -p, --rate, -n count them */
 	bool        fresh;		/* … each on a connection of its own */
 	const char *takes;		/* options that not all modes have, as letters: i n p s,
-					 * F --failure, I --inline, R --rate,
-					 * W --way */
+					 * E --each, F --failure, I --inline, L --leave,
+					 * R --rate, W --way */
+	bool        varied;		/* lines are of any size up to -s */
 	bool        once;		/* without -n and -d each connection does it once */
 	uint64_t    timeout;		/* ms: -t where it is not given; 0: as for all */
 	uint64_t    interval;		/* ms: -i where it is not given; 0: -i means nothing */
@@ -67,7 +68,7 @@ struct mode {
 #define MODE_COUNTERS_MAX 8u	/* of tally.own */
 
 extern const struct mode mode_echo, mode_line, mode_redis, mode_idle, mode_churn, mode_bulk,
-    mode_slowloris, mode_halfclose;
+    mode_slowloris, mode_halfclose, mode_unruly;
 
 /* By name, or by place (NULL behind the last). */
 const struct mode *mode_find(const char *name);

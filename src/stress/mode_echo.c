@@ -13,7 +13,7 @@ const struct mode mode_echo = {
 	.name    = "echo",
 	.help    = "requests of -s bytes, to a server that gives all bytes back",
 	.paced   = true,
-	.takes   = "npsR",
+	.takes   = "npsRE",
 	.request = echo_request,
 	.reply   = echo_reply,
 };

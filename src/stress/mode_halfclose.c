@@ -31,10 +31,7 @@ const struct mode mode_halfclose = {
 	.tick     = halfclose_tick,
 };
 
-static bool take_reply(struct client *, struct weir_span *in);
 static bool all_answered(const struct client *);
-static void wait_for_end(struct client *);
-static void waited(struct client *);
 
 static void
 halfclose_opened(struct client *c)
@@ -65,12 +62,12 @@ halfclose_room(struct client *c)
 static void
 halfclose_came(struct client *c, struct weir_span in)
 {
-	waited(c);
+	once_awaited(c);
 	if (in.len > 0) {
-		while (in.len > 0 && take_reply(c, &in))
+		while (in.len > 0 && line_take(c, &in))
 			;
 		if (client_is_open(c) && all_answered(c))
-			wait_for_end(c);
+			once_await_end(c);
 	} else if (c->conn.eof && all_answered(c)) {
 		client_count(WHOLE, 1);
 		client_finish(c);
@@ -85,55 +82,10 @@ all_answered(const struct client *c)
 	return c->conn.finished && c->answered == c->asked;
 }
 
-/* The server's FIN is owed as a reply is: the end of the run waits for it. */
-static void
-wait_for_end(struct client *c)
-{
-	c->finished = true;
-	worker.flying++;
-	client_tick(c, client_run()->timeout);
-}
-
-static void
-waited(struct client *c)
-{
-	worker.flying -= c->finished;
-	c->finished = false;
-}
-
-/* Returns false when there is nothing more to do with the bytes. */
-static bool
-take_reply(struct client *c, struct weir_span *in)
-{
-	size_t used = in->len;
-
-	if (c->answered == c->asked) {
-		client_wrong(c, *in, span(NULL, 0));
-		client_fault(c, FAULT_UNASKED, 0);
-		return false;
-	}
-	switch (line_reply(c, *in, &used)) {
-	case TAKE_MORE:
-		return false;
-	case TAKE_REPLY:
-		once_end(c);
-		break;
-	case TAKE_FAILED:
-		tally_add(&worker.tally->faults[FAULT_FAILED], 1);
-		once_drop(c);
-		break;
-	case TAKE_WRONG:
-		client_fault(c, FAULT_WRONG, 0);
-		return false;
-	}
-	*in = span_skip(*in, used);
-	return true;
-}
-
 /* All has been answered, and the server does not end its side. */
 static void
 halfclose_tick(struct client *c)
 {
-	waited(c);
+	once_awaited(c);
 	client_fault(c, FAULT_TIMEOUT, 0);
 }

@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "stress/once.h"
+#include "stress/random.h"
 
 const struct mode mode_line = {
 	.name    = "line",
 	.help    = "lines with a tag, to a server that gives each line back",
 	.paced   = true,
-	.takes   = "npsRF",
+	.takes   = "npsRFE",
 	.check   = line_check,
 	.request = line_request,
 	.reply   = line_reply,
@@ -47,10 +49,24 @@ write_filler(char *out, size_t n, uint64_t start)
 	}
 }
 
+/* Of modes with lines of any size most are short: a quarter may be as long as -s, another
+ * half as long, and so on. */
+static size_t
+size_of(uint64_t id, uint64_t n)
+{
+	const struct run *run = client_run();
+	struct rng        rng;
+
+	if (run->mode == NULL || !run->mode->varied)
+		return run->size;
+	rng = rng_make(run->seed ^ id << 32, n);
+	return LINE_LEAST + rng_below(&rng, 1 + ((run->size - LINE_LEAST) >> rng_below(&rng, 4)));
+}
+
 size_t
 line_write(uint64_t id, uint64_t n, char *out)
 {
-	size_t size = client_run()->size, used;
+	size_t size = size_of(id, n), used;
 	char  *at = out;
 
 	*at++ = 'c';
@@ -151,4 +167,32 @@ line_reply(struct client *c, struct weir_span in, size_t *used)
 		client_wrong(c, in,
 		    c->failing ? span(NULL, 0) : span(expected + c->position, left));
 	return take;
+}
+
+bool
+line_take(struct client *c, struct weir_span *in)
+{
+	size_t used = in->len;
+
+	if (c->answered == c->asked) {
+		client_wrong(c, *in, span(NULL, 0));
+		client_fault(c, FAULT_UNASKED, 0);
+		return false;
+	}
+	switch (line_reply(c, *in, &used)) {
+	case TAKE_MORE:
+		return false;
+	case TAKE_REPLY:
+		once_end(c);
+		break;
+	case TAKE_FAILED:
+		client_failed(c);
+		once_drop(c);
+		break;
+	case TAKE_WRONG:
+		client_fault(c, FAULT_WRONG, 0);
+		return false;
+	}
+	*in = span_skip(*in, used);
+	return true;
 }

@@ -16,6 +16,10 @@
 size_t    line_request(struct client *, char *out);
 enum take line_reply(struct client *, struct weir_span in, size_t *used);
 
+/* For modes that have their requests counted by once.h: the next reply of `in`, which is
+ * cut by it. Returns false when there is nothing more to do with the bytes. */
+bool line_take(struct client *, struct weir_span *in);
+
 /* NULL, or what is wrong with -s. */
 const char *line_check(const struct run *);
 

@@ -30,7 +30,7 @@ const struct mode mode_redis = {
 	.name    = "redis",
 	.help    = "INCR of a key for each connection, to Redis",
 	.paced   = true,
-	.takes   = "npRI",
+	.takes   = "npRIE",
 	.request = redis_request,
 	.reply   = redis_reply,
 };

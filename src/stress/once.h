@@ -53,6 +53,24 @@ once_drop(struct client *c)
 	worker.flying--;
 }
 
+/* All has been answered: the server's FIN is owed as a reply is, and the end of the run waits
+ * for it. Without it mode.tick is called after -t. */
+static inline void
+once_await_end(struct client *c)
+{
+	c->finished = true;
+	worker.flying++;
+	client_tick(c, client_run()->timeout);
+}
+
+/* Something has come: if it was awaited, it is no more. */
+static inline void
+once_awaited(struct client *c)
+{
+	worker.flying -= c->finished;
+	c->finished = false;
+}
+
 /* The run draws to its end: what can be cut short is. */
 static inline bool
 once_hurries(void)

@@ -55,6 +55,8 @@ static const struct option_rule rules[] = {
 	  .help = "between pings: 30s", .part = 'i' },
 	{ "requests", 'n', OPTION_NUMBER, AT(requests), 1, 1e18, .value = "N",
 	  .help = "ends after so many", .part = 'n' },
+	{ "each", 0, OPTION_NUMBER, AT(each), 1, 1e18, "N",
+	  "ends after so many on each connection", .part = 'E' },
 	{ "depth", 'p', OPTION_COUNT, AT(depth), 1, DEPTH_MAX, .value = "N",
 	  .help = "requests in flight on a connection: 1", .part = 'p' },
 	{ "poisson", 0, OPTION_READ, .read = read_poisson, .part = 'R',
@@ -76,6 +78,8 @@ static const struct option_rule rules[] = {
 	{ "inline", 0, OPTION_FLAG, AT(lines), .part = 'I', .help = "redis: requests are lines" },
 	{ "failure", 0, OPTION_TEXT, AT(failure), .value = "TEXT", .part = 'F',
 	  .help = "a reply that counts as failed" },
+	{ "leave", 0, OPTION_DECIMAL, AT(leave), 0, 1, "P",
+	  "how likely a client leaves behind a burst: 0.02", .part = 'L' },
 	{ "seed", 0, OPTION_NUMBER, AT(seed), .value = "N", .help = "of all that is random: 1" },
 	{ "workers", 'w', OPTION_COUNT, AT(workers), 1, RUN_WORKERS_MAX, .value = "N",
 	  .help = "processes: 1" },
@@ -121,6 +125,7 @@ run_read(struct run *run, int argc, char **argv)
 	run->hold = HOLD;
 	run->size = 64;
 	run->seed = 1;
+	run->leave = 0.02;
 	run->across_interval = 1000;
 	options_read(&r.options, argc, argv);
 	if (r.options.answered)
@@ -450,10 +455,15 @@ check_pairs(struct reader *r)
 	if (run->plan_only && run->force)
 		options_wrong(o, "--plan and --force: a plan runs nothing, so nothing is forced");
 	if (options_given(o, "seed") && !options_bad(o, "seed") && run->pacing != PACE_POISSON &&
-	    run->mode != &mode_idle)
+	    run->mode != &mode_idle && run->mode != &mode_unruly)
 		options_wrong(o,
-		    "--seed: nothing is random in this run; with --poisson and in idle there "
-		    "is");
+		    "--seed: nothing is random in this run; with --poisson, in idle and in "
+		    "unruly there is");
+	if (options_given(o, "each") &&
+	    (options_given(o, "requests") || run->slo != NULL || run->warmup > 0 || r->counts > 1))
+		options_wrong(o,
+		    "--each says when the run ends: -n, --slo, --warmup and several numbers "
+		    "behind -c do not go with it");
 }
 
 static void

@@ -43,6 +43,7 @@ struct run {
 	double             ramp;		/* connections a second, all workers; 0: at once */
 	uint64_t           requests;		/* end after so many, all workers; 0: no such end */
 	uint64_t           hold;		/* ms of each step */
+	uint64_t           each;		/* … after so many on each connection; 0: no */
 	uint64_t           duration;		/* ms of measuring; 0: no such end */
 	uint64_t           warmup;		/* ms before it that are not measured */
 	uint64_t           interval;		/* ms between an idle connection's pings */
@@ -53,6 +54,7 @@ struct run {
 	double             rate;		/* open loop: requests a second; bulk: bytes */
 	enum way           way;			/* bulk */
 	bool               lines;		/* redis: requests are lines */
+	double             leave;		/* unruly: how likely behind a burst */
 	const char        *failure;		/* line: what counts as a failed one; NULL: none */
 	struct addr       *sources;		/* addresses to connect from */
 	unsigned           source_count;

@@ -39,6 +39,8 @@ tally_sum(const struct shared *shared, unsigned workers)
 		hist_merge(&sum->latency, &t->latency);
 		hist_merge(&sum->raw, &t->raw);
 		hist_merge(&sum->connect, &t->connect);
+		if (w == 0 || atomic_load(&t->least) < atomic_load(&sum->least))
+			atomic_store(&sum->least, atomic_load(&t->least));
 		if (sum->wrong[0] == '\0')
 			memcpy(sum->wrong, t->wrong, sizeof sum->wrong - 1);
 	}

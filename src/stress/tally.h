@@ -60,6 +60,7 @@ struct tally {
 	struct hist      latency;		/* from when it was to be sent */
 	struct hist      raw;			/* from when it was sent */
 	struct hist      connect;
+	_Atomic uint64_t least;			/* answers to the client that has the fewest */
 	char             wrong[256];		/* the first wrong reply, in words */
 };
 

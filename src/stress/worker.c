@@ -79,8 +79,11 @@ set_up(const struct run *run, struct shared *shared, unsigned number)
 	worker.count = (unsigned)worker_share(run->connections, run->workers, number);
 	worker.phase = UINT32_MAX;
 	worker.quota_whole = UINT64_MAX;
+	worker.each = run->each > 0 ? run->each : UINT64_MAX;
 	if (run->requests > 0)
 		worker.quota_whole = worker_share(run->requests, run->workers, number);
+	else if (run->each > 0)
+		worker.quota_whole = run->each * worker.count;
 	else if (run->mode->once && run->duration == 0)
 		worker.quota_whole = worker.count;
 	list_init(&worker.waiting);
@@ -185,6 +188,7 @@ follow(void)
 		worker.epoch = epoch;
 		worker.since = now;
 		tally_wipe(t);
+		client_measure_all();
 		atomic_store(&t->peak, worker.open);
 		worker.phase = UINT32_MAX;
 		atomic_store(&t->state, TALLY_RUNNING);

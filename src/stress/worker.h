@@ -30,9 +30,12 @@ struct worker {
 	struct node        waiting;	/* clients to be opened as soon as may be */
 	struct node        roomy;	/* open loop: open and with room; else: to be looked at */
 	unsigned           ring;	/* flights of a client, a power of two */
+	uint32_t           least;	/* the fewest that a client has been served … */
+	uint32_t           behind;	/* … and how many have been served only so often */
 	uint64_t           flying;	/* requests in flight */
 	uint64_t           since;	/* ns: what was due earlier is not counted */
 	uint64_t           quota;	/* requests (or, not paced: connections) still to begin */
+	uint64_t           each;	/* requests on one connection; UINT64_MAX: no end */
 	uint64_t           quota_whole;	/* … in all, while measuring; UINT64_MAX: no end */
 	bool               asking;	/* paced: requests may be sent, in a drain those
 					 * that were due before it */
@@ -67,6 +70,7 @@ void client_open(struct client *, uint64_t due);
 void client_fill(struct client *, uint64_t now);
 bool client_take_turns(uint64_t now);	/* true: there may be more to do at once */
 void client_restart_all(void);
+void client_measure_all(void);	/* the measuring begins: none has been served */
 
 /* What is owed on any connection is not waited for any longer. */
 void client_settle_all(void);

@@ -108,10 +108,37 @@ failures(void)
 	ok(hand_over(span_of("no answer\n"), 5) == TAKE_WRONG, "and any, if there is to be none");
 }
 
+/* Of a mode whose lines are of any size. */
+static void
+varied(void)
+{
+	static char text[6000], again[6000];
+	unsigned    bad = 0, smaller = 0, large = 0;
+	size_t      len;
+
+	run.size = sizeof text;
+	run.mode = &mode_unruly;
+	for (uint64_t n = 1; n <= 4000; n++) {
+		begin(n % 50, NULL);
+		client.answered = n - 1;
+		len = line_write(client.id, n, text);
+		bad += len < LINE_LEAST || len > run.size || text[len - 1] != '\n';
+		bad += line_write(client.id, n, again) != len || memcmp(text, again, len) != 0;
+		bad += hand_over(span(text, len), 1 + n * 7 % 3000) != TAKE_REPLY;
+		smaller += len < run.size / 4;
+		large += len > run.size * 3 / 4;
+	}
+	is_number(bad, 0, "lines of any size are the same when they are due");
+	ok(smaller > 2000 && large > 100, "%u are short, %u are long", smaller, large);
+	run.size = 64;
+	run.mode = NULL;
+}
+
 int
 main(void)
 {
 	right();
+	varied();
 	wrong();
 	failures();
 	run.size = 31;

@@ -7,6 +7,17 @@
 #		timeout (seconds)
 #	my $p = stress_start(@arguments);	$p->wait gives the same; $p->pid
 #	my $p = stress_measuring(@arguments);	and has been measuring for a moment
+#	$p->so_far		the figures of a run that goes on (or, if it has ended, of its end),
+#				and waiting: how many requests are in flight
+#	$p->running
+#	$p->moving		waits until 50 more were answered: the figures; dies when they are not
+#	$p->end			SIGTERM: no more is asked, what is due is waited for: as wait
+#	$p->leave		all connections are cut off, whatever is due
+#
+#	my $p = crowd(@arguments);	stress_start with a patient -t (if there is none); all are
+#				connected
+#	unharmed($r, %figures)	a test that a run was without error, failure or loss, that these
+#				figures are so, and its exit status 0
 #
 #	my $b = serve('line', @options);	on a free port, or at: address => last option
 #	$b->address, $b->port, $b->addresses, $b->pid
@@ -22,11 +33,13 @@ use File::Temp ();
 use JSON::PP;
 use POSIX ();
 use Scalar::Util qw(weaken);
+use Test::More ();
 use Weir::Build;
+use Weir::File;
 use Weir::Process;
 use Weir::Wait;
 
-our @EXPORT = qw(stress stress_start stress_measuring serve);
+our @EXPORT = qw(stress stress_start stress_measuring crowd unharmed serve);
 
 my %all;
 
@@ -46,9 +59,10 @@ sub stress(@arguments)
 sub stress_start(@arguments)
 {
 	my $option = ref($arguments[-1]) ? pop(@arguments) : {};
-	my $self = bless { json => File::Temp->new, out => File::Temp->new,
+	my $dir = File::Temp->newdir;
+	my $self = bless { dir => $dir, json => "$dir/json", out => File::Temp->new,
 	    err => File::Temp->new, owner => $$ }, __PACKAGE__;
-	my @command = (binary(), @arguments, '--json', $self->{json}->filename);
+	my @command = (binary(), @arguments, '--json', $self->{json});
 	unshift(@command, 'sh', '-c', "ulimit -n $option->{nofile}; exec \"\$@\"", 'sh')
 	    if $option->{nofile};
 	$self->{name} = "weir-stress @arguments";
@@ -66,6 +80,29 @@ sub stress_measuring(@arguments)
 	die "$self->{name} does not begin:\n", _text($self->{err}) if !-s $beats->filename;
 	$self->{beats} = $beats;
 	return $self;
+}
+
+sub crowd($mode, @arguments)
+{
+	my $count = 50;
+	for my $i (0 .. $#arguments - 1) {
+		$count = $arguments[$i + 1] if $arguments[$i] eq '-c';
+	}
+	unshift(@arguments, '-t', int(patience(30)) . 's') if !grep { $_ eq '-t' } @arguments;
+	my $self = stress_start($mode, @arguments);
+	await { $self->_ended || $self->so_far->{connected} >= $count } 'the crowd is connected', 60;
+	return $self;
+}
+
+sub unharmed($r, %figures)
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $of = $r->{of};
+	my $good = Test::More::is("exit $r->{exit}, errors $of->{errors}, lost $of->{lost}, failed $of->{failed}",
+	    'exit 0, errors 0, lost 0, failed 0', 'no harm was done');
+	$good &= Test::More::is($of->{$_}, $figures{$_}, $_) for sort keys %figures;
+	Test::More::diag($r->{text}) if !$good;
+	return $good;
 }
 
 sub serve($mode, @options)
@@ -96,6 +133,55 @@ sub signal($self, $name)
 	kill($name, $self->{pid}) or die "kill $name: $!\n";
 }
 
+# An answer may be half written, or none when it had not yet begun to listen to signals.
+sub so_far($self)
+{
+	my $path = $self->{json};
+	my $told;
+	wait_for { -e $path || $self->_ended } 20;
+	truncate($path, 0) if !$self->_ended;
+	my $asked = 0;
+	await {
+		my $over = $self->_ended;
+		kill('USR2', $self->{pid}), $asked = now() if !$over && now() > $asked + 0.5;
+		$told = eval { decode_json(slurp($path)) };
+		$told || $over;
+	} "what has become of $self->{name}", 20;
+	die "$self->{name} has ended:\n", _text($self->{err}) if !$told;
+	my $of = $told->{figures};
+	$of->{waiting} = $of->{sent} - $of->{answered} - $of->{failed} - $of->{lost} -
+	    ($of->{left} // 0);
+	return $of;
+}
+
+sub moving($self)
+{
+	my $before = $self->so_far;
+	my $now;
+	my $moved = wait_for { ($now = $self->so_far)->{answered} >= $before->{answered} + 50 } 20;
+	die "$self->{name} gets no answers: ", encode_json($now), "\n" if !$moved;
+	return $now;
+}
+
+sub end($self)
+{
+	$self->signal('TERM') if !$self->_ended;
+	return $self->wait(60);
+}
+
+sub leave($self)
+{
+	$self->signal('KILL') if !$self->_ended;
+	$self->_reap(10);
+}
+
+sub running($self) { return !$self->_ended }
+
+sub end_all($class)
+{
+	$_->leave for grep { defined } values %all;
+}
+
 # Of a run: waits for its end.
 sub wait($self, $seconds = 30)
 {
@@ -104,7 +190,7 @@ sub wait($self, $seconds = 30)
 		$self->_reap(10);
 		die "timed out: $self->{name}\n", _text($self->{out}), _text($self->{err});
 	}
-	my $json = _text($self->{json});
+	my $json = -e $self->{json} ? slurp($self->{json}) : '';
 	my $told = $json eq '' ? {} : decode_json($json);
 	my $status = $self->{status};
 	my %result = (out => _text($self->{out}), err => _text($self->{err}),
@@ -132,6 +218,8 @@ sub _keep($self)
 	weaken($all{$self});
 	return $self;
 }
+
+sub _ended($self) { return $self->_reap(0) }
 
 # Whether it has ended, by then.
 sub _reap($self, $seconds)
