@@ -17,6 +17,7 @@
 #include "stress/mode.h"
 #include "stress/procfs.h"
 #include "stress/run.h"
+#include "stress/tally.h"
 #include "stress/text.h"
 
 /* What a process has open besides its connections: loop, timers, memory, log. */
@@ -29,6 +30,9 @@
 
 /* What a stream that nobody holds up has on its way, at most. */
 #define KERNEL_STREAM (512u * 1024)
+
+/* Of each process: what is read into, and what is gathered before it is sent. */
+#define BUFFER 65536u
 
 /* How long a port cannot be used again for the same target when we have closed first;
  * with net.ipv4.tcp_tw_reuse (2: on the loopback interface) a second. */
@@ -290,6 +294,27 @@ sources(struct plan *p)
 	    name);
 }
 
+/* Clients with their rings of requests, which are powers of two, and what a socket does
+ * not take at once; in each process its counters and its buffers. */
+static double
+own_memory(const struct run *run)
+{
+	double   whole = (double)run->size * run->depth, waiting = 0, process;
+	unsigned ring = 1;
+
+	while (ring < run->depth)
+		ring *= 2;
+	if (run->mode->paced && whole > KERNEL_STREAM)
+		waiting = whole - KERNEL_STREAM;
+	else if (run->mode == &mode_bulk && run->way != WAY_IN)
+		waiting = run->size < BUFFER ? (double)run->size : BUFFER;
+	process = sizeof(struct tally) + BUFFER;
+	process += run->mode->paced && run->size > BUFFER ? (double)run->size : BUFFER;
+	return (double)run->connections *
+	    ((double)(sizeof(struct client) + ring * sizeof(struct flight)) + waiting) +
+	    run->workers * process;
+}
+
 static void
 memory(struct plan *p)
 {
@@ -309,8 +334,7 @@ memory(struct plan *p)
 		fclose(in);
 	if (available == 0)
 		return;
-	own = (double)run->connections *
-	    (double)(sizeof(struct client) + run->depth * sizeof(struct flight));
+	own = own_memory(run);
 	/* An idle connection has nothing on its way; of others, what is asked at once. */
 	flying = run->mode == &mode_idle ? 0
 					 : (double)run->size * (run->mode->paced ? run->depth : 1);

@@ -3,6 +3,8 @@
 #include "stress/across.h"
 
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -164,6 +166,36 @@ test_bounds(void)
 	is_string(o.across_words, "killed by SIGKILL", "that is told");
 }
 
+/* What cannot be started has failed, and is tried again when it is due: nothing is waited
+ * for. */
+static void
+test_no_process(void)
+{
+	struct run    run = run_of("exit 0");
+	struct across a;
+	struct rlimit none = { 0, 0 };
+	uint64_t      begin = now(), next;
+	int           status = -1;
+	pid_t         pid = fork();
+
+	if (pid == 0) {
+		if (setrlimit(RLIMIT_NPROC, &none) != 0 ||
+		    (getuid() == 0 && setresuid(65534, 65534, 65534) != 0))
+			_exit(99);
+		across_begin(&a, &run, shared, begin);
+		next = across_tick(&a, begin);
+		if (a.pid != 0)
+			_exit(98);
+		_exit((next == begin + 10000000 ? 0 : 1) | (a.failed == 1 ? 0 : 2) |
+		    (strncmp(a.words, "cannot fork", 11) == 0 ? 0 : 4));
+	}
+	waitpid(pid, &status, 0);
+	if (WEXITSTATUS(status) >= 98)
+		skip(1, "nothing keeps processes from being started here");
+	else
+		is_number(status, 0, "a command that cannot be started");
+}
+
 int
 main(void)
 {
@@ -175,6 +207,7 @@ main(void)
 	test_failures();
 	test_losses();
 	test_bounds();
+	test_no_process();
 	free(shared);
 	return done_testing();
 }

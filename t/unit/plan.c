@@ -159,11 +159,58 @@ test_ports(void)
 	ok(strstr(planned(&run, 0), "ports") == NULL, "UNIX sockets have no ports");
 }
 
+/* The line of memory, of 10,000 connections. */
+static void
+memory_line(unsigned depth, uint64_t size, char out[256])
+{
+	struct run  run = run_of("127.0.0.1:7000");
+	const char *text;
+
+	run.connections = 10000;
+	run.workers = 10;
+	run.depth = depth;
+	run.size = size;
+	run.plan_only = true;
+	text = strstr(planned(&run, 0), "  memory ");
+	snprintf(out, 256, "%.*s", text != NULL ? (int)strcspn(text, "\n") : 0,
+	    text != NULL ? text : "");
+	/* What there is changes meanwhile. */
+	if (strstr(out, "about") != NULL)
+		memmove(out, strstr(out, "about"), strlen(strstr(out, "about")) + 1);
+}
+
+static double
+ours(const char *line)
+{
+	double value = 0;
+	char   unit[8] = "";
+
+	if (sscanf(line, "about %lf %7s", &value, unit) != 2)
+		diag("%s", line);
+	return value * (unit[0] == 'K' ? 1 << 10 : unit[0] == 'M' ? 1 << 20 : 1 << 30);
+}
+
+static void
+test_memory(void)
+{
+	char a[256], b[256];
+
+	memory_line(65, 1, a);
+	memory_line(128, 1, b);
+	ok(ours(a) > 0 && ours(a) >= ours(b) && ours(a) <= ours(b),
+	    "a ring of 65 requests takes as much as one of 128: %s", a);
+	memory_line(1, 1 << 20, a);
+	ok(ours(a) > 10000.0 * (1 << 18), "what a socket does not take counts: %s", a);
+	memory_line(1, 64, b);
+	ok(ours(b) < 10000.0 * 2048, "and only that: %s", b);
+}
+
 int
 main(void)
 {
 	test_ranges();
 	test_plans();
 	test_ports();
+	test_memory();
 	return done_testing();
 }

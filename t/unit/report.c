@@ -299,6 +299,113 @@ test_stations(void)
 	outcome_clear(&o);
 }
 
+/* Of several tries each has what it counted itself. */
+static void
+test_tries(void)
+{
+	struct run     run = run_of_two();
+	struct report *r;
+	struct outcome o = { .sum = NULL };
+	struct tally  *t = &shared->of[0];
+
+	run.slo = "p99<5ms";
+	run.pacing = PACE_FIXED;
+	r = report_create(&run, shared);
+	for (unsigned i = 1; i <= 2; i++) {
+		ok(report_measuring(r, i * 10 * SECOND) == 0, "a try begins");
+		wipe();
+		count(0, 100 * i, 500, 1000);
+		tally_add(&t->connected, 10 * i);
+		hist_add(&t->connect, i == 1 ? 90000 : 70);
+		tally_add(&t->faults[FAULT_RESET], 3);
+		tally_add(&t->faults[FAULT_FAILED], 5);
+		tally_add(&t->errnos[104], 3);
+		tally_add(&t->lost, 4);
+		tally_add(&t->bytes_in, 1000);
+		tally_add(&t->own[0], 7);
+		if (i == 1)
+			strcpy(t->wrong, "of the first");
+		report_measured(r, (i * 10 + 1) * SECOND);
+		ok(report_outcome(r, &o) == 0, "and has an outcome");
+		is_number(o.sum->connected, 10 * i, "its connections");
+		is_number(o.sum->faults[FAULT_RESET], 3, "its faults");
+		is_number(o.failed, 5, "its failures");
+		is_number(o.sum->errnos[104], 3, "by number");
+		is_number(o.sum->lost, 4, "what it lost");
+		is_number(o.sum->bytes_in, 1000, "its bytes");
+		is_number(o.sum->own[0], 7, "the mode's own");
+		is_number(o.sum->answered, 100 * i, "its requests");
+		is_number(o.sum->connect.total, 1, "its connects");
+		is_number(hist_percentile(&o.sum->connect, 50) > 1000, i == 1, "their time");
+		ok((o.sum->wrong[0] != '\0') == (i == 1), "its wrong reply");
+		outcome_clear(&o);
+	}
+	report_free(r);
+}
+
+static char *
+verdict(const struct run *run, const struct outcome *o, bool met, bool reached)
+{
+	char  *text;
+	size_t size;
+	FILE  *out = open_memstream(&text, &size);
+
+	report_verdict(out, run, o, NULL, met, reached);
+	fclose(out);
+	return text;
+}
+
+static void
+test_verdict(void)
+{
+	struct run     run = run_of_two();
+	struct outcome o = conduct(&run);
+	char          *text = verdict(&run, &o, false, false);
+
+	has(text, "  NOT GOOD: 3 errors, 0 requests lost.\n");
+	free(text);
+	o.acrossed = true;
+	o.across_runs = 4;
+	o.across_failed = 1;
+	text = verdict(&run, &o, false, true);
+	has(text, "lost, 1 failed of 4 runs of the command.\n");
+	free(text);
+	text = verdict(&run, &o, true, false);
+	has(text, "  No errors and no request lost, but see what was not reached.\n");
+	free(text);
+	text = verdict(&run, &o, true, true);
+	has(text, "  Good: no errors, and no request was lost.\n");
+	free(text);
+	outcome_clear(&o);
+}
+
+/* Who is told that it failed has an answer. */
+static void
+test_failures(void)
+{
+	struct run     run = run_of_two();
+	struct outcome o;
+	char          *text;
+	size_t         size;
+	FILE          *out = open_memstream(&text, &size);
+
+	run.pacing = PACE_FIXED;
+	run.requests = 3030;
+	run.connections = 6;
+	run.failure = "SORRY";
+	atomic_store(&shared->rate, 750 * 1000);
+	tally_add(&shared->of[0].faults[FAULT_FAILED], 20);
+	o = conduct(&run);
+	o.failed = 20;
+	ok(!report_print(out, &run, &o), "something was not reached");
+	fclose(out);
+	has(text, ", and 20 with the failure text");
+	has(text, "Not sent: 7 requests");
+	ok(strstr(text, "Not reached") == NULL, "but all have had an answer");
+	free(text);
+	outcome_clear(&o);
+}
+
 int
 main(void)
 {
@@ -309,6 +416,9 @@ main(void)
 	test_outcome();
 	test_print();
 	test_stations();
+	test_tries();
+	test_verdict();
+	test_failures();
 	test_json();
 	free(shared);
 	return done_testing();
