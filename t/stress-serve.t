@@ -280,6 +280,47 @@ it 'descriptors run out: told once, and served when there are some' => sub {
 	like $text, qr/ulimit -n/;
 };
 
+it 'clients that ask, and never read: what is kept for them has a limit' => sub {
+	for my $options ([], ['--delay', '20ms']) {
+		my $b = serve('line', @$options);
+		my @deaf = map { client($b->port) } 1 .. 4;
+		my $other = client($b->port);
+		# Empty lines are what takes most to remember. What is done meanwhile is seen by another.
+		for (1 .. 40) {
+			$_->send_some("\n" x 4_000_000) for @deaf;
+			is $other->ask("x\n"), "x\n" or last;
+		}
+		cmp_ok Weir::Process::memory($b->pid), '<', 40 << 20 if !Weir::Build::sanitized();
+		$_->reset for @deaf;
+		my $counts = $b->stop;
+		is $counts->{requests}, $counts->{answered} + $counts->{unanswered};
+	}
+};
+
+it 'a line that is too long ends its connection' => sub {
+	my $b = serve('line');
+	my $c = client($b->port);
+	eval { $c->send('x' x (16 << 20)); $c->send('x' x 100_000) };
+	isnt $c->ending, 'open';
+	is $b->stop->{overlong}, 1;
+};
+
+it 'many connections, and an end while they talk' => sub {
+	my $b = serve('line', '-w', 2, '127.0.0.1:0');
+	my $many = Weir::Build::sanitized() || Weir::Build::valgrind() ? 1000 : 10_000;
+	my $run = stress_start('idle', '-c', $many, '-i', '5s', '-t', '500ms', $b->address);
+	# Two listening sockets, and what a connection has: a descriptor of the one process or the other.
+	my $open = sub {
+		my @pids = map { $_->{pid} } grep { $_->{ppid} == $b->pid } Weir::Process::all();
+		return scalar(grep { /^socket:/ } map { Weir::Process::descriptors($_) } @pids);
+	};
+	ok((wait_for { $open->() >= $many } 30), 'all are open') or diag $open->();
+	is $b->stop->{accepted}, $many;
+	my $r = $run->wait;
+	is $r->{exit}, 1, 'and all of them see it';
+	is $r->{of}{reset} + $r->{of}{closed} + $r->{of}{closed_idle}, $many;
+};
+
 it 'what is wrong with the command line is told' => sub {
 	my %wrong = (
 		'--serve nothing 127.0.0.1:0' => qr/there is no "nothing", only echo, line, sink and source/,

@@ -125,7 +125,7 @@ static int
 listen_one(struct serve *v, unsigned door, unsigned worker)
 {
 	struct listen_spec *spec = &v->doors[door];
-	bool                any = any_port(&spec->addr);
+	bool                any = any_port(&spec->addr), in_use;
 	const char         *call = "bind";
 	char                name[ADDR_TEXT_MAX];
 	int                 fd = -1;
@@ -133,8 +133,11 @@ listen_one(struct serve *v, unsigned door, unsigned worker)
 	if (worker > 0 || any || !spec->reuseport || sock_probe(spec) == 0)
 		fd = sock_listen(spec, &call);
 	if (fd < 0) {
+		in_use = errno == EADDRINUSE;
 		warn("cannot listen on %s: %s", addr_print(&spec->addr, name), call);
-		if (errno == EADDRINUSE)
+		if (in_use && spec->addr.sa.sa_family == AF_UNIX)
+			warnx("somebody else does; ss -lxp shows who");
+		else if (in_use)
 			warnx("somebody else does; ss -ltnp shows who, and port 0 is any");
 		return -1;
 	}
