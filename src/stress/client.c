@@ -536,7 +536,7 @@ post(struct client *c, struct weir_span s)
 }
 
 bool
-client_ask(struct client *c, uint64_t due)
+client_ask(struct client *c)
 {
 	uint64_t now;
 	size_t   n = 0;
@@ -544,7 +544,7 @@ client_ask(struct client *c, uint64_t due)
 	if (!has_room(c) || worker.phase >= PHASE_DRAIN)
 		return false;
 	now = clock_ns();
-	ask(c, gather, &n, now, due < now ? due : now);
+	ask(c, gather, &n, now, now);
 	post(c, span(gather, n));
 	return true;
 }

@@ -55,7 +55,7 @@ void client_finish(struct client *);	/* all is well: it ends, and is opened agai
 void client_send(struct client *, struct weir_span);
 void client_tick(struct client *, uint64_t ms);		/* mode.tick in so many ms */
 void client_nap(struct client *, uint64_t ms);		/* not read until then: mode.tick */
-bool client_ask(struct client *, uint64_t due_ns);	/* one request, now; false: no room */
+bool client_ask(struct client *);	/* one request, now; false: no room */
 void client_answered(struct client *, uint64_t since_ns);	/* an answer that is no reply */
 void client_failed(struct client *);	/* the answer is --failure's */
 void client_count(unsigned counter, uint64_t n);	/* adds to tally.own */

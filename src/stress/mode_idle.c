@@ -39,13 +39,14 @@ idle_opened(struct client *c)
 }
 
 /* While the last one is not answered there is no further one: a connection that has to be
- * kept open needs no more, and what is late shows in the latency of the last one. */
+ * kept open needs no more. The timer is a millisecond late, and that is not the server's:
+ * the latency counts from now. */
 static void
 idle_tick(struct client *c)
 {
 	uint64_t now;
 
-	if (!client_ask(c, c->began))
+	if (!client_ask(c))
 		client_count(SKIPPED, 1);
 	if (!client_is_open(c))
 		return;
