@@ -324,6 +324,8 @@ try_rate(struct slo *slo, double rate)
 	lost = all_done();
 	end_measuring();
 	drain();
+	if (lost)
+		report_whole(conductor.report);
 	if (report_outcome(conductor.report, o) < 0)
 		conductor.broken = true;
 	o->rate = rate;

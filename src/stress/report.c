@@ -157,6 +157,13 @@ report_measured(struct report *r, uint64_t now_ns)
 }
 
 void
+report_whole(struct report *r)
+{
+	free(r->before);
+	r->before = NULL;
+}
+
+void
 report_hold(struct report *r, struct watch *watch, uint64_t now_ns)
 {
 	look(r, &r->held, now_ns);
@@ -384,7 +391,7 @@ live(struct report *r, const struct look *now)
 		add(&line, "  p99 %s", text_time((double)hist_percentile(r->latency, 99)).s);
 	add_errors(r, &line, now);
 	busy = busiest(r, &r->second, now);
-	add(&line, "  cpu %.0f%%", (double)(now->cpu - r->second.cpu) / elapsed / 1e4);
+	add(&line, "  own cpu %.0f%%", (double)(now->cpu - r->second.cpu) / elapsed / 1e4);
 	if (SUM(r, unsent) > 0)
 		add(&line, "  %s late", text_count((double)SUM(r, unsent)).s);
 	if (busy >= OUTCOME_BUSY)

@@ -42,6 +42,9 @@ void report_clear(struct report *);
 int report_measuring(struct report *, uint64_t now_ns);
 void report_measured(struct report *, uint64_t now_ns);
 
+/* --slo: this try is told with all that was before it: nothing came of it. */
+void report_whole(struct report *);
+
 /* A station of the ramp is held from here to there. watch may be NULL. */
 void report_hold(struct report *, struct watch *, uint64_t now_ns);
 void report_held(struct report *, struct watch *, uint64_t now_ns);

@@ -109,12 +109,14 @@ shown(const struct outcome *o, const char *name)
 static void
 head(FILE *out, const struct run *run)
 {
-	char unit[STR_UNIT_MAX];
-
 	fprintf(out, "%s, %s: %s connection%s", run->mode->name, run->target_name,
 	    text_count(run->connections).s, plural(run->connections, "", "s"));
-	fprintf(out, ", %u process%s, %s bytes", run->workers, plural(run->workers, "", "es"),
-	    str_print_size(run->size, unit));
+	fprintf(out, ", %u process%s", run->workers, plural(run->workers, "", "es"));
+	if (run->size < 1000)
+		fprintf(out, ", %s byte%s", text_count((double)run->size).s,
+		    plural(run->size, "", "s"));
+	else
+		fprintf(out, ", %s", text_size((double)run->size).s);
 	if (run->depth > 1)
 		fprintf(out, ", %u in flight on each", run->depth);
 	if (run->mode == &mode_bulk && run->pacing != PACE_CLOSED)
@@ -160,11 +162,13 @@ requests(FILE *out, const struct run *run, const struct outcome *o)
 	}
 }
 
-/* What one connection costs: noise may be larger when there are few. */
+/* What one connection costs. With few of them it may not show. */
 static struct text
 each_connection(int64_t grown, uint64_t connections)
 {
-	return text_size(grown > 0 ? (double)grown / (double)connections : 0);
+	if (grown <= 0 || connections == 0)
+		return (struct text){ "-" };
+	return text_size((double)grown / (double)connections);
 }
 
 static void
@@ -183,13 +187,13 @@ resources(FILE *out, const struct run *run, const struct outcome *o)
 	if (o->answered > 0)
 		fprintf(out, "%s of cpu a request; ", shown(o, "server_cpu").s);
 	if (o->elapsed > 0)
-		fprintf(out, "%.0f%% of a core; ",
-		    (double)o->server_cpu * 1e5 / (double)o->elapsed);
-	fprintf(out, "%s of memory at most", text_size((double)o->server_memory).s);
+		fprintf(out, "%.0f%% of a core", (double)o->server_cpu * 1e5 / (double)o->elapsed);
+	fprintf(out, "\n               %s of memory at most",
+	    text_size((double)o->server_memory).s);
 	if (o->server_processes > 0)
 		fprintf(out, " in %u process%s", o->server_processes,
 		    plural(o->server_processes, "", "es"));
-	if (o->open > 0 && !o->server_gone)
+	if (o->open > 0 && o->server_grown > 0)
 		fprintf(out, ", %s for each connection",
 		    each_connection(o->server_grown, o->open).s);
 	fputc('\n', out);
@@ -267,8 +271,8 @@ stations(FILE *out, const struct outcome *o)
 	if (o->station_count == 0)
 		return;
 	fprintf(out, "\n  %10s %10s %8s %8s %8s %8s %8s", "open", "answered/s", "p50", "p99", "max",
-	    "errors", "cpu");
-	fprintf(out, o->watched ? " %8s %12s\n" : "\n", "server", "memory each");
+	    "errors", "own cpu");
+	fprintf(out, o->watched ? " %8s %12s\n" : "\n", "its cpu", "memory each");
 	for (unsigned i = 0; i < o->station_count; i++) {
 		const struct station *s = &o->stations[i];
 		double                seconds = (double)s->elapsed / 1e9;
@@ -281,7 +285,7 @@ stations(FILE *out, const struct outcome *o)
 		    text_count((double)s->errors).s, (double)s->cpu / seconds / 1e4);
 		if (o->watched)
 			fprintf(out, " %7.0f%% %12s", (double)s->server_cpu / seconds / 1e4,
-			    s->open > 0 ? each_connection(s->server_grown, s->open).s : "-");
+			    each_connection(s->server_grown, s->open).s);
 		fputc('\n', out);
 	}
 }

@@ -46,6 +46,10 @@ watch_open(struct watch *w, pid_t pid)
 		return 0;
 	if (stat_read(pid, &stat) != 0)
 		return -1;
+	if (stat.dead) {
+		errno = ESRCH;
+		return -1;
+	}
 	w->root = pid;
 	sample(w, true);
 	w->base_memory = weigh(w);
@@ -112,15 +116,17 @@ watch_parse_stat(const char *text, struct watch_stat *stat)
 {
 	const char *at = strrchr(text, ')');
 	uint64_t    user, system, ended_user, ended_system;
+	char        state;
 
 	if (at == NULL ||
 	    sscanf(at + 1,
-		" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64
+		" %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64
 		" %" SCNu64 " %*d %*d %*d %*d %" SCNu64,
-		&user, &system, &ended_user, &ended_system, &stat->start) != 5)
+		&state, &user, &system, &ended_user, &ended_system, &stat->start) != 6)
 		return -1;
 	stat->ticks = user + system;
 	stat->ended = ended_user + ended_system;
+	stat->dead = state == 'Z' || state == 'X';
 	return 0;
 }
 
@@ -213,6 +219,8 @@ look(struct watch *w, pid_t pid, pid_t parent, bool first)
 	}
 	if (p->seen)
 		return 0;
+	if (pid == w->root && stat.dead)
+		w->gone = true;
 	p->seen = true;
 	p->parent = parent;
 	p->ended = stat.ended > p->ended ? stat.ended : p->ended;

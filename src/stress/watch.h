@@ -63,6 +63,7 @@ struct watch_stat {
 	uint64_t ticks;		/* of the process */
 	uint64_t ended;		/* of its children that have ended */
 	uint64_t start;
+	bool     dead;		/* has ended, and its parent has not been told yet */
 };
 int watch_parse_stat(const char *text, struct watch_stat *);
 int watch_parse_schedstat(const char *text, uint64_t *ns);

@@ -182,7 +182,8 @@ test_print(void)
 	has(text,
 	    "  weir-stress  900us of cpu a request; the busiest process used 95% of a core\n");
 	has(text,
-	    "  server       2us of cpu a request; 0% of a core; 3.00 MiB of memory at most in 5 "
+	    "  server       2us of cpu a request; 0% of a core\n"
+	    "               3.00 MiB of memory at most in 5 "
 	    "processes, 1.46 KiB for each connection\n");
 	has(text, "  across       3 runs of weir -s reload, 250ms at most, 1 failed\n");
 	has(text, "the first that failed: status 1: no\n");

@@ -29,6 +29,7 @@ test_texts(void)
 	is_number(stat.ticks, 42, "user and system time");
 	is_number(stat.ended, 15, "that of children that have ended");
 	is_number(stat.start, 123456, "when it began");
+	ok(!stat.dead, "it lives");
 	ok(watch_parse_stat("42 (weir S 1", &stat) == -1, "what is none is none");
 	ok(watch_parse_stat("42 (weir) S 1 2", &stat) == -1, "nor half of one");
 	ok(watch_parse_schedstat("123456789 55 66\n", &ns) == 0 && ns == 123456789, "a schedstat");
@@ -105,8 +106,10 @@ test_family(void)
 	ok(o.server_memory >= (uint64_t)o.server_grown, "the most there was");
 	kill(w.of[1].pid, SIGKILL);
 	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT);
 	watch_sample(&w);
+	ok(w.gone, "that it ends is seen, even if nobody waits for it");
+	waitpid(pid, NULL, 0);
 	watch_measured(&w);
 	watch_outcome(&w, &o);
 	ok(o.server_gone, "that it ends is seen");
