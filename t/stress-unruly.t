@@ -4,6 +4,7 @@
 # for what they are, and each lie is found. exchange-stress.t rests on that.
 use v5.36;
 use FindBin;
+use JSON::PP;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Weir::Stress;
@@ -112,6 +113,21 @@ it 'least is what the client has that is served worst' => sub {
 	is $r->{of}{least}, 0;
 	$b = serve('line');
 	is stress('line', '-c', 1, '-n', 77, $b->address)->{of}{least}, 77;
+};
+
+it 'a signal has it write how it goes' => sub {
+	my $b = serve('line', '--delay', '1ms');
+	my $p = crowd('line', '-c', 5, '-w', 2, '-p', 3, $b->address);
+	my $of = $p->moving;
+	ok !decode_json(slurp($p->{json}))->{over}, 'it is not over';
+	is $of->{connected}, 5;
+	cmp_ok $of->{waiting}, '<=', 5 * 3;
+	cmp_ok $of->{duration}, '>', 0;
+	cmp_ok $p->moving->{answered}, '>=', $of->{answered} + 50, 'and goes on';
+	my $r = $p->end;
+	unharmed($r, connected => 5);
+	ok $r->{told}{over};
+	cmp_ok $r->{of}{duration}, '>', $of->{duration};
 };
 
 done_testing;

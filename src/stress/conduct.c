@@ -33,6 +33,8 @@ static bool start(const struct run *);
 static bool start_workers(void);
 static int  finish(const struct expect *);
 static int  search(const struct expect *);
+static bool met(const struct outcome *);
+static void tell_so_far(void);
 static void ramp(void);
 static void warm_up(void);
 static void measure(void);
@@ -49,6 +51,7 @@ static bool all_done(void);
 
 static struct {
 	const struct run *run;
+	const struct expect *conditions;
 	struct shared    *shared;
 	size_t            shared_size;
 	pid_t             pids[RUN_WORKERS_MAX];
@@ -74,6 +77,7 @@ conduct(const struct run *run, const struct expect *conditions)
 	int status;
 
 	conductor.run = run;
+	conductor.conditions = conditions;
 	if (!start(run))
 		return 1;
 	ramp();
@@ -132,6 +136,7 @@ start(const struct run *run)
 	sigaddset(&conductor.signals, SIGTERM);
 	sigaddset(&conductor.signals, SIGCHLD);
 	sigaddset(&conductor.signals, SIGUSR1);
+	sigaddset(&conductor.signals, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &conductor.signals, NULL);
 	conductor.across_at = UINT64_MAX;
 	conductor.second = clock_ns() + SECOND;
@@ -388,20 +393,39 @@ finish(const struct expect *conditions)
 	const struct run *run = conductor.run;
 	struct outcome   *o = &conductor.outcome;
 	FILE             *out = report_output(run);
-	bool              met, reached;
+	bool              good, reached;
 	int               status = 0;
 
 	if (o->sum == NULL)
 		return 1;
 	reached = report_print(out, run, o);
-	met = conditions != NULL ? expect_holds(conditions, o)
-				 : tally_errors(o->sum) == 0 && atomic_load(&o->sum->lost) == 0;
-	if (conductor.acrossing && o->across_failed > 0 && conditions == NULL)
-		met = false;
-	report_verdict(out, run, o, conditions, met, reached);
-	if (report_json(run, o, met) < 0 || report_hgrm(run, o) < 0)
+	good = met(o);
+	report_verdict(out, run, o, conditions, good, reached);
+	if (report_json(run, o, good, true) < 0 || report_hgrm(run, o) < 0)
 		status = 1;
-	return met ? status : 1;
+	return good ? status : 1;
+}
+
+static bool
+met(const struct outcome *o)
+{
+	if (conductor.conditions != NULL)
+		return expect_holds(conductor.conditions, o);
+	return tally_errors(o->sum) == 0 && atomic_load(&o->sum->lost) == 0 &&
+	    !(conductor.acrossing && o->across_failed > 0);
+}
+
+/* Somebody wants to know how it goes. */
+static void
+tell_so_far(void)
+{
+	struct outcome o = { 0 };
+
+	if (conductor.run->slo != NULL || report_so_far(conductor.report, &o) < 0)
+		return;
+	report_clear(conductor.report);
+	(void)report_json(conductor.run, &o, met(&o), false);
+	outcome_clear(&o);
 }
 
 /* -------------------------------------------------------------------- waiting */
@@ -518,6 +542,8 @@ wait_until(uint64_t at, bool (*done)(void))
 		signal = sigtimedwait(&conductor.signals, NULL, &t);
 		if (signal == SIGINT || signal == SIGTERM)
 			conductor.interrupts++;
+		else if (signal == SIGUSR2)
+			tell_so_far();
 		else if (signal == SIGCHLD) {
 			look_at_workers();
 			if (conductor.acrossing)

@@ -20,6 +20,7 @@ main(int argc, char **argv)
 	int                  status;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);	/* until it can be answered */
 	if (serve_wanted(argc, argv))
 		return serve_main(argc, argv);
 	status = run_read(&run, argc, argv);

@@ -229,6 +229,14 @@ report_outcome(struct report *r, struct outcome *o)
 	return 0;
 }
 
+int
+report_so_far(struct report *r, struct outcome *o)
+{
+	if (atomic_load(&r->shared->phase) <= PHASE_MEASURE)
+		report_measured(r, clock_ns());
+	return report_outcome(r, o);
+}
+
 void
 outcome_clear(struct outcome *o)
 {

@@ -53,6 +53,9 @@ void report_held(struct report *, struct watch *, uint64_t now_ns);
  * before any of them. Returns 0, or -1: no memory. outcome_clear frees what is in it. */
 int report_outcome(struct report *, struct outcome *);
 
+/* The same in the middle of it, whatever the phase. */
+int report_so_far(struct report *, struct outcome *);
+
 /* Whether run.json and run.hgrm can be written, found out before the run and not
  * behind it: they are created. Returns 0, or -1 with what is wrong told on stderr. */
 int report_try_files(const struct run *);
@@ -72,8 +75,9 @@ void report_verdict(FILE *, const struct run *, const struct outcome *, const st
     bool met, bool reached);
 
 /* run.json and run.hgrm ("-": stdout); nothing when they are NULL. Return 0, or -1
- * with what is wrong told on stderr. `met`: the conditions' verdict. */
-int report_json(const struct run *, const struct outcome *, bool met);
+ * with what is wrong told on stderr. `met`: the conditions' verdict;
+ * `over`: the run has ended. */
+int report_json(const struct run *, const struct outcome *, bool met, bool over);
 int report_slo_json(const struct run *, const struct slo *);	/* in place of it */
 int report_hgrm(const struct run *, const struct outcome *);
 

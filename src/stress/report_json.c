@@ -63,13 +63,14 @@ report_try_files(const struct run *run)
 }
 
 int
-report_json(const struct run *run, const struct outcome *o, bool met)
+report_json(const struct run *run, const struct outcome *o, bool met, bool over)
 {
 	json_t *all;
 
 	if (run->json == NULL)
 		return 0;
 	all = beginning(run);
+	json_object_set_new(all, "over", json_boolean(over));
 	json_object_set_new(all, "met", json_boolean(met));
 	json_object_set_new(all, "interrupted", json_boolean(o->interrupted));
 	json_object_set_new(all, "figures", figures(run, o));

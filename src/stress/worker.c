@@ -329,8 +329,9 @@ may_begin(uint64_t now, uint64_t *due)
 {
 	if (worker.mode->fresh)
 		return pace_take(now, due);
+	/* When all has been asked, nobody needs another. */
 	if (!by_connection())
-		return true;
+		return worker.quota > 0 || worker.phase < PHASE_MEASURE;
 	if (worker.quota == 0)
 		return false;
 	worker.quota--;
