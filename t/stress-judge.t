@@ -191,7 +191,7 @@ it 'JSON has all figures of the manual, and no others' => sub {
 	ok $json->{met} && !$json->{interrupted};
 	is $json->{options}{target}, $b->address;
 	my ($modes) = $page =~ /^\.Sh MODES\n(.*?)^\.Sh /ms;
-	for my $mode (qw(echo line redis idle churn bulk slowloris halfclose)) {
+	for my $mode (qw(echo line redis idle churn bulk slowloris halfclose unruly)) {
 		my $err = Weir::Process::run([Weir::Stress::binary(), $mode, '--expect', 'quux==0', '127.0.0.1:9'])->{err};
 		my ($all) = $err =~ /; there are (.*), and any other percentile/;
 		my @own = grep { !exists $f->{$_} } split(/, /, $all // '');

@@ -230,7 +230,7 @@ test_json(void)
 	json_t        *all;
 
 	run.json = path;
-	is_number(report_json(&run, &o, true), 0, "JSON is written");
+	is_number(report_json(&run, &o, true, true), 0, "JSON is written");
 	all = json_load_file(path, 0, NULL);
 	ok(all != NULL, "it is JSON, although a reply was not UTF-8");
 	is_string(json_string_value(json_object_get(json_object_get(all, "options"), "target")),
@@ -263,7 +263,7 @@ test_json(void)
 	run.json = "/nowhere/at/all";
 	if (freopen("/dev/null", "w", stderr) == NULL)
 		diag("stderr stays as it is");
-	ok(report_json(&run, &o, true) == -1, "a file that cannot be written is an error");
+	ok(report_json(&run, &o, true, true) == -1, "a file that cannot be written is an error");
 	ok(report_try_files(&run) == -1, "and is one before the run");
 	outcome_clear(&o);
 }
