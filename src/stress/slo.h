@@ -58,7 +58,8 @@ void slo_begin(struct slo *, const struct expect *, double first);
 double slo_rate(const struct slo *);
 
 /* Judges the try by what was measured, tells it in a line, and chooses the next rate. A
- * try fails, too, when less than its rate was answered in its time (outcome_reached). What the best outcome owns is taken away from it. */
+ * try fails, too, when less than its rate was answered in its time (outcome_reached). What
+ * the best outcome owns is taken away from it. */
 void slo_tried(struct slo *, FILE *, const struct run *, struct outcome *);
 
 /* The search ends without a result: the last try does not count. */
