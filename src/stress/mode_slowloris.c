@@ -44,7 +44,6 @@ slowloris_check(const struct run *run)
 {
 	if (run->interval == 0)
 		return "-i has to be more than nothing";
-	/* Its own bytes are progress: only so does -t end nothing by itself. */
 	if (run->interval >= run->timeout)
 		return "the server's patience is waited for up to -t, and -i is not shorter";
 	return NULL;
@@ -57,6 +56,7 @@ slowloris_opened(struct client *c)
 	size_t n = (size_t)snprintf(text, sizeof(text), "c%" PRIu64 " 1 ", c->id);
 
 	once_begin(c);
+	once_unlimited(c);
 	send_more(c, span(text, n));
 	wait_on(c);
 }
@@ -74,7 +74,7 @@ slowloris_tick(struct client *c)
 		client_finish(c);
 		return;
 	}
-	next = once_flight(c)->sent + client_run()->interval * UINT64_C(1000000);
+	next = c->began + client_run()->interval * UINT64_C(1000000);
 	if (now >= next)
 		send_more(c, span("x", 1));
 	wait_on(c);
@@ -99,8 +99,7 @@ slowloris_came(struct client *c, struct weir_span in)
 static void
 send_more(struct client *c, struct weir_span s)
 {
-	once_progress(c);
-	c->posted += s.len;
+	c->began = clock_ns();		/* of the last byte */
 	client_send(c, s);
 }
 
@@ -108,7 +107,7 @@ static void
 wait_on(struct client *c)
 {
 	uint64_t now = clock_ns(), ms = LOOK;
-	uint64_t next = once_flight(c)->sent + client_run()->interval * UINT64_C(1000000);
+	uint64_t next = c->began + client_run()->interval * UINT64_C(1000000);
 
 	if (!client_is_open(c))
 		return;

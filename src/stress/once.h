@@ -34,6 +34,13 @@ once_progress(struct client *c)
 	once_flight(c)->sent = clock_ns();
 }
 
+/* However long it takes: the mode itself ends it. */
+static inline void
+once_unlimited(struct client *c)
+{
+	once_flight(c)->sent = UINT64_MAX;
+}
+
 /* It has come to its good end, which is `answered` with the time that it took. */
 static inline void
 once_end(struct client *c)
