@@ -75,19 +75,6 @@ it 'has backends that follow a script' => sub {
 	ok client($six->address)->ping;
 };
 
-it 'a load notices what it should' => sub {
-	my $good = Weir::Load->new($echo->port, sessions => 300)->open;
-	$good->round(1000);
-	$good->close;
-	my $liar = backend('script', data => sub ($c, $bytes) { $c->send('x' x length($bytes)) });
-	ok !eval { Weir::Load->new($liar->port, sessions => 3)->open };
-	like $@, qr/differs/;
-	my $work = Weir::Load->background($echo->port, stay => 3, churn => 2);
-	$work->moving;
-	$echo->tell('reset_all');
-	cmp_ok $work->end->{failed}, '>=', 3;
-};
-
 it 'ports are one\'s own' => sub {
 	my %seen = map { $_ => 1 } free_ports(100);
 	is scalar(keys %seen), 100;

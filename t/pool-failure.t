@@ -6,10 +6,22 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
+use Weir::Stress;
 
 my $T = patience(0.4);
 my $ms = int($T * 1000) . 'ms';
 my $TICK = 0.02;
+
+# A time of weir-stress.
+sub ms($seconds) { return int($seconds * 1000) . 'ms' }
+
+# A crowd's requests, so many in all, are each told that they have failed, in that time.
+sub all_fail($p, $seconds, $count, @options)
+{
+	my $of = stress('line', '-t', ms($seconds), '--failure', '-failed', @options, $p->address)->{of};
+	is "errors $of->{errors}, lost $of->{lost}, answered $of->{answered}, failed $of->{failed}",
+	    "errors 0, lost 0, answered 0, failed $count", 'each is told';
+}
 
 # What a peer says of itself: NAME LINE.
 sub named($name, %option)
@@ -76,16 +88,11 @@ it 'retries: so many other peers and no more' => sub {
 it 'all peers refuse: everybody is told at once' => sub {
 	my @peers = (backend('refuse'), backend('refuse'));
 	my $p = Weir::Pool->new(peers => [@peers], workers => 2);
-	my $crowd = Weir::Crowd->start($p->port, clients => 100, each => 20, ahead => 5,
-	    failure => '-failed');
-	my $r = $crowd->done;
-	is $r->{failed}, 2000, "the slowest after $r->{slowest} s";
-	cmp_ok $r->{slowest}, '<', patience(1);
+	all_fail($p, patience(1), 2000, '-c', 100, '--each', 20, '-p', 5);
 	my $failures = $p->failures;
 	is(($failures->{connect} // 0) + ($failures->{no_peer} // 0), 2000, 'each has a name');
 	$peers[1]->tell('up');
 	$p->until(sub ($p) { $p->client->send("x\n")->line eq "x\n" }, 'and it comes back');
-	$crowd->leave;
 	$p->end;
 };
 
@@ -113,12 +120,8 @@ it 'a full backlog: connect_timeout, then the next peer' => sub {
 it 'nothing but full backlogs: everybody is told in time' => sub {
 	my $p = Weir::Pool->new(peers => [backend('full'), backend('full')],
 	    upstream => "connect_timeout = $ms\n");
-	my $crowd = Weir::Crowd->start($p->port, clients => 200, each => 2, failure => '-failed');
-	my $r = $crowd->done;
-	is $r->{failed}, 400, "the slowest after $r->{slowest} s";
-	cmp_ok $r->{slowest}, '<', patience(5);
+	all_fail($p, patience(5), 400, '-c', 200, '--each', 2);
 	is $p->peer($_)->{links}, 0 for 0, 1;
-	$crowd->leave;
 	$p->end;
 };
 
@@ -126,7 +129,7 @@ it 'the recovery of a peer is tried by one' => sub {
 	my $bad = backend('refuse', keep => 1);
 	my $again = $bad->address;
 	my $p = Weir::Pool->new(workers => 4, upstream => "pool_size = 8\n",
-	    peers => ["$again fail_timeout=1s", named('good')]);
+	    peers => ["$again fail_timeout=1s", backend('line')]);
 	my @clients = map { $p->client } 1 .. 20;
 	$p->until(sub ($p) {
 		$_->send("x\n")->line for @clients;
@@ -134,11 +137,9 @@ it 'the recovery of a peer is tried by one' => sub {
 	}, 'it fails');
 	my $failed = now();
 	$bad->stop;
-	$bad = named('bad', address => $again, keep => 1);
+	$bad = backend('line', address => $again, keep => 1);
 	until_time($failed + 1.1);
-	my $crowd = Weir::Crowd->start($p->port, clients => 40, check => sub ($c, $n, $line, $) {
-		return $line =~ /^(good|bad) \S+:$c\.$n$/ ? undef : "got '$line'";
-	});
+	my $crowd = crowd('line', '-c', 40, $p->address);
 	my $r = $bad->wait_report(sub ($r) { $r->{kept} > 0 });
 	$crowd->moving for 1 .. 3;
 	$r = $bad->report;
@@ -149,8 +150,7 @@ it 'the recovery of a peer is tried by one' => sub {
 	$bad->tell('release');
 	$bad->wait_report(sub ($r) { $r->{lines} > $before + 100 });
 	is $p->peer(0)->{state}, 'up';
-	$r = $crowd->end;
-	is $r->{wrong} + $r->{failed}, 0;
+	unharmed($crowd->end);
 	is_deeply $p->failures, {};
 	$p->end;
 };
@@ -195,11 +195,10 @@ it 'reply_timeout begins when a link is connected, whatever connect_timeout is' 
 it 'reply_timeout does not hit one that waits for its turn' => sub {
 	my $b = backend('line');
 	my $p = Weir::Pool->new(peers => [$b], upstream => "reply_timeout = $ms\npool_size = 1\n");
-	my $crowd = Weir::Crowd->start($p->port, clients => 20, ahead => 5);
+	my $crowd = crowd('line', '-c', 20, '-p', 5, $p->address);
 	my $began = now();
 	until_time($began + 3 * $T);
-	my $r = $crowd->end;
-	is $r->{failed} + $r->{wrong}, 0;
+	unharmed($crowd->end);
 	is $p->peer->{reply_timeouts}, 0;
 	is $p->peer->{connected}, 1;
 	$p->end;
@@ -375,31 +374,27 @@ it 'a peer dies with requests in flight: those fail, and no others' => sub {
 };
 
 it 'a peer is killed and restarted under load' => sub {
-	my $name = sub ($c, $n, $line, $) {
-		return $line =~ /^(?:a|b) \S+:$c\.$n$/ ? undef : "got '$line'";
-	};
 	for my $ahead (1, 8) {
-		my ($a, $b) = (named('a'), named('b'));
+		my ($a, $b) = (backend('line'), backend('line'));
 		my $p = Weir::Pool->new(peers => [$a->address . ' fail_timeout=1s', $b], workers => 2);
-		my $crowd = Weir::Crowd->start($p->port, clients => 50, ahead => $ahead,
-		    failure => '-failed', check => $name);
+		my $crowd = crowd('line', '-c', 50, '-p', $ahead, '--failure', '-failed', $p->address);
 		for my $round (1 .. 3) {
 			$crowd->moving;
 			my $address = $a->address;
 			kill('KILL', $a->pid);
 			$a->stop;
 			$crowd->moving for 1 .. 3;
-			$a = named('a', address => $address);
+			$a = backend('line', address => $address);
 			$a->wait_report(sub ($r) { $r->{lines} > 100 });
 			pass 'traffic returns';
 		}
-		my $r = $crowd->end;
-		is $r->{wrong}, 0;
+		my $of = $crowd->end->{of};
+		is "errors $of->{errors}, lost $of->{lost}", 'errors 0, lost 0';
 		my $failures = $p->failures;
 		is_deeply [grep { $_ ne 'peer_closed' } keys %$failures], [], 'for no other reason';
-		is $r->{failed}, $failures->{peer_closed} // 0, "$r->{failed} were told";
+		is $of->{failed}, $failures->{peer_closed} // 0, "$of->{failed} were told";
 		# What it is sent while it dies fails once more.
-		cmp_ok $r->{failed}, '<=', 2 * 3 * 50 * $ahead;
+		cmp_ok $of->{failed}, '<=', 2 * 3 * 50 * $ahead;
 		$p->end;
 	}
 };
@@ -429,16 +424,14 @@ it 'pool = session: the end of a link is the end of its client, by name' => sub 
 it 'every connection is closed at once: no spinning' => sub {
 	for my $how (qw(close reset)) {
 		my $p = Weir::Pool->new(peers => [backend($how), backend($how)]);
-		my $crowd = Weir::Crowd->start($p->port, clients => 20, each => 20, failure => '-failed');
-		my $r = $crowd->done;
-		is $r->{failed}, 400, $how;
+		note $how;
+		all_fail($p, patience(30), 400, '-c', 20, '--each', 20);
 		my $failures = $p->failures;
 		my $sum = 0;
 		$sum += $_ for values %$failures;
 		is $sum, 400, join(', ', map { "$_ $failures->{$_}" } sort keys %$failures);
 		my $connected = $p->peer(0)->{connected} + $p->peer(1)->{connected};
 		cmp_ok $connected, '<=', 4 * 400;
-		$crowd->leave;
 		$p->end;
 	}
 };

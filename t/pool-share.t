@@ -5,6 +5,7 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
+use Weir::Stress;
 
 my $many = Weir::Build::sanitized() || Weir::Build::valgrind() ? 1500 : 10_000;
 
@@ -18,15 +19,12 @@ pool_size = $size
 pool_wait = 5s
 pipeline_spread = 1
 CONF
-			my $crowd = Weir::Crowd->start($p->port, clients => 80, each => 25);
-			my $r = $crowd->done;
-			is $r->{answered}, 2000;
-			is $r->{failed}, 0;
-			cmp_ok $r->{slowest}, '<', patience(2.5), "the slowest: $r->{slowest} s";
+			my $r = stress('line', '-c', 80, '--each', 25, $p->address);
+			unharmed($r, answered => 2000, connected => 80, least => 25);
+			cmp_ok $r->{of}{max}, '<', patience(2_500_000), "the slowest: $r->{of}{max} us";
 			is $b->report->{peak}, $size, 'never more links';
 			cmp_ok $p->peer->{links_given_up}, '>', 0, 'they were passed on';
 			is_deeply $p->failures, {};
-			$crowd->leave;
 			$p->end;
 		};
 	}
@@ -119,10 +117,9 @@ it 'shares come out even when all workers are busy' => sub {
 	my $b = backend('line');
 	my $p = Weir::Pool->new(peers => [$b], workers => 2,
 	    upstream => "pool = request\npool_size = 8\npool_wait = 5s\n");
-	my $crowd = Weir::Crowd->start($p->port, clients => 100);
-	ok wait_for { $crowd->report->{least} >= 30 }, 'nobody starves';
-	my $r = $crowd->end;
-	is $r->{failed} + $r->{wrong}, 0;
+	my $crowd = crowd('line', '-c', 100, $p->address);
+	ok wait_for { $crowd->so_far->{least} >= 30 }, 'nobody starves';
+	unharmed($crowd->end);
 	cmp_ok $b->report->{peak}, '<=', 8;
 	$p->end;
 };
@@ -160,21 +157,21 @@ for my $case ([1, 1], [4, 1], [4, 3], [2, 8]) {
 		    upstream => "pool = request\npool_size = $size\npool_wait = 10s\n");
 		my @crowds;
 		for my $generation (1 .. 3) {
-			push @crowds, Weir::Crowd->start($p->port, clients => 40);
+			push @crowds, crowd('line', '-c', 40, $p->address);
 			$crowds[-1]->moving;
 			is $p->weir->reload->{exit}, 0 if $generation < 3;
 		}
 		# A round is over when each client of all three has been served once more.
 		for my $round (1 .. 3) {
-			my @before = map { $_->report->{least} } @crowds;
+			my @before = map { $_->so_far->{least} } @crowds;
 			await {
-				!grep { $crowds[$_]->report->{least} <= $before[$_] } 0 .. 2;
+				!grep { $crowds[$_]->so_far->{least} <= $before[$_] } 0 .. 2;
 			} 'each client is served', 20;
 		}
 		for my $crowd (@crowds) {
 			my $r = $crowd->end;
-			is $r->{failed} + $r->{wrong} + $r->{closed}, 0, "the slowest: $r->{slowest} s";
-			cmp_ok $r->{slowest}, '<', patience(4);
+			unharmed($r);
+			cmp_ok $r->{of}{max}, '<', patience(4_000_000), "the slowest: $r->{of}{max} us";
 		}
 		cmp_ok $b->report->{peak}, '<=', $size;
 		is_deeply $p->failures, {};
@@ -188,19 +185,19 @@ for my $workers (1, 4) {
 		my $p = Weir::Pool->new(peers => [$b], workers => $workers,
 		    upstream => "pool = request\npool_size = 1\npool_wait = 5m\n" .
 		    "reply_timeout = off\n");
-		my $crowd = Weir::Crowd->start($p->port, clients => $many, each => 1);
+		my $crowd = crowd('line', '-c', $many, '--each', 1, '-t', int(patience(200)) . 's', $p->address);
 		$p->until(sub ($p) { $p->upstream->{waiting} == $many - 1 }, 'all wait', 60);
 		my $memory = $p->weir->memory;
 		cmp_ok $memory, '<', 32 << 20, "$memory bytes for all"
 		    if !Weir::Build::sanitized() && !Weir::Build::valgrind();
 		is $b->report->{lines}, 1;
 		$b->tell('release');
-		my $r = $crowd->done(120);
-		is $r->{answered}, $many, "each has its reply; the slowest $r->{slowest} s";
+		my $r = $crowd->wait(120);
+		unharmed($r, answered => $many, connected => $many, least => 1);
+		note "the slowest: $r->{of}{max} us";
 		is $b->report->{peak}, 1;
 		is $p->upstream->{waiting}, 0;
 		is_deeply $p->failures, {};
-		$crowd->leave;
 		$p->end;
 	};
 
@@ -209,21 +206,18 @@ for my $workers (1, 4) {
 		my $p = Weir::Pool->new(peers => [$b], workers => $workers,
 		    upstream => "pool = request\npool_size = 1\npool_wait = 2s\n" .
 		    "reply_timeout = off\n");
-		my $crowd = Weir::Crowd->start($p->port, clients => $many, each => 1, go => 0,
-		    failure => '-failed');
-		my $began = now();
-		$crowd->go;
-		my $r;
-		$p->until(sub ($p) { ($r = $crowd->report)->{waiting} == 1 }, 'but one', 60);
-		cmp_ok now() - $began, '>=', 1.95, 'not too early';
-		cmp_ok $r->{slowest}, '<', patience(8), "the slowest after $r->{slowest} s";
-		is $r->{wrong}, 0;
-		is $r->{failed}, $many - 1, 'all were told';
+		my $crowd = crowd('line', '-c', $many, '--each', 1, '-t', int(patience(8)) . 's',
+		    '--failure', '-failed', $p->address);
+		my $of;
+		$p->until(sub ($p) { ($of = $crowd->so_far)->{waiting} == 1 && $of->{sent} == $many }, 'but one', 60);
+		cmp_ok $of->{duration}, '>=', 1_950_000, 'not too early';
+		is $of->{errors}, 0;
+		is $of->{failed}, $many - 1, 'all were told';
 		is_deeply $p->failures, { pool_wait => $many - 1 };
 		is $b->report->{lines}, 1;
 		$b->tell('release');
-		is $crowd->done->{answered}, 1, 'and the one was served';
-		$crowd->leave;
+		$of = $crowd->wait->{of};
+		is "@$of{qw(answered errors lost)}", '1 0 0', 'and the one was served';
 		$p->end;
 	};
 }

@@ -5,6 +5,7 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
+use Weir::Stress;
 
 # Long enough that a test which shares the machine with others is not late by
 # as much; seconds for the test, a value for the configuration.
@@ -60,9 +61,7 @@ it 'each client has its replies in its order' => sub {
 	is $p->client->ask(join('', @lines)), join('', @lines), 'in one packet';
 	my $text = join('', @lines[0 .. 39]);
 	is $p->client->dribble($text)->recv(length($text)), $text, 'a byte at a time';
-	my $crowd = Weir::Crowd->start($p->port, clients => 50, each => 100, ahead => 20);
-	is $crowd->done->{answered}, 5000, 'many clients, 20 ahead';
-	$crowd->leave;
+	unharmed(stress('line', '-c', 50, '--each', 100, '-p', 20, $p->address), answered => 5000, connected => 50);
 	is_deeply $p->failures, {};
 	$p->end;
 };
@@ -162,14 +161,12 @@ for my $mode (qw(pipeline request)) {
 			my $p = Weir::Pool->new(peers => [$b], workers => $workers,
 			    upstream => "pool = $mode\npool_size = 5\npipeline_spread = 1\n" .
 			    "pool_wait = 1m\n");
-			my $crowd = Weir::Crowd->start($p->port, clients => 60, each => 50);
-			my $r = $crowd->done;
-			is $r->{answered}, 3000;
+			unharmed(stress('line', '-c', 60, '--each', 50, $p->address), answered => 3000,
+			    connected => 60);
 			cmp_ok $b->report->{peak}, '<=', 5, 'as the backend counts them';
 			is $b->report->{peak}, 5, 'all were used' if $workers < 4;
 			cmp_ok $p->peer->{links}, '<=', 5;
 			is_deeply $p->failures, {};
-			$crowd->leave;
 			$p->end;
 		};
 	}
@@ -363,11 +360,10 @@ it 'pool_lifetime: links grow old and are replaced, unnoticed' => sub {
 	my $b = backend('line');
 	my $p = Weir::Pool->new(peers => [$b],
 	    upstream => "pool_lifetime = $ms\npool_size = 2\npipeline_spread = 1\n");
-	my $crowd = Weir::Crowd->start($p->port, clients => 10);
+	my $crowd = crowd('line', '-c', 10, $p->address);
 	$b->wait_report(sub ($r) { $r->{accepted} >= 5 });
-	my $r = $crowd->end;
-	is $r->{failed} + $r->{wrong} + $r->{closed}, 0;
-	$r = $b->report;
+	unharmed($crowd->end);
+	my $r = $b->report;
 	cmp_ok $r->{peak}, '<=', 2;
 	my @lasted = map { $_->{lasted} } grep { $_->{ended} } @{$r->{conns}};
 	ok !(grep { $_ < 0.75 * $T } @lasted), 'none was let go much too early';
@@ -455,16 +451,13 @@ it 'a worker that retires lets the new ones have its links' => sub {
 	my $b = backend('line');
 	my $p = Weir::Pool->new(peers => [$b],
 	    upstream => "pool = request\npool_size = 1\npool_wait = 1m\n");
-	my $crowd = Weir::Crowd->start($p->port, clients => 10);
+	my $crowd = crowd('line', '-c', 10, $p->address);
 	$crowd->moving;
 	is $p->weir->reload->{exit}, 0;
-	my $new = Weir::Crowd->start($p->port, clients => 10);
+	my $new = crowd('line', '-c', 10, $p->address);
 	$new->moving;
 	$crowd->moving;
-	for ($crowd, $new) {
-		my $r = $_->end;
-		is $r->{failed} + $r->{wrong} + $r->{closed}, 0;
-	}
+	unharmed($_->end) for $crowd, $new;
 	is $b->report->{peak}, 1;
 	$p->end;
 };
@@ -500,9 +493,7 @@ it 'a UNIX socket carries links, too' => sub {
 	chmod(0755, $dir);
 	my $b = backend('line', address => "unix:$dir/backend.sock");
 	my $p = Weir::Pool->new(peers => [$b]);
-	my $crowd = Weir::Crowd->start($p->port, clients => 20, each => 50, ahead => 5);
-	is $crowd->done->{answered}, 1000;
-	$crowd->leave;
+	unharmed(stress('line', '-c', 20, '--each', 50, '-p', 5, $p->address), answered => 1000, connected => 20);
 	$b->tell('drop_all');
 	$p->until(sub ($p) { $p->peer->{links} == 0 }, 'the links are gone');
 	ok $p->client->ping;

@@ -5,6 +5,7 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
+use Weir::Stress;
 
 my ($echo, $proxy, $extra, $quiet) = free_ports(4);
 my $backend = backend('echo');
@@ -131,34 +132,29 @@ it 'more workers and fewer' => sub {
 };
 
 it 'the number of workers changes under load' => sub {
-	my $load = Weir::Load->background($echo, stay => 10, churn => 5);
+	my @load = (crowd('line', '-c', 10, "127.0.0.1:$echo"), crowd('churn', '-c', 5, "127.0.0.1:$echo"));
 	for my $count (4, 1, 3, 1, 2) {
 		$w->edit_conf(sub { s/workers = \d+/workers = $count/ });
 		reload_well;
-		$load->moving;
+		$_->moving for @load;
 	}
-	my $report = $load->end;
-	is $report->{failed}, 0, 'nobody is refused or reset' or diag explain $report->{errors};
+	unharmed($_->end) for @load;
 };
 
 it 'nobody is refused or reset in 20 reloads under load' => sub {
-	my $via = Weir::Load->background($proxy, stay => 20, churn => 4);
-	my $direct = Weir::Load->background($echo, stay => 10, churn => 4);
-	my $unix = Weir::Load->background('unix:' . $w->path('run/proxy.sock'), stay => 5,
-	    churn => 2);
+	my @load;
+	for (["127.0.0.1:$proxy", 20, 4], ["127.0.0.1:$echo", 10, 4], ['unix:' . $w->path('run/proxy.sock'), 5, 2]) {
+		my ($address, $stay, $churn) = @$_;
+		push @load, crowd('line', '-c', $stay, $address), crowd('churn', '-c', $churn, $address);
+	}
 	my $failed = 0;
 	for my $n (1 .. 20) {
 		my $result = $w->reload;
 		$failed++, diag $result->{text} if $result->{exit};
-		$_->moving for $via, $direct, $unix;
+		$_->moving for @load;
 	}
 	is $failed, 0, 'all reloads succeed';
-	for my $case (['proxied', $via], ['direct', $direct], ['over UNIX', $unix]) {
-		my ($name, $load) = @$case;
-		my $report = $load->end;
-		is $report->{failed}, 0, "$name: $report->{connects} connects, " .
-		    "$report->{messages} messages" or diag explain $report->{errors};
-	}
+	unharmed($_->end) for @load;
 	ok wait_for { (generations_left) == 1 }, 'all old workers have left';
 };
 

@@ -6,6 +6,7 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/../../t/lib";
 use Weir::Test;
+use Weir::Stress;
 
 my $LARGE = $ENV{WEIR_LONG} ? 1 << 30 : 64 << 20;
 
@@ -244,22 +245,24 @@ it 'keeps what a stalled client does not take in bounds' => sub {
 it 'holds 2000 sessions at once' => sub {
 	my $limit = `sh -c 'ulimit -n'`;
 	plan skip_all => "needs 5000 descriptors, has $limit" if $limit =~ /^\d+$/ && $limit < 5000;
-	my $load = Weir::Load->new($port{echo}, sessions => 2000)->open;
+	my $echo = "127.0.0.1:$port{echo}";
+	my $crowd = crowd('line', '-c', 2000, '-n', 6000, '--rate', 100, $echo);
 	is $w->status->server('echo')->{sessions}, 2000, 'status counts them';
 	cmp_ok $backend{echo}->report->{open}, '>=', 2000, 'the backend sees them';
-	$load->round(1);
-	$load->round(1000);
-	$load->round(10_000);
-	$load->close;
+	unharmed($crowd->end, connected => 2000, peak => 2000);
+	for my $bytes (1, 1000, 10_000) {
+		unharmed(stress('echo', '-c', 2000, '-n', 4000, '-s', $bytes, $echo, { timeout => 60 }),
+		    answered => 4000, connected => 2000, bytes_in => 4000 * $bytes);
+	}
 	ok wait_for { $w->status->server('echo')->{sessions} == 0 };
 	$backend{echo}->wait_report(sub ($r) { $r->{open} == 0 });
 };
 
 it 'holds 500 sessions over UNIX sockets' => sub {
-	my $load = Weir::Load->new(socket_of('unix'), sessions => 500)->open;
-	$load->round($_) for 1, 5000;
-	$load->close;
-	pass;
+	for my $bytes (1, 5000) {
+		unharmed(stress('echo', '-c', 500, '-n', 1000, '-s', $bytes, socket_of('unix'), { timeout => 60 }),
+		    answered => 1000, connected => 500, bytes_in => 1000 * $bytes);
+	}
 };
 
 done_testing;

@@ -7,7 +7,7 @@
 # (backends or texts of server =), server, upstream, weir, more (text of those
 # sections; more: whole other ones), failure ('-failed': what line_failure says).
 #
-#	$p->port, $p->weir
+#	$p->port, $p->address, $p->weir
 #	$p->client(%option)	a new one
 #	$p->client_of($slot)	one whose session that worker has
 #	$p->failure		what a client reads in place of a reply
@@ -53,6 +53,7 @@ CONF
 }
 
 sub port($self) { return $self->{port} }
+sub address($self) { return "127.0.0.1:$self->{port}" }
 sub weir($self) { return $self->{weir} }
 sub failure($self) { return "$self->{failure}\n" }
 sub client($self, %option) { return Weir::Client->open($self->{port}, %option) }

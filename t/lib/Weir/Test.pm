@@ -40,14 +40,13 @@ use Test::More import => \@more;
 use Weir::Backend;
 use Weir::Build;
 use Weir::Client;
-use Weir::Crowd;
 use Weir::Daemon;
 use Weir::File;
-use Weir::Load;
 use Weir::Pattern;
 use Weir::Pool;
 use Weir::Port;
 use Weir::Process;
+use Weir::Stress ();
 use Weir::Wait;
 
 our @EXPORT = (@more, @Weir::Wait::EXPORT, @Weir::Port::EXPORT, @Weir::Pattern::EXPORT,
@@ -98,8 +97,7 @@ sub program($name)
 sub done_testing()
 {
 	$done = 1;
-	Weir::Load->end_all;
-	Weir::Crowd->end_all;
+	Weir::Stress->end_all;
 	Weir::Client->reset_all;
 	Weir::Backend->stop_all;
 	$_->stop for Weir::Daemon->all;
@@ -110,8 +108,7 @@ sub done_testing()
 END {
 	if ($$ == ($owner // 0)) {
 		my $status = $?;
-		Weir::Load->end_all;
-		Weir::Crowd->end_all;
+		Weir::Stress->end_all;
 		Weir::Client->reset_all;
 		Weir::Backend->stop_all;
 		Weir::Daemon->kill_all;
