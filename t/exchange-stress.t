@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# No reply reaches anyone but its asker, each request ends in one of its ways, and nothing hangs:
-# clients whose requests can be told apart, before backends that break in every way at random
-# (t/tools/tagged.c and faulty.c; tools.t shows that they would find it).
+# No reply reaches anyone but its asker, each request ends in one of its ways, and nothing hangs: clients that do
+# not behave, before backends that break in every way at random (weir-stress on both sides; stress-unruly.t shows
+# that it would find it).
 #
 # WEIR_LONG=1: more than a million requests instead of 60,000 (with make check TEST_TIMEOUT=900).
 # WEIR_SEED: another sequence of faults.
@@ -10,16 +10,16 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
-use Weir::Tool;
+use Weir::Stress;
 
 my $seed = $ENV{WEIR_SEED} // 1;
 my $times = $ENV{WEIR_LONG} ? 18 : Weir::Build::valgrind() ? 0.05 : Weir::Build::sanitized() ? 0.3 : 1;
 my $ms = int(patience(200));
 
 my $faults = 'delay=0.02,split=0.01,pause=0.005,close=0.001,cut=0.001,reset=0.001,half=0.0003,' .
-    'stall=0.0003,crash=0.0002,door=0.02,down=0.01,idle=0.02';
-my $stay = 'crumbs=0.02,sleep=0.01';
-my $leave = 'crumbs=0.02,sleep=0.01,leave=0.02';
+    'stall=0.0003,crash=0.0002,door=0.02,refuse=0.01,idle=0.02';
+my @stay = ('--leave', 0);
+my @leave = ('--leave', 0.05);
 
 # A weir before two peers, of which one is believed dead after each failure.
 sub pool($pool)
@@ -35,33 +35,50 @@ sub pool($pool)
 
 sub backends($p, $faults)
 {
-	return Weir::Tool->start('faulty', '--seed', $seed, '--faults', $faults, '--down', 60,
-	    map { ('--port', $_) } @{$p->{ports}});
+	my @down = $faults =~ /refuse|crash/ ? ('--down', '60ms') : ();
+	my @delay = $faults =~ /delay|pause/ ? ('--jitter', '20ms') : ();
+	return serve('line', '--again', '--seed', $seed, '--fault', $faults, @down, @delay,
+	    map { "127.0.0.1:$_" } @{$p->{ports}});
 }
 
-sub clients($p, $requests, $habits, @options)
+sub clients($p, $requests, @options)
 {
 	my $count = int($requests * $times);
 	note "$count requests, seed $seed";
-	return Weir::Tool->start('tagged', '--to', $p->port, '--seed', $seed, '--failure', 'failed',
-	    '--deadline', int(patience(15)), '--requests', $count, '--habits', $habits,
-	    '--connections', 50, '--request-max', 6000, '--reply-max', 6000, @options);
+	return stress_start('unruly', '--seed', $seed, '--failure', 'failed', '-n', $count, '-c', 50, '-p', 16,
+	    '-s', 6000, '-t', int(patience(15)) . 's', @options, $p->address);
+}
+
+# Its figures.
+sub ended($clients)
+{
+	my $r = $clients->wait(900);
+	diag $r->{text} if !is $r->{told}{over}, 1, 'it has run';
+	$r->{of}{text} = $r->{text};
+	return $r->{of};
 }
 
 # What must be true of each run; then nothing is open.
-sub well($p, $t, $f)
+sub well($p, $t, $b)
 {
-	is "$t->{violations} violations, $t->{hung} hung", '0 violations, 0 hung' or diag $t->{err};
-	is $t->{exit}, 0;
+	is "wrong $t->{wrong}, unasked $t->{unasked}, hung $t->{timeout}, unconnected $t->{connect_timeout}",
+	    'wrong 0, unasked 0, hung 0, unconnected 0' or diag $t->{text};
 	is $t->{answered} + $t->{failed} + $t->{left} + $t->{lost}, $t->{sent}, 'all is accounted for';
-	is $f->{again}, 0, 'no request was sent twice';
-	cmp_ok $f->{answered}, '>=', $t->{answered}, 'answers were the backend\'s';
+	is $b->{again}, 0, 'no request was sent twice';
+	cmp_ok $b->{answered}, '>=', $t->{answered}, 'answers were the backend\'s';
 	cmp_ok $t->{answered}, '>', $t->{sent} / 5, 'and many came through';
-	note join(' ', map { "$_=$t->{$_}" } qw(answered failed left lost connects seconds));
+	note join(' ', map { "$_=$t->{$_}" } qw(answered failed left lost connected duration));
 	$p->until(sub ($p) {
 		my $status = $p->weir->status;
 		!$status->open && !$status->sum('peer', 'links', 'connections');
 	}, 'all is let go');
+}
+
+# Nor was any client disturbed.
+sub undisturbed($t)
+{
+	is "errors $t->{errors}, lost $t->{lost}, torn $t->{torn}", 'errors 0, lost 0, torn 0', 'nobody was closed'
+	    or diag $t->{text};
 }
 
 sub failures($p)
@@ -83,26 +100,26 @@ for my $mode (@modes) {
 
 	it "$name: clients that stay" => sub {
 		$p = pool($pool);
-		my $f = backends($p, $faults);
-		my $t = clients($p, $requests, $stay)->wait;
-		$f = $f->finish;
-		well($p, $t, $f);
-		is "lost $t->{lost}, cut $t->{cut}", 'lost 0, cut 0', 'nobody was closed';
+		my $b = backends($p, $faults);
+		my $t = ended(clients($p, $requests, @stay));
+		$b = $b->stop;
+		well($p, $t, $b);
+		undisturbed($t);
 		my ($u, $s) = ($p->upstream, $p->server);
 		is $u->{requests}, $t->{sent}, 'all were asked';
 		is failures($p), $t->{failed}, 'all that failed have a name';
 		is $u->{orphaned}, 0;
-		is $s->{end_client_closed}, $t->{connects};
-		cmp_ok $f->{requests}, '<=', $p->weir->status->sum('peer', 'requests');
+		is $s->{end_client_closed}, $t->{connected};
+		cmp_ok $b->{requests}, '<=', $p->weir->status->sum('peer', 'requests');
 	};
 
 	it "$name: clients that leave" => sub {
 		my $before = failures($p);
-		my $f = backends($p, $faults);
-		my $t = clients($p, $requests, $leave)->wait;
-		$f = $f->finish;
-		well($p, $t, $f);
-		is "lost $t->{lost}, cut $t->{cut}", 'lost 0, cut 0', 'nobody was closed';
+		my $b = backends($p, $faults);
+		my $t = ended(clients($p, $requests, @leave));
+		$b = $b->stop;
+		well($p, $t, $b);
+		undisturbed($t);
 		my $failed = failures($p) - $before;
 		cmp_ok $failed, '>=', $t->{failed};
 		cmp_ok $failed, '<=', $t->{failed} + $t->{left};
@@ -113,15 +130,15 @@ for my $mode (@modes) {
 
 it 'pool = session: who loses its link is closed, and nobody else' => sub {
 	my $p = pool("pool = session\npool_size = 40");
-	my $f = backends($p, $faults);
-	my $t = clients($p, 8000, $leave)->wait;
-	$f = $f->finish;
-	well($p, $t, $f);
-	is $t->{cut}, 0, 'between replies';
+	my $b = backends($p, $faults);
+	my $t = ended(clients($p, 8000, @leave));
+	$b = $b->stop;
+	well($p, $t, $b);
+	is $t->{torn}, 0, 'between replies';
 	my $s = $p->server;
 	my $closed = 0;
 	$closed += $s->{$_} for grep { /^end_/ } keys %$s;
-	is $closed, $t->{connects};
+	is $closed, $t->{connected};
 	cmp_ok $s->{end_peer_closed} + $s->{end_request_failed}, '>', 0;
 	$p->end;
 };
@@ -129,22 +146,21 @@ it 'pool = session: who loses its link is closed, and nobody else' => sub {
 # meanwhile(P, DEED): requests, and five times the deed among them.
 sub meanwhile($p, $deed)
 {
-	my $f = backends($p, 'delay=0.05,idle=0.02,door=0.02');
-	my $t = clients($p, 4000, $leave);
+	my $b = backends($p, 'delay=0.05,idle=0.02,door=0.02');
+	my $clients = clients($p, 4000, @leave);
 	for (1 .. 5) {
 		my $before = $p->upstream->{requests};
 		$deed->();
-		wait_for { !$t->running || $p->upstream->{requests} >= $before + 100 };
+		wait_for { !$clients->running || $p->upstream->{requests} >= $before + 100 };
 	}
-	$t = $t->wait;
-	well($p, $t, $f->finish);
+	my $t = ended($clients);
+	well($p, $t, $b->stop);
 	return $t;
 }
 
 it 'reloads are not noticed' => sub {
 	my $p = pool("pool = pipeline\npool_size = 3");
-	my $t = meanwhile($p, sub { is $p->weir->reload->{exit}, 0 });
-	is "lost $t->{lost}, cut $t->{cut}", 'lost 0, cut 0', 'nobody was closed';
+	undisturbed(meanwhile($p, sub { is $p->weir->reload->{exit}, 0 }));
 	$p->end;
 };
 
@@ -163,10 +179,10 @@ it 'a worker that dies costs its own clients' => sub {
 it 'a backend that lies would be found out' => sub {
 	my $p = pool("pool = pipeline\npool_size = 3");
 	for my $lie (qw(swap reorder)) {
-		my $f = backends($p, "$lie=0.01");
-		my $t = clients($p, 2000 / $times, $stay, '--deadline', int(patience(5)))->wait;
-		cmp_ok $t->{violations}, '>', 0, $lie;
-		cmp_ok $f->finish->{$lie}, '>', 0;
+		my $b = backends($p, "$lie=0.01");
+		my $t = ended(clients($p, 2000 / $times, @stay));
+		cmp_ok $t->{wrong} + $t->{unasked}, '>', 0, $lie;
+		cmp_ok $b->stop->{$lie}, '>', 0;
 	}
 	$p->end;
 };
