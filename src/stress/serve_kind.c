@@ -63,12 +63,12 @@ kind_may_produce(const struct session *s)
 void
 kind_produce(struct session *s)
 {
+	size_t   most = session_chunk(), n;
 	uint64_t left;
-	size_t   n;
 
 	for (int i = 0; i < CHUNKS && kind_may_produce(s); i++) {
 		left = doors_options()->size - s->position;
-		n = left < SESSION_CHUNK ? (size_t)left : SESSION_CHUNK;
+		n = left < most ? (size_t)left : most;
 		pattern_fill(0, s->position, loop_scratch(), n);
 		s->position += n;
 		reply_give(s, span(loop_scratch(), n));

@@ -156,9 +156,8 @@ step(struct session *s)
 		settle(s);
 }
 
-/* Where each reply is kept, what has been read at once is what may be too much. */
-static size_t
-read_size(void)
+size_t
+session_chunk(void)
 {
 	return doors_options()->straight ? loop_scratch_size() : SESSION_CHUNK;
 }
@@ -169,7 +168,7 @@ read_some(struct session *s)
 	size_t n;
 
 	for (int i = 0; i < READS && may_read(s); i++) {
-		n = conn_read(&s->conn, loop_scratch(), read_size());
+		n = conn_read(&s->conn, loop_scratch(), session_chunk());
 		if (n == 0)
 			break;
 		tally_add(&doors_counts()->bytes_in, n);

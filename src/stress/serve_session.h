@@ -45,8 +45,11 @@ struct session {
 
 enum {
 	SESSION_WAITING = 256 * 1024,	/* bytes not sent: no more is read */
-	SESSION_CHUNK   = 16 * 1024,	/* read at once, where each reply is kept; of a source */
+	SESSION_CHUNK   = 16 * 1024,	/* read at once, or sent by a source, where each is kept */
 };
+
+/* Read at once, or sent by a source: as much as goes, where nothing is to happen to it. */
+size_t session_chunk(void);
 
 void sessions_start(void);
 
