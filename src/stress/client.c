@@ -25,7 +25,8 @@
 
 static void ready(struct conn *);
 static void expired(struct conn *);
-static int  connect_from(uint64_t number, const struct sock_options *);
+static void connect_to(struct client *);
+static int  connect_from(uint64_t number);
 static void connected(struct client *, uint64_t now);
 static void connect_failed(struct client *, int error);
 static bool take_in(struct client *);
@@ -101,12 +102,8 @@ client_setup(void)
 void
 client_open(struct client *c, uint64_t due)
 {
-	static const struct sock_options options = { .nodelay = true };
-	const struct run                *run = worker.run;
-	int                              fd;
-
 	assert(c->state == CLIENT_WAITING);
-	c->id = worker.ids++ * run->workers + worker.number;
+	c->id = worker.ids++ * worker.run->workers + worker.number;
 	c->began = clock_ns();	/* the pass may be old by now */
 	c->asked = c->answered = c->position = c->posted = c->tick = c->nap = 0;
 	c->failing = c->finished = false;
@@ -115,7 +112,15 @@ client_open(struct client *c, uint64_t due)
 	c->state = CLIENT_CONNECTING;
 	worker.active++;
 	worker.opening++;
-	fd = connect_from(c->id, &options);
+	connect_to(c);
+}
+
+/* Begins connecting; where a UNIX socket's backlog was full, again and again. */
+static void
+connect_to(struct client *c)
+{
+	int fd = connect_from(c->id);
+
 	if (fd >= 0 && conn_adopt(&c->conn, fd, &handler) < 0) {
 		close(fd);
 		fd = -1;
@@ -124,25 +129,26 @@ client_open(struct client *c, uint64_t due)
 	if (fd < 0)
 		connect_failed(c, errno);
 	else
-		conn_arm(&c->conn, loop_now() + run->timeout);
+		conn_arm(&c->conn, loop_now() + worker.run->timeout);
 }
 
 /* From the next source that has ports. One that had none is left alone for a while: to
  * find that out the kernel looks at all of them, which takes it many milliseconds. */
 static int
-connect_from(uint64_t number, const struct sock_options *options)
+connect_from(uint64_t number)
 {
-	const struct run *run = worker.run;
-	unsigned          n = run->source_count > 0 ? run->source_count : 1, at;
-	uint64_t          now = loop_now();
-	int               fd;
+	static const struct sock_options options = { .nodelay = true };
+	const struct run                *run = worker.run;
+	unsigned                         n = run->source_count > 0 ? run->source_count : 1, at;
+	uint64_t                         now = loop_now();
+	int                              fd;
 
 	for (unsigned i = 0; i < n; i++) {
 		at = (unsigned)((number + i) % n);
 		if (used_up[at] > now)
 			continue;
 		fd = sock_connect(&run->target, run->source_count > 0 ? &run->sources[at] : NULL,
-		    options);
+		    &options);
 		if (fd >= 0 || errno != EADDRNOTAVAIL)
 			return fd;
 		used_up[at] = now + USED_UP_MS;
@@ -219,24 +225,6 @@ connect_failed(struct client *c, int error)
 		error = ETIMEDOUT;
 	}
 	client_fault(c, connect_fault(error), error);
-}
-
-/* A UNIX socket's backlog was full: the same again, with what it had. */
-static void
-connect_again(struct client *c)
-{
-	static const struct sock_options none;
-	int fd = sock_connect(&worker.run->target, NULL, &none);
-
-	if (fd >= 0 && conn_adopt(&c->conn, fd, &handler) < 0) {
-		close(fd);
-		fd = -1;
-		errno = ENOMEM;
-	}
-	if (fd < 0)
-		connect_failed(c, errno);
-	else
-		conn_arm(&c->conn, loop_now() + worker.run->timeout);
 }
 
 static void
@@ -339,7 +327,7 @@ expired(struct conn *conn)
 		return;
 	case CLIENT_CONNECTING:
 		if (!conn->open)
-			connect_again(c);
+			connect_to(c);
 		else
 			client_fault(c, FAULT_CONNECT_TIMEOUT, ETIMEDOUT);
 		return;
