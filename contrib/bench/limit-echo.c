@@ -2,14 +2,12 @@
 /*
  * limit-echo: an echo server on bare epoll, with nothing per connection but its descriptor: what
  * a server costs at least. It reads once, writes once, and allocates only for a peer that does not
- * take what was written. With -s it sends the bench's pattern to whoever connects, for as long as
- * they take it, and drops what it reads.
+ * take what was written.
  */
 #include "bench.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -19,42 +17,30 @@
 enum { EVENT_BATCH = 512, BUFFER = 65536 };
 
 static int epfd, listener;
-static bool source;
 static struct rest **rests;	/* by descriptor; who has one is not read */
-static uint64_t *offsets;	/* of a source's streams, by descriptor */
 static unsigned char buffer[BUFFER];
 
 static void take(int fd);
 static void drop(int fd);
 static void echo(int fd);
 static void echo_rest(int fd);
-static void emit(int fd);
 static void rewatch(int fd, uint32_t events);
-static void serve(int fd, uint32_t events);
-static void usage(void) __attribute__((noreturn));
+static void serve(int fd);
 
 int
 main(int argc, char **argv)
 {
 	struct epoll_event evs[EVENT_BATCH];
 	struct sockaddr_in sin;
-	size_t max;
-	int opt, n;
+	int n;
 
-	while ((opt = getopt(argc, argv, "s")) != -1) {
-		if (opt != 's') {
-			usage();
-		}
-		source = true;
+	if (argc != 2) {
+		fputs("usage: limit-echo 127.x.x.x:PORT\n", stderr);
+		return 2;
 	}
-	if (argc - optind != 1) {
-		usage();
-	}
-	address(argv[optind], &sin);
-	max = raise_descriptors();
-	rests = calloc(max, sizeof(*rests));
-	offsets = calloc(max, sizeof(*offsets));
-	if (rests == NULL || offsets == NULL) {
+	address(argv[1], &sin);
+	rests = calloc(raise_descriptors(), sizeof(*rests));
+	if (rests == NULL) {
 		die("no memory");
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -66,25 +52,16 @@ main(int argc, char **argv)
 	for (;;) {
 		n = epoll_wait(epfd, evs, EVENT_BATCH, -1);
 		for (int i = 0; i < n; i++) {
-			serve((int)evs[i].data.u64, evs[i].events);
+			serve((int)evs[i].data.u64);
 		}
 	}
 }
 
 static void
-usage(void)
-{
-	fputs("usage: limit-echo [-s] 127.x.x.x:PORT\n", stderr);
-	exit(2);
-}
-
-static void
-serve(int fd, uint32_t events)
+serve(int fd)
 {
 	if (fd == listener) {
 		accept_each(listener, take);
-	} else if (source && (events & EPOLLOUT)) {
-		emit(fd);
 	} else if (rests[fd] != NULL) {
 		echo_rest(fd);
 	} else {
@@ -95,7 +72,7 @@ serve(int fd, uint32_t events)
 static void
 take(int fd)
 {
-	if (epoll_watch(epfd, fd, source ? EPOLLIN | EPOLLOUT : EPOLLIN, (uint64_t)fd) == -1) {
+	if (epoll_watch(epfd, fd, EPOLLIN, (uint64_t)fd) == -1) {
 		close(fd);
 	}
 }
@@ -110,9 +87,6 @@ echo(int fd)
 		if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
 			drop(fd);
 		}
-		return;
-	}
-	if (source) {
 		return;
 	}
 	put = send(fd, buffer, (size_t)got, MSG_NOSIGNAL);
@@ -149,19 +123,6 @@ echo_rest(int fd)
 }
 
 static void
-emit(int fd)
-{
-	ssize_t put = send(fd, pattern() + offsets[fd] % PATTERN_PERIOD, PATTERN_SPAN,
-	    MSG_NOSIGNAL);
-
-	if (put > 0) {
-		offsets[fd] += (uint64_t)put;
-	} else if (errno != EAGAIN) {
-		drop(fd);
-	}
-}
-
-static void
 rewatch(int fd, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.u64 = (uint64_t)fd };
@@ -176,6 +137,5 @@ drop(int fd)
 {
 	free(rests[fd]);
 	rests[fd] = NULL;
-	offsets[fd] = 0;
 	close(fd);
 }

@@ -102,7 +102,7 @@ static int
 connect_backend(const struct sockaddr_in *sin)
 {
 	struct epoll_event ev;
-	int fd = connect_to(sin, 0);
+	int fd = connect_to(sin);
 	int once = epoll_open();
 
 	if (fd == -1 || epoll_watch(once, fd, EPOLLOUT, 0) == -1 ||

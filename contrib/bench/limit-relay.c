@@ -12,7 +12,6 @@
 #include "bench.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -109,17 +108,13 @@ static void
 pair(int client)
 {
 	const uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1;
+	int fd = connect_to(&backend);
 
 	if (fd == -1) {
 		close(client);
 		return;
 	}
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1 ||
-	    (connect(fd, (struct sockaddr *)&backend, sizeof(backend)) == -1 &&
-		errno != EINPROGRESS) ||
-	    epoll_watch(epfd, fd, events, (uint64_t)fd) == -1 ||
+	if (epoll_watch(epfd, fd, events, (uint64_t)fd) == -1 ||
 	    epoll_watch(epfd, client, events, (uint64_t)client) == -1) {
 		close(fd);
 		close(client);
