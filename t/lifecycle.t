@@ -183,7 +183,7 @@ it 'a worker that is killed is replaced, and the others go on' => sub {
 it 'while a worker is stopped, connections find another' => sub {
 	my $w = echo_weir(my $port = free_port);
 	$w->allow(qr/./);
-	my $load = crowd('churn', '-c', 4, "127.0.0.1:$port");
+	my $load = crowd('churn', '-c', 4, '--rate', 500, "127.0.0.1:$port");
 	for (1 .. 5) {
 		my $victim = $w->worker(1) // next;
 		kill('KILL', $victim);

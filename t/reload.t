@@ -131,27 +131,32 @@ it 'more workers and fewer' => sub {
 	}
 };
 
+# So many that stay and talk, and so many that come and go: not so much that it leaves weir no processor.
+sub load($address, $stay, $churn)
+{
+	return (crowd('line', '-c', $stay, '--rate', 500, $address),
+	    crowd('churn', '-c', $churn, '--rate', 200, $address));
+}
+
 it 'the number of workers changes under load' => sub {
-	my @load = (crowd('line', '-c', 10, "127.0.0.1:$echo"), crowd('churn', '-c', 5, "127.0.0.1:$echo"));
+	my @load = load("127.0.0.1:$echo", 10, 5);
 	for my $count (4, 1, 3, 1, 2) {
 		$w->edit_conf(sub { s/workers = \d+/workers = $count/ });
 		reload_well;
-		$_->moving for @load;
+		all_moving(@load);
 	}
 	unharmed($_->end) for @load;
 };
 
 it 'nobody is refused or reset in 20 reloads under load' => sub {
 	my @load;
-	for (["127.0.0.1:$proxy", 20, 4], ["127.0.0.1:$echo", 10, 4], ['unix:' . $w->path('run/proxy.sock'), 5, 2]) {
-		my ($address, $stay, $churn) = @$_;
-		push @load, crowd('line', '-c', $stay, $address), crowd('churn', '-c', $churn, $address);
-	}
+	push @load, load(@$_) for ["127.0.0.1:$proxy", 20, 4], ["127.0.0.1:$echo", 10, 4],
+	    ['unix:' . $w->path('run/proxy.sock'), 5, 2];
 	my $failed = 0;
 	for my $n (1 .. 20) {
 		my $result = $w->reload;
 		$failed++, diag $result->{text} if $result->{exit};
-		$_->moving for @load;
+		all_moving(@load);
 	}
 	is $failed, 0, 'all reloads succeed';
 	unharmed($_->end) for @load;

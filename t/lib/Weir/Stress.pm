@@ -16,6 +16,7 @@
 #
 #	my $p = crowd(@arguments);	stress_start with a patient -t (if there is none); all are
 #				connected
+#	all_moving(@runs)	moving, of several at the same time
 #	unharmed($r, %figures)	a test that a run was without error, failure or loss, that these
 #				figures are so, and its exit status 0
 #
@@ -34,12 +35,14 @@ use JSON::PP;
 use POSIX ();
 use Scalar::Util qw(weaken);
 use Test::More ();
+use Time::HiRes ();
 use Weir::Build;
 use Weir::File;
 use Weir::Process;
 use Weir::Wait;
 
-our @EXPORT = qw(stress stress_start stress_measuring crowd unharmed serve);
+our @EXPORT = qw(stress stress_start stress_measuring crowd all_moving
+    unharmed serve);
 
 my %all;
 
@@ -137,30 +140,44 @@ sub signal($self, $name)
 sub so_far($self)
 {
 	my $path = $self->{json};
-	my $told;
 	wait_for { -e $path || $self->_ended } 20;
-	truncate($path, 0) if !$self->_ended;
-	my $asked = 0;
-	await {
+	my $written = sub () { (Time::HiRes::stat($path))[9] // 0 };
+	my $before = $written->();
+	my ($told, $asked, $deadline) = (undef, 0, now() + patience(20));
+	while (!$told && now() < $deadline) {
 		my $over = $self->_ended;
 		kill('USR2', $self->{pid}), $asked = now() if !$over && now() > $asked + 0.5;
-		$told = eval { decode_json(slurp($path)) };
-		$told || $over;
-	} "what has become of $self->{name}", 20;
+		select(undef, undef, undef, 0.001) if !$over;
+		$told = _figures($path) if $over || $written->() != $before;
+		last if $over;
+	}
+	die "$self->{name} does not answer\n" if !$told && !$self->_ended;
 	die "$self->{name} has ended:\n", _text($self->{err}) if !$told;
-	my $of = $told->{figures};
-	$of->{waiting} = $of->{sent} - $of->{answered} - $of->{failed} - $of->{lost} -
-	    ($of->{left} // 0);
-	return $of;
+	$told->{waiting} = $told->{sent} - $told->{answered} - $told->{failed} - $told->{lost} -
+	    ($told->{left} // 0);
+	return $told;
 }
 
-sub moving($self)
+# Those of a whole file, or undef: JSON::PP would take longer than the run does for them.
+sub _figures($path)
 {
-	my $before = $self->so_far;
-	my $now;
-	my $moved = wait_for { ($now = $self->so_far)->{answered} >= $before->{answered} + 50 } 20;
-	die "$self->{name} gets no answers: ", encode_json($now), "\n" if !$moved;
-	return $now;
+	my $text = -e $path ? slurp($path) : '';
+	my ($figures) = $text =~ /^  "figures": \{\n(.*?)^  \}.*^\}\n\z/ms or return undef;
+	return { $figures =~ /^    "([\w.]+)": ([-+.\w]+)/mg };
+}
+
+sub moving($self) { return (all_moving($self))[0] }
+
+sub all_moving(@all)
+{
+	my @before = map { $_->so_far } @all;
+	return map {
+		my ($run, $before) = ($_, shift @before);
+		my $now;
+		my $moved = wait_for { ($now = $run->so_far)->{answered} >= $before->{answered} + 50 } 20;
+		die "$run->{name} gets no answers: ", encode_json($now), "\n" if !$moved;
+		$now;
+	} @all;
 }
 
 sub end($self)
