@@ -78,6 +78,16 @@ it 'requests that nobody answers are counted, and the run ends' => sub {
 	cmp_ok $r->{of}{lost}, '>=', 5, 'churn, too';
 };
 
+it 'a server that never says a byte is not waited for -n times' => sub {
+	my $b = serve('line');
+	my $began = now();
+	my $r = adds_up(stress('echo', '-c', 2, '-n', 5000, '-t', '300ms', $b->address));	# it waits for a newline
+	is $r->{exit}, 1;
+	cmp_ok now() - $began, '<', patience(15);
+	like $r->{text}, qr/not a byte has come back: does it speak what this mode does/;
+	is $r->{of}{answered}, 0;
+};
+
 it 'a slow server in the drain' => sub {
 	my $b = serve('line', '--delay', '300ms');
 	for my $case (['line', '-c', 3], ['churn', '-c', 3], ['churn', '-c', 3, '--rate', 20]) {

@@ -250,12 +250,16 @@ static void
 tell_lost(void)
 {
 	const struct run *run = conductor.run;
-	uint64_t          connected = 0;
+	uint64_t          connected = 0, came = 0, timeouts = 0;
 	unsigned          lost = 0;
 
 	for (unsigned i = 0; i < run->workers; i++) {
-		connected += atomic_load(&conductor.shared->of[i].connected);
-		lost += atomic_load(&conductor.shared->of[i].state) == TALLY_LOST;
+		const struct tally *t = &conductor.shared->of[i];
+
+		connected += atomic_load(&t->connected);
+		came += atomic_load(&t->bytes_in);
+		timeouts += atomic_load(&t->faults[FAULT_TIMEOUT]);
+		lost += atomic_load(&t->state) == TALLY_LOST;
 	}
 	if (lost == 0)
 		return;
@@ -264,6 +268,11 @@ tell_lost(void)
 		fprintf(stderr,
 		    "weir-stress: %s: no connection could be opened, the run has ended "
 		    "at once\n",
+		    run->target_name);
+	else if (all_done() && came == 0 && timeouts > 0)
+		fprintf(stderr,
+		    "weir-stress: %s: requests time out and not a byte has come back: does it "
+		    "speak what this mode does? The run has ended early\n",
 		    run->target_name);
 	else if (all_done())
 		fprintf(stderr,

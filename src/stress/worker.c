@@ -17,6 +17,7 @@
 #define SCRATCH     65536u
 #define TICK_MS     100u	/* what is told and judged now and then */
 #define GRACE_MS    250u	/* beyond -t: what takes so long is to be counted first */
+#define MUTE_TIMEOUTS 3u	/* of -t */
 #define OPENS_MAX   64u		/* connections that are begun in a pass */
 #define OPENS_NS    1000000u	/* … unless they take longer than this */
 #define OPENING_MAX 512u	/* without a ramp: connecting at the same time */
@@ -123,6 +124,7 @@ worker_run(const struct run *run, struct shared *shared, unsigned number, pid_t 
 	loop_timer_init(&tick, ticked, NULL);
 	loop_timer_start(&tick, TICK_MS);
 	loop_on_pass_end(pass_end);
+	worker.began = loop_now();
 	follow();
 	pass_end();
 	_exit(loop_run() < 0 ? 1 : 0);
@@ -239,7 +241,8 @@ begin_phase(uint32_t phase, uint64_t now)
 	}
 	if (worker.asking)
 		client_restart_all();
-	if (atomic_load(&worker.tally->state) != TALLY_LOST)
+	/* Even when there is no hope, what is in flight has to end. */
+	if (phase >= PHASE_DRAIN || atomic_load(&worker.tally->state) != TALLY_LOST)
 		atomic_store(&worker.tally->state,
 		    phase == PHASE_RAMP ? TALLY_RAMPING : TALLY_RUNNING);
 }
@@ -437,14 +440,31 @@ judge(void)
 		become(TALLY_DONE);
 }
 
+/* Where -n is the only end: requests have timed out for a while, and not a byte has ever
+ * come back. To wait for each of them would be to wait for nothing. */
+static bool
+server_is_mute(void)
+{
+	const struct run   *run = worker.run;
+	const struct tally *t = worker.tally;
+
+	return run->duration == 0 && run->step_count == 0 && atomic_load(&t->bytes_in) == 0 &&
+	    atomic_load(&t->faults[FAULT_TIMEOUT]) > 0 &&
+	    loop_now() - worker.began > MUTE_TIMEOUTS * run->timeout;
+}
+
 /* Whether to go on trying: not when no connection could ever be opened, nor when none has
- * been for the time of -t. */
+ * been for the time of -t, nor when the server never says anything. */
 static void
 hope(void)
 {
 	struct tally *t = worker.tally;
 	uint64_t      connected = atomic_load(&t->connected);
 
+	if (server_is_mute()) {
+		become(TALLY_LOST);
+		return;
+	}
 	if (worker.open > 0 || connected != hope_connected) {
 		hope_connected = connected;
 		worker.failing = 0;
