@@ -80,7 +80,7 @@ virtual machines a large one; hence the goal there is what the bare program take
 growth of a server's processes (what they share counts once) by $CONNS connections to an echo server or a
 line_proxy and $pairs through a stream proxy; a few went before, for what a process sets up once.
 
-$(awk '/^## / { exit } /^# / { next } { print }' "$here/NOTES.md")
+$(awk '/^## / { exit } /^In the rows/ { on = 1 } on { print }' "$here/NOTES.md")
 
 ## What was missed
 
