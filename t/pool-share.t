@@ -13,10 +13,11 @@ for my $mode (qw(pipeline request)) {
 	for my $size (1, 2) {
 		it "4 workers, $size links, $mode: all of many clients are served" => sub {
 			my $b = backend('line');
+			my $wait = int(patience(5));
 			my $p = Weir::Pool->new(peers => [$b], workers => 4, upstream => <<"CONF");
 pool = $mode
 pool_size = $size
-pool_wait = 5s
+pool_wait = ${wait}s
 pipeline_spread = 1
 CONF
 			my $r = stress('line', '-c', 80, '--each', 25, $p->address);
