@@ -142,7 +142,7 @@ all_closed() { [ -z "$(ss -Htn state established "( sport = :$1 )" | head -1)" ]
 
 # KEY: as many idle connections as descriptors allow, over many processes on both sides.
 idle() {
-	local key=$1 each=$((nofile - 2000)) workers processes port=$front_port begun before least opened
+	local key=$1 each=$((nofile - 2000)) workers processes port=$front_port begun before left opened
 	workers=$(((IDLE + each - 1) / each))
 	processes=$workers
 	start_weir echo "$port" 0 "$((nofile - 500))" "$workers"
@@ -158,13 +158,13 @@ idle() {
 	if load_with idle -c "$IDLE" -w "$processes" -i 30s -d $((SECS * 10))s -t 30s \
 	    --source "$sources" --watch "$main" "$addr:$port"; then
 		stop "$looker"
-		read -r opened least < <(awk -v all=$((2 * IDLE)) -v before="$before" '
-		    BEGIN { least = before }
-		    { if ($3 < least) least = $3; if (!opened && $2 >= all) opened = $1 }
-		    END { print opened + 0, least }' "$tmp/machine")
+		# The middle of what was left since all were open: others take and give memory, too.
+		opened=$(awk -v all=$((2 * IDLE)) '$2 >= all { print $1; exit }' "$tmp/machine")
+		left=$(awk -v from="${opened:-0}" '$1 >= from { print $3 }' "$tmp/machine" | sort -n |
+		    awk '{ left[NR] = $1 } END { print left[int((NR + 1) / 2)] }')
 		note "$key" weir "$(value "${got[server_bytes]}")" - - - - - - -
-		note "$key-machine" weir "$(value "($before - $least) * 1024 / $IDLE")" - - - - - - -
-		[ "$opened" = 0 ] || note "$key-rate" weir "$(value "$IDLE / $opened * 1e6")" - - - - - - -
+		note "$key-machine" weir "$(value "($before - $left) * 1024 / $IDLE")" - - - - - - -
+		[ -z "$opened" ] || note "$key-rate" weir "$(value "$IDLE / $opened * 1e6")" - - - - - - -
 		note "$key-ping" weir "$(value "${got[server_cpu]}")" "${got[rate]}" - - - - \
 		    "${got[p50]}" "${got[p99]}"
 	else
