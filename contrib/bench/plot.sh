@@ -80,6 +80,6 @@ draw() {	# NAME FILES...: PLOTS/NAME.svg, by plot.gp
 	gnuplot -e "name='$name'; files='$*'; rate_echo='$RATE_ECHO'; rate_stream='$RATE_STREAM'" \
 	    "$here/plot.gp" >"$tmp/$name.svg" 2>"$tmp/gnuplot.log" ||
 	    { miss "$name is not drawn: $(grep -v '^$' "$tmp/gnuplot.log" | head -3)"; return 0; }
-	mv "$tmp/$name.svg" "$plots_to/$name.svg"
+	sed 's/[[:blank:]]*$//' "$tmp/$name.svg" >"$plots_to/$name.svg"
 	say "drew $plots_to/$name.svg"
 }
