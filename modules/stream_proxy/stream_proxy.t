@@ -247,8 +247,8 @@ it 'holds 2000 sessions at once' => sub {
 	plan skip_all => "needs 5000 descriptors, has $limit" if $limit =~ /^\d+$/ && $limit < 5000;
 	my $echo = "127.0.0.1:$port{echo}";
 	my $crowd = crowd('line', '-c', 2000, '-n', 6000, '--rate', 100, $echo);
-	is $w->status->server('echo')->{sessions}, 2000, 'status counts them';
-	cmp_ok $backend{echo}->report->{open}, '>=', 2000, 'the backend sees them';
+	ok wait_for { $w->status->server('echo')->{sessions} == 2000 }, 'status counts them';
+	$backend{echo}->wait_report(sub ($r) { $r->{open} >= 2000 });
 	unharmed($crowd->end, connected => 2000, peak => 2000);
 	for my $bytes (1, 1000, 10_000) {
 		unharmed(stress('echo', '-c', 2000, '-n', 4000, '-s', $bytes, $echo, { timeout => 60 }),
