@@ -64,6 +64,22 @@ it '-n bounds an open loop: no more is due, and nothing spins' => sub {
 	is "@{$r->{of}}{qw(sent answered unsent)}", '5 5 0', 'divided over processes';
 };
 
+it 'a rate of less than one a second for each process' => sub {
+	my $b = serve('line');
+	my $r = adds_up(stress('line', '-c', 8, '-w', 8, '-n', 3, '--rate', 4, $b->address));
+	is $r->{exit}, 0 or diag $r->{text};
+	is $r->{of}{answered}, 3;
+	is $r->{of}{rate_asked}, 4;
+};
+
+it 'a server that is behind when the warm-up ends stays so' => sub {
+	my $b = serve('line', '--delay', '50ms');
+	my $r = stress('line', '-c', 1, '-d', '300ms', '--warmup', '1s', '--rate', 100, '-t', '60s', $b->address);
+	is $r->{exit}, 0 or diag $r->{text};
+	cmp_ok $r->{of}{p50}, '>', 2_000_000, 'what waits from before comes first';
+	is $r->{of}{unsent}, 0;
+};
+
 it 'requests that nobody answers are counted, and the run ends' => sub {
 	my $b = serve('line', '--fault', 'stall=1');
 	my $r = adds_up(stress('line', '-c', 5, '-d', '200ms', '-t', '500ms', $b->address));

@@ -95,6 +95,7 @@ it 'bulk at a rate, and ended by time' => sub {
 	cmp_ok $r->{of}{bytes_out}, '>', 300_000;
 	cmp_ok $r->{of}{bytes_out}, '<', 2 << 20;
 	is $r->{of}{bytes_in}, $r->{of}{bytes_out}, 'what is under way is waited for';
+	cmp_ok $r->{of}{busiest}, '<', 0.7, 'and not by a busy core';
 };
 
 it 'halfclose' => sub {

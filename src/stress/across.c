@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -74,18 +75,19 @@ across_tick(struct across *a, uint64_t now_ns)
 void
 across_end(struct across *a, struct outcome *o)
 {
-	uint64_t limit = clock_ns() + (uint64_t)ACROSS_END_MS * MS;
+	uint64_t        limit = clock_ns() + (uint64_t)ACROSS_END_MS * MS;
+	struct timespec wait = { 0, 10 * MS };
+	sigset_t        enough;
 
+	sigemptyset(&enough);
+	sigaddset(&enough, SIGINT);
+	sigaddset(&enough, SIGTERM);
 	if (a->run->across == NULL)
 		return;
 	losses_count(a);
 	while (a->pid != 0 && !reap(a, clock_ns())) {
-		struct timespec wait = { 0, 10 * MS };
-
-		if (clock_ns() < limit) {
-			nanosleep(&wait, NULL);
+		if (clock_ns() < limit && sigtimedwait(&enough, NULL, &wait) < 0)
 			continue;
-		}
 		kill(-a->pid, SIGKILL);
 		waitpid(a->pid, NULL, 0);	/* what has been killed by SIGKILL ends */
 		a->pid = 0;
@@ -179,6 +181,7 @@ shell(const struct across *a)
 	sigset_t none;
 
 	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (int s = 1; s < NSIG; s++)
 		signal(s, SIG_DFL);
 	sigemptyset(&none);

@@ -52,8 +52,8 @@ void across_begin(struct across *, const struct run *, const struct shared *, ui
  * UINT64_MAX: never, there is no command). */
 uint64_t across_tick(struct across *, uint64_t now_ns);
 
-/* No further run; waits for the one that is under way, at most ACROSS_END_MS, then
- * kills it. Fills in the outcome's part. */
+/* No further run; waits for the one that is under way, at most ACROSS_END_MS or until
+ * SIGINT or SIGTERM (blocked) come, then kills it. Fills in the outcome's part. */
 #define ACROSS_END_MS 5000u
 void across_end(struct across *, struct outcome *);
 

@@ -305,11 +305,14 @@ oldest(const struct client *c)
 	return &c->flights[c->answered & (worker.ring - 1)];
 }
 
-/* That it took longer than -t is known of the oldest request, and counts. */
+/* How long they have waited is known of all requests on it, and counts. */
 static void
 timed_out(struct client *c)
 {
-	record(oldest(c), clock_ns());
+	uint64_t now = clock_ns();
+
+	for (uint64_t n = c->answered; n != c->asked; n++)
+		record(&c->flights[n & (worker.ring - 1)], now);
 	client_fault(c, FAULT_TIMEOUT, 0);
 }
 

@@ -86,12 +86,12 @@ conduct(const struct run *run, const struct expect *conditions)
 		measure();
 		conductor.across_at = UINT64_MAX;	/* what runs may end */
 		drain();
-		if (report_outcome(conductor.report, &conductor.outcome) < 0)
-			conductor.broken = true;
-		if (conductor.acrossing)
-			across_end(&conductor.across, &conductor.outcome);
 	}
-	end();
+	end();	/* nobody counts any more */
+	if (status < 0 && report_outcome(conductor.report, &conductor.outcome) < 0)
+		conductor.broken = true;
+	if (conductor.acrossing)
+		across_end(&conductor.across, &conductor.outcome);
 	report_free(conductor.report);
 	if (status < 0)
 		status = finish(conditions);
@@ -126,14 +126,14 @@ start(const struct run *run)
 	conductor.shared->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (conductor.shared->wake < 0)
 		return trouble("eventfd");
-	atomic_store(&conductor.shared->rate,
-	    (uint64_t)(run->rate * 1000 / run->workers + 0.5));
+	atomic_store(&conductor.shared->rate, run->rate);
 	conductor.report = report_create(run, conductor.shared);
 	if (conductor.report == NULL)
 		return trouble("memory for the report");
 	sigemptyset(&conductor.signals);
 	sigaddset(&conductor.signals, SIGINT);
 	sigaddset(&conductor.signals, SIGTERM);
+	sigaddset(&conductor.signals, SIGHUP);
 	sigaddset(&conductor.signals, SIGCHLD);
 	sigaddset(&conductor.signals, SIGUSR1);
 	sigaddset(&conductor.signals, SIGUSR2);
@@ -331,7 +331,7 @@ try_rate(struct slo *slo, double rate)
 
 	outcome_clear(o);
 	*o = (struct outcome){ 0 };
-	atomic_store(&conductor.shared->rate, (uint64_t)(rate * 1000 / run->workers + 0.5));
+	atomic_store(&conductor.shared->rate, rate);
 	warm_up();
 	begin_measuring();
 	wait_until(clock_ns() + run->duration * MS, all_done);
@@ -403,16 +403,17 @@ finish(const struct expect *conditions)
 	struct outcome   *o = &conductor.outcome;
 	FILE             *out = report_output(run);
 	bool              good, reached;
-	int               status = 0;
 
 	if (o->sum == NULL)
 		return 1;
 	reached = report_print(out, run, o);
 	good = met(o);
+	o->broken = conductor.broken;
+	o->unwritten = report_json(run, o, good, true) < 0 || report_hgrm(run, o) < 0;
 	report_verdict(out, run, o, conditions, good, reached);
-	if (report_json(run, o, good, true) < 0 || report_hgrm(run, o) < 0)
-		status = 1;
-	return good ? status : 1;
+	if (fflush(out) != 0 || ferror(out))
+		return trouble("the report could not be written"), 1;
+	return good && !o->broken && !o->unwritten ? 0 : 1;
 }
 
 static bool
@@ -549,7 +550,7 @@ wait_until(uint64_t at, bool (*done)(void))
 		t.tv_sec = (time_t)(next / SECOND);
 		t.tv_nsec = (long)(next % SECOND);
 		signal = sigtimedwait(&conductor.signals, NULL, &t);
-		if (signal == SIGINT || signal == SIGTERM)
+		if (signal == SIGINT || signal == SIGTERM || signal == SIGHUP)
 			conductor.interrupts++;
 		else if (signal == SIGUSR2)
 			tell_so_far();

@@ -45,14 +45,15 @@ hist_add(struct hist *h, uint64_t us)
 void
 hist_merge(struct hist *into, const struct hist *h)
 {
-	uint64_t n;
+	uint64_t n, total = 0;
 
 	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
 		n = get(&h->count[i]);
 		if (n > 0)
 			add(&into->count[i], n);
+		total += n;
 	}
-	add(&into->total, get(&h->total));
+	add(&into->total, total);	/* of what was seen: it may go on meanwhile */
 	add(&into->sum, get(&h->sum));
 	raise_to(&into->max, get(&h->max));
 }

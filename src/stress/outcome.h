@@ -41,6 +41,8 @@ struct outcome {
 	double        rate;		/* open loop: requests a second asked for; 0: closed */
 	double        busiest;		/* the busiest worker's share of a core while measuring */
 	bool          interrupted;	/* ended by a signal */
+	bool          broken;		/* a process ended before its time */
+	bool          unwritten;	/* --json or --hgrm could not be written */
 
 	bool          watched;		/* --watch: the fields below hold */
 	uint64_t      server_cpu;	/* µs while measuring */

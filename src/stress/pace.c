@@ -63,6 +63,15 @@ pace_begin(uint64_t now, double rate, uint64_t limit)
 	pace.taken = pace.due;
 }
 
+uint64_t
+pace_go_on(uint64_t now, uint64_t limit)
+{
+	for (; time_of(&pace.due) <= now && pace.interval > 0; pace.waiting++)
+		advance(&pace.due);
+	pace.left = pace.interval > 0 ? limit : 0;
+	return limit < UINT64_MAX - pace.waiting ? limit + pace.waiting : limit;
+}
+
 void
 pace_end(uint64_t now)
 {

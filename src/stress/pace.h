@@ -3,6 +3,7 @@
  * pace: when the requests of a worker are due. Closed loop: at once.
  *
  *	pace_begin                    the schedule begins anew
+ *	pace_go_on                    it goes on, but what is due from now on counts anew
  *	pace_end                      nothing more becomes due; what waits can be taken
  *	pace_abandon                  what still waits will never be sent
  */
@@ -14,6 +15,10 @@
 /* Open loop: `rate` requests a second of this worker from now on (ns), `limit` in all. */
 void pace_begin(uint64_t now, double rate, uint64_t limit);
 void pace_end(uint64_t now);
+
+/* The same rate; `limit` requests more, and those that wait are not among them. Returns how
+ * many can be taken in all. */
+uint64_t pace_go_on(uint64_t now, uint64_t limit);
 
 /* Counts what waits as requests that took until now, at least: leaving them out would
  * be coordinated omission. */

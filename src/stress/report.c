@@ -206,8 +206,6 @@ report_held(struct report *r, struct watch *watch, uint64_t now_ns)
 int
 report_outcome(struct report *r, struct outcome *o)
 {
-	uint64_t rate = atomic_load_explicit(&r->shared->rate, memory_order_relaxed);
-
 	o->sum = tally_sum(r->shared, r->run->workers);
 	if (o->sum == NULL)
 		return -1;
@@ -222,7 +220,7 @@ report_outcome(struct report *r, struct outcome *o)
 	o->bytes = r->end.bytes - r->begin.bytes;
 	o->cpu = r->end.cpu - r->begin.cpu;
 	if (r->run->pacing != PACE_CLOSED)
-		o->rate = (double)rate * r->run->workers / 1000;
+		o->rate = atomic_load(&r->shared->rate);
 	o->busiest = busiest(r, &r->begin, &r->end);
 	o->station_count = r->station_count;
 	memcpy(o->stations, r->stations, sizeof o->stations);
@@ -264,12 +262,11 @@ look(const struct report *r, struct look *l, uint64_t now_ns)
 		.failed = SUM(r, faults[FAULT_FAILED]),
 		.connected = SUM(r, connected),
 		.bytes = SUM(r, bytes_in) + SUM(r, bytes_out),
-		.cpu = SUM(r, cpu),
 	};
 	for (unsigned w = 0; w < r->run->workers; w++) {
 		l->errors += tally_errors(&r->shared->of[w]);
-		l->worker_cpu[w] = atomic_load_explicit(&r->shared->of[w].cpu,
-		    memory_order_relaxed);
+		l->worker_cpu[w] = tally_cpu(&r->shared->of[w]);
+		l->cpu += l->worker_cpu[w];
 	}
 }
 
@@ -394,7 +391,7 @@ live(struct report *r, const struct look *now)
 	if (r->phase == PHASE_MEASURE && r->run->pacing != PACE_CLOSED &&
 	    r->run->mode != &mode_bulk)
 		add(&line, " of %s/s",
-		    text_count((double)atomic_load(&r->shared->rate) * r->run->workers / 1000).s);
+		    text_count(atomic_load(&r->shared->rate)).s);
 	if (atomic_load(&r->latency->total) > 0)
 		add(&line, "  p99 %s", text_time((double)hist_percentile(r->latency, 99)).s);
 	add_errors(r, &line, now);

@@ -439,6 +439,13 @@ report_verdict(FILE *out, const struct run *run, const struct outcome *o,
 {
 	uint64_t errors = tally_errors(o->sum), lost = get(&o->sum->lost);
 
+	if (o->broken || o->unwritten) {
+		fputs(o->broken ? "\n  NOT GOOD: a process of weir-stress has ended before its "
+				  "time, and what it had in flight is not counted.\n"
+				: "\n  NOT GOOD: not all that was to be written could be.\n",
+		    out);
+		return;
+	}
 	if (conditions != NULL) {
 		expect_print(out, conditions, o, false);
 		fputs(met ? "\n  Good: all conditions hold.\n"
@@ -460,6 +467,8 @@ report_verdict(FILE *out, const struct run *run, const struct outcome *o,
 	if (o->answered == 0 && o->failed == 0 && run->mode->request != NULL)
 		fputs("\n  No errors, but no request was answered either: nothing was measured.\n",
 		    out);
+	else if (o->interrupted)
+		fputs("\n  No errors, and no request was lost until it was interrupted.\n", out);
 	else if (!reached)
 		fputs("\n  No errors and no request lost, but see what was not reached.\n", out);
 	else

@@ -18,7 +18,7 @@
 #define CONNECTIONS_MAX 16000000u
 #define DEPTH_MAX       65536u
 #define SIZE_MAX_ASKED  (UINT64_C(1) << 40)
-#define RATE_MAX        1e9
+#define RATE_MAX        1e7
 #define SLO_DURATION    5000u	/* ms of a try of --slo */
 #define HOLD            10000u	/* ms of a station of -c */
 
@@ -53,9 +53,9 @@ static const struct option_rule rules[] = {
 	  .help = "how long each of several -c is held: 10s" },
 	{ "interval", 'i', OPTION_TIME, AT(interval), 1, DAYS_100, .value = "TIME",
 	  .help = "between pings: 30s", .part = 'i' },
-	{ "requests", 'n', OPTION_NUMBER, AT(requests), 1, 1e18, .value = "N",
+	{ "requests", 'n', OPTION_NUMBER, AT(requests), 1, 1e15, .value = "N",
 	  .help = "ends after so many", .part = 'n' },
-	{ "each", 0, OPTION_NUMBER, AT(each), 1, 1e18, "N",
+	{ "each", 0, OPTION_NUMBER, AT(each), 1, 1e9, "N",
 	  "ends after so many on each connection", .part = 'E' },
 	{ "depth", 'p', OPTION_COUNT, AT(depth), 1, DEPTH_MAX, .value = "N",
 	  .help = "requests in flight on a connection: 1", .part = 'p' },

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
+#include <time.h>
 
 const char *const fault_words[FAULT_COUNT] = {
 #define X(name, word, text) word,
@@ -94,6 +96,19 @@ tally_wipe(struct tally *t)
 	atomic_store(&t->late, 0);
 	memset(&t->latency, 0, sizeof t->latency);
 	memset(&t->raw, 0, sizeof t->raw);
+}
+
+/* What the worker itself has told may be 100 ms old. */
+uint64_t
+tally_cpu(const struct tally *t)
+{
+	pid_t           pid = (pid_t)atomic_load(&t->pid);
+	clockid_t       clock;
+	struct timespec used;
+
+	if (pid == 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0)
+		return atomic_load(&t->cpu);
+	return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
 }
 
 uint64_t

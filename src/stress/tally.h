@@ -53,7 +53,8 @@ struct tally {
 	_Atomic uint64_t unsent;		/* of them, those that wait for room */
 	_Atomic uint64_t late;			/* the most that have waited, each 100 ms */
 	_Atomic uint64_t own[8];		/* what mode.counters names */
-	_Atomic uint64_t cpu;			/* µs of this process so far */
+	_Atomic uint64_t cpu;			/* µs of this process so far; see tally_cpu */
+	_Atomic uint64_t pid;
 	_Atomic uint64_t state;			/* enum tally_state */
 	_Atomic uint64_t reached;		/* steps whose connections have all been tried */
 	_Atomic uint64_t epoch;			/* of shared.epoch: that it has begun */
@@ -77,7 +78,7 @@ enum phase { PHASE_RAMP, PHASE_WARM, PHASE_MEASURE, PHASE_DRAIN, PHASE_STOP, PHA
 
 struct shared {
 	_Atomic uint32_t phase;			/* enum phase */
-	_Atomic uint64_t rate;			/* open loop: requests a second × 1000, a worker */
+	_Atomic double   rate;			/* open loop: requests a second, all workers */
 	_Atomic uint64_t epoch;			/* grows when the measuring begins: workers then
 						 * wipe sent, answered, due, late, latency
 						 * and raw, and peak begins at open; all else
@@ -111,6 +112,9 @@ void tally_latencies(const struct shared *, unsigned workers, struct hist *);
 
 /* Wipes what shared.epoch says; for the worker alone. */
 void tally_wipe(struct tally *);
+
+/* µs of processor time of a worker, as of now while it lives. */
+uint64_t tally_cpu(const struct tally *);
 
 /* All faults but FAULT_FAILED, which is an answer. */
 uint64_t tally_errors(const struct tally *);

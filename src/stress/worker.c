@@ -17,7 +17,7 @@
 #define SCRATCH     65536u
 #define TICK_MS     100u	/* what is told and judged now and then */
 #define GRACE_MS    250u	/* beyond -t: what takes so long is to be counted first */
-#define MUTE_TIMEOUTS 3u	/* of -t */
+#define MUTE_TIMEOUTS 3u	/* of each connection */
 #define OPENS_MAX   64u		/* connections that are begun in a pass */
 #define OPENS_NS    1000000u	/* … unless they take longer than this */
 #define OPENING_MAX 512u	/* without a ramp: connecting at the same time */
@@ -79,6 +79,7 @@ set_up(const struct run *run, struct shared *shared, unsigned number)
 	worker.number = number;
 	worker.count = (unsigned)worker_share(run->connections, run->workers, number);
 	worker.phase = UINT32_MAX;
+	atomic_store(&worker.tally->pid, (uint64_t)getpid());
 	worker.quota_whole = UINT64_MAX;
 	worker.each = run->each > 0 ? run->each : UINT64_MAX;
 	if (run->requests > 0)
@@ -99,6 +100,7 @@ set_signals(void)
 
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -124,7 +126,6 @@ worker_run(const struct run *run, struct shared *shared, unsigned number, pid_t 
 	loop_timer_init(&tick, ticked, NULL);
 	loop_timer_start(&tick, TICK_MS);
 	loop_on_pass_end(pass_end);
-	worker.began = loop_now();
 	follow();
 	pass_end();
 	_exit(loop_run() < 0 ? 1 : 0);
@@ -205,15 +206,22 @@ follow(void)
 static void
 begin_asking(uint32_t phase, uint64_t now)
 {
-	double rate = (double)atomic_load(&worker.shared->rate) / 1000;
+	static bool warm;
+	double      rate = atomic_load(&worker.shared->rate) / worker.run->workers;
 
 	if (phase == PHASE_WARM)
 		worker.quota = UINT64_MAX;
 	else if (phase == PHASE_MEASURE)
 		worker.quota = worker.quota_whole;
 	worker.asking = worker.mode->paced && (phase == PHASE_WARM || phase == PHASE_MEASURE);
-	if (worker.asking && worker.run->pacing != PACE_CLOSED)
-		pace_begin(now, rate, worker.quota);
+	if (worker.asking && worker.run->pacing != PACE_CLOSED) {
+		/* A server that is behind already does not begin anew. */
+		if (warm)
+			worker.quota = pace_go_on(now, worker.quota);
+		else
+			pace_begin(now, rate, worker.quota);
+	}
+	warm = phase == PHASE_WARM;
 	if (phase < PHASE_DRAIN)
 		return;
 	/* What was due before the end is sent behind it: users would have asked, too. */
@@ -440,17 +448,23 @@ judge(void)
 		become(TALLY_DONE);
 }
 
-/* Where -n is the only end: requests have timed out for a while, and not a byte has ever
- * come back. To wait for each of them would be to wait for nothing. */
+/* Where -n is the only end: requests have timed out on all connections again and again, and
+ * not a byte has come back meanwhile. To wait for each of them is to wait for nothing. */
 static bool
 server_is_mute(void)
 {
+	static uint64_t     heard, timeouts;	/* bytes, and faults when they came */
 	const struct run   *run = worker.run;
 	const struct tally *t = worker.tally;
+	uint64_t            bytes = atomic_load(&t->bytes_in);
+	uint64_t            faults = atomic_load(&t->faults[FAULT_TIMEOUT]);
 
-	return run->duration == 0 && run->step_count == 0 && atomic_load(&t->bytes_in) == 0 &&
-	    atomic_load(&t->faults[FAULT_TIMEOUT]) > 0 &&
-	    loop_now() - worker.began > MUTE_TIMEOUTS * run->timeout;
+	if (bytes != heard) {
+		heard = bytes;
+		timeouts = faults;
+	}
+	return run->duration == 0 && run->step_count == 0 &&
+	    faults - timeouts >= (uint64_t)MUTE_TIMEOUTS * worker.count;
 }
 
 /* Whether to go on trying: not when no connection could ever be opened, nor when none has

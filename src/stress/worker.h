@@ -43,7 +43,6 @@ struct worker {
 	uint32_t           phase;
 	uint32_t           step;
 	uint64_t           epoch;
-	uint64_t           began;	/* ms */
 	uint64_t           failing;	/* ms: no connection since then; 0: not so */
 	uint64_t           draining;	/* ms: when the drain began */
 	uint64_t           reopen_at;	/* ns: with a ramp, no connection again before this */

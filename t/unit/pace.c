@@ -85,6 +85,13 @@ limited(void)
 	ok(good, "in order, none before its time");
 
 	begin(PACE_FIXED, 1, 0, 1000);
+	pace_count(BEGAN + 4500000);
+	tally.due = 0;
+	worker.quota = pace_go_on(BEGAN + 9500000, 5);
+	is_number(take_all(BEGAN + SECOND, &good), 15, "what waits, and five more");
+	is_number(tally.due, 5, "of which only those count");
+
+	begin(PACE_FIXED, 1, 0, 1000);
 	ok(pace_take(BEGAN, &due), "one is taken");
 	pace_abandon(BEGAN + 9500000);
 	is_number(pace_waiting(), 0, "what is given up does not wait");

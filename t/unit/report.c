@@ -156,7 +156,7 @@ test_print(void)
 	FILE          *out = open_memstream(&text, &size);
 
 	run.pacing = PACE_FIXED;
-	atomic_store(&shared->rate, 1000 * 1000);
+	atomic_store(&shared->rate, 2000);
 	run.duration = 30000;
 	o = conduct(&run);
 	o.watched = true;
@@ -394,7 +394,7 @@ test_failures(void)
 	run.requests = 3030;
 	run.connections = 6;
 	run.failure = "SORRY";
-	atomic_store(&shared->rate, 750 * 1000);
+	atomic_store(&shared->rate, 1500);
 	tally_add(&shared->of[0].faults[FAULT_FAILED], 20);
 	o = conduct(&run);
 	o.failed = 20;
