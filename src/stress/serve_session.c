@@ -139,10 +139,12 @@ step(struct session *s)
 	if (s->dead)
 		return;
 	if (s->close_at != 0 && s->close_at <= alarm_clock() && !may_read(s)) {
-		if (s->stalled)
+		if (s->stalled) {
 			session_close(s);
-		else
+		} else {
+			tally_add(&doors_counts()->harms[HARM_IDLE], 1);
 			harm_end(s, HARM_IDLE);
+		}
 		return;
 	}
 	replies_release(s);
@@ -215,7 +217,8 @@ settle(struct session *s)
 		conn_again(&s->conn);
 	if (quiet && s->busy && !s->silent) {
 		s->busy = false;
-		if (harm_happens(s, HARM_IDLE))
+		/* It happens when the client asks nothing more until then. */
+		if (rng_chance(&s->rng, doors_options()->rates[HARM_IDLE]))
 			s->close_at = alarm_clock() + harm_wait(s);
 	}
 	/* Whether the client has only ended its side, nobody can tell. */
