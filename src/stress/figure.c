@@ -33,7 +33,7 @@ static double cpu(const struct outcome *, double);
 static double busiest(const struct outcome *, double);
 static double latency(const struct outcome *, double percent);
 static double raw(const struct outcome *, double percent);
-static double connected(const struct outcome *, double percent);
+static double connect_time(const struct outcome *, double percent);
 static double server_cpu(const struct outcome *, double);
 static double server_memory(const struct outcome *, double);
 static double server_bytes(const struct outcome *, double);
@@ -73,7 +73,7 @@ static const struct figure figures[] = {
 	{ "throughput", UNIT_SIZE, NULL, throughput, 0 },
 	PERCENTILES("", latency),
 	PERCENTILES("raw.", raw),
-	PERCENTILES("connect.", connected),
+	PERCENTILES("connect.", connect_time),
 	{ "cpu", UNIT_TIME, NULL, cpu, 0 },
 	{ "busiest", UNIT_COUNT, NULL, busiest, 0 },
 	{ "server_cpu", UNIT_TIME, "--watch", server_cpu, 0 },
@@ -93,7 +93,7 @@ find_percentile(struct figure *f, const char *name)
 	static const struct {
 		const char *prefix;
 		double    (*value)(const struct outcome *, double);
-	} kinds[] = { { "p", latency }, { "raw.p", raw }, { "connect.p", connected } };
+	} kinds[] = { { "p", latency }, { "raw.p", raw }, { "connect.p", connect_time } };
 
 	for (size_t i = 0; i < COUNT(kinds); i++) {
 		size_t      n = strlen(kinds[i].prefix);
@@ -302,7 +302,7 @@ raw(const struct outcome *o, double percent)
 }
 
 static double
-connected(const struct outcome *o, double percent)
+connect_time(const struct outcome *o, double percent)
 {
 	return of_hist(&o->sum->connect, percent);
 }

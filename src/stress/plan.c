@@ -21,7 +21,7 @@
 #include "stress/text.h"
 
 /* What a process has open besides its connections: loop, timers, memory, log. */
-#define OWN_DESCRIPTORS 64u
+#define OWN_DESCRIPTORS 20u
 
 /* Memory of the kernel for an idle TCP socket, with its inode, file, dentry, epoll
  * entry and bind bucket (slab objects of Linux 6.x), and for a UNIX one. */

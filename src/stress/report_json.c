@@ -71,7 +71,7 @@ report_json(const struct run *run, const struct outcome *o, bool met, bool over)
 		return 0;
 	all = beginning(run);
 	json_object_set_new(all, "over", json_boolean(over));
-	json_object_set_new(all, "met", json_boolean(met));
+	json_object_set_new(all, "met", over ? json_boolean(met) : json_null());
 	json_object_set_new(all, "interrupted", json_boolean(o->interrupted));
 	json_object_set_new(all, "figures", figures(run, o));
 	json_object_set_new(all, "errnos", errnos(o->sum));

@@ -112,7 +112,9 @@ head(FILE *out, const struct run *run)
 	fprintf(out, "%s, %s: %s connection%s", run->mode->name, run->target_name,
 	    text_count(run->connections).s, plural(run->connections, "", "s"));
 	fprintf(out, ", %u process%s", run->workers, plural(run->workers, "", "es"));
-	if (run->size < 1000)
+	if (strchr(run->mode->takes, 's') == NULL)
+		;	/* its requests are as they are */
+	else if (run->size < 1000)
 		fprintf(out, ", %s byte%s", text_count((double)run->size).s,
 		    plural(run->size, "", "s"));
 	else
@@ -150,7 +152,7 @@ requests(FILE *out, const struct run *run, const struct outcome *o)
 	fprintf(out, "\n  bytes        %s sent, %s received", shown(o, "bytes_out").s,
 	    shown(o, "bytes_in").s);
 	if (o->elapsed > 0)
-		fprintf(out, ": %s/s", shown(o, "throughput").s);
+		fprintf(out, ": %s/s both ways", shown(o, "throughput").s);
 	fprintf(out, "\n  connections  %s made, %s open at most\n", shown(o, "connected").s,
 	    shown(o, "peak").s);
 	for (unsigned i = 0; counters != NULL && counters[i] != NULL; i++)

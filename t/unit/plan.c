@@ -115,8 +115,8 @@ test_plans(void)
 	text = planned(&run, 128);
 	says(text, "descriptors", "too few descriptors");
 	says(text, "MISSING", "too few descriptors");
-	says(text, "-w 4, or", "too few descriptors");
-	says(text, "ulimit -n 264", "too few descriptors");
+	says(text, "-w 2, or", "too few descriptors");
+	says(text, "ulimit -n 220", "too few descriptors");
 	says(text, "This run cannot succeed.", "too few descriptors");
 	run.workers = 4;
 	says(planned(&run, 128), "status 0", "with more processes they are enough");

@@ -17,7 +17,9 @@
 #define SECOND UINT64_C(1000000000)
 
 static const char *const counters[] = { "ended", NULL };
-static const struct mode counting = { .name = "counting", .paced = true, .counters = counters };
+static const struct mode counting = {
+	.name = "counting", .paced = true, .takes = "s", .counters = counters
+};
 
 static struct shared *shared;	/* of two workers */
 
@@ -176,7 +178,7 @@ test_print(void)
 	fclose(out);
 	has(text, "counting, 127.0.0.1:7000: 10 connections, 2 processes, 64 bytes, open loop\n");
 	has(text, "  answered     3,000 in 2.00s: 1,500/s of 2,000/s, 10 more after that\n");
-	has(text, "  bytes        3.00 MiB sent, 1.00 MiB received: 2.00 MiB/s\n");
+	has(text, "  bytes        3.00 MiB sent, 1.00 MiB received: 2.00 MiB/s both ways\n");
 	has(text, "  connections  6 made, 6 open at most\n");
 	has(text, "  ended        0\n");
 	has(text,
