@@ -61,7 +61,8 @@ it 'faults lose requests, and that is all' => sub {
 	is $r->{exit}, 1;
 	cmp_ok $r->{of}{lost}, '>', 0;
 	cmp_ok $r->{of}{torn}, '>', 0;
-	cmp_ok $b->{$_}, '>', 0, "$_ happened" for qw(delay split pause close cut reset door idle);
+	# Whether a client asks nothing for so long that idle happens is up to chance.
+	cmp_ok $b->{$_}, '>', 0, "$_ happened" for qw(delay split pause close cut reset door);
 };
 
 it 'what never comes is missed' => sub {
