@@ -13,8 +13,10 @@
 #include "unit/tap.h"
 
 static const char *const counters[] = { "ended", "tolerated", NULL };
-static const struct mode plain = { .name = "plain", .paced = true };
-static const struct mode counting = { .name = "counting", .paced = true, .counters = counters };
+static const struct mode plain = { .name = "plain", .paced = true, .takes = "s" };
+static const struct mode counting = {
+	.name = "counting", .paced = true, .takes = "s", .counters = counters
+};
 
 static struct tally     sum;
 static const struct run bare = { .mode = &counting };

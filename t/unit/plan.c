@@ -32,7 +32,7 @@ static const struct {
 	{ "", "", 0 },
 };
 
-static const struct mode idle = { .name = "idle", .paced = true };
+static const struct mode idle = { .name = "idle", .paced = true, .takes = "s" };
 
 static struct run
 run_of(const char *target)
