@@ -53,7 +53,8 @@ burn(void)
 	while ((uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000 < BURN_US);
 }
 
-/* A child with a child, which takes memory and CPU when it is told to. */
+/* A child with a child, which takes memory and CPU when it is told to. First it says that it
+ * is there: a process that comes later shares, and so divides, the pages of the others. */
 static pid_t
 family(int go, int done)
 {
@@ -63,7 +64,7 @@ family(int go, int done)
 	if (pid != 0)
 		return pid;
 	if (fork() == 0) {
-		if (read(go, &byte, 1) != 1)
+		if (write(done, &byte, 1) != 1 || read(go, &byte, 1) != 1)
 			_exit(1);
 		memory = mmap(NULL, MEGABYTES << 20, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -89,6 +90,8 @@ test_family(void)
 	if (pipe(go) != 0 || pipe(done) != 0)
 		return;
 	pid = family(go[0], done[1]);
+	if (read(done[0], &byte, 1) != 1)
+		diag("the child does not come");
 	is_number(watch_open(&w, pid), 0, "a process is watched");
 	watch_measuring(&w);
 	if (write(go[1], &byte, 1) != 1 || read(done[0], &byte, 1) != 1)
