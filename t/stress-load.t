@@ -100,8 +100,19 @@ it 'a server that never says a byte is not waited for -n times' => sub {
 	my $r = adds_up(stress('echo', '-c', 2, '-n', 5000, '-t', '300ms', $b->address));	# it waits for a newline
 	is $r->{exit}, 1;
 	cmp_ok now() - $began, '<', patience(15);
-	like $r->{text}, qr/not a byte has come back: does it speak what this mode does/;
+	like $r->{text}, qr/not a byte comes back: is it stuck, or does it speak something else/;
 	is $r->{of}{answered}, 0;
+};
+
+it 'nor is one that falls silent' => sub {
+	my $b = serve('line');
+	my $p = stress_measuring('line', '-c', 2, '-n', 1_000_000_000, '-t', '300ms', $b->address);
+	$b->signal('STOP');
+	my $r = adds_up($p->wait(60));
+	$b->signal('CONT');
+	is $r->{exit}, 1;
+	cmp_ok $r->{of}{answered}, '>', 0;
+	like $r->{text}, qr/not a byte comes back/;
 };
 
 it 'a slow server in the drain' => sub {

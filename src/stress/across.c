@@ -82,6 +82,7 @@ across_end(struct across *a, struct outcome *o)
 	sigemptyset(&enough);
 	sigaddset(&enough, SIGINT);
 	sigaddset(&enough, SIGTERM);
+	sigaddset(&enough, SIGHUP);
 	if (a->run->across == NULL)
 		return;
 	losses_count(a);

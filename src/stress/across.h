@@ -53,7 +53,7 @@ void across_begin(struct across *, const struct run *, const struct shared *, ui
 uint64_t across_tick(struct across *, uint64_t now_ns);
 
 /* No further run; waits for the one that is under way, at most ACROSS_END_MS or until
- * SIGINT or SIGTERM (blocked) come, then kills it. Fills in the outcome's part. */
+ * SIGINT, SIGTERM or SIGHUP (blocked) come, then kills it. Fills in the outcome's part. */
 #define ACROSS_END_MS 5000u
 void across_end(struct across *, struct outcome *);
 

@@ -29,6 +29,7 @@
 #define GRACE_MS   2000u	/* beyond what workers give themselves to drain */
 #define END_MS     5000u	/* until a worker must have ended */
 
+static bool trouble(const char *what);
 static bool start(const struct run *);
 static bool start_workers(void);
 static int  finish(const struct expect *);
@@ -96,6 +97,10 @@ conduct(const struct run *run, const struct expect *conditions)
 	if (status < 0)
 		status = finish(conditions);
 	outcome_clear(&conductor.outcome);
+	if (fflush(report_output(run)) != 0 || ferror(report_output(run))) {
+		trouble("the report could not be written");
+		status = 1;
+	}
 	return conductor.broken ? 1 : status;
 }
 
@@ -250,16 +255,15 @@ static void
 tell_lost(void)
 {
 	const struct run *run = conductor.run;
-	uint64_t          connected = 0, came = 0, timeouts = 0;
-	unsigned          lost = 0;
+	uint64_t          connected = 0;
+	unsigned          lost = 0, mute = 0;
 
 	for (unsigned i = 0; i < run->workers; i++) {
 		const struct tally *t = &conductor.shared->of[i];
 
 		connected += atomic_load(&t->connected);
-		came += atomic_load(&t->bytes_in);
-		timeouts += atomic_load(&t->faults[FAULT_TIMEOUT]);
-		lost += atomic_load(&t->state) == TALLY_LOST;
+		lost += atomic_load(&t->state) >= TALLY_LOST;
+		mute += atomic_load(&t->state) == TALLY_MUTE;
 	}
 	if (lost == 0)
 		return;
@@ -269,10 +273,10 @@ tell_lost(void)
 		    "weir-stress: %s: no connection could be opened, the run has ended "
 		    "at once\n",
 		    run->target_name);
-	else if (all_done() && came == 0 && timeouts > 0)
+	else if (all_done() && mute > 0)
 		fprintf(stderr,
-		    "weir-stress: %s: requests time out and not a byte has come back: does it "
-		    "speak what this mode does? The run has ended early\n",
+		    "weir-stress: %s: requests time out and not a byte comes back: is it "
+		    "stuck, or does it speak something else? The run has ended early\n",
 		    run->target_name);
 	else if (all_done())
 		fprintf(stderr,
@@ -402,18 +406,16 @@ finish(const struct expect *conditions)
 	const struct run *run = conductor.run;
 	struct outcome   *o = &conductor.outcome;
 	FILE             *out = report_output(run);
-	bool              good, reached;
+	bool              reached;
 
 	if (o->sum == NULL)
 		return 1;
 	reached = report_print(out, run, o);
-	good = met(o);
+	o->met = met(o);
 	o->broken = conductor.broken;
-	o->unwritten = report_json(run, o, good, true) < 0 || report_hgrm(run, o) < 0;
-	report_verdict(out, run, o, conditions, good, reached);
-	if (fflush(out) != 0 || ferror(out))
-		return trouble("the report could not be written"), 1;
-	return good && !o->broken && !o->unwritten ? 0 : 1;
+	o->unwritten = report_json(run, o, true) < 0 || report_hgrm(run, o) < 0;
+	report_verdict(out, run, o, conditions, reached);
+	return o->met && !o->broken && !o->unwritten ? 0 : 1;
 }
 
 static bool
@@ -434,7 +436,7 @@ tell_so_far(void)
 	if (conductor.run->slo != NULL || report_so_far(conductor.report, &o) < 0)
 		return;
 	report_clear(conductor.report);
-	(void)report_json(conductor.run, &o, met(&o), false);
+	(void)report_json(conductor.run, &o, false);
 	outcome_clear(&o);
 }
 
@@ -462,7 +464,7 @@ all_reached(void)
 		const struct tally *t = &conductor.shared->of[i];
 
 		if (atomic_load(&t->reached) <= conductor.step &&
-		    atomic_load(&t->state) != TALLY_LOST)
+		    atomic_load(&t->state) < TALLY_LOST)
 			return false;
 	}
 	return true;

@@ -41,6 +41,7 @@ struct outcome {
 	double        rate;		/* open loop: requests a second asked for; 0: closed */
 	double        busiest;		/* the busiest worker's share of a core while measuring */
 	bool          interrupted;	/* ended by a signal */
+	bool          met;		/* the judgement: good, or as --expect wants it */
 	bool          broken;		/* a process ended before its time */
 	bool          unwritten;	/* --json or --hgrm could not be written */
 

@@ -70,14 +70,13 @@ bool report_print(FILE *, const struct run *, const struct outcome *);
 void report_faults(FILE *, const struct run *, const struct outcome *);
 
 /* Its last words: each of the conditions (NULL: there are none), and whether it was good:
- * `met` is the judgement, `reached` what report_print said. */
+ * `reached` is what report_print said. */
 void report_verdict(FILE *, const struct run *, const struct outcome *, const struct expect *,
-    bool met, bool reached);
+    bool reached);
 
 /* run.json and run.hgrm ("-": stdout); nothing when they are NULL. Return 0, or -1
- * with what is wrong told on stderr. `met`: the conditions' verdict;
- * `over`: the run has ended. */
-int report_json(const struct run *, const struct outcome *, bool met, bool over);
+ * with what is wrong told on stderr. `over`: the run has ended. */
+int report_json(const struct run *, const struct outcome *, bool over);
 int report_slo_json(const struct run *, const struct slo *);	/* in place of it */
 int report_hgrm(const struct run *, const struct outcome *);
 

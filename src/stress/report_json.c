@@ -63,7 +63,7 @@ report_try_files(const struct run *run)
 }
 
 int
-report_json(const struct run *run, const struct outcome *o, bool met, bool over)
+report_json(const struct run *run, const struct outcome *o, bool over)
 {
 	json_t *all;
 
@@ -71,7 +71,7 @@ report_json(const struct run *run, const struct outcome *o, bool met, bool over)
 		return 0;
 	all = beginning(run);
 	json_object_set_new(all, "over", json_boolean(over));
-	json_object_set_new(all, "met", over ? json_boolean(met) : json_null());
+	json_object_set_new(all, "met", over ? json_boolean(o->met) : json_null());
 	json_object_set_new(all, "interrupted", json_boolean(o->interrupted));
 	json_object_set_new(all, "figures", figures(run, o));
 	json_object_set_new(all, "errnos", errnos(o->sum));

@@ -437,7 +437,7 @@ remarks(FILE *out, const struct run *run, const struct outcome *o)
 
 void
 report_verdict(FILE *out, const struct run *run, const struct outcome *o,
-    const struct expect *conditions, bool met, bool reached)
+    const struct expect *conditions, bool reached)
 {
 	uint64_t errors = tally_errors(o->sum), lost = get(&o->sum->lost);
 
@@ -450,12 +450,12 @@ report_verdict(FILE *out, const struct run *run, const struct outcome *o,
 	}
 	if (conditions != NULL) {
 		expect_print(out, conditions, o, false);
-		fputs(met ? "\n  Good: all conditions hold.\n"
-			  : "\n  NOT GOOD: not all conditions hold.\n",
+		fputs(o->met ? "\n  Good: all conditions hold.\n"
+			     : "\n  NOT GOOD: not all conditions hold.\n",
 		    out);
 		return;
 	}
-	if (!met) {
+	if (!o->met) {
 		fprintf(out, "\n  NOT GOOD: %s error%s, %s request%s lost",
 		    text_count((double)errors).s, plural(errors, "", "s"),
 		    text_count((double)lost).s, plural(lost, "", "s"));

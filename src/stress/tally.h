@@ -66,8 +66,16 @@ struct tally {
 };
 
 /* DONE: all that was to be sent has been, and nothing is in flight. LOST: there is no
- * connection, and none could be opened for the time of -t (or ever, not once). */
-enum tally_state { TALLY_STARTING, TALLY_RAMPING, TALLY_RUNNING, TALLY_DONE, TALLY_LOST };
+ * connection, and none could be opened for the time of -t (or ever, not once). MUTE: the
+ * server takes requests, and nothing comes back. */
+enum tally_state {
+	TALLY_STARTING,
+	TALLY_RAMPING,
+	TALLY_RUNNING,
+	TALLY_DONE,
+	TALLY_LOST,
+	TALLY_MUTE,
+};
 
 /* What the parent tells the workers. DRAIN: what was due is still sent, and what is owed
  * waited for. STOP: only the latter. */

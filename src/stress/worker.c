@@ -227,7 +227,7 @@ begin_asking(uint32_t phase, uint64_t now)
 	/* What was due before the end is sent behind it: users would have asked, too. */
 	worker.draining = loop_now();
 	pace_end(now);
-	if (phase == PHASE_STOP || atomic_load(&worker.tally->state) == TALLY_LOST)
+	if (phase == PHASE_STOP || atomic_load(&worker.tally->state) >= TALLY_LOST)
 		pace_abandon(now);
 	worker.asking = pace_waiting() > 0;
 }
@@ -250,7 +250,7 @@ begin_phase(uint32_t phase, uint64_t now)
 	if (worker.asking)
 		client_restart_all();
 	/* Even when there is no hope, what is in flight has to end. */
-	if (phase >= PHASE_DRAIN || atomic_load(&worker.tally->state) != TALLY_LOST)
+	if (phase >= PHASE_DRAIN || atomic_load(&worker.tally->state) < TALLY_LOST)
 		atomic_store(&worker.tally->state,
 		    phase == PHASE_RAMP ? TALLY_RAMPING : TALLY_RUNNING);
 }
@@ -476,7 +476,7 @@ hope(void)
 	uint64_t      connected = atomic_load(&t->connected);
 
 	if (server_is_mute()) {
-		become(TALLY_LOST);
+		become(TALLY_MUTE);
 		return;
 	}
 	if (worker.open > 0 || connected != hope_connected) {

@@ -232,7 +232,13 @@ test_json(void)
 	json_t        *all;
 
 	run.json = path;
-	is_number(report_json(&run, &o, true, true), 0, "JSON is written");
+	is_number(report_json(&run, &o, false), 0, "JSON is written while the run goes on");
+	all = json_load_file(path, 0, NULL);
+	ok(json_is_false(json_object_get(all, "over")) && json_is_null(json_object_get(all, "met")),
+	    "and says so");
+	json_decref(all);
+	o.met = true;
+	is_number(report_json(&run, &o, true), 0, "JSON is written");
 	all = json_load_file(path, 0, NULL);
 	ok(all != NULL, "it is JSON, although a reply was not UTF-8");
 	is_string(json_string_value(json_object_get(json_object_get(all, "options"), "target")),
@@ -265,7 +271,7 @@ test_json(void)
 	run.json = "/nowhere/at/all";
 	if (freopen("/dev/null", "w", stderr) == NULL)
 		diag("stderr stays as it is");
-	ok(report_json(&run, &o, true, true) == -1, "a file that cannot be written is an error");
+	ok(report_json(&run, &o, true) == -1, "a file that cannot be written is an error");
 	ok(report_try_files(&run) == -1, "and is one before the run");
 	outcome_clear(&o);
 }
@@ -347,13 +353,14 @@ test_tries(void)
 }
 
 static char *
-verdict(const struct run *run, const struct outcome *o, bool met, bool reached)
+verdict(const struct run *run, struct outcome *o, bool met, bool reached)
 {
 	char  *text;
 	size_t size;
 	FILE  *out = open_memstream(&text, &size);
 
-	report_verdict(out, run, o, NULL, met, reached);
+	o->met = met;
+	report_verdict(out, run, o, NULL, reached);
 	fclose(out);
 	return text;
 }
