@@ -106,11 +106,13 @@ conf_load(const struct conf_request *request)
 void
 conf_free(struct conf *c)
 {
+	struct conf_module *m;
 	struct arena arena;
 
 	if (c == NULL)
 		return;
-	registry_free(&c->registry);
+	for (m = c->registry.first; m != NULL; m = m->next)
+		module_unload(&m->loaded);
 	/* It lies in its own memory. */
 	arena = c->arena;
 	arena_free(&arena);

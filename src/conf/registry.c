@@ -30,16 +30,6 @@ registry_add(struct registry *r, struct arena *arena, const struct module *modul
 	return m;
 }
 
-void
-registry_free(struct registry *r)
-{
-	struct conf_module *m;
-
-	for (m = r->first; m != NULL; m = m->next)
-		module_unload(&m->loaded);
-	*r = (struct registry){ 0 };
-}
-
 const struct conf_module *
 registry_module(const struct registry *r, const struct weir_module *module)
 {

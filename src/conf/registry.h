@@ -35,13 +35,12 @@ conf_module(const struct conf_module *m)
 }
 
 /*
- * Adds a module that is built in or was loaded (the registry owns it then).
- * Returns it, or NULL with a sentence in error: its name is taken, or one of
+ * Adds a module that is built in or was loaded; who frees the arena unloads it
+ * first. Returns it, or NULL with a sentence in error: its name is taken, or one of
  * its keys.
  */
 struct conf_module *registry_add(struct registry *, struct arena *, const struct module *,
     char *error, size_t size);
-void registry_free(struct registry *);
 
 /* By the struct that its own code or the core knows it by; NULL: not there. */
 const struct conf_module *registry_module(const struct registry *, const struct weir_module *);
