@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * weir.h: all that a module sees of weir. weir-module(7) tells the story that
- * these declarations belong to: one session's way through the hooks.
+ * weir.h: all that a module sees of weir. weir-module(7) tells how
+ * these declarations belong together: one session's way through the hooks.
  *
  * Hooks run in a worker, one at a time, and must not block. What a hook is
  * given is valid until it returns, unless its description says otherwise.

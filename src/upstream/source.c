@@ -71,7 +71,7 @@ source_check(struct weir_scope *scope, struct weir_upstream *u)
 		ip = peer->addr.sa.sa_family == AF_INET6 ? peer->addr.in6.sin6_addr : in6addr_any;
 		if (IN6_IS_ADDR_V4MAPPED(&ip))
 			return phrase(scope,
-			    "the peer %s is IPv4 in the dress of IPv6: with "
+			    "the peer %s is an IPv4-mapped IPv6 address: with "
 			    "sources it has to be written as IPv4",
 			    peer->name);
 		return phrase(scope,
