@@ -29,15 +29,16 @@
 #define MS 1000000u
 
 static void losses_count(struct across *);
-static void echo_over(struct across *);
-static void begin(struct across *, uint64_t now_ns);
-static _Noreturn void shell(const struct across *);
-static bool reap(struct across *, uint64_t now_ns);
-static void ended(struct across *, int status, uint64_t now_ns);
-static void words(struct across *, int status);
+static void across_echo_over(struct across *);
+static void across_run(struct across *, uint64_t now_ns);
+static _Noreturn void across_exec(const struct across *);
+static bool across_reap(struct across *, uint64_t now_ns);
+static void across_run_ended(struct across *, int status, uint64_t now_ns);
+static void across_describe(struct across *, int status);
 
 void
-across_begin(struct across *a, const struct run *run, const struct shared *shared, uint64_t now_ns)
+stress_across_begin(struct across *a, const struct run *run, const struct shared *shared,
+    uint64_t now_ns)
 {
 	*a = (struct across){ .run = run, .shared = shared, .output = -1, .next = now_ns };
 	if (run->across == NULL)
@@ -49,14 +50,14 @@ across_begin(struct across *a, const struct run *run, const struct shared *share
 }
 
 uint64_t
-across_tick(struct across *a, uint64_t now_ns)
+stress_across_tick(struct across *a, uint64_t now_ns)
 {
 	uint64_t echo;
 
 	if (a->run->across == NULL)
 		return UINT64_MAX;
 	losses_count(a);
-	if (a->pid != 0 && !reap(a, now_ns)) {
+	if (a->pid != 0 && !across_reap(a, now_ns)) {
 		if (now_ns < a->began + (uint64_t)ACROSS_LIMIT_MS * MS)
 			return a->began + (uint64_t)ACROSS_LIMIT_MS * MS;
 		kill(-a->pid, SIGKILL);
@@ -64,16 +65,16 @@ across_tick(struct across *a, uint64_t now_ns)
 	}
 	echo = a->ended + (uint64_t)ACROSS_ECHO_MS * MS;
 	if (a->ended != 0 && (now_ns >= echo || now_ns >= a->next))
-		echo_over(a);
+		across_echo_over(a);
 	if (now_ns >= a->next) {
-		begin(a, now_ns);
+		across_run(a, now_ns);
 		return a->pid != 0 ? a->began + (uint64_t)ACROSS_LIMIT_MS * MS : a->next;
 	}
 	return a->ended != 0 && echo < a->next ? echo : a->next;
 }
 
 void
-across_end(struct across *a, struct outcome *o)
+stress_across_end(struct across *a, struct outcome *o)
 {
 	uint64_t        limit = clock_ns() + (uint64_t)ACROSS_END_MS * MS;
 	struct timespec wait = { 0, 10 * MS };
@@ -86,7 +87,7 @@ across_end(struct across *a, struct outcome *o)
 	if (a->run->across == NULL)
 		return;
 	losses_count(a);
-	while (a->pid != 0 && !reap(a, clock_ns())) {
+	while (a->pid != 0 && !across_reap(a, clock_ns())) {
 		if (clock_ns() < limit && sigtimedwait(&enough, NULL, &wait) < 0)
 			continue;
 		kill(-a->pid, SIGKILL);
@@ -97,7 +98,7 @@ across_end(struct across *a, struct outcome *o)
 		a->ended = limit;
 	}
 	losses_count(a);
-	echo_over(a);
+	across_echo_over(a);
 	if (a->output != -1)
 		close(a->output);
 	free(a->before);
@@ -125,7 +126,7 @@ losses_count(struct across *a)
 	for (unsigned w = 0; w < a->run->workers; w++) {
 		const struct tally *t = &a->shared->of[w];
 
-		now.faults += tally_errors(t) +
+		now.faults += stress_tally_errors(t) +
 		    atomic_load_explicit(&t->faults[FAULT_FAILED], memory_order_relaxed);
 		now.requests += atomic_load_explicit(&t->lost, memory_order_relaxed);
 	}
@@ -135,7 +136,7 @@ losses_count(struct across *a)
 }
 
 static void
-echo_over(struct across *a)
+across_echo_over(struct across *a)
 {
 	uint64_t slowest;
 	bool     counted = a->ended != 0;
@@ -143,18 +144,18 @@ echo_over(struct across *a)
 	a->ended = 0;
 	if (!counted || a->before == NULL || a->now == NULL)
 		return;
-	tally_latencies(a->shared, a->run->workers, a->now);
-	hist_since(a->now, a->now, a->before);
+	stress_tally_latencies(a->shared, a->run->workers, a->now);
+	stress_hist_since(a->now, a->now, a->before);
 	slowest = atomic_load_explicit(&a->now->max, memory_order_relaxed);
 	if (slowest > a->slowest)
 		a->slowest = slowest;
 }
 
 static void
-begin(struct across *a, uint64_t now_ns)
+across_run(struct across *a, uint64_t now_ns)
 {
 	if (a->before != NULL)
-		tally_latencies(a->shared, a->run->workers, a->before);
+		stress_tally_latencies(a->shared, a->run->workers, a->before);
 	/* A file in memory: it can neither fill up nor break like a pipe that a
 	 * daemon, started by the command, goes on writing to. */
 	if (a->output != -1)
@@ -163,7 +164,7 @@ begin(struct across *a, uint64_t now_ns)
 	a->began = now_ns;
 	a->pid = fork();
 	if (a->pid == 0)
-		shell(a);
+		across_exec(a);
 	if (a->pid == -1) {
 		a->pid = 0;
 		a->runs++;
@@ -176,7 +177,7 @@ begin(struct across *a, uint64_t now_ns)
 }
 
 static _Noreturn void
-shell(const struct across *a)
+across_exec(const struct across *a)
 {
 	int      null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	sigset_t none;
@@ -197,7 +198,7 @@ shell(const struct across *a)
 
 /* Whether the command has ended. */
 static bool
-reap(struct across *a, uint64_t now_ns)
+across_reap(struct across *a, uint64_t now_ns)
 {
 	int   status;
 	pid_t pid = waitpid(a->pid, &status, WNOHANG);
@@ -205,12 +206,12 @@ reap(struct across *a, uint64_t now_ns)
 	if (pid == 0 || (pid == -1 && errno == EINTR))
 		return false;
 	/* Somebody else has reaped it: its status is lost. */
-	ended(a, pid == -1 ? 0 : status, now_ns);
+	across_run_ended(a, pid == -1 ? 0 : status, now_ns);
 	return true;
 }
 
 static void
-ended(struct across *a, int status, uint64_t now_ns)
+across_run_ended(struct across *a, int status, uint64_t now_ns)
 {
 	uint64_t took = now_ns - a->began;
 
@@ -222,13 +223,13 @@ ended(struct across *a, int status, uint64_t now_ns)
 		a->longest = took;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
 		if (a->failed++ == 0)
-			words(a, status);
+			across_describe(a, status);
 	}
 }
 
 /* "status 1: weir: no such file": how it ended, and the last line it said. */
 static void
-words(struct across *a, int status)
+across_describe(struct across *a, int status)
 {
 	char    text[1024], how[64];
 	off_t   size = a->output != -1 ? lseek(a->output, 0, SEEK_END) : 0;

@@ -45,16 +45,17 @@ struct across {
 };
 
 /* From the beginning of the measuring; does nothing without run.across. */
-void across_begin(struct across *, const struct run *, const struct shared *, uint64_t now_ns);
+void stress_across_begin(struct across *, const struct run *, const struct shared *,
+    uint64_t now_ns);
 
 /* Ends, begins and kills what is to be: call it at SIGCHLD (do not reap others'
  * children: it waits for its own by pid) and at the time that it returns (ns;
  * UINT64_MAX: never, there is no command). */
-uint64_t across_tick(struct across *, uint64_t now_ns);
+uint64_t stress_across_tick(struct across *, uint64_t now_ns);
 
 /* No further run; waits for the one that is under way, at most ACROSS_END_MS or until
  * SIGINT, SIGTERM or SIGHUP (blocked) come, then kills it. Fills in the outcome's part. */
 #define ACROSS_END_MS 5000u
-void across_end(struct across *, struct outcome *);
+void stress_across_end(struct across *, struct outcome *);
 
 #endif

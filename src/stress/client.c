@@ -23,29 +23,30 @@
 #define USED_UP_MS 1000u	/* a source without ports is not asked again for so long */
 #define TURNS_MAX  128u		/* clients that are given room in a pass */
 
-static void ready(struct conn *);
-static void expired(struct conn *);
-static void connect_to(struct client *);
-static int  connect_from(uint64_t number);
-static void connected(struct client *, uint64_t now);
-static void connect_failed(struct client *, int error);
-static bool take_in(struct client *);
-static bool process(struct client *, struct weir_span in, uint64_t now);
-static void answered(struct client *, uint64_t now);
-static void record(const struct flight *, uint64_t now);
-static struct flight *oldest(const struct client *);
-static void served(struct client *);
-static void find_least(void);
-static void ended(struct client *);
-static void ask(struct client *, char *out, size_t *n, uint64_t now, uint64_t due);
-static void post(struct client *, struct weir_span);
-static void arm(struct client *);
-static void leave(struct client *, bool well);
-static void tried(struct client *);
+static void stress_client_ready(struct conn *);
+static void stress_client_expired(struct conn *);
+static void stress_client_connect(struct stress_client *);
+static int  stress_client_connect_from(uint64_t number);
+static void stress_client_connected(struct stress_client *, uint64_t now);
+static void stress_client_connect_failed(struct stress_client *, int error);
+static bool stress_client_read(struct stress_client *);
+static bool stress_client_process(struct stress_client *, struct weir_span in, uint64_t now);
+static void stress_client_reply_taken(struct stress_client *, uint64_t now);
+static void stress_client_record(const struct flight *, uint64_t now);
+static struct flight *stress_client_oldest(const struct stress_client *);
+static void stress_client_count_served(struct stress_client *);
+static void stress_client_find_least(void);
+static void stress_client_ended(struct stress_client *);
+static void stress_client_append(struct stress_client *, char *out, size_t *n, uint64_t now,
+    uint64_t due);
+static void stress_client_write(struct stress_client *, struct weir_span);
+static void stress_client_arm(struct stress_client *);
+static void stress_client_close(struct stress_client *, bool well);
+static void stress_client_tried(struct stress_client *);
 
 static const struct conn_handler handler = {
-	.ready   = ready,
-	.expired = expired,
+	.ready   = stress_client_ready,
+	.expired = stress_client_expired,
 };
 
 static char    *gather;		/* requests on their way to the socket */
@@ -54,27 +55,27 @@ static size_t   request_max;
 static uint64_t used_up[RUN_SOURCES_MAX];	/* ms: that source has no port until then */
 static uint64_t read_at;	/* ns: the clock at the last read or event of this turn */
 
-static inline struct client *
-client_of(struct conn *conn)
+static inline struct stress_client *
+stress_client_of(struct conn *conn)
 {
-	return container_of(conn, struct client, conn);
+	return container_of(conn, struct stress_client, conn);
 }
 
 static inline bool
-has_room(const struct client *c)
+stress_client_has_room(const struct stress_client *c)
 {
 	return c->state == CLIENT_OPEN && c->asked - c->answered < worker.run->depth &&
 	    c->asked < worker.each && conn_waiting(&c->conn) == 0;
 }
 
 const struct run *
-client_run(void)
+stress_client_run(void)
 {
 	return worker.run;
 }
 
 void
-client_setup(void)
+stress_client_setup(void)
 {
 	const struct run *run = worker.run;
 	struct flight    *flights;
@@ -87,7 +88,7 @@ client_setup(void)
 	worker.clients = calloc(worker.count > 0 ? worker.count : 1, sizeof *worker.clients);
 	flights = calloc(worker.count > 0 ? worker.count : 1, worker.ring * sizeof *flights);
 	if (gather == NULL || worker.clients == NULL || flights == NULL) {
-		tally_add(&worker.tally->faults[FAULT_NO_MEMORY], 1);
+		stress_tally_add(&worker.tally->faults[FAULT_NO_MEMORY], 1);
 		atomic_store(&worker.tally->state, TALLY_LOST);
 		_exit(1);
 	}
@@ -100,7 +101,7 @@ client_setup(void)
 /* ---------------------------------------------------------------- opening */
 
 void
-client_open(struct client *c, uint64_t due)
+stress_client_open(struct stress_client *c, uint64_t due)
 {
 	assert(c->state == CLIENT_WAITING);
 	c->id = worker.ids++ * worker.run->workers + worker.number;
@@ -112,14 +113,14 @@ client_open(struct client *c, uint64_t due)
 	c->state = CLIENT_CONNECTING;
 	worker.active++;
 	worker.opening++;
-	connect_to(c);
+	stress_client_connect(c);
 }
 
 /* Begins connecting; where a UNIX socket's backlog was full, again and again. */
 static void
-connect_to(struct client *c)
+stress_client_connect(struct stress_client *c)
 {
-	int fd = connect_from(c->id);
+	int fd = stress_client_connect_from(c->id);
 
 	if (fd >= 0 && conn_adopt(&c->conn, fd, &handler) < 0) {
 		close(fd);
@@ -127,7 +128,7 @@ connect_to(struct client *c)
 		errno = ENOMEM;
 	}
 	if (fd < 0)
-		connect_failed(c, errno);
+		stress_client_connect_failed(c, errno);
 	else
 		conn_arm(&c->conn, loop_now() + worker.run->timeout);
 }
@@ -135,7 +136,7 @@ connect_to(struct client *c)
 /* From the next source that has ports. One that had none is left alone for a while: to
  * find that out the kernel looks at all of them, which takes it many milliseconds. */
 static int
-connect_from(uint64_t number)
+stress_client_connect_from(uint64_t number)
 {
 	static const struct sock_options options = { .nodelay = true };
 	const struct run                *run = worker.run;
@@ -158,12 +159,12 @@ connect_from(uint64_t number)
 }
 
 static void
-connected(struct client *c, uint64_t now)
+stress_client_connected(struct stress_client *c, uint64_t now)
 {
 	int error = sock_error(conn_fd(&c->conn));
 
 	if (error != 0) {
-		connect_failed(c, error);
+		stress_client_connect_failed(c, error);
 		return;
 	}
 	c->state = CLIENT_OPEN;
@@ -171,25 +172,25 @@ connected(struct client *c, uint64_t now)
 	worker.open++;
 	if (worker.open > atomic_load_explicit(&worker.tally->peak, memory_order_relaxed))
 		atomic_store_explicit(&worker.tally->peak, worker.open, memory_order_relaxed);
-	tally_add(&worker.tally->connected, 1);
-	hist_add(&worker.tally->connect, (now - c->began) / 1000);
+	stress_tally_add(&worker.tally->connected, 1);
+	stress_hist_add(&worker.tally->connect, (now - c->began) / 1000);
 	conn_disarm(&c->conn);
-	tried(c);
+	stress_client_tried(c);
 	if (worker.mode->fresh) {
 		size_t n = 0;
 
-		ask(c, gather, &n, now, c->flights[0].due);
-		post(c, span(gather, n));
+		stress_client_append(c, gather, &n, now, c->flights[0].due);
+		stress_client_write(c, span(gather, n));
 		return;
 	}
 	if (worker.mode->opened != NULL)
 		worker.mode->opened(c);
 	if (worker.mode->paced)
-		client_fill(c, now);
+		stress_client_fill(c, now);
 }
 
 static enum fault
-connect_fault(int error)
+stress_client_connect_fault(int error)
 {
 	switch (error) {
 	case ECONNREFUSED:
@@ -215,7 +216,7 @@ connect_fault(int error)
 }
 
 static void
-connect_failed(struct client *c, int error)
+stress_client_connect_failed(struct stress_client *c, int error)
 {
 	if (error == EAGAIN && worker.run->target.sa.sa_family == AF_UNIX) {
 		if (clock_ns() - c->began < worker.run->timeout * 1000000) {
@@ -224,11 +225,11 @@ connect_failed(struct client *c, int error)
 		}
 		error = ETIMEDOUT;
 	}
-	client_fault(c, connect_fault(error), error);
+	stress_client_fault(c, stress_client_connect_fault(error), error);
 }
 
 static void
-tried(struct client *c)
+stress_client_tried(struct stress_client *c)
 {
 	if (!c->tried) {
 		c->tried = true;
@@ -239,43 +240,44 @@ tried(struct client *c)
 /* ----------------------------------------------------------------- events */
 
 static void
-ready(struct conn *conn)
+stress_client_ready(struct conn *conn)
 {
-	struct client *c = client_of(conn);
+	struct stress_client *c = stress_client_of(conn);
 
 	read_at = 0;
 	if (c->state == CLIENT_CONNECTING) {
 		if (conn->writable || conn->closed || conn->deaf)
-			connected(c, read_at = clock_ns());
+			stress_client_connected(c, read_at = clock_ns());
 		if (c->state != CLIENT_OPEN)
 			return;
 	}
 	if (c->state != CLIENT_OPEN)
 		return;
 	if (conn->broken && !conn->readable) {
-		ended(c);
+		stress_client_ended(c);
 		return;
 	}
 	if (conn->out != NULL && conn->writable)
 		(void)conn_flush(conn);
 	if (worker.mode->room != NULL && conn->out == NULL && conn->writable)
 		worker.mode->room(c);
-	if (c->state != CLIENT_OPEN || (conn->readable && c->nap <= loop_now() && !take_in(c)))
+	if (c->state != CLIENT_OPEN ||
+	    (conn->readable && c->nap <= loop_now() && !stress_client_read(c)))
 		return;
-	if (worker.mode->paced && has_room(c)) {
+	if (worker.mode->paced && stress_client_has_room(c)) {
 		if (worker.run->pacing != PACE_CLOSED && !node_linked(&c->link))
 			list_append(&worker.roomy, &c->link);
 		else if (worker.run->pacing == PACE_CLOSED)
-			client_fill(c, read_at != 0 ? read_at : clock_ns());
+			stress_client_fill(c, read_at != 0 ? read_at : clock_ns());
 	}
 	/* What was sent behind the last read would have shown a reset. */
 	if (conn->unsure && c->state == CLIENT_OPEN)
-		arm(c);
+		stress_client_arm(c);
 }
 
 /* Returns false when the client is not open any more. */
 static bool
-take_in(struct client *c)
+stress_client_read(struct stress_client *c)
 {
 	char  *scratch = loop_scratch();
 	size_t size = loop_scratch_size(), n;
@@ -286,12 +288,12 @@ take_in(struct client *c)
 			break;
 		read_at = clock_ns();
 		c->failures = 0;
-		tally_add(&worker.tally->bytes_in, n);
-		if (!process(c, span(scratch, n), read_at))
+		stress_tally_add(&worker.tally->bytes_in, n);
+		if (!stress_client_process(c, span(scratch, n), read_at))
 			return false;
 	}
 	if (c->conn.eof || c->conn.broken) {
-		ended(c);
+		stress_client_ended(c);
 		return c->state == CLIENT_OPEN;
 	}
 	if (c->conn.readable)
@@ -300,27 +302,27 @@ take_in(struct client *c)
 }
 
 static struct flight *
-oldest(const struct client *c)
+stress_client_oldest(const struct stress_client *c)
 {
 	return &c->flights[c->answered & (worker.ring - 1)];
 }
 
 /* How long they have waited is known of all requests on it, and counts. */
 static void
-timed_out(struct client *c)
+stress_client_timed_out(struct stress_client *c)
 {
 	uint64_t now = clock_ns();
 
 	for (uint64_t n = c->answered; n != c->asked; n++)
-		record(&c->flights[n & (worker.ring - 1)], now);
-	client_fault(c, FAULT_TIMEOUT, 0);
+		stress_client_record(&c->flights[n & (worker.ring - 1)], now);
+	stress_client_fault(c, FAULT_TIMEOUT, 0);
 }
 
 static void
-expired(struct conn *conn)
+stress_client_expired(struct conn *conn)
 {
-	struct client *c = client_of(conn);
-	uint64_t       now = loop_now();
+	struct stress_client *c = stress_client_of(conn);
+	uint64_t              now = loop_now();
 
 	switch (c->state) {
 	case CLIENT_PAUSED:
@@ -330,23 +332,23 @@ expired(struct conn *conn)
 		return;
 	case CLIENT_CONNECTING:
 		if (!conn->open)
-			connect_to(c);
+			stress_client_connect(c);
 		else
-			client_fault(c, FAULT_CONNECT_TIMEOUT, ETIMEDOUT);
+			stress_client_fault(c, FAULT_CONNECT_TIMEOUT, ETIMEDOUT);
 		return;
 	case CLIENT_OPEN:
 		if (!conn->unsure)
 			break;
 		conn->readable = true;
-		if (!take_in(c))
+		if (!stress_client_read(c))
 			return;
 		break;
 	default:
 		return;
 	}
 	if (c->asked != c->answered &&
-	    now >= oldest(c)->sent / 1000000 + worker.run->timeout) {
-		timed_out(c);
+	    now >= stress_client_oldest(c)->sent / 1000000 + worker.run->timeout) {
+		stress_client_timed_out(c);
 		return;
 	}
 	if (c->tick != 0 && now >= c->tick) {
@@ -354,12 +356,12 @@ expired(struct conn *conn)
 		worker.mode->tick(c);
 	}
 	if (c->state == CLIENT_OPEN)
-		arm(c);
+		stress_client_arm(c);
 }
 
 /* Returns false when the client is not open any more. */
 static bool
-process(struct client *c, struct weir_span in, uint64_t now)
+stress_client_process(struct stress_client *c, struct weir_span in, uint64_t now)
 {
 	size_t used;
 
@@ -369,8 +371,8 @@ process(struct client *c, struct weir_span in, uint64_t now)
 	}
 	while (in.len > 0) {
 		if (c->answered == c->asked) {
-			client_wrong(c, in, span(NULL, 0));
-			client_fault(c, FAULT_UNASKED, 0);
+			stress_client_wrong(c, in, span(NULL, 0));
+			stress_client_fault(c, FAULT_UNASKED, 0);
 			return false;
 		}
 		used = in.len;
@@ -378,22 +380,22 @@ process(struct client *c, struct weir_span in, uint64_t now)
 		case TAKE_MORE:
 			return true;
 		case TAKE_REPLY:
-			answered(c, now);
+			stress_client_reply_taken(c, now);
 			break;
 		case TAKE_FAILED:
-			client_failed(c);
+			stress_client_failed(c);
 			c->answered++;
 			worker.flying--;
 			break;
 		case TAKE_WRONG:
-			client_fault(c, FAULT_WRONG, 0);
+			stress_client_fault(c, FAULT_WRONG, 0);
 			return false;
 		}
 		in = span_skip(in, used);
 		if (worker.mode->fresh) {
 			if (in.len > 0)
 				continue;	/* bytes behind the reply: unasked */
-			client_finish(c);
+			stress_client_finish(c);
 			return false;
 		}
 	}
@@ -401,37 +403,37 @@ process(struct client *c, struct weir_span in, uint64_t now)
 }
 
 static void
-answered(struct client *c, uint64_t now)
+stress_client_reply_taken(struct stress_client *c, uint64_t now)
 {
-	const struct flight *f = oldest(c);
+	const struct flight *f = stress_client_oldest(c);
 
 	c->answered++;
 	worker.flying--;
 	if (f->due >= worker.since)
-		tally_add(&worker.tally->answered, 1);
-	record(f, now);
-	served(c);
+		stress_tally_add(&worker.tally->answered, 1);
+	stress_client_record(f, now);
+	stress_client_count_served(c);
 }
 
 void
-client_failed(struct client *c)
+stress_client_failed(struct stress_client *c)
 {
-	tally_add(&worker.tally->faults[FAULT_FAILED], 1);
-	served(c);
+	stress_tally_add(&worker.tally->faults[FAULT_FAILED], 1);
+	stress_client_count_served(c);
 }
 
 /* All clients are looked at only when the last of those that had the fewest has one more. */
 static void
-served(struct client *c)
+stress_client_count_served(struct stress_client *c)
 {
 	if (c->served++ == worker.least && --worker.behind == 0)
-		find_least();
+		stress_client_find_least();
 }
 
 static void
-find_least(void)
+stress_client_find_least(void)
 {
-	const struct client *c = worker.clients, *end = c + worker.count;
+	const struct stress_client *c = worker.clients, *end = c + worker.count;
 
 	worker.least = UINT32_MAX;
 	for (; c < end; c++) {
@@ -445,28 +447,28 @@ find_least(void)
 }
 
 void
-client_measure_all(void)
+stress_client_measure_all(void)
 {
 	for (unsigned i = 0; i < worker.count; i++)
 		worker.clients[i].served = 0;
-	find_least();
+	stress_client_find_least();
 }
 
 /* How long a request took. In a closed loop it is sent when it is due, but for the time of
  * a connect. */
 static void
-record(const struct flight *f, uint64_t now)
+stress_client_record(const struct flight *f, uint64_t now)
 {
 	if (f->due < worker.since)
 		return;
-	hist_add(&worker.tally->latency, (now - f->due) / 1000);
+	stress_hist_add(&worker.tally->latency, (now - f->due) / 1000);
 	if (worker.run->pacing != PACE_CLOSED || worker.mode->fresh)
-		hist_add(&worker.tally->raw, (now - f->sent) / 1000);
+		stress_hist_add(&worker.tally->raw, (now - f->sent) / 1000);
 }
 
 /* The server has ended it: a mode may have waited for that. */
 static void
-ended(struct client *c)
+stress_client_ended(struct stress_client *c)
 {
 	int error = c->conn.broken ? c->conn.error : 0;
 
@@ -478,118 +480,119 @@ ended(struct client *c)
 	if (c->state != CLIENT_OPEN)
 		return;
 	if (error == 0)
-		client_fault(c, c->asked != c->answered ? FAULT_CLOSED : FAULT_CLOSED_IDLE, 0);
+		stress_client_fault(c, c->asked != c->answered ? FAULT_CLOSED : FAULT_CLOSED_IDLE,
+		    0);
 	else if (error == ENOMEM || error == ENOBUFS || error == EMSGSIZE)
-		client_fault(c, FAULT_NO_MEMORY, error);
+		stress_client_fault(c, FAULT_NO_MEMORY, error);
 	else
-		client_fault(c, error == ETIMEDOUT ? FAULT_TIMEOUT : FAULT_RESET, error);
+		stress_client_fault(c, error == ETIMEDOUT ? FAULT_TIMEOUT : FAULT_RESET, error);
 }
 
 /* ---------------------------------------------------------------- sending */
 
 void
-client_fill(struct client *c, uint64_t now)
+stress_client_fill(struct stress_client *c, uint64_t now)
 {
 	size_t   n = 0;
 	uint64_t due;
 
-	while (has_room(c) && pace_take(now, &due)) {
-		ask(c, gather, &n, now, due);
+	while (stress_client_has_room(c) && stress_pace_take(now, &due)) {
+		stress_client_append(c, gather, &n, now, due);
 		if (n + request_max > gather_size) {
-			post(c, span(gather, n));
+			stress_client_write(c, span(gather, n));
 			n = 0;
 		}
 	}
 	if (n > 0)
-		post(c, span(gather, n));
+		stress_client_write(c, span(gather, n));
 }
 
 static void
-ask(struct client *c, char *out, size_t *n, uint64_t now, uint64_t due)
+stress_client_append(struct stress_client *c, char *out, size_t *n, uint64_t now, uint64_t due)
 {
 	c->flights[c->asked & (worker.ring - 1)] = (struct flight){ .due = due, .sent = now };
 	*n += worker.mode->request(c, out + *n);
 	c->asked++;
 	worker.flying++;
 	if (due >= worker.since)
-		tally_add(&worker.tally->sent, 1);
+		stress_tally_add(&worker.tally->sent, 1);
 }
 
 static void
-post(struct client *c, struct weir_span s)
+stress_client_write(struct stress_client *c, struct weir_span s)
 {
-	tally_add(&worker.tally->bytes_out, s.len);
+	stress_tally_add(&worker.tally->bytes_out, s.len);
 	if (!timer_armed(&c->conn.timer))
-		arm(c);
+		stress_client_arm(c);
 	/* What came before may still be there: reading finds the end. */
 	if (!conn_send(&c->conn, s))
 		conn_again(&c->conn);
 }
 
 bool
-client_ask(struct client *c)
+stress_client_ask(struct stress_client *c)
 {
 	uint64_t now;
 	size_t   n = 0;
 
-	if (!has_room(c) || worker.phase >= PHASE_DRAIN)
+	if (!stress_client_has_room(c) || worker.phase >= PHASE_DRAIN)
 		return false;
 	now = clock_ns();
-	ask(c, gather, &n, now, now);
-	post(c, span(gather, n));
+	stress_client_append(c, gather, &n, now, now);
+	stress_client_write(c, span(gather, n));
 	return true;
 }
 
 void
-client_send(struct client *c, struct weir_span s)
+stress_client_send(struct stress_client *c, struct weir_span s)
 {
-	post(c, s);
+	stress_client_write(c, s);
 }
 
 void
-client_tick(struct client *c, uint64_t ms)
+stress_client_tick(struct stress_client *c, uint64_t ms)
 {
 	c->tick = loop_now() + ms;
-	arm(c);
+	stress_client_arm(c);
 }
 
 void
-client_nap(struct client *c, uint64_t ms)
+stress_client_nap(struct stress_client *c, uint64_t ms)
 {
 	c->nap = loop_now() + ms;
-	client_tick(c, ms);
+	stress_client_tick(c, ms);
 }
 
 void
-client_answered(struct client *c, uint64_t since_ns)
+stress_client_answered(struct stress_client *c, uint64_t since_ns)
 {
 	uint64_t now = clock_ns();
 
-	served(c);
+	stress_client_count_served(c);
 	if (since_ns < worker.since)
 		return;
-	tally_add(&worker.tally->answered, 1);
-	hist_add(&worker.tally->latency, (now - since_ns) / 1000);
+	stress_tally_add(&worker.tally->answered, 1);
+	stress_hist_add(&worker.tally->latency, (now - since_ns) / 1000);
 }
 
 void
-client_count(unsigned counter, uint64_t n)
+stress_client_count(unsigned counter, uint64_t n)
 {
 	assert(counter < MODE_COUNTERS_MAX);
-	tally_add(&worker.tally->own[counter], n);
+	stress_tally_add(&worker.tally->own[counter], n);
 }
 
 /* The timer fires when the first of what may be due is. An earlier one is left: it
  * looks, and arms again. */
 static void
-arm(struct client *c)
+stress_client_arm(struct stress_client *c)
 {
 	uint64_t at = c->tick != 0 ? c->tick : UINT64_MAX, limit;
 
 	if (c->conn.unsure && loop_now() + UNSURE_MS < at)
 		at = loop_now() + UNSURE_MS;
 	if (c->asked != c->answered) {
-		limit = oldest(c)->sent / 1000000 + worker.run->timeout;
+		limit = stress_client_oldest(c)->sent / 1000000 + worker.run->timeout;
 		at = limit < at ? limit : at;
 	}
 	if (at != UINT64_MAX && (!timer_armed(&c->conn.timer) || c->conn.timer.at > at))
@@ -599,27 +602,27 @@ arm(struct client *c)
 /* ----------------------------------------------------------------- ending */
 
 void
-client_fault(struct client *c, enum fault fault, int error)
+stress_client_fault(struct stress_client *c, enum fault fault, int error)
 {
 	struct tally *t = worker.tally;
 
 	if (c->state != CLIENT_OPEN && c->state != CLIENT_CONNECTING)
 		return;
-	tally_add(&t->faults[fault], 1);
+	stress_tally_add(&t->faults[fault], 1);
 	if (error > 0 && error < (int)TALLY_ERRNOS)
-		tally_add(&t->errnos[error], 1);
-	leave(c, false);
+		stress_tally_add(&t->errnos[error], 1);
+	stress_client_close(c, false);
 }
 
 void
-client_finish(struct client *c)
+stress_client_finish(struct stress_client *c)
 {
 	if (c->state == CLIENT_OPEN)
-		leave(c, true);
+		stress_client_close(c, true);
 }
 
 static void
-leave(struct client *c, bool well)
+stress_client_close(struct stress_client *c, bool well)
 {
 	unsigned shift;
 
@@ -627,10 +630,10 @@ leave(struct client *c, bool well)
 		worker.open--;
 	} else {
 		worker.opening--;
-		tried(c);
+		stress_client_tried(c);
 	}
 	worker.flying -= c->asked - c->answered;
-	tally_add(&worker.tally->lost, c->asked - c->answered);
+	stress_tally_add(&worker.tally->lost, c->asked - c->answered);
 	if (node_linked(&c->link))
 		node_unlink(&c->link);
 	conn_close(&c->conn);
@@ -649,7 +652,7 @@ leave(struct client *c, bool well)
 }
 
 void
-client_wrong(struct client *c, struct weir_span came, struct weir_span due)
+stress_client_wrong(struct stress_client *c, struct weir_span came, struct weir_span due)
 {
 	struct tally *t = worker.tally;
 	char          got[100], wanted[100];
@@ -679,31 +682,31 @@ client_wrong(struct client *c, struct weir_span came, struct weir_span due)
 
 /* In an open loop a client gets one request, and goes to the end of the line. */
 bool
-client_take_turns(uint64_t now)
+stress_client_take_turns(uint64_t now)
 {
-	bool           open_loop = worker.run->pacing != PACE_CLOSED;
-	struct client *c;
-	struct node   *n;
-	size_t         len;
-	uint64_t       due;
+	bool                  open_loop = worker.run->pacing != PACE_CLOSED;
+	struct stress_client *c;
+	struct node          *n;
+	size_t                len;
+	uint64_t              due;
 
 	for (unsigned i = 0; i < TURNS_MAX; i++) {
 		n = list_first(&worker.roomy);
 		if (n == NULL)
 			return false;
-		c = container_of(n, struct client, link);
-		if (open_loop && has_room(c)) {
-			if (!pace_take(now, &due))
+		c = container_of(n, struct stress_client, link);
+		if (open_loop && stress_client_has_room(c)) {
+			if (!stress_pace_take(now, &due))
 				return false;
 			node_unlink(n);
 			len = 0;
-			ask(c, gather, &len, now, due);
-			post(c, span(gather, len));
-			if (has_room(c))
+			stress_client_append(c, gather, &len, now, due);
+			stress_client_write(c, span(gather, len));
+			if (stress_client_has_room(c))
 				list_append(&worker.roomy, n);
 		} else {
 			node_unlink(n);
-			client_fill(c, now);
+			stress_client_fill(c, now);
 		}
 	}
 	return true;
@@ -711,25 +714,25 @@ client_take_turns(uint64_t now)
 
 /* All that are open: the phase has changed. */
 void
-client_restart_all(void)
+stress_client_restart_all(void)
 {
 	for (unsigned i = 0; i < worker.begun; i++) {
-		struct client *c = &worker.clients[i];
+		struct stress_client *c = &worker.clients[i];
 
-		if (has_room(c) && !node_linked(&c->link))
+		if (stress_client_has_room(c) && !node_linked(&c->link))
 			list_append(&worker.roomy, &c->link);
 	}
 }
 
 void
-client_settle_all(void)
+stress_client_settle_all(void)
 {
 	for (unsigned i = 0; i < worker.begun; i++) {
-		struct client *c = &worker.clients[i];
+		struct stress_client *c = &worker.clients[i];
 
 		if (c->state == CLIENT_OPEN && c->asked != c->answered)
-			timed_out(c);
+			stress_client_timed_out(c);
 		else if (c->state == CLIENT_CONNECTING && worker.mode->fresh)
-			client_fault(c, FAULT_CONNECT_TIMEOUT, ETIMEDOUT);
+			stress_client_fault(c, FAULT_CONNECT_TIMEOUT, ETIMEDOUT);
 	}
 }

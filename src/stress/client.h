@@ -28,7 +28,7 @@ enum client_state {
 	CLIENT_OPEN,
 };
 
-struct client {
+struct stress_client {
 	struct conn     conn;
 	struct node     link;		/* of those that wait to be opened, or for a request */
 	uint64_t        id;		/* no other connection of this run has or had it */
@@ -49,24 +49,24 @@ struct client {
 };
 
 /* For modes. Whatever may end the connection may be called from any callback of the
- * mode, which then looks at client_is_open before it goes on. */
-void client_fault(struct client *, enum fault, int error);	/* counted; the connection ends */
-void client_finish(struct client *);	/* all is well: it ends, and is opened again if wanted */
-void client_send(struct client *, struct weir_span);
-void client_tick(struct client *, uint64_t ms);		/* mode.tick in so many ms */
-void client_nap(struct client *, uint64_t ms);		/* not read until then: mode.tick */
-bool client_ask(struct client *);	/* one request, now; false: no room */
-void client_answered(struct client *, uint64_t since_ns);	/* an answer that is no reply */
-void client_failed(struct client *);	/* the answer is --failure's */
-void client_count(unsigned counter, uint64_t n);	/* adds to tally.own */
-const struct run *client_run(void);
+ * mode, which then looks at stress_client_is_open before it goes on. */
+void stress_client_fault(struct stress_client *, enum fault, int error); /* it ends, counted */
+void stress_client_finish(struct stress_client *); /* it ends well, and may come again */
+void stress_client_send(struct stress_client *, struct weir_span);
+void stress_client_tick(struct stress_client *, uint64_t ms); /* mode.tick in so many ms */
+void stress_client_nap(struct stress_client *, uint64_t ms);  /* … and not read until then */
+bool stress_client_ask(struct stress_client *);		      /* one request, now; false: no room */
+void stress_client_answered(struct stress_client *, uint64_t since_ns); /* by what is no reply */
+void stress_client_failed(struct stress_client *);	/* the answer is --failure's */
+void stress_client_count(unsigned counter, uint64_t n); /* adds to tally.own */
+const struct run *stress_client_run(void);
 
 /* What came and what was due instead, from the first byte that is wrong (NULL data:
  * nothing can be shown): remembered in words, if it is the first of all. */
-void client_wrong(struct client *, struct weir_span came, struct weir_span due);
+void stress_client_wrong(struct stress_client *, struct weir_span came, struct weir_span due);
 
 static inline bool
-client_is_open(const struct client *c)
+stress_client_is_open(const struct stress_client *c)
 {
 	return c->state == CLIENT_OPEN;
 }

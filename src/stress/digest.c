@@ -8,7 +8,7 @@
 #define K4 (K3 * K1)
 
 void
-digest_add(struct digest *d, struct weir_span s)
+stress_digest_add(struct stress_digest *d, struct weir_span s)
 {
 	const unsigned char *p = (const unsigned char *)s.data, *end = p + s.len;
 	uint64_t             h = d->state;
@@ -24,7 +24,7 @@ digest_add(struct digest *d, struct weir_span s)
 }
 
 uint64_t
-digest_value(const struct digest *d)
+stress_digest_value(const struct stress_digest *d)
 {
 	uint64_t z = d->state ^ d->bytes;
 

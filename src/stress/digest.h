@@ -11,12 +11,12 @@
 #include "weir.h"
 
 /* Zeroed: of no byte. */
-struct digest {
+struct stress_digest {
 	uint64_t bytes;
 	uint64_t state;
 };
 
-void     digest_add(struct digest *, struct weir_span);
-uint64_t digest_value(const struct digest *);
+void     stress_digest_add(struct stress_digest *, struct weir_span);
+uint64_t stress_digest_value(const struct stress_digest *);
 
 #endif

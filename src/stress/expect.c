@@ -19,10 +19,10 @@
 #define NAMES_MAX 128u		/* of all figures, for messages */
 
 static int condition_parse(struct condition *, const struct mode *, const char *, char *error);
-static int no_figure(const char *name, const struct mode *, char *error);
-static int value_parse(struct condition *, const char *, char *error);
-static int check_needs(const struct condition *, const struct run *, char *error);
-static int fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int expect_no_figure(const char *name, const struct mode *, char *error);
+static int condition_parse_value(struct condition *, const char *, char *error);
+static int condition_check_needs(const struct condition *, const struct run *, char *error);
+static int expect_fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Those with two characters first: "<" is the beginning of "<=". */
 static const struct {
@@ -57,7 +57,7 @@ static const struct {
 
 /* Copies [from, to) without the blanks around it; cut when it is too long. */
 static char *
-trimmed(const char *from, const char *to, char *out, size_t size)
+expect_trim(const char *from, const char *to, char *out, size_t size)
 {
 	size_t n;
 
@@ -72,7 +72,7 @@ trimmed(const char *from, const char *to, char *out, size_t size)
 }
 
 int
-expect_parse(struct expect *e, const struct run *run, const char *text,
+stress_expect_parse(struct expect *e, const struct run *run, const char *text,
     char error[EXPECT_ERROR_MAX])
 {
 	const char *at = text, *end;
@@ -82,17 +82,18 @@ expect_parse(struct expect *e, const struct run *run, const char *text,
 	for (;;) {
 		end = strchrnul(at, ',');
 		if ((size_t)(end - at) >= sizeof one)
-			return fail(error,
+			return expect_fail(error,
 			    "%.*s...: a condition is NAME COMPARISON VALUE, as in p99<5ms", 20, at);
-		trimmed(at, end, one, sizeof one);
+		expect_trim(at, end, one, sizeof one);
 		if (one[0] == '\0')
-			return fail(error, "a condition is missing %s: say NAME COMPARISON VALUE, "
+			return expect_fail(error,
+			    "a condition is missing %s: say NAME COMPARISON VALUE, "
 			    "as in errors==0,p99<5ms",
 			    text[0] == '\0' ? "" : "before or behind a comma");
 		if (e->count == EXPECT_MAX)
-			return fail(error, "more than %u conditions", EXPECT_MAX);
+			return expect_fail(error, "more than %u conditions", EXPECT_MAX);
 		if (condition_parse(&e->of[e->count], run->mode, one, error) != 0 ||
-		    check_needs(&e->of[e->count++], run, error) != 0)
+		    condition_check_needs(&e->of[e->count++], run, error) != 0)
 			return -1;
 		if (*end == '\0')
 			return 0;
@@ -101,24 +102,24 @@ expect_parse(struct expect *e, const struct run *run, const char *text,
 }
 
 bool
-expect_holds(const struct expect *e, const struct outcome *o)
+stress_expect_holds(const struct expect *e, const struct outcome *o)
 {
 	for (unsigned i = 0; i < e->count; i++) {
-		if (!condition_holds(&e->of[i], figure_value(&e->of[i].figure, o)))
+		if (!stress_condition_holds(&e->of[i], stress_figure_value(&e->of[i].figure, o)))
 			return false;
 	}
 	return true;
 }
 
 void
-expect_print(FILE *out, const struct expect *e, const struct outcome *o, bool broken)
+stress_expect_print(FILE *out, const struct expect *e, const struct outcome *o, bool broken)
 {
 	bool any = false;
 
 	for (unsigned i = 0; i < e->count; i++) {
 		const struct condition *c = &e->of[i];
-		double                  value = figure_value(&c->figure, o);
-		bool                    holds = condition_holds(c, value);
+		double                  value = stress_figure_value(&c->figure, o);
+		bool                    holds = stress_condition_holds(c, value);
 		char                    shown[FIGURE_TEXT_MAX];
 
 		if (holds && broken)
@@ -127,7 +128,7 @@ expect_print(FILE *out, const struct expect *e, const struct outcome *o, bool br
 			fputc('\n', out);
 		any = true;
 		fprintf(out, "  %-6s  %-24s %s", holds ? "holds" : "BROKEN", c->text,
-		    figure_print(&c->figure, value, shown));
+		    stress_figure_print(&c->figure, value, shown));
 		if (isnan(value) && c->figure.needs != NULL)
 			fprintf(out, ": it needs %s", c->figure.needs);
 		else if (isnan(value))
@@ -143,16 +144,16 @@ condition_parse(struct condition *c, const struct mode *mode, const char *text, 
 	char        name[sizeof c->text], value[sizeof c->text];
 
 	if (op == NULL)
-		return fail(error, "%s: no comparison in it; there are ==, !=, <, <=, > and >=",
-		    text);
-	trimmed(text, op, name, sizeof name);
-	if (!figure_find(&c->figure, name, mode))
-		return no_figure(name, mode, error);
+		return expect_fail(error,
+		    "%s: no comparison in it; there are ==, !=, <, <=, > and >=", text);
+	expect_trim(text, op, name, sizeof name);
+	if (!stress_figure_find(&c->figure, name, mode))
+		return expect_no_figure(name, mode, error);
 	for (size_t i = 0;; i++) {
 		size_t n;
 
 		if (i == COUNT(comparisons))
-			return fail(error,
+			return expect_fail(error,
 			    "%s: %.1s is no comparison; there are ==, !=, <, <=, > "
 			    "and >=",
 			    text, op);
@@ -164,12 +165,13 @@ condition_parse(struct condition *c, const struct mode *mode, const char *text, 
 		break;
 	}
 	snprintf(c->text, sizeof c->text, "%s", text);
-	return value_parse(c, trimmed(op, op + strlen(op), value, sizeof value), error);
+	return condition_parse_value(c, expect_trim(op, op + strlen(op), value, sizeof value),
+	    error);
 }
 
 /* A condition that cannot but be broken is none. */
 static int
-check_needs(const struct condition *c, const struct run *run, char *error)
+condition_check_needs(const struct condition *c, const struct run *run, char *error)
 {
 	const char *needs = c->figure.needs;
 
@@ -179,28 +181,29 @@ check_needs(const struct condition *c, const struct run *run, char *error)
 	    (strcmp(needs, "--failure") == 0 && run->failure != NULL))
 		return 0;
 	if (run->slo != NULL && strcmp(needs, "--across") == 0)
-		return fail(error, "%s: it needs --across, which does not go with --slo", c->text);
-	return fail(error, "%s: it needs %s, which is missing", c->text, needs);
+		return expect_fail(error, "%s: it needs --across, which does not go with --slo",
+		    c->text);
+	return expect_fail(error, "%s: it needs %s, which is missing", c->text, needs);
 }
 
 /* With a suggestion, or all there are. */
 static int
-no_figure(const char *name, const struct mode *mode, char *error)
+expect_no_figure(const char *name, const struct mode *mode, char *error)
 {
 	struct figure figures[NAMES_MAX];
 	const char   *names[NAMES_MAX + 1], *near;
 	unsigned      n = 0;
 	size_t        at;
 
-	while (n < NAMES_MAX && figure_at(&figures[n], n, mode)) {
+	while (n < NAMES_MAX && stress_figure_at(&figures[n], n, mode)) {
 		names[n] = figures[n].name;
 		n++;
 	}
 	names[n] = NULL;
 	near = name[0] != '\0' ? str_nearest(name, names) : NULL;
-	fail(error, "%s: no such name%s%s%s; there are", name[0] != '\0' ? name : "(nothing)",
-	    near != NULL ? ", did you mean " : "", near != NULL ? near : "",
-	    near != NULL ? "?" : "");
+	expect_fail(error, "%s: no such name%s%s%s; there are",
+	    name[0] != '\0' ? name : "(nothing)", near != NULL ? ", did you mean " : "",
+	    near != NULL ? near : "", near != NULL ? "?" : "");
 	for (unsigned i = 0; i < n; i++) {
 		at = strlen(error);
 		snprintf(error + at, EXPECT_ERROR_MAX - at, "%s %s", i > 0 ? "," : "", names[i]);
@@ -211,7 +214,7 @@ no_figure(const char *name, const struct mode *mode, char *error)
 }
 
 static int
-value_parse(struct condition *c, const char *text, char *error)
+condition_parse_value(struct condition *c, const char *text, char *error)
 {
 	size_t n = strspn(text, "0123456789.");	/* "1e3" and "0x10" are none of ours */
 	char   digits[sizeof c->text], *end;
@@ -220,7 +223,7 @@ value_parse(struct condition *c, const char *text, char *error)
 	digits[n] = '\0';
 	c->bound = strtod(digits, &end);
 	if (!isdigit((unsigned char)text[0]) || *end != '\0')
-		return fail(error, "%s: a number has to follow the comparison", c->text);
+		return expect_fail(error, "%s: a number has to follow the comparison", c->text);
 	text += n;
 	for (size_t i = 0; i < COUNT(suffixes); i++) {
 		if (suffixes[i].unit == c->figure.unit && strcmp(suffixes[i].text, text) == 0) {
@@ -232,21 +235,22 @@ value_parse(struct condition *c, const char *text, char *error)
 		return 0;
 	switch (c->figure.unit) {
 	case UNIT_TIME:
-		return fail(error, "%s: %s is a time: put us, ms, s, m or h behind the number",
-		    c->text, c->figure.name);
+		return expect_fail(error,
+		    "%s: %s is a time: put us, ms, s, m or h behind the number", c->text,
+		    c->figure.name);
 	case UNIT_SIZE:
-		return fail(error,
+		return expect_fail(error,
 		    "%s: %s is in bytes: k, m, g or nothing may stand behind "
 		    "the number",
 		    c->text, c->figure.name);
 	default:
-		return fail(error, "%s: %s is a number: nothing may stand behind it", c->text,
-		    c->figure.name);
+		return expect_fail(error, "%s: %s is a number: nothing may stand behind it",
+		    c->text, c->figure.name);
 	}
 }
 
 bool
-condition_holds(const struct condition *c, double value)
+stress_condition_holds(const struct condition *c, double value)
 {
 	if (isnan(value))
 		return false;
@@ -262,7 +266,7 @@ condition_holds(const struct condition *c, double value)
 }
 
 static int
-fail(char *error, const char *format, ...)
+expect_fail(char *error, const char *format, ...)
 {
 	va_list args;
 

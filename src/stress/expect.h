@@ -33,18 +33,18 @@ struct expect {
  * own counters of the run's mode. Returns 0, or -1 with what is wrong: a name that there
  * is not, with those that there are, or a figure that this run will not have; for the text
  * behind "--expect: ". */
-int expect_parse(struct expect *, const struct run *, const char *text,
+int stress_expect_parse(struct expect *, const struct run *, const char *text,
     char error[EXPECT_ERROR_MAX]);
 
 /* Whether one holds for a figure of this value. */
-bool condition_holds(const struct condition *, double value);
+bool stress_condition_holds(const struct condition *, double value);
 
 /* Whether all hold. One whose figure does not exist (a percentile of nothing)
  * does not. */
-bool expect_holds(const struct expect *, const struct outcome *);
+bool stress_expect_holds(const struct expect *, const struct outcome *);
 
 /* Behind an empty line, a line for each condition: whether it holds, and what the
  * figure was. With `broken` those that hold are left out. */
-void expect_print(FILE *, const struct expect *, const struct outcome *, bool broken);
+void stress_expect_print(FILE *, const struct expect *, const struct outcome *, bool broken);
 
 #endif

@@ -18,26 +18,26 @@
 /* A word of the tally. */
 #define WORD(field) (double)offsetof(struct tally, field)
 
-static double errors(const struct outcome *, double);
-static double fault(const struct outcome *, double);
-static double own(const struct outcome *, double);
-static double word(const struct outcome *, double at);
-static double rate(const struct outcome *, double);
-static double rate_asked(const struct outcome *, double);
-static double peak(const struct outcome *, double);
-static double duration(const struct outcome *, double);
-static double throughput(const struct outcome *, double);
-static double unsent(const struct outcome *, double);
-static double late(const struct outcome *, double);
-static double cpu(const struct outcome *, double);
-static double busiest(const struct outcome *, double);
-static double latency(const struct outcome *, double percent);
-static double raw(const struct outcome *, double percent);
-static double connect_time(const struct outcome *, double percent);
-static double server_cpu(const struct outcome *, double);
-static double server_memory(const struct outcome *, double);
-static double server_bytes(const struct outcome *, double);
-static double across(const struct outcome *, double which);
+static double figure_errors(const struct outcome *, double);
+static double figure_fault(const struct outcome *, double);
+static double figure_own(const struct outcome *, double);
+static double figure_word(const struct outcome *, double at);
+static double figure_rate(const struct outcome *, double);
+static double figure_rate_asked(const struct outcome *, double);
+static double figure_peak(const struct outcome *, double);
+static double figure_duration(const struct outcome *, double);
+static double figure_throughput(const struct outcome *, double);
+static double figure_unsent(const struct outcome *, double);
+static double figure_late(const struct outcome *, double);
+static double figure_cpu(const struct outcome *, double);
+static double figure_busiest(const struct outcome *, double);
+static double figure_latency(const struct outcome *, double percent);
+static double figure_raw(const struct outcome *, double percent);
+static double figure_connect(const struct outcome *, double percent);
+static double figure_server_cpu(const struct outcome *, double);
+static double figure_server_memory(const struct outcome *, double);
+static double figure_server_bytes(const struct outcome *, double);
+static double figure_across(const struct outcome *, double which);
 
 /* For the argument of a histogram; others are percentiles. */
 #define MEAN (-1.0)
@@ -53,47 +53,51 @@ static double across(const struct outcome *, double which);
 /* clang-format on */
 
 static const struct figure figures[] = {
-	{ "errors", UNIT_COUNT, NULL, errors, 0 },
-#define X(name, word, text) { word, UNIT_COUNT, NULL, fault, FAULT_##name },
+	{ "errors", UNIT_COUNT, NULL, figure_errors, 0 },
+#define X(name, word, text) { word, UNIT_COUNT, NULL, figure_fault, FAULT_##name },
 	TALLY_FAULTS(X)
 #undef X
-	{ "lost", UNIT_COUNT, NULL, word, WORD(lost) },
-	{ "sent", UNIT_COUNT, NULL, word, WORD(sent) },
-	{ "answered", UNIT_COUNT, NULL, word, WORD(answered) },
-	{ "least", UNIT_COUNT, NULL, word, WORD(least) },
-	{ "unsent", UNIT_COUNT, NULL, unsent, 0 },
-	{ "late", UNIT_COUNT, NULL, late, 0 },
-	{ "rate", UNIT_RATE, NULL, rate, 0 },
-	{ "rate_asked", UNIT_RATE, "--rate", rate_asked, 0 },
-	{ "duration", UNIT_TIME, NULL, duration, 0 },
-	{ "connected", UNIT_COUNT, NULL, word, WORD(connected) },
-	{ "peak", UNIT_COUNT, NULL, peak, 0 },
-	{ "bytes_in", UNIT_SIZE, NULL, word, WORD(bytes_in) },
-	{ "bytes_out", UNIT_SIZE, NULL, word, WORD(bytes_out) },
-	{ "throughput", UNIT_SIZE, NULL, throughput, 0 },
-	PERCENTILES("", latency),
-	PERCENTILES("raw.", raw),
-	PERCENTILES("connect.", connect_time),
-	{ "cpu", UNIT_TIME, NULL, cpu, 0 },
-	{ "busiest", UNIT_COUNT, NULL, busiest, 0 },
-	{ "server_cpu", UNIT_TIME, "--watch", server_cpu, 0 },
-	{ "server_memory", UNIT_SIZE, "--watch", server_memory, 0 },
-	{ "server_bytes", UNIT_SIZE, "--watch", server_bytes, 0 },
-	{ "across_runs", UNIT_COUNT, "--across", across, 0 },
-	{ "across_failed", UNIT_COUNT, "--across", across, 1 },
-	{ "across_faults", UNIT_COUNT, "--across", across, 2 },
-	{ "across_lost", UNIT_COUNT, "--across", across, 3 },
-	{ "across_max", UNIT_TIME, "--across", across, 4 },
+	{ "lost", UNIT_COUNT, NULL, figure_word, WORD(lost) },
+	{ "sent", UNIT_COUNT, NULL, figure_word, WORD(sent) },
+	{ "answered", UNIT_COUNT, NULL, figure_word, WORD(answered) },
+	{ "least", UNIT_COUNT, NULL, figure_word, WORD(least) },
+	{ "unsent", UNIT_COUNT, NULL, figure_unsent, 0 },
+	{ "late", UNIT_COUNT, NULL, figure_late, 0 },
+	{ "rate", UNIT_RATE, NULL, figure_rate, 0 },
+	{ "rate_asked", UNIT_RATE, "--rate", figure_rate_asked, 0 },
+	{ "duration", UNIT_TIME, NULL, figure_duration, 0 },
+	{ "connected", UNIT_COUNT, NULL, figure_word, WORD(connected) },
+	{ "peak", UNIT_COUNT, NULL, figure_peak, 0 },
+	{ "bytes_in", UNIT_SIZE, NULL, figure_word, WORD(bytes_in) },
+	{ "bytes_out", UNIT_SIZE, NULL, figure_word, WORD(bytes_out) },
+	{ "throughput", UNIT_SIZE, NULL, figure_throughput, 0 },
+	PERCENTILES("", figure_latency),
+	PERCENTILES("raw.", figure_raw),
+	PERCENTILES("connect.", figure_connect),
+	{ "cpu", UNIT_TIME, NULL, figure_cpu, 0 },
+	{ "busiest", UNIT_COUNT, NULL, figure_busiest, 0 },
+	{ "server_cpu", UNIT_TIME, "--watch", figure_server_cpu, 0 },
+	{ "server_memory", UNIT_SIZE, "--watch", figure_server_memory, 0 },
+	{ "server_bytes", UNIT_SIZE, "--watch", figure_server_bytes, 0 },
+	{ "across_runs", UNIT_COUNT, "--across", figure_across, 0 },
+	{ "across_failed", UNIT_COUNT, "--across", figure_across, 1 },
+	{ "across_faults", UNIT_COUNT, "--across", figure_across, 2 },
+	{ "across_lost", UNIT_COUNT, "--across", figure_across, 3 },
+	{ "across_max", UNIT_TIME, "--across", figure_across, 4 },
 };
 
 /* Any percentile: "p99.99", "raw.p75". */
 static bool
-find_percentile(struct figure *f, const char *name)
+figure_find_percentile(struct figure *f, const char *name)
 {
 	static const struct {
 		const char *prefix;
 		double    (*value)(const struct outcome *, double);
-	} kinds[] = { { "p", latency }, { "raw.p", raw }, { "connect.p", connect_time } };
+	} kinds[] = {
+		{ "p", figure_latency },
+		{ "raw.p", figure_raw },
+		{ "connect.p", figure_connect },
+	};
 
 	for (size_t i = 0; i < COUNT(kinds); i++) {
 		size_t      n = strlen(kinds[i].prefix);
@@ -115,19 +119,19 @@ find_percentile(struct figure *f, const char *name)
 }
 
 bool
-figure_find(struct figure *f, const char *name, const struct mode *mode)
+stress_figure_find(struct figure *f, const char *name, const struct mode *mode)
 {
 	if (strlen(name) >= FIGURE_NAME_MAX)
 		return false;
-	for (unsigned i = 0; figure_at(f, i, mode); i++) {
+	for (unsigned i = 0; stress_figure_at(f, i, mode); i++) {
 		if (strcmp(f->name, name) == 0)
 			return true;
 	}
-	return find_percentile(f, name);
+	return figure_find_percentile(f, name);
 }
 
 bool
-figure_at(struct figure *f, unsigned i, const struct mode *mode)
+stress_figure_at(struct figure *f, unsigned i, const struct mode *mode)
 {
 	if (i < COUNT(figures)) {
 		*f = figures[i];
@@ -140,67 +144,67 @@ figure_at(struct figure *f, unsigned i, const struct mode *mode)
 		if (mode->counters[k] == NULL)
 			return false;
 	}
-	*f = (struct figure){ "", UNIT_COUNT, NULL, own, i };
+	*f = (struct figure){ "", UNIT_COUNT, NULL, figure_own, i };
 	snprintf(f->name, sizeof f->name, "%s", mode->counters[i]);
 	return true;
 }
 
 double
-figure_value(const struct figure *f, const struct outcome *o)
+stress_figure_value(const struct figure *f, const struct outcome *o)
 {
 	return f->value(o, f->argument);
 }
 
 char *
-figure_print(const struct figure *f, double value, char out[FIGURE_TEXT_MAX])
+stress_figure_print(const struct figure *f, double value, char out[FIGURE_TEXT_MAX])
 {
-	struct text t;
+	struct stress_text t;
 
 	if (isnan(value))
-		t = (struct text){ "none" };
+		t = (struct stress_text){ "none" };
 	else if (f->unit == UNIT_TIME)
-		t = text_time(value);
+		t = stress_text_time(value);
 	else if (f->unit == UNIT_SIZE)
-		t = text_size(value);
+		t = stress_text_size(value);
 	else
-		t = text_count(value);
+		t = stress_text_count(value);
 	memcpy(out, t.s, sizeof t.s < FIGURE_TEXT_MAX ? sizeof t.s : FIGURE_TEXT_MAX);
 	return out;
 }
 
 static double
-get(const _Atomic uint64_t *counter)
+figure_get(const _Atomic uint64_t *counter)
 {
 	return (double)atomic_load_explicit(counter, memory_order_relaxed);
 }
 
 static double
-errors(const struct outcome *o, double none)
+figure_errors(const struct outcome *o, double none)
 {
 	(void)none;
-	return (double)tally_errors(o->sum);
+	return (double)stress_tally_errors(o->sum);
 }
 
 static double
-fault(const struct outcome *o, double which)
+figure_fault(const struct outcome *o, double which)
 {
-	return get(&o->sum->faults[(unsigned)which]);
+	return figure_get(&o->sum->faults[(unsigned)which]);
 }
 
 static double
-own(const struct outcome *o, double which)
+figure_own(const struct outcome *o, double which)
 {
-	return get(&o->sum->own[(unsigned)which]);
+	return figure_get(&o->sum->own[(unsigned)which]);
 }
 
 static double
-word(const struct outcome *o, double at)
+figure_word(const struct outcome *o, double at)
 {
-	return get((const _Atomic uint64_t *)((const char *)o->sum + (size_t)at));
+	return figure_get((const _Atomic uint64_t *)((const char *)o->sum + (size_t)at));
 }
 
 static double
-rate(const struct outcome *o, double none)
+figure_rate(const struct outcome *o, double none)
 {
 	(void)none;
 	return o->elapsed > 0 ? (double)o->answered * 1e9 / (double)o->elapsed : NAN;
@@ -208,28 +212,28 @@ rate(const struct outcome *o, double none)
 
 /* Both ways, a second. */
 static double
-throughput(const struct outcome *o, double none)
+figure_throughput(const struct outcome *o, double none)
 {
 	(void)none;
 	return o->elapsed > 0 ? (double)o->bytes * 1e9 / (double)o->elapsed : NAN;
 }
 
 static double
-rate_asked(const struct outcome *o, double none)
+figure_rate_asked(const struct outcome *o, double none)
 {
 	(void)none;
 	return o->rate > 0 ? o->rate : NAN;
 }
 
 static double
-peak(const struct outcome *o, double none)
+figure_peak(const struct outcome *o, double none)
 {
 	(void)none;
 	return (double)o->peak;
 }
 
 static double
-duration(const struct outcome *o, double none)
+figure_duration(const struct outcome *o, double none)
 {
 	(void)none;
 	return (double)o->elapsed / 1e3;
@@ -237,9 +241,9 @@ duration(const struct outcome *o, double none)
 
 /* Open loop: what was due and has not been sent to the end. */
 static double
-unsent(const struct outcome *o, double none)
+figure_unsent(const struct outcome *o, double none)
 {
-	double n = get(&o->sum->due) - get(&o->sum->sent);
+	double n = figure_get(&o->sum->due) - figure_get(&o->sum->sent);
 
 	(void)none;
 	return n > 0 ? n : 0;
@@ -247,7 +251,7 @@ unsent(const struct outcome *o, double none)
 
 /* The most that waited to be sent at once. */
 static double
-late(const struct outcome *o, double none)
+figure_late(const struct outcome *o, double none)
 {
 	(void)none;
 	return (double)o->late;
@@ -255,74 +259,74 @@ late(const struct outcome *o, double none)
 
 /* All per-request figures have what was answered until the measuring ended below. */
 static double
-each_request(const struct outcome *o, uint64_t n)
+figure_each_request(const struct outcome *o, uint64_t n)
 {
 	return o->answered > 0 ? (double)n / (double)o->answered : NAN;
 }
 
 static double
-cpu(const struct outcome *o, double none)
+figure_cpu(const struct outcome *o, double none)
 {
 	(void)none;
-	return each_request(o, o->cpu);
+	return figure_each_request(o, o->cpu);
 }
 
 static double
-busiest(const struct outcome *o, double none)
+figure_busiest(const struct outcome *o, double none)
 {
 	(void)none;
 	return o->busiest;
 }
 
 static double
-of_hist(const struct hist *h, double percent)
+figure_of_hist(const struct hist *h, double percent)
 {
-	double total = get(&h->total);
+	double total = figure_get(&h->total);
 
 	if (total == 0)
 		return NAN;
 	if (percent == MEAN)
-		return get(&h->sum) / total;
-	return percent == 100 ? get(&h->max) : (double)hist_percentile(h, percent);
+		return figure_get(&h->sum) / total;
+	return percent == 100 ? figure_get(&h->max) : (double)stress_hist_percentile(h, percent);
 }
 
 static double
-latency(const struct outcome *o, double percent)
+figure_latency(const struct outcome *o, double percent)
 {
-	return of_hist(&o->sum->latency, percent);
+	return figure_of_hist(&o->sum->latency, percent);
 }
 
 static double
-raw(const struct outcome *o, double percent)
+figure_raw(const struct outcome *o, double percent)
 {
 	const struct hist *sent = &o->sum->raw;
 
 	/* A closed loop sends when it is due: it is told once. */
-	return of_hist(atomic_load(&sent->total) > 0 ? sent : &o->sum->latency, percent);
+	return figure_of_hist(atomic_load(&sent->total) > 0 ? sent : &o->sum->latency, percent);
 }
 
 static double
-connect_time(const struct outcome *o, double percent)
+figure_connect(const struct outcome *o, double percent)
 {
-	return of_hist(&o->sum->connect, percent);
+	return figure_of_hist(&o->sum->connect, percent);
 }
 
 static double
-server_cpu(const struct outcome *o, double none)
+figure_server_cpu(const struct outcome *o, double none)
 {
 	(void)none;
-	return o->watched ? each_request(o, o->server_cpu) : NAN;
+	return o->watched ? figure_each_request(o, o->server_cpu) : NAN;
 }
 
 static double
-server_memory(const struct outcome *o, double none)
+figure_server_memory(const struct outcome *o, double none)
 {
 	(void)none;
 	return o->watched ? (double)o->server_memory : NAN;
 }
 
 static double
-server_bytes(const struct outcome *o, double none)
+figure_server_bytes(const struct outcome *o, double none)
 {
 	(void)none;
 	return o->watched && !o->server_gone && o->open > 0
@@ -331,7 +335,7 @@ server_bytes(const struct outcome *o, double none)
 }
 
 static double
-across(const struct outcome *o, double which)
+figure_across(const struct outcome *o, double which)
 {
 	const uint64_t values[] = { o->across_runs, o->across_failed, o->across_faults,
 		o->across_lost, o->across_max };

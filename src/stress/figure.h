@@ -31,15 +31,15 @@ struct figure {
 
 /* By name, those of the mode (NULL: of none) as well; pN and pN.N, too, with raw_
  * or connect_ before them, for any percentile. Returns whether there is one. */
-bool figure_find(struct figure *, const char *name, const struct mode *);
+bool stress_figure_find(struct figure *, const char *name, const struct mode *);
 
 /* By place. Returns false behind the last. */
-bool figure_at(struct figure *, unsigned index, const struct mode *);
+bool stress_figure_at(struct figure *, unsigned index, const struct mode *);
 
-double figure_value(const struct figure *, const struct outcome *);
+double stress_figure_value(const struct figure *, const struct outcome *);
 
 /* As people read it: "1.23ms", "12,345", "3.4 MiB"; "none". Returns out. */
 #define FIGURE_TEXT_MAX 32
-char *figure_print(const struct figure *, double value, char out[FIGURE_TEXT_MAX]);
+char *stress_figure_print(const struct figure *, double value, char out[FIGURE_TEXT_MAX]);
 
 #endif

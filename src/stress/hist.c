@@ -8,87 +8,87 @@
 #define SUB  (1u << HIST_SUB_BITS)	/* buckets of the first range */
 #define HALF (SUB / 2)			/* … of each later one */
 
-static unsigned bucket_of(uint64_t us);
-static uint64_t bucket_low(unsigned bucket);
-static uint64_t bucket_high(unsigned bucket);
+static unsigned hist_bucket(uint64_t us);
+static uint64_t hist_bucket_low(unsigned bucket);
+static uint64_t hist_bucket_high(unsigned bucket);
 
 static uint64_t
-get(const _Atomic uint64_t *word)
+hist_get(const _Atomic uint64_t *word)
 {
 	return atomic_load_explicit(word, memory_order_relaxed);
 }
 
 static void
-add(_Atomic uint64_t *word, uint64_t n)
+hist_add_word(_Atomic uint64_t *word, uint64_t n)
 {
-	atomic_store_explicit(word, get(word) + n, memory_order_relaxed);
+	atomic_store_explicit(word, hist_get(word) + n, memory_order_relaxed);
 }
 
 static void
-raise_to(_Atomic uint64_t *word, uint64_t n)
+hist_raise(_Atomic uint64_t *word, uint64_t n)
 {
-	if (n > get(word))
+	if (n > hist_get(word))
 		atomic_store_explicit(word, n, memory_order_relaxed);
 }
 
 void
-hist_add(struct hist *h, uint64_t us)
+stress_hist_add(struct hist *h, uint64_t us)
 {
 	if (us > HIST_MAX)
 		us = HIST_MAX;
-	add(&h->count[bucket_of(us)], 1);
-	add(&h->total, 1);
-	add(&h->sum, us);
-	raise_to(&h->max, us);
+	hist_add_word(&h->count[hist_bucket(us)], 1);
+	hist_add_word(&h->total, 1);
+	hist_add_word(&h->sum, us);
+	hist_raise(&h->max, us);
 }
 
 void
-hist_merge(struct hist *into, const struct hist *h)
+stress_hist_merge(struct hist *into, const struct hist *h)
 {
 	uint64_t n, total = 0;
 
 	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
-		n = get(&h->count[i]);
+		n = hist_get(&h->count[i]);
 		if (n > 0)
-			add(&into->count[i], n);
+			hist_add_word(&into->count[i], n);
 		total += n;
 	}
-	add(&into->total, total);	/* of what was seen: it may go on meanwhile */
-	add(&into->sum, get(&h->sum));
-	raise_to(&into->max, get(&h->max));
+	hist_add_word(&into->total, total);	/* of what was seen: it may go on meanwhile */
+	hist_add_word(&into->sum, hist_get(&h->sum));
+	hist_raise(&into->max, hist_get(&h->max));
 }
 
 void
-hist_since(struct hist *out, const struct hist *now, const struct hist *earlier)
+stress_hist_since(struct hist *out, const struct hist *now, const struct hist *earlier)
 {
-	bool     wiped = get(&now->total) < get(&earlier->total);
+	bool     wiped = hist_get(&now->total) < hist_get(&earlier->total);
 	uint64_t n, old, total = 0, top = 0;
 
 	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
-		n = get(&now->count[i]);
-		old = wiped ? 0 : get(&earlier->count[i]);
+		n = hist_get(&now->count[i]);
+		old = wiped ? 0 : hist_get(&earlier->count[i]);
 		n = n > old ? n - old : 0;
 		atomic_store_explicit(&out->count[i], n, memory_order_relaxed);
 		total += n;
 		if (n > 0)
-			top = bucket_high(i);
+			top = hist_bucket_high(i);
 	}
-	n = get(&now->sum);
-	old = wiped ? 0 : get(&earlier->sum);
+	n = hist_get(&now->sum);
+	old = wiped ? 0 : hist_get(&earlier->sum);
 	atomic_store_explicit(&out->total, total, memory_order_relaxed);
 	atomic_store_explicit(&out->sum, n > old ? n - old : 0, memory_order_relaxed);
-	atomic_store_explicit(&out->max, top < get(&now->max) ? top : get(&now->max),
+	atomic_store_explicit(&out->max, top < hist_get(&now->max) ? top : hist_get(&now->max),
 	    memory_order_relaxed);
 }
 
 uint64_t
-hist_percentile(const struct hist *h, double percent)
+stress_hist_percentile(const struct hist *h, double percent)
 {
-	uint64_t total = 0, seen = 0, rank, max = get(&h->max), high;
+	uint64_t total = 0, seen = 0, rank, max = hist_get(&h->max), high;
 
 	/* Its writer may be between two words: the buckets themselves are the truth. */
 	for (unsigned i = 0; i < HIST_BUCKETS; i++)
-		total += get(&h->count[i]);
+		total += hist_get(&h->count[i]);
 	if (total == 0)
 		return 0;
 	rank = (uint64_t)ceil((double)total * percent / 100.0);
@@ -97,9 +97,9 @@ hist_percentile(const struct hist *h, double percent)
 	if (rank > total)
 		rank = total;
 	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
-		seen += get(&h->count[i]);
+		seen += hist_get(&h->count[i]);
 		if (seen >= rank) {
-			high = bucket_high(i);
+			high = hist_bucket_high(i);
 			return high < max ? high : max;
 		}
 	}
@@ -108,22 +108,23 @@ hist_percentile(const struct hist *h, double percent)
 
 /* Every percentile at which the distance to 100 has halved, in five steps each. */
 void
-hist_print(const struct hist *h, FILE *out)
+stress_hist_print(const struct hist *h, FILE *out)
 {
-	uint64_t total = get(&h->total), seen = 0, high, max = get(&h->max);
-	double   mean = total > 0 ? (double)get(&h->sum) / (double)total : 0, square = 0, at, part;
+	uint64_t total = hist_get(&h->total), seen = 0, high, max = hist_get(&h->max);
+	double mean = total > 0 ? (double)hist_get(&h->sum) / (double)total : 0, square = 0, at,
+	       part;
 	double   next = 0;
 
 	fprintf(out, "%12s %14s %10s %14s\n\n", "Value", "Percentile", "TotalCount",
 	    "1/(1-Percentile)");
 	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
-		uint64_t n = get(&h->count[i]);
+		uint64_t n = hist_get(&h->count[i]);
 
 		if (n == 0)
 			continue;
 		seen += n;
-		high = bucket_high(i) < max ? bucket_high(i) : max;
-		at = (double)(bucket_low(i) + bucket_high(i)) / 2 - mean;
+		high = hist_bucket_high(i) < max ? hist_bucket_high(i) : max;
+		at = (double)(hist_bucket_low(i) + hist_bucket_high(i)) / 2 - mean;
 		square += at * at * (double)n;
 		part = (double)seen / (double)total;
 		if (part < next && seen < total)
@@ -145,7 +146,7 @@ hist_print(const struct hist *h, FILE *out)
 }
 
 static unsigned
-bucket_of(uint64_t us)
+hist_bucket(uint64_t us)
 {
 	unsigned shift;
 
@@ -157,7 +158,7 @@ bucket_of(uint64_t us)
 }
 
 static uint64_t
-bucket_low(unsigned bucket)
+hist_bucket_low(unsigned bucket)
 {
 	unsigned shift;
 
@@ -168,9 +169,9 @@ bucket_low(unsigned bucket)
 }
 
 static uint64_t
-bucket_high(unsigned bucket)
+hist_bucket_high(unsigned bucket)
 {
 	if (bucket < SUB)
 		return bucket;
-	return bucket_low(bucket) + (UINT64_C(1) << ((bucket - SUB) / HALF + 1)) - 1;
+	return hist_bucket_low(bucket) + (UINT64_C(1) << ((bucket - SUB) / HALF + 1)) - 1;
 }

@@ -27,20 +27,20 @@ struct hist {
 };
 
 /* Times beyond HIST_MAX count as that. */
-void hist_add(struct hist *, uint64_t us);
+void stress_hist_add(struct hist *, uint64_t us);
 
 /* Adds all of the second to the first. */
-void hist_merge(struct hist *, const struct hist *);
+void stress_hist_merge(struct hist *, const struct hist *);
 
 /* What has been added since an earlier copy; all, when it has been wiped since.
  * max is the upper end of the highest bucket. */
-void hist_since(struct hist *out, const struct hist *now, const struct hist *earlier);
+void stress_hist_since(struct hist *out, const struct hist *now, const struct hist *earlier);
 
 /* The smallest time that `percent` of all do not exceed, as the upper end of its
  * bucket but never above max; 0 when there is none. */
-uint64_t hist_percentile(const struct hist *, double percent);
+uint64_t stress_hist_percentile(const struct hist *, double percent);
 
 /* The percentile distribution as HdrHistogram's tools plot it (.hgrm), in ms. */
-void hist_print(const struct hist *, FILE *);
+void stress_hist_print(const struct hist *, FILE *);
 
 #endif

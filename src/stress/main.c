@@ -21,21 +21,21 @@ main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGUSR2, SIG_IGN);	/* until it can be answered */
-	if (serve_wanted(argc, argv))
-		return serve_main(argc, argv);
-	status = run_read(&run, argc, argv);
+	if (stress_serve_wanted(argc, argv))
+		return stress_serve_main(argc, argv);
+	status = stress_run_read(&run, argc, argv);
 	if (status != 0)
 		return status < 0 ? 0 : status;
 	text = run.slo != NULL ? run.slo : run.expect;
-	if (text != NULL && expect_parse(&conditions, &run, text, error) < 0) {
+	if (text != NULL && stress_expect_parse(&conditions, &run, text, error) < 0) {
 		fprintf(stderr, "weir-stress: %s: %s\n", run.slo != NULL ? "--slo" : "--expect",
 		    error);
 		return 2;
 	}
-	status = plan_check(&run);
+	status = stress_plan_check(&run);
 	if (status != 0 || run.plan_only)
 		return status;
-	if (report_try_files(&run) != 0)
+	if (stress_report_try_files(&run) != 0)
 		return 2;
-	return conduct(&run, text != NULL ? &conditions : NULL);
+	return stress_conduct(&run, text != NULL ? &conditions : NULL);
 }

@@ -19,7 +19,7 @@ static const struct mode *const modes[] = {
 #define MODES (sizeof modes / sizeof modes[0])
 
 const struct mode *
-mode_find(const char *name)
+stress_mode_find(const char *name)
 {
 	for (unsigned i = 0; i < MODES; i++) {
 		if (strcmp(modes[i]->name, name) == 0)
@@ -29,7 +29,7 @@ mode_find(const char *name)
 }
 
 const struct mode *
-mode_at(unsigned index)
+stress_mode_at(unsigned index)
 {
 	return index < MODES ? modes[index] : NULL;
 }

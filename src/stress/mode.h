@@ -15,7 +15,7 @@
 
 #include "weir.h"
 
-struct client;
+struct stress_client;
 struct run;
 
 enum take {
@@ -48,21 +48,21 @@ struct mode {
 
 	/* Appends one request to `out` (room for run.size bytes, at least 64):
 	 * returns its length. */
-	size_t      (*request)(struct client *, char *out);
+	size_t      (*request)(struct stress_client *, char *out);
 
 	/* The next bytes of the reply to the oldest request. Sets *used to how
 	 * many belong to it; TAKE_MORE uses all. Before TAKE_WRONG it calls
-	 * client_wrong. */
-	enum take   (*reply)(struct client *, struct weir_span in, size_t *used);
+	 * stress_client_wrong. */
+	enum take   (*reply)(struct stress_client *, struct weir_span in, size_t *used);
 
 	/* What is not requests and replies: came is called instead of the two
 	 * above. opened: connected. came: bytes, or the end (an empty span). room:
-	 * may send again. tick: when client_tick's time has come. A mode that is
-	 * not paced may have requests all the same: it sends one with client_ask. */
-	void        (*opened)(struct client *);
-	void        (*came)(struct client *, struct weir_span in);
-	void        (*room)(struct client *);
-	void        (*tick)(struct client *);
+	 * may send again. tick: when stress_client_tick's time has come. A mode that is
+	 * not paced may have requests all the same: it sends one with stress_client_ask. */
+	void        (*opened)(struct stress_client *);
+	void        (*came)(struct stress_client *, struct weir_span in);
+	void        (*room)(struct stress_client *);
+	void        (*tick)(struct stress_client *);
 };
 
 #define MODE_COUNTERS_MAX 8u	/* of tally.own */
@@ -71,7 +71,7 @@ extern const struct mode mode_echo, mode_line, mode_redis, mode_idle, mode_churn
     mode_slowloris, mode_halfclose, mode_unruly;
 
 /* By name, or by place (NULL behind the last). */
-const struct mode *mode_find(const char *name);
-const struct mode *mode_at(unsigned index);
+const struct mode *stress_mode_find(const char *name);
+const struct mode *stress_mode_at(unsigned index);
 
 #endif

@@ -24,11 +24,11 @@ enum { DIGESTS, CUT_SHORT };
 
 static const char *const counters[] = { "digests", "cut_short", NULL };
 
-static const char *bulk_check(const struct run *);
-static void bulk_opened(struct client *);
-static void bulk_came(struct client *, struct weir_span in);
-static void bulk_room(struct client *);
-static void bulk_tick(struct client *);
+static const char *mode_bulk_check(const struct run *);
+static void mode_bulk_opened(struct stress_client *);
+static void mode_bulk_came(struct stress_client *, struct weir_span in);
+static void mode_bulk_room(struct stress_client *);
+static void mode_bulk_tick(struct stress_client *);
 
 const struct mode mode_bulk = {
 	.name     = "bulk",
@@ -37,26 +37,26 @@ const struct mode mode_bulk = {
 	.once     = true,
 	.size     = 64 << 20,
 	.counters = counters,
-	.check    = bulk_check,
-	.opened   = bulk_opened,
-	.came     = bulk_came,
-	.room     = bulk_room,
-	.tick     = bulk_tick,
+	.check    = mode_bulk_check,
+	.opened   = mode_bulk_opened,
+	.came     = mode_bulk_came,
+	.room     = mode_bulk_room,
+	.tick     = mode_bulk_tick,
 };
 
-static void ended(struct client *);
-static void hurry(struct client *);
-static void push(struct client *);
-static size_t allowed(struct client *);
-static bool all_is_sent(const struct client *);
-static void verify(struct client *, struct weir_span in);
-static void show_wrong(struct client *, uint64_t id, struct weir_span in);
-static void judge_digest(struct client *);
-static void done(struct client *, uint64_t bytes);
-static void cut_short(struct client *);
+static void mode_bulk_eof(struct stress_client *);
+static void mode_bulk_drain(struct stress_client *);
+static void mode_bulk_send(struct stress_client *);
+static size_t mode_bulk_allowed(struct stress_client *);
+static bool mode_bulk_all_sent(const struct stress_client *);
+static void mode_bulk_verify(struct stress_client *, struct weir_span in);
+static void mode_bulk_show_wrong(struct stress_client *, uint64_t id, struct weir_span in);
+static void mode_bulk_verify_digest(struct stress_client *);
+static void mode_bulk_done(struct stress_client *, uint64_t bytes);
+static void mode_bulk_cut_short(struct stress_client *);
 
 static const char *
-bulk_check(const struct run *run)
+mode_bulk_check(const struct run *run)
 {
 	if (run->way == WAY_IN && run->pacing != PACE_CLOSED)
 		return "with --way in it is the server that sends, and --rate cannot be had";
@@ -66,118 +66,120 @@ bulk_check(const struct run *run)
 }
 
 static void
-bulk_opened(struct client *c)
+mode_bulk_opened(struct stress_client *c)
 {
 	c->began = 0;		/* the state of the digest of what has been sent */
-	once_begin(c);
-	if (client_run()->way != WAY_IN)
-		push(c);
+	stress_once_begin(c);
+	if (stress_client_run()->way != WAY_IN)
+		mode_bulk_send(c);
 	else
-		client_tick(c, client_run()->timeout);	/* nothing is sent: -t begins here */
+		stress_client_tick(c, stress_client_run()->timeout);	/* -t begins here */
 }
 
 static void
-bulk_room(struct client *c)
+mode_bulk_room(struct stress_client *c)
 {
 	/* At a rate the tick sends: crumbs that come back would each call for a few more. */
-	if (client_run()->way != WAY_IN && !c->finished && c->tick == 0)
-		push(c);
-	hurry(c);
+	if (stress_client_run()->way != WAY_IN && !c->finished && c->tick == 0)
+		mode_bulk_send(c);
+	mode_bulk_drain(c);
 }
 
 static void
-bulk_tick(struct client *c)
+mode_bulk_tick(struct stress_client *c)
 {
-	bulk_room(c);
+	mode_bulk_room(c);
 }
 
 static void
-bulk_came(struct client *c, struct weir_span in)
+mode_bulk_came(struct stress_client *c, struct weir_span in)
 {
 	if (in.len == 0) {
-		ended(c);
+		mode_bulk_eof(c);
 		return;
 	}
-	once_progress(c);
-	if (client_run()->way == WAY_OUT) {
+	stress_once_progress(c);
+	if (stress_client_run()->way == WAY_OUT) {
 		if (buf_len(c->conn.in) + in.len > LINE_SIZE) {
-			client_wrong(c, in, span(NULL, 0));
-			client_fault(c, FAULT_UNASKED, 0);
+			stress_client_wrong(c, in, span(NULL, 0));
+			stress_client_fault(c, FAULT_UNASKED, 0);
 		} else if (buf_append(&c->conn.in, in) < 0) {
-			client_fault(c, FAULT_NO_MEMORY, errno);
+			stress_client_fault(c, FAULT_NO_MEMORY, errno);
 		}
 		return;
 	}
-	verify(c, in);
-	if (client_is_open(c) && client_run()->way == WAY_BOTH && once_hurries())
-		push(c);
-	hurry(c);
+	mode_bulk_verify(c, in);
+	if (stress_client_is_open(c) && stress_client_run()->way == WAY_BOTH &&
+	    stress_once_hurries())
+		mode_bulk_send(c);
+	mode_bulk_drain(c);
 }
 
 /* The server has ended its side. Where it should not have yet, or has by a reset, the
  * client names the fault. */
 static void
-ended(struct client *c)
+mode_bulk_eof(struct stress_client *c)
 {
 	if (!c->conn.eof)
 		return;
 	/* It can only have seen our end if all before that, and the end itself, has arrived. */
-	if (client_run()->way == WAY_OUT && c->conn.finished && conn_unacknowledged(&c->conn) == 0)
-		judge_digest(c);
-	else if (client_run()->way == WAY_IN && c->position == client_run()->size)
-		done(c, c->position);
+	if (stress_client_run()->way == WAY_OUT && c->conn.finished &&
+	    conn_unacknowledged(&c->conn) == 0)
+		mode_bulk_verify_digest(c);
+	else if (stress_client_run()->way == WAY_IN && c->position == stress_client_run()->size)
+		mode_bulk_done(c, c->position);
 }
 
 /* The run draws to its end. What is under way is waited for; but a server that takes it
  * slowly could do so for ever. */
 static void
-hurry(struct client *c)
+mode_bulk_drain(struct stress_client *c)
 {
-	uint64_t limit = worker.draining + client_run()->timeout, now = loop_now();
+	uint64_t limit = worker.draining + stress_client_run()->timeout, now = loop_now();
 
-	if (!client_is_open(c) || !once_hurries())
+	if (!stress_client_is_open(c) || !stress_once_hurries())
 		return;
 	if (now < limit) {
-		client_tick(c, limit - now);
+		stress_client_tick(c, limit - now);
 		return;
 	}
 	conn_spoil(&c->conn);
-	cut_short(c);
+	mode_bulk_cut_short(c);
 }
 
 /* --------------------------------------------------------------------- sending */
 
 static void
-push(struct client *c)
+mode_bulk_send(struct stress_client *c)
 {
-	static char   chunk[CHUNK];
-	struct digest digest;
-	size_t        n;
+	static char          chunk[CHUNK];
+	struct stress_digest digest;
+	size_t               n;
 
 	for (int i = 0; i < CHUNKS && !c->finished && conn_waiting(&c->conn) == 0; i++) {
-		n = allowed(c);
+		n = mode_bulk_allowed(c);
 		if (n == 0)
 			break;
-		pattern_fill(c->id, c->posted, chunk, n);
-		if (client_run()->way == WAY_OUT) {
-			digest = (struct digest){ .bytes = c->posted, .state = c->began };
-			digest_add(&digest, span(chunk, n));
+		stress_pattern_fill(c->id, c->posted, chunk, n);
+		if (stress_client_run()->way == WAY_OUT) {
+			digest = (struct stress_digest){ .bytes = c->posted, .state = c->began };
+			stress_digest_add(&digest, span(chunk, n));
 			c->began = digest.state;
 		}
 		c->posted += n;
-		once_progress(c);
-		client_send(c, span(chunk, n));
+		stress_once_progress(c);
+		stress_client_send(c, span(chunk, n));
 	}
 	if (c->finished)
 		return;
-	if (all_is_sent(c)) {
+	if (mode_bulk_all_sent(c)) {
 		c->finished = true;
-		if (client_run()->way == WAY_OUT)
+		if (stress_client_run()->way == WAY_OUT)
 			conn_finish(&c->conn);
 		else if (c->position == c->posted)
-			verify(c, span(NULL, 0));
-	} else if (client_run()->pacing != PACE_CLOSED) {
-		client_tick(c, TICK);
+			mode_bulk_verify(c, span(NULL, 0));
+	} else if (stress_client_run()->pacing != PACE_CLOSED) {
+		stress_client_tick(c, TICK);
 	} else if (conn_waiting(&c->conn) == 0 && c->conn.writable) {
 		conn_again(&c->conn);
 	}
@@ -185,15 +187,15 @@ push(struct client *c)
 
 /* How much may be sent now: of this stream, and by the rate. */
 static size_t
-allowed(struct client *c)
+mode_bulk_allowed(struct stress_client *c)
 {
-	const struct run *run = client_run();
+	const struct run *run = stress_client_run();
 	uint64_t          n = run->size - c->posted, since, paid;
 
-	if (once_hurries())
+	if (stress_once_hurries())
 		return 0;
 	if (run->pacing != PACE_CLOSED) {
-		since = clock_ns() - once_flight(c)->due;
+		since = clock_ns() - stress_once_flight(c)->due;
 		paid = (uint64_t)(run->rate / run->connections * (double)since / 1e9);
 		n = paid <= c->posted ? 0 : paid - c->posted < n ? paid - c->posted : n;
 	}
@@ -201,93 +203,93 @@ allowed(struct client *c)
 }
 
 static bool
-all_is_sent(const struct client *c)
+mode_bulk_all_sent(const struct stress_client *c)
 {
-	return c->posted == client_run()->size || once_hurries();
+	return c->posted == stress_client_run()->size || stress_once_hurries();
 }
 
 /* ------------------------------------------------------------------- verifying */
 
 static void
-verify(struct client *c, struct weir_span in)
+mode_bulk_verify(struct stress_client *c, struct weir_span in)
 {
-	bool     both = client_run()->way == WAY_BOTH;
-	uint64_t id = both ? c->id : 0, due = both ? c->posted : client_run()->size;
+	bool     both = stress_client_run()->way == WAY_BOTH;
+	uint64_t id = both ? c->id : 0, due = both ? c->posted : stress_client_run()->size;
 	size_t   n = in.len < due - c->position ? in.len : (size_t)(due - c->position);
 
-	if (!pattern_is(id, c->position, span(in.data, n))) {
-		show_wrong(c, id, span(in.data, n));
-		client_fault(c, FAULT_WRONG, 0);
+	if (!stress_pattern_is(id, c->position, span(in.data, n))) {
+		mode_bulk_show_wrong(c, id, span(in.data, n));
+		stress_client_fault(c, FAULT_WRONG, 0);
 		return;
 	}
 	c->position += n;
 	if (n < in.len) {
-		client_wrong(c, span_skip(in, n), span(NULL, 0));
-		client_fault(c, FAULT_UNASKED, 0);
+		stress_client_wrong(c, span_skip(in, n), span(NULL, 0));
+		stress_client_fault(c, FAULT_UNASKED, 0);
 		return;
 	}
 	/* A stream that comes in has its end when the server ends it. */
 	if (both && c->finished && c->position == due)
-		done(c, c->position);
-	else if (!both && c->position < due && once_hurries())
-		cut_short(c);
+		mode_bulk_done(c, c->position);
+	else if (!both && c->position < due && stress_once_hurries())
+		mode_bulk_cut_short(c);
 }
 
 /* Looks closer, so that the very byte is told. */
 static void
-show_wrong(struct client *c, uint64_t id, struct weir_span in)
+mode_bulk_show_wrong(struct stress_client *c, uint64_t id, struct weir_span in)
 {
 	char   want[64];
 	size_t n = sizeof(want);
 
 	for (; in.len > 0; in = span_skip(in, n), c->position += n) {
 		n = in.len < sizeof(want) ? in.len : sizeof(want);
-		if (!pattern_is(id, c->position, span(in.data, n)))
+		if (!stress_pattern_is(id, c->position, span(in.data, n)))
 			break;
 	}
-	pattern_fill(id, c->position, want, n);
-	client_wrong(c, span(in.data, n), span(want, n));
+	stress_pattern_fill(id, c->position, want, n);
+	stress_client_wrong(c, span(in.data, n), span(want, n));
 }
 
 /* The server has ended its side: with a line that has to be right, or without. */
 static void
-judge_digest(struct client *c)
+mode_bulk_verify_digest(struct stress_client *c)
 {
-	struct digest    sent = { .bytes = c->posted, .state = c->began };
-	struct weir_span came = buf_span(c->conn.in);
-	char             due[LINE_SIZE];
-	size_t           n;
+	struct stress_digest sent = { .bytes = c->posted, .state = c->began };
+	struct weir_span     came = buf_span(c->conn.in);
+	char                 due[LINE_SIZE];
+	size_t               n;
 
 	n = (size_t)snprintf(due, sizeof(due), "%" PRIu64 " %016" PRIx64 "\n", c->posted,
-	    digest_value(&sent));
+	    stress_digest_value(&sent));
 	if (came.len > 0 && (came.len != n || memcmp(came.data, due, n) != 0)) {
-		client_wrong(c, came, span(due, n));
-		client_fault(c, FAULT_WRONG, 0);
+		stress_client_wrong(c, came, span(due, n));
+		stress_client_fault(c, FAULT_WRONG, 0);
 		return;
 	}
 	if (came.len > 0)
-		client_count(DIGESTS, 1);
-	done(c, c->posted);
+		stress_client_count(DIGESTS, 1);
+	mode_bulk_done(c, c->posted);
 }
 
 /* All was right. */
 static void
-done(struct client *c, uint64_t bytes)
+mode_bulk_done(struct stress_client *c, uint64_t bytes)
 {
-	if (bytes != client_run()->size) {
-		cut_short(c);
+	if (bytes != stress_client_run()->size) {
+		mode_bulk_cut_short(c);
 		return;
 	}
-	once_end(c);
-	client_finish(c);
+	stress_once_end(c);
+	stress_client_finish(c);
 }
 
 /* What came was right. The end of the run was before that of the stream, so that its time
  * tells nothing. */
 static void
-cut_short(struct client *c)
+mode_bulk_cut_short(struct stress_client *c)
 {
-	client_count(CUT_SHORT, 1);
-	once_drop(c);
-	client_finish(c);
+	stress_client_count(CUT_SHORT, 1);
+	stress_once_drop(c);
+	stress_client_finish(c);
 }

@@ -8,7 +8,7 @@ const struct mode mode_churn = {
 	.paced   = true,
 	.fresh   = true,
 	.takes   = "nsRF",
-	.check   = line_check,
-	.request = line_request,
-	.reply   = line_reply,
+	.check   = stress_line_check,
+	.request = stress_line_request,
+	.reply   = stress_line_reply,
 };

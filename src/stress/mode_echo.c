@@ -6,41 +6,41 @@
 #include "base/str.h"
 #include "stress/pattern.h"
 
-static size_t    echo_request(struct client *, char *out);
-static enum take echo_reply(struct client *, struct weir_span in, size_t *used);
+static size_t    mode_echo_request(struct stress_client *, char *out);
+static enum take mode_echo_reply(struct stress_client *, struct weir_span in, size_t *used);
 
 const struct mode mode_echo = {
 	.name    = "echo",
 	.help    = "requests of -s bytes, to a server that gives all bytes back",
 	.paced   = true,
 	.takes   = "npsRE",
-	.request = echo_request,
-	.reply   = echo_reply,
+	.request = mode_echo_request,
+	.reply   = mode_echo_reply,
 };
 
 static size_t
-echo_request(struct client *c, char *out)
+mode_echo_request(struct stress_client *c, char *out)
 {
-	size_t size = client_run()->size;
+	size_t size = stress_client_run()->size;
 
-	pattern_fill(c->id, c->posted, out, size);
+	stress_pattern_fill(c->id, c->posted, out, size);
 	c->posted += size;
 	return size;
 }
 
 /* The stream of the connection is one: reply n begins where request n did. */
 static enum take
-echo_reply(struct client *c, struct weir_span in, size_t *used)
+mode_echo_reply(struct stress_client *c, struct weir_span in, size_t *used)
 {
-	size_t size = client_run()->size, left = size - (size_t)c->position;
+	size_t size = stress_client_run()->size, left = size - (size_t)c->position;
 	size_t n = in.len < left ? in.len : left;
 	uint64_t at = c->answered * size + c->position;
 	char   due[64];
 
-	if (!pattern_is(c->id, at, span(in.data, n))) {
+	if (!stress_pattern_is(c->id, at, span(in.data, n))) {
 		n = n < sizeof due ? n : sizeof due;
-		pattern_fill(c->id, at, due, n);
-		client_wrong(c, span(in.data, n), span(due, n));
+		stress_pattern_fill(c->id, at, due, n);
+		stress_client_wrong(c, span(in.data, n), span(due, n));
 		return TAKE_WRONG;
 	}
 	*used = n;

@@ -13,10 +13,10 @@ enum { WHOLE };
 
 static const char *const counters[] = { "whole", NULL };
 
-static void halfclose_opened(struct client *);
-static void halfclose_came(struct client *, struct weir_span in);
-static void halfclose_room(struct client *);
-static void halfclose_tick(struct client *);
+static void mode_halfclose_opened(struct stress_client *);
+static void mode_halfclose_came(struct stress_client *, struct weir_span in);
+static void mode_halfclose_room(struct stress_client *);
+static void mode_halfclose_tick(struct stress_client *);
 
 const struct mode mode_halfclose = {
 	.name     = "halfclose",
@@ -24,68 +24,68 @@ const struct mode mode_halfclose = {
 	.takes    = "npsF",
 	.once     = true,
 	.counters = counters,
-	.check    = line_check,
-	.opened   = halfclose_opened,
-	.came     = halfclose_came,
-	.room     = halfclose_room,
-	.tick     = halfclose_tick,
+	.check    = stress_line_check,
+	.opened   = mode_halfclose_opened,
+	.came     = mode_halfclose_came,
+	.room     = mode_halfclose_room,
+	.tick     = mode_halfclose_tick,
 };
 
-static bool all_answered(const struct client *);
+static bool mode_halfclose_answered(const struct stress_client *);
 
 static void
-halfclose_opened(struct client *c)
+mode_halfclose_opened(struct stress_client *c)
 {
-	halfclose_room(c);
+	mode_halfclose_room(c);
 }
 
 /* A connection that is open when the run ends is gone through with: it is short. */
 static void
-halfclose_room(struct client *c)
+mode_halfclose_room(struct stress_client *c)
 {
 	static char *line;
 	size_t       n;
 
-	if (line == NULL && (line = malloc(client_run()->size + 64)) == NULL) {
-		client_fault(c, FAULT_NO_MEMORY, ENOMEM);
+	if (line == NULL && (line = malloc(stress_client_run()->size + 64)) == NULL) {
+		stress_client_fault(c, FAULT_NO_MEMORY, ENOMEM);
 		return;
 	}
-	while (c->asked < client_run()->depth && conn_waiting(&c->conn) == 0) {
-		n = line_request(c, line);
-		once_begin(c);
-		client_send(c, span(line, n));
+	while (c->asked < stress_client_run()->depth && conn_waiting(&c->conn) == 0) {
+		n = stress_line_request(c, line);
+		stress_once_begin(c);
+		stress_client_send(c, span(line, n));
 	}
-	if (c->asked == client_run()->depth)
+	if (c->asked == stress_client_run()->depth)
 		conn_finish(&c->conn);
 }
 
 static void
-halfclose_came(struct client *c, struct weir_span in)
+mode_halfclose_came(struct stress_client *c, struct weir_span in)
 {
-	once_awaited(c);
+	stress_once_awaited(c);
 	if (in.len > 0) {
-		while (in.len > 0 && line_take(c, &in))
+		while (in.len > 0 && stress_line_take(c, &in))
 			;
-		if (client_is_open(c) && all_answered(c))
-			once_await_end(c);
-	} else if (c->conn.eof && all_answered(c)) {
-		client_count(WHOLE, 1);
-		client_finish(c);
+		if (stress_client_is_open(c) && mode_halfclose_answered(c))
+			stress_once_await_end(c);
+	} else if (c->conn.eof && mode_halfclose_answered(c)) {
+		stress_client_count(WHOLE, 1);
+		stress_client_finish(c);
 	} else if (c->conn.eof) {
-		client_fault(c, FAULT_CLOSED, 0);	/* also when lines are still to be sent */
+		stress_client_fault(c, FAULT_CLOSED, 0);	/* lines unsent, too */
 	}
 }
 
 static bool
-all_answered(const struct client *c)
+mode_halfclose_answered(const struct stress_client *c)
 {
 	return c->conn.finished && c->answered == c->asked;
 }
 
 /* All has been answered, and the server does not end its side. */
 static void
-halfclose_tick(struct client *c)
+mode_halfclose_tick(struct stress_client *c)
 {
-	once_awaited(c);
-	client_fault(c, FAULT_TIMEOUT, 0);
+	stress_once_awaited(c);
+	stress_client_fault(c, FAULT_TIMEOUT, 0);
 }

@@ -10,8 +10,8 @@ enum { SKIPPED };
 
 static const char *const counters[] = { "skipped", NULL };
 
-static void idle_opened(struct client *);
-static void idle_tick(struct client *);
+static void mode_idle_opened(struct stress_client *);
+static void mode_idle_tick(struct stress_client *);
 
 const struct mode mode_idle = {
 	.name     = "idle",
@@ -19,40 +19,40 @@ const struct mode mode_idle = {
 	.takes    = "isF",
 	.interval = 30000,
 	.counters = counters,
-	.check    = line_check,
-	.request  = line_request,
-	.reply    = line_reply,
-	.opened   = idle_opened,
-	.tick     = idle_tick,
+	.check    = stress_line_check,
+	.request  = stress_line_request,
+	.reply    = stress_line_reply,
+	.opened   = mode_idle_opened,
+	.tick     = mode_idle_tick,
 };
 
 /* Spread over the interval, whatever the ramp was. From then on c->began is when the next
  * ping is due. */
 static void
-idle_opened(struct client *c)
+mode_idle_opened(struct stress_client *c)
 {
-	struct rng rng = rng_make(client_run()->seed, c->id);
-	uint64_t   ms = rng_below(&rng, client_run()->interval);
+	struct rng rng = stress_rng_make(stress_client_run()->seed, c->id);
+	uint64_t   ms = stress_rng_below(&rng, stress_client_run()->interval);
 
 	c->began = clock_ns() + ms * MS;
-	client_tick(c, ms);
+	stress_client_tick(c, ms);
 }
 
 /* While the last one is not answered there is no further one: a connection that has to be
  * kept open needs no more. The timer is a millisecond late, and that is not the server's:
  * the latency counts from now. */
 static void
-idle_tick(struct client *c)
+mode_idle_tick(struct stress_client *c)
 {
 	uint64_t now;
 
-	if (!client_ask(c))
-		client_count(SKIPPED, 1);
-	if (!client_is_open(c))
+	if (!stress_client_ask(c))
+		stress_client_count(SKIPPED, 1);
+	if (!stress_client_is_open(c))
 		return;
 	now = clock_ns();
 	do
-		c->began += client_run()->interval * MS;
+		c->began += stress_client_run()->interval * MS;
 	while (c->began <= now);
-	client_tick(c, (c->began - now) / MS + 1);
+	stress_client_tick(c, (c->began - now) / MS + 1);
 }

@@ -14,15 +14,15 @@ const struct mode mode_line = {
 	.help    = "lines with a tag, to a server that gives each line back",
 	.paced   = true,
 	.takes   = "npsRFE",
-	.check   = line_check,
-	.request = line_request,
-	.reply   = line_reply,
+	.check   = stress_line_check,
+	.request = stress_line_request,
+	.reply   = stress_line_reply,
 };
 
 static char *expected;		/* the line that is due */
 
 static char *
-write_number(char *out, uint64_t n)
+mode_line_write_number(char *out, uint64_t n)
 {
 	char  digits[20];
 	size_t at = sizeof digits;
@@ -36,7 +36,7 @@ write_number(char *out, uint64_t n)
 
 /* Printable, and different from line to line. */
 static void
-write_filler(char *out, size_t n, uint64_t start)
+mode_line_write_filler(char *out, size_t n, uint64_t start)
 {
 	static const char letters[64] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 					"0123456789+-";
@@ -52,31 +52,32 @@ write_filler(char *out, size_t n, uint64_t start)
 /* Of modes with lines of any size most are short: a quarter may be as long as -s, another
  * half as long, and so on. */
 static size_t
-size_of(uint64_t id, uint64_t n)
+mode_line_size(uint64_t id, uint64_t n)
 {
-	const struct run *run = client_run();
+	const struct run *run = stress_client_run();
 	struct rng        rng;
 
 	if (run->mode == NULL || !run->mode->varied)
 		return run->size;
-	rng = rng_make(run->seed ^ id << 32, n);
-	return LINE_LEAST + rng_below(&rng, 1 + ((run->size - LINE_LEAST) >> rng_below(&rng, 4)));
+	rng = stress_rng_make(run->seed ^ id << 32, n);
+	return LINE_LEAST +
+	    stress_rng_below(&rng, 1 + ((run->size - LINE_LEAST) >> stress_rng_below(&rng, 4)));
 }
 
 size_t
-line_write(uint64_t id, uint64_t n, char *out)
+stress_line_write(uint64_t id, uint64_t n, char *out)
 {
-	size_t size = size_of(id, n), used;
+	size_t size = mode_line_size(id, n), used;
 	char  *at = out;
 
 	*at++ = 'c';
-	at = write_number(at, id);
+	at = mode_line_write_number(at, id);
 	*at++ = ' ';
-	at = write_number(at, n);
+	at = mode_line_write_number(at, n);
 	used = (size_t)(at - out);
 	if (used + 2 < size) {
 		*at++ = ' ';
-		write_filler(at, size - used - 2, id << 32 ^ n);
+		mode_line_write_filler(at, size - used - 2, id << 32 ^ n);
 		at += size - used - 2;
 	}
 	*at++ = '\n';
@@ -84,7 +85,7 @@ line_write(uint64_t id, uint64_t n, char *out)
 }
 
 const char *
-line_check(const struct run *run)
+stress_line_check(const struct run *run)
 {
 	if (run->size < LINE_LEAST)
 		return "-s: a line has at least 32 bytes, for its tag";
@@ -96,14 +97,14 @@ line_check(const struct run *run)
 }
 
 size_t
-line_request(struct client *c, char *out)
+stress_line_request(struct stress_client *c, char *out)
 {
-	return line_write(c->id, c->asked + 1, out);
+	return stress_line_write(c->id, c->asked + 1, out);
 }
 
 /* Bytes of `text` and a newline that `in` begins with, from position `at` on. */
 static size_t
-alike(const char *text, size_t len, size_t at, struct weir_span in)
+mode_line_match(const char *text, size_t len, size_t at, struct weir_span in)
 {
 	size_t n = 0;
 
@@ -117,9 +118,9 @@ alike(const char *text, size_t len, size_t at, struct weir_span in)
 /* The reply has the first c->position bytes of the failure text already, if c->failing or
  * if the line that was due begins with the same. */
 static enum take
-take_failure(struct client *c, struct weir_span in, size_t due, size_t *used)
+mode_line_take_failure(struct stress_client *c, struct weir_span in, size_t due, size_t *used)
 {
-	const char *failure = client_run()->failure;
+	const char *failure = stress_client_run()->failure;
 	size_t      len, at = (size_t)c->position, n;
 
 	if (failure == NULL)
@@ -127,7 +128,7 @@ take_failure(struct client *c, struct weir_span in, size_t due, size_t *used)
 	len = strlen(failure);
 	if (!c->failing && (at > len || at > due || memcmp(failure, expected, at) != 0))
 		return TAKE_WRONG;
-	n = alike(failure, len, at, in);
+	n = mode_line_match(failure, len, at, in);
 	if (at + n == len + 1) {
 		c->position = 0;
 		c->failing = false;
@@ -142,19 +143,19 @@ take_failure(struct client *c, struct weir_span in, size_t due, size_t *used)
 }
 
 enum take
-line_reply(struct client *c, struct weir_span in, size_t *used)
+stress_line_reply(struct stress_client *c, struct weir_span in, size_t *used)
 {
 	size_t    due, left, n;
 	enum take take;
 
 	if (expected == NULL) {
-		size_t size = client_run()->size;
+		size_t size = stress_client_run()->size;
 
 		expected = malloc(size > 64 ? size : 64);
 		if (expected == NULL)
 			abort();
 	}
-	due = line_write(c->id, c->answered + 1, expected);
+	due = stress_line_write(c->id, c->answered + 1, expected);
 	left = due - (size_t)c->position;
 	n = in.len < left ? in.len : left;
 	if (!c->failing && memcmp(in.data, expected + c->position, n) == 0) {
@@ -162,35 +163,35 @@ line_reply(struct client *c, struct weir_span in, size_t *used)
 		c->position = n < left ? c->position + n : 0;
 		return n < left ? TAKE_MORE : TAKE_REPLY;
 	}
-	take = take_failure(c, in, due, used);
+	take = mode_line_take_failure(c, in, due, used);
 	if (take == TAKE_WRONG)
-		client_wrong(c, in,
+		stress_client_wrong(c, in,
 		    c->failing ? span(NULL, 0) : span(expected + c->position, left));
 	return take;
 }
 
 bool
-line_take(struct client *c, struct weir_span *in)
+stress_line_take(struct stress_client *c, struct weir_span *in)
 {
 	size_t used = in->len;
 
 	if (c->answered == c->asked) {
-		client_wrong(c, *in, span(NULL, 0));
-		client_fault(c, FAULT_UNASKED, 0);
+		stress_client_wrong(c, *in, span(NULL, 0));
+		stress_client_fault(c, FAULT_UNASKED, 0);
 		return false;
 	}
-	switch (line_reply(c, *in, &used)) {
+	switch (stress_line_reply(c, *in, &used)) {
 	case TAKE_MORE:
 		return false;
 	case TAKE_REPLY:
-		once_end(c);
+		stress_once_end(c);
 		break;
 	case TAKE_FAILED:
-		client_failed(c);
-		once_drop(c);
+		stress_client_failed(c);
+		stress_once_drop(c);
 		break;
 	case TAKE_WRONG:
-		client_fault(c, FAULT_WRONG, 0);
+		stress_client_fault(c, FAULT_WRONG, 0);
 		return false;
 	}
 	*in = span_skip(*in, used);

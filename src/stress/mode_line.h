@@ -13,18 +13,18 @@
 #define LINE_LEAST 32u		/* bytes: room for any tag is there in 64 */
 
 /* As of struct mode. A reply is the very line, or the text of --failure and a newline. */
-size_t    line_request(struct client *, char *out);
-enum take line_reply(struct client *, struct weir_span in, size_t *used);
+size_t    stress_line_request(struct stress_client *, char *out);
+enum take stress_line_reply(struct stress_client *, struct weir_span in, size_t *used);
 
 /* For modes that have their requests counted by once.h: the next reply of `in`, which is
  * cut by it. Returns false when there is nothing more to do with the bytes. */
-bool line_take(struct client *, struct weir_span *in);
+bool stress_line_take(struct stress_client *, struct weir_span *in);
 
 /* NULL, or what is wrong with -s. */
-const char *line_check(const struct run *);
+const char *stress_line_check(const struct run *);
 
 /* Writes line n of the connection (room for run.size bytes, at least 64); returns its
  * length. */
-size_t line_write(uint64_t id, uint64_t n, char *out);
+size_t stress_line_write(uint64_t id, uint64_t n, char *out);
 
 #endif

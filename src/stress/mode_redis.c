@@ -23,32 +23,32 @@
 #define COUNT_EACH  UINT64_C(1000000000)	/* between those of two connections */
 #define COUNT_CONNS UINT64_C(89000)		/* then they begin anew */
 
-static size_t redis_request(struct client *, char *out);
-static enum take redis_reply(struct client *, struct weir_span in, size_t *used);
+static size_t mode_redis_request(struct stress_client *, char *out);
+static enum take mode_redis_reply(struct stress_client *, struct weir_span in, size_t *used);
 
 const struct mode mode_redis = {
 	.name    = "redis",
 	.help    = "INCR of a key for each connection, to Redis",
 	.paced   = true,
 	.takes   = "npRIE",
-	.request = redis_request,
-	.reply   = redis_reply,
+	.request = mode_redis_request,
+	.reply   = mode_redis_reply,
 };
 
 static uint64_t
-count(const struct client *c, uint64_t n)
+mode_redis_count(const struct stress_client *c, uint64_t n)
 {
 	return COUNT_FIRST + c->id % COUNT_CONNS * COUNT_EACH + n;
 }
 
 /* One INCR in both framings; only the key's digits differ. */
 static size_t
-write_increment(const struct client *c, char *out)
+mode_redis_write(const struct stress_client *c, char *out)
 {
 	static const char framed[] = "*2\r\n$4\r\nINCR\r\n$17\r\nweir:000000000000\r\n";
 	static const char line[] = "INCR weir:000000000000\r\n";
-	const char *text = client_run()->lines ? line : framed;
-	size_t      len = client_run()->lines ? sizeof line - 1 : sizeof framed - 1;
+	const char *text = stress_client_run()->lines ? line : framed;
+	size_t      len = stress_client_run()->lines ? sizeof line - 1 : sizeof framed - 1;
 	char       *digit = out + len - 3;
 
 	memcpy(out, text, len);
@@ -58,27 +58,27 @@ write_increment(const struct client *c, char *out)
 }
 
 static size_t
-redis_request(struct client *c, char *out)
+mode_redis_request(struct stress_client *c, char *out)
 {
 	int n;
 
 	if (c->asked > 0)
-		return write_increment(c, out);
-	if (client_run()->lines)
-		n = snprintf(out, 64, "SET " KEY " %" PRIu64 "\r\n", c->id, count(c, 0));
+		return mode_redis_write(c, out);
+	if (stress_client_run()->lines)
+		n = snprintf(out, 64, "SET " KEY " %" PRIu64 "\r\n", c->id, mode_redis_count(c, 0));
 	else
 		n = snprintf(out, 64,
 		    "*3\r\n$3\r\nSET\r\n$17\r\n" KEY "\r\n$14\r\n%" PRIu64 "\r\n", c->id,
-		    count(c, 0));
+		    mode_redis_count(c, 0));
 	return (size_t)n;
 }
 
 /* Replies are short: what is due is made anew for each piece that comes. */
 static enum take
-redis_reply(struct client *c, struct weir_span in, size_t *used)
+mode_redis_reply(struct stress_client *c, struct weir_span in, size_t *used)
 {
 	char     due[] = ":00000000000000\r\n", *digit = due + sizeof due - 4;
-	uint64_t n = count(c, c->answered);
+	uint64_t n = mode_redis_count(c, c->answered);
 	size_t   len = sizeof due - 1, left, some;
 
 	for (; n > 0; n /= 10)
@@ -90,7 +90,7 @@ redis_reply(struct client *c, struct weir_span in, size_t *used)
 	left = len - (size_t)c->position;
 	some = in.len < left ? in.len : left;
 	if (memcmp(in.data, due + c->position, some) != 0) {
-		client_wrong(c, in, span(due + c->position, left));
+		stress_client_wrong(c, in, span(due + c->position, left));
 		return TAKE_WRONG;
 	}
 	*used = some;

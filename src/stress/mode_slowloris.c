@@ -17,10 +17,10 @@ enum { ENDED, RESET_BY_SERVER, ANSWERED_FIRST, TOLERATED };
 static const char *const counters[] = { "ended", "reset_by_server", "answered_first", "tolerated",
 	NULL };
 
-static const char *slowloris_check(const struct run *);
-static void slowloris_opened(struct client *);
-static void slowloris_came(struct client *, struct weir_span in);
-static void slowloris_tick(struct client *);
+static const char *mode_slowloris_check(const struct run *);
+static void mode_slowloris_opened(struct stress_client *);
+static void mode_slowloris_came(struct stress_client *, struct weir_span in);
+static void mode_slowloris_tick(struct stress_client *);
 
 const struct mode mode_slowloris = {
 	.name     = "slowloris",
@@ -30,17 +30,17 @@ const struct mode mode_slowloris = {
 	.timeout  = 120000,
 	.interval = 1000,
 	.counters = counters,
-	.check    = slowloris_check,
-	.opened   = slowloris_opened,
-	.came     = slowloris_came,
-	.tick     = slowloris_tick,
+	.check    = mode_slowloris_check,
+	.opened   = mode_slowloris_opened,
+	.came     = mode_slowloris_came,
+	.tick     = mode_slowloris_tick,
 };
 
-static void send_more(struct client *, struct weir_span);
-static void wait_on(struct client *);
+static void mode_slowloris_send(struct stress_client *, struct weir_span);
+static void mode_slowloris_wait(struct stress_client *);
 
 static const char *
-slowloris_check(const struct run *run)
+mode_slowloris_check(const struct run *run)
 {
 	if (run->interval == 0)
 		return "-i has to be more than nothing";
@@ -50,70 +50,70 @@ slowloris_check(const struct run *run)
 }
 
 static void
-slowloris_opened(struct client *c)
+mode_slowloris_opened(struct stress_client *c)
 {
 	char   text[32];
 	size_t n = (size_t)snprintf(text, sizeof(text), "c%" PRIu64 " 1 ", c->id);
 
-	once_begin(c);
-	once_unlimited(c);
-	send_more(c, span(text, n));
-	wait_on(c);
+	stress_once_begin(c);
+	stress_once_unlimited(c);
+	mode_slowloris_send(c, span(text, n));
+	mode_slowloris_wait(c);
 }
 
 static void
-slowloris_tick(struct client *c)
+mode_slowloris_tick(struct stress_client *c)
 {
 	uint64_t now = clock_ns(), next;
 
-	if (once_hurries() ||
-	    now - once_flight(c)->due >= client_run()->timeout * UINT64_C(1000000)) {
-		client_count(TOLERATED, 1);
+	if (stress_once_hurries() ||
+	    now - stress_once_flight(c)->due >= stress_client_run()->timeout * UINT64_C(1000000)) {
+		stress_client_count(TOLERATED, 1);
 		/* It is not answered: nothing is known of how long it would have been. */
-		once_drop(c);
-		client_finish(c);
+		stress_once_drop(c);
+		stress_client_finish(c);
 		return;
 	}
-	next = c->began + client_run()->interval * UINT64_C(1000000);
+	next = c->began + stress_client_run()->interval * UINT64_C(1000000);
 	if (now >= next)
-		send_more(c, span("x", 1));
-	wait_on(c);
+		mode_slowloris_send(c, span("x", 1));
+	mode_slowloris_wait(c);
 }
 
 /* Words are no end; the end may be of two kinds. */
 static void
-slowloris_came(struct client *c, struct weir_span in)
+mode_slowloris_came(struct stress_client *c, struct weir_span in)
 {
 	if (in.len > 0) {
 		if (c->position == 0)
-			client_count(ANSWERED_FIRST, 1);
+			stress_client_count(ANSWERED_FIRST, 1);
 		c->position += in.len;
 		return;
 	}
 	/* EPIPE: a reset of what was sent behind the FIN. */
-	client_count(c->conn.broken && c->conn.error != EPIPE ? RESET_BY_SERVER : ENDED, 1);
-	once_end(c);
-	client_finish(c);
+	stress_client_count(c->conn.broken && c->conn.error != EPIPE ? RESET_BY_SERVER : ENDED, 1);
+	stress_once_end(c);
+	stress_client_finish(c);
 }
 
 static void
-send_more(struct client *c, struct weir_span s)
+mode_slowloris_send(struct stress_client *c, struct weir_span s)
 {
 	c->began = clock_ns();		/* of the last byte */
-	client_send(c, s);
+	stress_client_send(c, s);
 }
 
 static void
-wait_on(struct client *c)
+mode_slowloris_wait(struct stress_client *c)
 {
 	uint64_t now = clock_ns(), ms = LOOK;
-	uint64_t next = c->began + client_run()->interval * UINT64_C(1000000);
+	uint64_t next = c->began + stress_client_run()->interval * UINT64_C(1000000);
 
-	if (!client_is_open(c))
+	if (!stress_client_is_open(c))
 		return;
 	if (next <= now)
 		ms = 1;
 	else if ((next - now) / 1000000 < LOOK)
 		ms = (next - now) / 1000000 + 1;
-	client_tick(c, ms);
+	stress_client_tick(c, ms);
 }

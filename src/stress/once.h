@@ -10,13 +10,13 @@
 #include "stress/worker.h"
 
 static inline struct flight *
-once_flight(struct client *c)
+stress_once_flight(struct stress_client *c)
 {
 	return &c->flights[c->answered & (worker.ring - 1)];
 }
 
 static inline void
-once_begin(struct client *c)
+stress_once_begin(struct stress_client *c)
 {
 	uint64_t now = clock_ns();
 
@@ -24,37 +24,37 @@ once_begin(struct client *c)
 	c->asked++;
 	worker.flying++;
 	if (now >= worker.since)
-		tally_add(&worker.tally->sent, 1);
+		stress_tally_add(&worker.tally->sent, 1);
 }
 
 /* Something has moved. */
 static inline void
-once_progress(struct client *c)
+stress_once_progress(struct stress_client *c)
 {
-	once_flight(c)->sent = clock_ns();
+	stress_once_flight(c)->sent = clock_ns();
 }
 
 /* However long it takes: the mode itself ends it. */
 static inline void
-once_unlimited(struct client *c)
+stress_once_unlimited(struct stress_client *c)
 {
-	once_flight(c)->sent = UINT64_MAX;
+	stress_once_flight(c)->sent = UINT64_MAX;
 }
 
 /* It has come to its good end, which is `answered` with the time that it took. */
 static inline void
-once_end(struct client *c)
+stress_once_end(struct stress_client *c)
 {
-	uint64_t due = once_flight(c)->due;
+	uint64_t due = stress_once_flight(c)->due;
 
 	c->answered++;
 	worker.flying--;
-	client_answered(c, due);
+	stress_client_answered(c, due);
 }
 
 /* It is over, but no answer. */
 static inline void
-once_drop(struct client *c)
+stress_once_drop(struct stress_client *c)
 {
 	c->answered++;
 	worker.flying--;
@@ -63,16 +63,16 @@ once_drop(struct client *c)
 /* All has been answered: the server's FIN is owed as a reply is, and the end of the run waits
  * for it. Without it mode.tick is called after -t. */
 static inline void
-once_await_end(struct client *c)
+stress_once_await_end(struct stress_client *c)
 {
 	c->finished = true;
 	worker.flying++;
-	client_tick(c, client_run()->timeout);
+	stress_client_tick(c, stress_client_run()->timeout);
 }
 
 /* Something has come: if it was awaited, it is no more. */
 static inline void
-once_awaited(struct client *c)
+stress_once_awaited(struct stress_client *c)
 {
 	worker.flying -= c->finished;
 	c->finished = false;
@@ -80,7 +80,7 @@ once_awaited(struct client *c)
 
 /* The run draws to its end: what can be cut short is. */
 static inline bool
-once_hurries(void)
+stress_once_hurries(void)
 {
 	return worker.phase >= PHASE_DRAIN;
 }

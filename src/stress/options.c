@@ -13,16 +13,18 @@
 
 #define LONG 0x100	/* for getopt_long: behind all letters */
 
-static const struct option_rule *rule_of(const struct options *, int code);
-static void take(struct options *, const struct option_rule *, char *text);
-static void no_such_option(struct options *, const char *text);
-static void read_value(struct options *, const struct option_rule *, char *text);
-static bool read_number(const struct option_rule *, const char *text, double *value, uint64_t *n);
-static void store(void *at, enum option_kind, double value, uint64_t n);
-static unsigned index_of(const struct options *, const char *name);
+static const struct option_rule *stress_options_rule(const struct stress_options *, int code);
+static void stress_options_take(struct stress_options *, const struct option_rule *, char *text);
+static void stress_options_unknown(struct stress_options *, const char *text);
+static void stress_options_read_value(struct stress_options *, const struct option_rule *,
+    char *text);
+static bool stress_options_read_number(const struct option_rule *, const char *text, double *value,
+    uint64_t *n);
+static void stress_options_store(void *at, enum option_kind, double value, uint64_t n);
+static unsigned stress_options_index(const struct stress_options *, const char *name);
 
 void
-options_read(struct options *o, int argc, char **argv)
+stress_options_read(struct stress_options *o, int argc, char **argv)
 {
 	struct option             longs[OPTIONS_MAX + 1] = { { 0 } };
 	char                      shorts[2 * OPTIONS_MAX + 2] = ":", name[OPTION_NAME_MAX];
@@ -41,34 +43,35 @@ options_read(struct options *o, int argc, char **argv)
 	}
 	opterr = 0;
 	while (!o->answered && (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		rule = rule_of(o, code == '?' || code == ':' ? optopt : code);
+		rule = stress_options_rule(o, code == '?' || code == ':' ? optopt : code);
 		dash[1] = (char)optopt;
 		if (code == ':')
-			options_wrong(o, "%s: %s is expected behind it", option_call(rule, name),
-			    rule->value);
+			stress_options_wrong(o, "%s: %s is expected behind it",
+			    stress_option_call(rule, name), rule->value);
 		else if (code != '?')
-			take(o, rule, optarg);
+			stress_options_take(o, rule, optarg);
 		else if (rule != NULL)
-			options_wrong(o, "%s takes no value", option_call(rule, name));
+			stress_options_wrong(o, "%s takes no value",
+			    stress_option_call(rule, name));
 		else
-			no_such_option(o, optopt != 0 ? dash : argv[optind - 1]);
+			stress_options_unknown(o, optopt != 0 ? dash : argv[optind - 1]);
 	}
 }
 
 bool
-options_given(const struct options *o, const char *name)
+stress_options_given(const struct stress_options *o, const char *name)
 {
-	return o->given[index_of(o, name)];
+	return o->given[stress_options_index(o, name)];
 }
 
 bool
-options_bad(const struct options *o, const char *name)
+stress_options_bad(const struct stress_options *o, const char *name)
 {
-	return o->bad[index_of(o, name)];
+	return o->bad[stress_options_index(o, name)];
 }
 
 void
-options_wrong(struct options *o, const char *format, ...)
+stress_options_wrong(struct stress_options *o, const char *format, ...)
 {
 	va_list args;
 
@@ -81,7 +84,7 @@ options_wrong(struct options *o, const char *format, ...)
 }
 
 const char *
-option_call(const struct option_rule *rule, char out[OPTION_NAME_MAX])
+stress_option_call(const struct option_rule *rule, char out[OPTION_NAME_MAX])
 {
 	if (rule->letter != 0)
 		snprintf(out, OPTION_NAME_MAX, "-%c", rule->letter);
@@ -91,7 +94,7 @@ option_call(const struct option_rule *rule, char out[OPTION_NAME_MAX])
 }
 
 void
-options_help(const struct option_rule *rules, unsigned count, FILE *out)
+stress_options_help(const struct option_rule *rules, unsigned count, FILE *out)
 {
 	char left[64], letter[5];
 
@@ -107,7 +110,7 @@ options_help(const struct option_rule *rules, unsigned count, FILE *out)
 }
 
 bool
-option_decimal(const char *text, double *out)
+stress_option_decimal(const char *text, double *out)
 {
 	char  *end;
 	double value;
@@ -122,7 +125,7 @@ option_decimal(const char *text, double *out)
 }
 
 bool
-option_time_us(const char *text, uint64_t *us)
+stress_option_time_us(const char *text, uint64_t *us)
 {
 	char     digits[24];
 	size_t   len = strlen(text);
@@ -141,7 +144,7 @@ option_time_us(const char *text, uint64_t *us)
 
 /* NULL: none. */
 static const struct option_rule *
-rule_of(const struct options *o, int code)
+stress_options_rule(const struct stress_options *o, int code)
 {
 	if (code >= LONG)
 		return &o->rules[code - LONG];
@@ -154,23 +157,23 @@ rule_of(const struct options *o, int code)
 
 /* Of two the second would be taken, and the first be lost in silence: a condition, say. */
 static void
-take(struct options *o, const struct option_rule *rule, char *text)
+stress_options_take(struct stress_options *o, const struct option_rule *rule, char *text)
 {
 	unsigned i = (unsigned)(rule - o->rules), before = o->wrong;
 	char     name[OPTION_NAME_MAX];
 
 	if (o->given[i] && rule->value != NULL && !rule->again)
-		options_wrong(o, "%s is given twice", option_call(rule, name));
+		stress_options_wrong(o, "%s is given twice", stress_option_call(rule, name));
 	o->given[i] = true;
 	if (rule->kind == OPTION_READ)
 		rule->read(o, text);
 	else
-		read_value(o, rule, text);
+		stress_options_read_value(o, rule, text);
 	o->bad[i] = o->bad[i] || o->wrong > before;
 }
 
 static void
-no_such_option(struct options *o, const char *text)
+stress_options_unknown(struct stress_options *o, const char *text)
 {
 	const char *names[OPTIONS_MAX + 1] = { NULL }, *near = NULL;
 
@@ -179,13 +182,13 @@ no_such_option(struct options *o, const char *text)
 	if (strncmp(text, "--", 2) == 0)
 		near = str_nearest(text + 2, names);
 	if (near != NULL)
-		options_wrong(o, "there is no option %s: did you mean --%s?", text, near);
+		stress_options_wrong(o, "there is no option %s: did you mean --%s?", text, near);
 	else
-		options_wrong(o, "there is no option %s", text);
+		stress_options_wrong(o, "there is no option %s", text);
 }
 
 static void
-read_value(struct options *o, const struct option_rule *rule, char *text)
+stress_options_read_value(struct stress_options *o, const struct option_rule *rule, char *text)
 {
 	static const char *const wanted[] = {
 		[OPTION_COUNT] = "a number",
@@ -199,40 +202,41 @@ read_value(struct options *o, const struct option_rule *rule, char *text)
 	uint64_t n = 0;
 	double   value = 0;
 
-	option_call(rule, name);
+	stress_option_call(rule, name);
 	if (rule->kind == OPTION_FLAG) {
 		*((bool *)o->into + rule->at) = true;
 	} else if (rule->kind == OPTION_TEXT) {
 		if (text[0] == '\0')
-			options_wrong(o, "%s: something is expected behind it", name);
+			stress_options_wrong(o, "%s: something is expected behind it", name);
 		*(const char **)(void *)((char *)o->into + rule->at) = text;
-	} else if (!read_number(rule, text, &value, &n)) {
-		options_wrong(o, "%s %s: %s is expected", name, text, wanted[rule->kind]);
+	} else if (!stress_options_read_number(rule, text, &value, &n)) {
+		stress_options_wrong(o, "%s %s: %s is expected", name, text, wanted[rule->kind]);
 	} else if (rule->kind == OPTION_COUNT && (value < rule->least || value > rule->most)) {
-		options_wrong(o, "%s %s: a number from %.0f to %.0f is expected", name, text,
+		stress_options_wrong(o, "%s %s: a number from %.0f to %.0f is expected", name, text,
 		    rule->least, rule->most);
 	} else if (value < rule->least) {
-		options_wrong(o, "%s %s: that is too little", name, text);
+		stress_options_wrong(o, "%s %s: that is too little", name, text);
 	} else if (rule->most > 0 && value > rule->most) {
-		options_wrong(o, "%s %s: that is more than weir-stress can do", name, text);
+		stress_options_wrong(o, "%s %s: that is more than weir-stress can do", name, text);
 	} else {
-		store((char *)o->into + rule->at, rule->kind, value, n);
+		stress_options_store((char *)o->into + rule->at, rule->kind, value, n);
 	}
 }
 
 static bool
-read_number(const struct option_rule *rule, const char *text, double *value, uint64_t *n)
+stress_options_read_number(const struct option_rule *rule, const char *text, double *value,
+    uint64_t *n)
 {
 	bool good;
 
 	if (rule->kind == OPTION_DECIMAL)
-		return option_decimal(text, value);
+		return stress_option_decimal(text, value);
 	if (rule->kind == OPTION_SIZE)
 		good = str_size(text, n);
 	else if (rule->kind == OPTION_TIME)
 		good = str_time(text, n);
 	else if (rule->kind == OPTION_TIME_US)
-		good = option_time_us(text, n);
+		good = stress_option_time_us(text, n);
 	else
 		good = str_number(text, n);
 	*value = (double)*n;
@@ -240,7 +244,7 @@ read_number(const struct option_rule *rule, const char *text, double *value, uin
 }
 
 static void
-store(void *at, enum option_kind kind, double value, uint64_t n)
+stress_options_store(void *at, enum option_kind kind, double value, uint64_t n)
 {
 	if (kind == OPTION_DECIMAL)
 		*(double *)at = value;
@@ -251,7 +255,7 @@ store(void *at, enum option_kind kind, double value, uint64_t n)
 }
 
 static unsigned
-index_of(const struct options *o, const char *name)
+stress_options_index(const struct stress_options *o, const char *name)
 {
 	unsigned i = 0;
 

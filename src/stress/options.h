@@ -3,8 +3,8 @@
  * options: a command line, read by a table of what may stand on it. All that is wrong
  * is told on stderr, not only the first of it.
  *
- *	struct options o = { .rules = rules, .count = RULES, .into = &run };
- *	options_read(&o, argc, argv);
+ *	struct stress_options o = { .rules = rules, .count = RULES, .into = &run };
+ *	stress_options_read(&o, argc, argv);
  *	… what is no option is in argv from optind on …
  */
 #ifndef STRESS_OPTIONS_H
@@ -30,7 +30,7 @@ enum option_kind {
 	OPTION_READ,		/* by .read */
 };
 
-struct options;
+struct stress_options;
 
 struct option_rule {
 	const char      *name;		/* "hold": --hold */
@@ -43,10 +43,10 @@ struct option_rule {
 	const char      *help;		/* one line */
 	char             part;		/* the caller's own */
 	bool             again;		/* may be given more than once */
-	void           (*read)(struct options *, char *text);
+	void           (*read)(struct stress_options *, char *text);
 };
 
-struct options {
+struct stress_options {
 	const struct option_rule *rules;
 	unsigned                  count;	/* of them, at most OPTIONS_MAX */
 	void                     *into;
@@ -56,26 +56,26 @@ struct options {
 	bool                      bad[OPTIONS_MAX];	/* given, and its value is none */
 };
 
-void options_read(struct options *, int argc, char **argv);
+void stress_options_read(struct stress_options *, int argc, char **argv);
 
 /* By the long name, which has to be in the table. */
-bool options_given(const struct options *, const char *name);
-bool options_bad(const struct options *, const char *name);
+bool stress_options_given(const struct stress_options *, const char *name);
+bool stress_options_bad(const struct stress_options *, const char *name);
 
 /* Tells that something is wrong. */
-void options_wrong(struct options *, const char *format, ...)
+void stress_options_wrong(struct stress_options *, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* "-c" or "--hold". Returns out. */
-const char *option_call(const struct option_rule *, char out[OPTION_NAME_MAX]);
+const char *stress_option_call(const struct option_rule *, char out[OPTION_NAME_MAX]);
 
 /* A line for each. */
-void options_help(const struct option_rule *, unsigned count, FILE *);
+void stress_options_help(const struct option_rule *, unsigned count, FILE *);
 
 /* A whole or decimal number, without exponents or signs. */
-bool option_decimal(const char *text, double *out);
+bool stress_option_decimal(const char *text, double *out);
 
 /* As str_time, and with us; in µs. */
-bool option_time_us(const char *text, uint64_t *us);
+bool stress_option_time_us(const char *text, uint64_t *us);
 
 #endif

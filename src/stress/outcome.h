@@ -75,9 +75,9 @@ struct outcome {
 
 /* Whether what was due was answered in its time, well or with the failure text. A closed
  * loop has no such rate. */
-bool outcome_reached(const struct outcome *, const struct run *);
+bool stress_outcome_reached(const struct outcome *, const struct run *);
 
 /* Frees what it owns. */
-void outcome_clear(struct outcome *);
+void stress_outcome_clear(struct outcome *);
 
 #endif

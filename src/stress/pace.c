@@ -29,24 +29,24 @@ static struct {
 } pace;
 
 static void
-advance(struct cursor *c)
+pace_advance(struct cursor *c)
 {
 	double gap = pace.interval;
 
 	if (worker.run->pacing == PACE_POISSON)
-		gap *= -log(1 - rng_unit(&c->rng));
+		gap *= -log(1 - stress_rng_unit(&c->rng));
 	c->next += gap;
 }
 
 static uint64_t
-time_of(const struct cursor *c)
+pace_time(const struct cursor *c)
 {
 	return pace.began + (uint64_t)c->next;
 }
 
 /* At equal intervals the processes take turns, so that all together keep them, too. */
 void
-pace_begin(uint64_t now, double rate, uint64_t limit)
+stress_pace_begin(uint64_t now, double rate, uint64_t limit)
 {
 	const struct run *run = worker.run;
 
@@ -54,77 +54,77 @@ pace_begin(uint64_t now, double rate, uint64_t limit)
 	pace.interval = rate > 0 ? 1e9 / rate : 0;
 	pace.waiting = 0;
 	pace.left = rate > 0 ? limit : 0;
-	pace.due.rng = rng_make(run->seed, worker.number);
+	pace.due.rng = stress_rng_make(run->seed, worker.number);
 	pace.due.next = pace.interval * worker.number / run->workers;
 	if (run->pacing == PACE_POISSON && rate > 0) {
 		pace.due.next = 0;
-		advance(&pace.due);
+		pace_advance(&pace.due);
 	}
 	pace.taken = pace.due;
 }
 
 uint64_t
-pace_go_on(uint64_t now, uint64_t limit)
+stress_pace_go_on(uint64_t now, uint64_t limit)
 {
-	for (; time_of(&pace.due) <= now && pace.interval > 0; pace.waiting++)
-		advance(&pace.due);
+	for (; pace_time(&pace.due) <= now && pace.interval > 0; pace.waiting++)
+		pace_advance(&pace.due);
 	pace.left = pace.interval > 0 ? limit : 0;
 	return limit < UINT64_MAX - pace.waiting ? limit + pace.waiting : limit;
 }
 
 void
-pace_end(uint64_t now)
+stress_pace_end(uint64_t now)
 {
-	pace_count(now);
+	stress_pace_count(now);
 	pace.left = 0;
 }
 
 uint64_t
-pace_next(void)
+stress_pace_next(void)
 {
-	return pace.left > 0 ? time_of(&pace.due) : UINT64_MAX;
+	return pace.left > 0 ? pace_time(&pace.due) : UINT64_MAX;
 }
 
 void
-pace_count(uint64_t now)
+stress_pace_count(uint64_t now)
 {
 	uint64_t n = 0;
 
-	for (; n < pace.left && time_of(&pace.due) <= now; n++)
-		advance(&pace.due);
+	for (; n < pace.left && pace_time(&pace.due) <= now; n++)
+		pace_advance(&pace.due);
 	if (n == 0)
 		return;
 	pace.left -= n;
 	pace.waiting += n;
-	tally_add(&worker.tally->due, n);
+	stress_tally_add(&worker.tally->due, n);
 }
 
 bool
-pace_due(uint64_t now, uint64_t *due)
+stress_pace_due(uint64_t now, uint64_t *due)
 {
 	if (pace.waiting == 0)
-		pace_count(now);
+		stress_pace_count(now);
 	if (pace.waiting == 0)
 		return false;
-	*due = time_of(&pace.taken);
-	advance(&pace.taken);
+	*due = pace_time(&pace.taken);
+	pace_advance(&pace.taken);
 	pace.waiting--;
 	return true;
 }
 
 uint64_t
-pace_waiting(void)
+stress_pace_waiting(void)
 {
 	return pace.waiting;
 }
 
 void
-pace_abandon(uint64_t now)
+stress_pace_abandon(uint64_t now)
 {
 	uint64_t due;
 
-	for (pace_end(now); pace_due(now, &due);) {
+	for (stress_pace_end(now); stress_pace_due(now, &due);) {
 		if (due >= worker.since)
-			hist_add(&worker.tally->latency, (now - due) / 1000);
+			stress_hist_add(&worker.tally->latency, (now - due) / 1000);
 	}
 }

@@ -2,10 +2,10 @@
 /*
  * pace: when the requests of a worker are due. Closed loop: at once.
  *
- *	pace_begin                    the schedule begins anew
- *	pace_go_on                    it goes on, but what is due from now on counts anew
- *	pace_end                      nothing more becomes due; what waits can be taken
- *	pace_abandon                  what still waits will never be sent
+ *	stress_pace_begin                    the schedule begins anew
+ *	stress_pace_go_on                    it goes on, but what is due from now on counts anew
+ *	stress_pace_end                      nothing more becomes due; what waits can be taken
+ *	stress_pace_abandon                  what still waits will never be sent
  */
 #ifndef STRESS_PACE_H
 #define STRESS_PACE_H
@@ -13,35 +13,35 @@
 #include "stress/worker.h"
 
 /* Open loop: `rate` requests a second of this worker from now on (ns), `limit` in all. */
-void pace_begin(uint64_t now, double rate, uint64_t limit);
-void pace_end(uint64_t now);
+void stress_pace_begin(uint64_t now, double rate, uint64_t limit);
+void stress_pace_end(uint64_t now);
 
 /* The same rate; `limit` requests more, and those that wait are not among them. Returns how
  * many can be taken in all. */
-uint64_t pace_go_on(uint64_t now, uint64_t limit);
+uint64_t stress_pace_go_on(uint64_t now, uint64_t limit);
 
 /* Counts what waits as requests that took until now, at least: leaving them out would
  * be coordinated omission. */
-void pace_abandon(uint64_t now);
+void stress_pace_abandon(uint64_t now);
 
 /* Open loop: when the next request is due (ns); UINT64_MAX: none any more. */
-uint64_t pace_next(void);
+uint64_t stress_pace_next(void);
 
 /* Open loop: whether a request is due and not taken; takes it. */
-bool pace_due(uint64_t now, uint64_t *due);
+bool stress_pace_due(uint64_t now, uint64_t *due);
 
-/* Counts what has become due. pace_waiting: how many of them have not been taken. */
-void pace_count(uint64_t now);
-uint64_t pace_waiting(void);
+/* Counts what has become due. stress_pace_waiting: how many of them have not been taken. */
+void stress_pace_count(uint64_t now);
+uint64_t stress_pace_waiting(void);
 
 /* Whether a request may be sent now; it then has to be. */
 static inline bool
-pace_take(uint64_t now, uint64_t *due)
+stress_pace_take(uint64_t now, uint64_t *due)
 {
 	if (!worker.asking || worker.quota == 0)
 		return false;
 	*due = now;
-	if (worker.run->pacing != PACE_CLOSED && !pace_due(now, due))
+	if (worker.run->pacing != PACE_CLOSED && !stress_pace_due(now, due))
 		return false;
 	worker.quota--;
 	return true;

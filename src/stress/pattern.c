@@ -13,7 +13,7 @@
 #define MIX    UINT64_C(0xbf58476d1ce4e5b9)
 
 static uint64_t
-start_of(uint64_t id)
+pattern_start(uint64_t id)
 {
 	uint64_t x = (id + 1) * SPREAD;
 
@@ -22,7 +22,7 @@ start_of(uint64_t id)
 }
 
 static uint64_t
-word_at(uint64_t start, uint64_t index)
+pattern_word(uint64_t start, uint64_t index)
 {
 	uint64_t x = (start + index * SPREAD) * MIX;
 
@@ -30,13 +30,13 @@ word_at(uint64_t start, uint64_t index)
 }
 
 void
-pattern_fill(uint64_t id, uint64_t position, char *out, size_t n)
+stress_pattern_fill(uint64_t id, uint64_t position, char *out, size_t n)
 {
-	uint64_t start = start_of(id), index = position / 8, word;
+	uint64_t start = pattern_start(id), index = position / 8, word;
 	size_t   skip = position % 8, part;
 
 	while (n > 0) {
-		word = word_at(start, index++);
+		word = pattern_word(start, index++);
 		part = 8 - skip < n ? 8 - skip : n;
 		if (part == 8)
 			memcpy(out, &word, 8);
@@ -49,13 +49,13 @@ pattern_fill(uint64_t id, uint64_t position, char *out, size_t n)
 }
 
 bool
-pattern_is(uint64_t id, uint64_t position, struct weir_span s)
+stress_pattern_is(uint64_t id, uint64_t position, struct weir_span s)
 {
-	uint64_t start = start_of(id), index = position / 8, word, came, differ = 0;
+	uint64_t start = pattern_start(id), index = position / 8, word, came, differ = 0;
 	size_t   skip = position % 8, part;
 
 	while (s.len > 0) {
-		word = word_at(start, index++);
+		word = pattern_word(start, index++);
 		if (skip == 0 && s.len >= 8) {
 			memcpy(&came, s.data, 8);
 			differ |= word ^ came;

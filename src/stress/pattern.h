@@ -13,9 +13,9 @@
 #include "weir.h"
 
 /* Writes the n bytes from this position on. */
-void pattern_fill(uint64_t id, uint64_t position, char *out, size_t n);
+void stress_pattern_fill(uint64_t id, uint64_t position, char *out, size_t n);
 
 /* Whether these are the bytes from this position on. */
-bool pattern_is(uint64_t id, uint64_t position, struct weir_span);
+bool stress_pattern_is(uint64_t id, uint64_t position, struct weir_span);
 
 #endif

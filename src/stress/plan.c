@@ -58,40 +58,40 @@ struct plan {
 	struct item       of[ITEMS_MAX];
 };
 
-static void descriptors(struct plan *);
-static void files(struct plan *);
-static void ports(struct plan *);
-static void sources(struct plan *);
-static void memory(struct plan *);
-static void backlog(struct plan *);
-static bool target_is_local(const struct addr *);
+static void plan_descriptors(struct plan *);
+static void plan_files(struct plan *);
+static void plan_local_ports(struct plan *);
+static void plan_sources(struct plan *);
+static void plan_memory(struct plan *);
+static void plan_backlog(struct plan *);
+static bool plan_target_is_local(const struct addr *);
 static struct item *item_add(struct plan *, const char *name, double needed, double here);
-static void say(char *out, size_t size, const char *format, ...)
+static void plan_append(char *out, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static void print(FILE *, const struct plan *, bool missing_only);
+static void plan_print(FILE *, const struct plan *, bool missing_only);
 
 int
-plan_check(const struct run *run)
+stress_plan_check(const struct run *run)
 {
-	struct plan p = { .run = run, .local = target_is_local(&run->target) };
+	struct plan p = { .run = run, .local = plan_target_is_local(&run->target) };
 	bool        missing = false;
 
-	descriptors(&p);
-	files(&p);
+	plan_descriptors(&p);
+	plan_files(&p);
 	if (run->target.sa.sa_family != AF_UNIX) {
-		sources(&p);
-		ports(&p);
+		plan_sources(&p);
+		plan_local_ports(&p);
 	}
-	memory(&p);
-	backlog(&p);
+	plan_memory(&p);
+	plan_backlog(&p);
 	for (unsigned i = 0; i < p.count; i++)
 		missing = missing || p.of[i].missing;
 	if (run->plan_only) {
 		printf("%s connections to %s (%s), %u process%s\n\n",
-		    text_count(run->connections).s, run->target_name,
+		    stress_text_count(run->connections).s, run->target_name,
 		    p.local ? "on this machine" : "on another machine", run->workers,
 		    run->workers == 1 ? "" : "es");
-		print(stdout, &p, false);
+		plan_print(stdout, &p, false);
 		puts(missing ? "\nThis run cannot succeed." : "\nThis run can succeed.");
 		return missing ? 1 : 0;
 	}
@@ -99,13 +99,13 @@ plan_check(const struct run *run)
 		return 0;
 	fprintf(stderr, "weir-stress: this run cannot succeed%s\n\n",
 	    run->force ? ", but --force is given:" : " (--force runs it all the same):");
-	print(stderr, &p, true);
+	plan_print(stderr, &p, true);
 	fputc('\n', stderr);
 	return run->force ? 0 : 1;
 }
 
 uint32_t
-plan_ports(const char *range, const char *reserved)
+stress_plan_ports(const char *range, const char *reserved)
 {
 	unsigned    low, high, from, to;
 	uint32_t    n;
@@ -132,7 +132,7 @@ plan_ports(const char *range, const char *reserved)
 }
 
 static uint64_t
-divided_up(uint64_t n, uint64_t by)
+plan_share(uint64_t n, uint64_t by)
 {
 	return by > 0 ? (n + by - 1) / by : 0;
 }
@@ -140,10 +140,10 @@ divided_up(uint64_t n, uint64_t by)
 /* The soft limit is raised as far as it goes; the hard one, too, where that is
  * allowed (CAP_SYS_RESOURCE). */
 static void
-descriptors(struct plan *p)
+plan_descriptors(struct plan *p)
 {
-	uint64_t      needed = divided_up(p->run->connections, p->run->workers) + OWN_DESCRIPTORS;
-	uint64_t      nr_open = procfs_number("/proc/sys/fs/nr_open"), processes;
+	uint64_t      needed = plan_share(p->run->connections, p->run->workers) + OWN_DESCRIPTORS;
+	uint64_t      nr_open = stress_procfs_number("/proc/sys/fs/nr_open"), processes;
 	struct rlimit limit, higher;
 	struct item  *item;
 
@@ -162,45 +162,45 @@ descriptors(struct plan *p)
 		getrlimit(RLIMIT_NOFILE, &limit);
 	}
 	item = item_add(p, "descriptors", (double)needed, (double)limit.rlim_cur);
-	say(item->what, sizeof item->what, "of each process");
+	plan_append(item->what, sizeof item->what, "of each process");
 	if (!item->missing)
 		return;
 	processes = limit.rlim_cur > OWN_DESCRIPTORS
-	    ? divided_up(p->run->connections, limit.rlim_cur - OWN_DESCRIPTORS)
+	    ? plan_share(p->run->connections, limit.rlim_cur - OWN_DESCRIPTORS)
 	    : 0;
 	if (processes > 0 && processes <= RUN_WORKERS_MAX)
-		say(item->remedy, sizeof item->remedy, "-w %" PRIu64 ", or ", processes);
+		plan_append(item->remedy, sizeof item->remedy, "-w %" PRIu64 ", or ", processes);
 	if (nr_open != 0 && needed > nr_open)
-		say(item->remedy, sizeof item->remedy, "sysctl -w fs.nr_open=%" PRIu64 " && ",
-		    needed);
-	say(item->remedy, sizeof item->remedy, "as root: ulimit -n %" PRIu64, needed);
+		plan_append(item->remedy, sizeof item->remedy,
+		    "sysctl -w fs.nr_open=%" PRIu64 " && ", needed);
+	plan_append(item->remedy, sizeof item->remedy, "as root: ulimit -n %" PRIu64, needed);
 }
 
 /* Of the whole machine. */
 static void
-files(struct plan *p)
+plan_files(struct plan *p)
 {
 	uint64_t     needed = p->run->connections, used, max;
 	char         text[128];
 	struct item *item;
 
-	if (procfs_read(text, sizeof text, "/proc/sys/fs/file-nr") != 0 ||
+	if (stress_procfs_read(text, sizeof text, "/proc/sys/fs/file-nr") != 0 ||
 	    sscanf(text, "%" SCNu64 " %*u %" SCNu64, &used, &max) != 2)
 		return;
 	needed *= p->local ? 2 : 1;
 	item = item_add(p, "open files", (double)needed,
 	    max > used ? (double)(max - used) : 0);
-	say(item->what, sizeof item->what, "of the whole machine%s",
+	plan_append(item->what, sizeof item->what, "of the whole machine%s",
 	    p->local ? ", both ends of each" : "");
 	if (item->missing)
-		say(item->remedy, sizeof item->remedy, "sysctl -w fs.file-max=%" PRIu64,
+		plan_append(item->remedy, sizeof item->remedy, "sysctl -w fs.file-max=%" PRIu64,
 		    used + needed + needed / 10);
 }
 
 /* "--source 127.0.1.1-127.0.1.64": addresses of the loopback interface are there
  * without being set up. */
 static void
-say_sources(struct plan *p, struct item *item, uint64_t n)
+plan_advise_sources(struct plan *p, struct item *item, uint64_t n)
 {
 	uint32_t       last = (127u << 24) + (1u << 8) + (uint32_t)n;
 	struct in_addr in = { htonl(last) };
@@ -208,10 +208,10 @@ say_sources(struct plan *p, struct item *item, uint64_t n)
 
 	if (p->run->target.sa.sa_family == AF_INET &&
 	    ntohl(p->run->target.in.sin_addr.s_addr) >> 24 == 127 && n <= RUN_SOURCES_MAX)
-		say(item->remedy, sizeof item->remedy, "--source 127.0.1.1-%s",
+		plan_append(item->remedy, sizeof item->remedy, "--source 127.0.1.1-%s",
 		    inet_ntop(AF_INET, &in, text, sizeof text));
 	else
-		say(item->remedy, sizeof item->remedy,
+		plan_append(item->remedy, sizeof item->remedy,
 		    "--source with %" PRIu64
 		    " addresses of this machine (ip addr add ADDRESS dev DEVICE)",
 		    n);
@@ -219,10 +219,10 @@ say_sources(struct plan *p, struct item *item, uint64_t n)
 
 /* Who closes first keeps the port; the server may, so this is never missing. */
 static void
-ports_of_churn(struct plan *p, struct item *item, uint64_t here)
+plan_churn_ports(struct plan *p, struct item *item, uint64_t here)
 {
 	const struct addr *to = &p->run->target;
-	uint64_t           reuse = procfs_number("/proc/sys/net/ipv4/tcp_tw_reuse");
+	uint64_t           reuse = stress_procfs_number("/proc/sys/net/ipv4/tcp_tw_reuse");
 	bool loopback = to->sa.sa_family == AF_INET ? ntohl(to->in.sin_addr.s_addr) >> 24 == 127
 						    : IN6_IS_ADDR_LOOPBACK(&to->in6.sin6_addr);
 	double             rate;
@@ -230,14 +230,14 @@ ports_of_churn(struct plan *p, struct item *item, uint64_t here)
 	rate = (double)(here /
 	    (reuse == 1 || (reuse == 2 && loopback) ? TIME_REUSE_S : TIME_WAIT_S));
 	if (p->run->mode == &mode_churn && p->run->rate > rate)
-		say(item->remedy, sizeof item->remedy,
+		plan_append(item->remedy, sizeof item->remedy,
 		    "ports in TIME_WAIT allow about %s "
 		    "connections a second: more of --source for more",
-		    text_count(rate).s);
+		    stress_text_count(rate).s);
 }
 
 static void
-ports(struct plan *p)
+plan_local_ports(struct plan *p)
 {
 	char         range[64], reserved[4096] = "";
 	unsigned     sources_used = p->run->source_count > 0 ? p->run->source_count : 1;
@@ -245,32 +245,33 @@ ports(struct plan *p)
 	uint64_t     needed = p->run->connections, here;
 	struct item *item;
 
-	if (procfs_read(range, sizeof range, "/proc/sys/net/ipv4/ip_local_port_range") != 0)
+	if (stress_procfs_read(range, sizeof range, "/proc/sys/net/ipv4/ip_local_port_range") != 0)
 		return;
-	(void)procfs_read(reserved, sizeof reserved, "/proc/sys/net/ipv4/ip_local_reserved_ports");
-	each = plan_ports(range, reserved);
-	widest = plan_ports("1024 65535", reserved);
+	(void)stress_procfs_read(reserved, sizeof reserved,
+	    "/proc/sys/net/ipv4/ip_local_reserved_ports");
+	each = stress_plan_ports(range, reserved);
+	widest = stress_plan_ports("1024 65535", reserved);
 	here = (uint64_t)each * sources_used;
 	item = item_add(p, "ports", (double)needed, (double)here);
 	range[strcspn(range, "\n")] = '\0';
 	range[strcspn(range, "\t")] = '-';
-	say(item->what, sizeof item->what, "%u source%s with %s each (%s)", sources_used,
-	    sources_used == 1 ? "" : "s", text_count(each).s, range);
+	plan_append(item->what, sizeof item->what, "%u source%s with %s each (%s)", sources_used,
+	    sources_used == 1 ? "" : "s", stress_text_count(each).s, range);
 	if (!item->missing) {
-		ports_of_churn(p, item, here);
+		plan_churn_ports(p, item, here);
 		return;
 	}
 	if (each > 0)
-		say_sources(p, item, divided_up(needed, each));
+		plan_advise_sources(p, item, plan_share(needed, each));
 	if ((uint64_t)widest * sources_used >= needed)
-		say(item->remedy, sizeof item->remedy,
+		plan_append(item->remedy, sizeof item->remedy,
 		    "%ssysctl -w net.ipv4.ip_local_port_range='1024 65535'",
 		    each > 0 ? ", or " : "");
 }
 
 /* Only those that this machine does not have are told. */
 static void
-sources(struct plan *p)
+plan_sources(struct plan *p)
 {
 	char         name[ADDR_TEXT_MAX] = "";
 	unsigned     absent = 0;
@@ -289,15 +290,15 @@ sources(struct plan *p)
 	/* Without the port, which is 0. */
 	if (strrchr(name, ':') != NULL)
 		*strrchr(name, ':') = '\0';
-	say(item->what, sizeof item->what, "%s is no address of this machine", name);
-	say(item->remedy, sizeof item->remedy, "ip addr add %s dev DEVICE, or another --source",
-	    name);
+	plan_append(item->what, sizeof item->what, "%s is no address of this machine", name);
+	plan_append(item->remedy, sizeof item->remedy,
+	    "ip addr add %s dev DEVICE, or another --source", name);
 }
 
 /* Clients with their rings of requests, which are powers of two, and what a socket does
  * not take at once; in each process its counters and its buffers. */
 static double
-own_memory(const struct run *run)
+plan_own_memory(const struct run *run)
 {
 	double   whole = (double)run->size * run->depth, waiting = 0, process;
 	unsigned ring = 1;
@@ -311,12 +312,12 @@ own_memory(const struct run *run)
 	process = sizeof(struct tally) + BUFFER;
 	process += run->mode->paced && run->size > BUFFER ? (double)run->size : BUFFER;
 	return (double)run->connections *
-	    ((double)(sizeof(struct client) + ring * sizeof(struct flight)) + waiting) +
+	    ((double)(sizeof(struct stress_client) + ring * sizeof(struct flight)) + waiting) +
 	    run->workers * process;
 }
 
 static void
-memory(struct plan *p)
+plan_memory(struct plan *p)
 {
 	const struct run *run = p->run;
 	bool              is_unix = run->target.sa.sa_family == AF_UNIX;
@@ -334,7 +335,7 @@ memory(struct plan *p)
 		fclose(in);
 	if (available == 0)
 		return;
-	own = own_memory(run);
+	own = plan_own_memory(run);
 	/* An idle connection has nothing on its way; of others, what is asked at once. */
 	flying = run->mode == &mode_idle ? 0
 					 : (double)run->size * (run->mode->paced ? run->depth : 1);
@@ -343,30 +344,30 @@ memory(struct plan *p)
 	kernel = (double)run->connections * ((is_unix ? KERNEL_UNIX : KERNEL_TCP) + flying) *
 	    (p->local ? 2 : 1);
 	item = item_add(p, "memory", own + kernel, available);
-	memcpy(item->needed, text_size(own + kernel).s, sizeof item->needed);
-	memcpy(item->here, text_size(available).s, sizeof item->here);
-	say(item->what, sizeof item->what, "about %s of ours, %s of the kernel%s",
-	    text_size(own).s, text_size(kernel).s,
+	memcpy(item->needed, stress_text_size(own + kernel).s, sizeof item->needed);
+	memcpy(item->here, stress_text_size(available).s, sizeof item->here);
+	plan_append(item->what, sizeof item->what, "about %s of ours, %s of the kernel%s",
+	    stress_text_size(own).s, stress_text_size(kernel).s,
 	    p->local ? " for both ends; the server's own comes on top" : "");
 	if (item->missing)
-		say(item->remedy, sizeof item->remedy,
+		plan_append(item->remedy, sizeof item->remedy,
 		    "fewer connections (-c), a smaller size (-s) "
 		    "or depth (-p)");
 }
 
 /* Connects beyond the server's queue are dropped, and tried again after a second. */
 static void
-backlog(struct plan *p)
+plan_backlog(struct plan *p)
 {
-	uint64_t     somaxconn = procfs_number("/proc/sys/net/core/somaxconn");
+	uint64_t     somaxconn = stress_procfs_number("/proc/sys/net/core/somaxconn");
 	struct item *item;
 
 	if (!p->local || p->run->ramp > 0 || somaxconn == 0 || p->run->connections <= somaxconn)
 		return;
 	item = item_add(p, "backlog", p->run->connections, (double)somaxconn);
 	item->missing = false;
-	say(item->what, sizeof item->what, "what waits to be accepted, at most");
-	say(item->remedy, sizeof item->remedy,
+	plan_append(item->what, sizeof item->what, "what waits to be accepted, at most");
+	plan_append(item->remedy, sizeof item->remedy,
 	    "all at once may take seconds: ramp (-r %" PRIu64
 	    "), or sysctl -w net.core.somaxconn=%u",
 	    somaxconn, p->run->connections);
@@ -374,7 +375,7 @@ backlog(struct plan *p)
 
 /* A TCP address that can be bound here is this machine's. */
 static bool
-target_is_local(const struct addr *target)
+plan_target_is_local(const struct addr *target)
 {
 	struct addr here = *target;
 
@@ -395,14 +396,14 @@ item_add(struct plan *p, const char *name, double needed, double here)
 	memset(item, 0, sizeof *item);
 	item->name = name;
 	item->missing = needed > here;
-	memcpy(item->needed, text_count(needed).s, sizeof item->needed);
-	memcpy(item->here, text_count(here).s, sizeof item->here);
+	memcpy(item->needed, stress_text_count(needed).s, sizeof item->needed);
+	memcpy(item->here, stress_text_count(here).s, sizeof item->here);
 	return item;
 }
 
 /* Appends. */
 static void
-say(char *out, size_t size, const char *format, ...)
+plan_append(char *out, size_t size, const char *format, ...)
 {
 	size_t  n = strlen(out);
 	va_list args;
@@ -413,7 +414,7 @@ say(char *out, size_t size, const char *format, ...)
 }
 
 static void
-print(FILE *out, const struct plan *p, bool missing_only)
+plan_print(FILE *out, const struct plan *p, bool missing_only)
 {
 	fprintf(out, "  %-12s %12s %14s\n", "", "needed", "there is");
 	for (unsigned i = 0; i < p->count; i++) {

@@ -16,10 +16,10 @@ struct run;
  * otherwise only what is wrong, on stderr. Returns 0: go on (which plan_only does
  * not mean), or the exit status, when something is missing and run.force is not set.
  */
-int plan_check(const struct run *);
+int stress_plan_check(const struct run *);
 
 /* How many ports a range ("32768\t60999") leaves, without the reserved ones ("8080,
  * 9000-9010"); 0: it is not such a text. For the tests. */
-uint32_t plan_ports(const char *range, const char *reserved);
+uint32_t stress_plan_ports(const char *range, const char *reserved);
 
 #endif

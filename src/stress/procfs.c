@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 int
-procfs_read(char *out, size_t size, const char *path_format, ...)
+stress_procfs_read(char *out, size_t size, const char *path_format, ...)
 {
 	char    path[128];
 	va_list args;
@@ -35,12 +35,13 @@ procfs_read(char *out, size_t size, const char *path_format, ...)
 }
 
 uint64_t
-procfs_number(const char *path)
+stress_procfs_number(const char *path)
 {
 	char     text[64];
 	uint64_t n;
 
-	if (procfs_read(text, sizeof text, "%s", path) != 0 || sscanf(text, "%" SCNu64, &n) != 1)
+	if (stress_procfs_read(text, sizeof text, "%s", path) != 0 ||
+	    sscanf(text, "%" SCNu64, &n) != 1)
 		return 0;
 	return n;
 }

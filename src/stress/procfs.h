@@ -8,10 +8,10 @@
 
 /* The file's beginning, up to size - 1 bytes. Returns 0, or -1 with errno, and an
  * empty text. */
-int procfs_read(char *out, size_t size, const char *path_format, ...)
+int stress_procfs_read(char *out, size_t size, const char *path_format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* 0: it cannot be read. */
-uint64_t procfs_number(const char *path);
+uint64_t stress_procfs_number(const char *path);
 
 #endif

@@ -12,7 +12,7 @@ struct rng {
 
 /* SplitMix64: a counter, well mixed. */
 static inline uint64_t
-rng_next(struct rng *r)
+stress_rng_next(struct rng *r)
 {
 	uint64_t z = r->state += UINT64_C(0x9e3779b97f4a7c15);
 
@@ -22,33 +22,33 @@ rng_next(struct rng *r)
 }
 
 static inline struct rng
-rng_make(uint64_t seed, uint64_t number)
+stress_rng_make(uint64_t seed, uint64_t number)
 {
 	struct rng r = { seed };
 
-	r.state = rng_next(&r) ^ (number * UINT64_C(0xd1342543de82ef95));
-	(void)rng_next(&r);
+	r.state = stress_rng_next(&r) ^ (number * UINT64_C(0xd1342543de82ef95));
+	(void)stress_rng_next(&r);
 	return r;
 }
 
 /* 0 … bound - 1; 0 of 0. */
 static inline uint64_t
-rng_below(struct rng *r, uint64_t bound)
+stress_rng_below(struct rng *r, uint64_t bound)
 {
-	return bound == 0 ? 0 : rng_next(r) % bound;
+	return bound == 0 ? 0 : stress_rng_next(r) % bound;
 }
 
 /* In [0, 1). */
 static inline double
-rng_unit(struct rng *r)
+stress_rng_unit(struct rng *r)
 {
-	return (double)(rng_next(r) >> 11) * 0x1p-53;
+	return (double)(stress_rng_next(r) >> 11) * 0x1p-53;
 }
 
 static inline bool
-rng_chance(struct rng *r, double probability)
+stress_rng_chance(struct rng *r, double probability)
 {
-	return probability > 0 && rng_unit(r) < probability;
+	return probability > 0 && stress_rng_unit(r) < probability;
 }
 
 #endif

@@ -58,22 +58,24 @@ struct report {
 };
 
 /* A line that is built up, and cut where it does not fit. */
-struct line {
+struct report_line {
 	char   text[LINE_MAX_LENGTH];
 	size_t length;
 };
 
-static void look(const struct report *, struct look *, uint64_t now_ns);
-static uint64_t sum(const struct report *, size_t offset);
-static double busiest(const struct report *, const struct look *from, const struct look *to);
-static void live(struct report *, const struct look *now);
-static void add(struct line *, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void show(struct report *, struct line *);
+static void stress_report_look(const struct report *, struct look *, uint64_t now_ns);
+static uint64_t stress_report_sum(const struct report *, size_t offset);
+static double stress_report_busiest(const struct report *, const struct look *from,
+    const struct look *to);
+static void stress_report_live(struct report *, const struct look *now);
+static void stress_report_append(struct report_line *, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void stress_report_show(struct report *, struct report_line *);
 
-#define SUM(report, field) sum(report, offsetof(struct tally, field))
+#define SUM(report, field) stress_report_sum(report, offsetof(struct tally, field))
 
 struct report *
-report_create(const struct run *run, const struct shared *shared)
+stress_report_create(const struct run *run, const struct shared *shared)
 {
 	struct report *r = calloc(1, sizeof *r);
 
@@ -88,20 +90,20 @@ report_create(const struct run *run, const struct shared *shared)
 	r->latency_before = calloc(1, sizeof *r->latency_before);
 	r->held_latency = calloc(1, sizeof *r->held_latency);
 	if (r->latency == NULL || r->latency_before == NULL || r->held_latency == NULL) {
-		report_free(r);
+		stress_report_free(r);
 		return NULL;
 	}
-	look(r, &r->second, r->created);
+	stress_report_look(r, &r->second, r->created);
 	r->begin = r->end = r->second;
 	return r;
 }
 
 void
-report_free(struct report *r)
+stress_report_free(struct report *r)
 {
 	if (r == NULL)
 		return;
-	report_clear(r);
+	stress_report_clear(r);
 	free(r->before);
 	free(r->latency);
 	free(r->latency_before);
@@ -110,7 +112,7 @@ report_free(struct report *r)
 }
 
 void
-report_second(struct report *r, uint64_t now_ns)
+stress_report_second(struct report *r, uint64_t now_ns)
 {
 	struct look now;
 	enum phase  phase = atomic_load_explicit(&r->shared->phase, memory_order_relaxed);
@@ -119,14 +121,14 @@ report_second(struct report *r, uint64_t now_ns)
 		r->phase = phase;
 		r->phase_began = now_ns;
 	}
-	look(r, &now, now_ns);
+	stress_report_look(r, &now, now_ns);
 	if (r->live)
-		live(r, &now);
+		stress_report_live(r, &now);
 	r->second = now;
 }
 
 void
-report_clear(struct report *r)
+stress_report_clear(struct report *r)
 {
 	if (r->shown)
 		fputs("\r\033[K", stderr);
@@ -134,13 +136,13 @@ report_clear(struct report *r)
 }
 
 int
-report_measuring(struct report *r, uint64_t now_ns)
+stress_report_measuring(struct report *r, uint64_t now_ns)
 {
 	free(r->before);
-	r->before = r->run->slo != NULL ? tally_sum(r->shared, r->run->workers) : NULL;
+	r->before = r->run->slo != NULL ? stress_tally_sum(r->shared, r->run->workers) : NULL;
 	if (r->before == NULL && r->run->slo != NULL)
 		return -1;
-	look(r, &r->begin, now_ns);
+	stress_report_look(r, &r->begin, now_ns);
 	r->begin.answered = 0;	/* the workers begin anew */
 	r->end = r->second = r->begin;
 	memset(r->latency_before, 0, sizeof *r->latency_before);
@@ -150,67 +152,67 @@ report_measuring(struct report *r, uint64_t now_ns)
 }
 
 void
-report_measured(struct report *r, uint64_t now_ns)
+stress_report_measured(struct report *r, uint64_t now_ns)
 {
-	look(r, &r->end, now_ns);
+	stress_report_look(r, &r->end, now_ns);
 	r->open = SUM(r, open);
 }
 
 void
-report_whole(struct report *r)
+stress_report_whole(struct report *r)
 {
 	free(r->before);
 	r->before = NULL;
 }
 
 void
-report_hold(struct report *r, struct watch *watch, uint64_t now_ns)
+stress_report_hold(struct report *r, struct stress_watch *watch, uint64_t now_ns)
 {
-	look(r, &r->held, now_ns);
-	tally_latencies(r->shared, r->run->workers, r->held_latency);
+	stress_report_look(r, &r->held, now_ns);
+	stress_tally_latencies(r->shared, r->run->workers, r->held_latency);
 	if (watch != NULL) {
-		watch_sample(watch);
+		stress_watch_sample(watch);
 		r->held_server_cpu = watch->cpu;
 	}
 }
 
 void
-report_held(struct report *r, struct watch *watch, uint64_t now_ns)
+stress_report_held(struct report *r, struct stress_watch *watch, uint64_t now_ns)
 {
 	struct station *s = &r->stations[r->station_count];
 	struct look     now;
 
 	if (r->station_count == RUN_STEPS_MAX)
 		return;
-	look(r, &now, now_ns);
-	tally_latencies(r->shared, r->run->workers, r->latency);
-	hist_since(r->latency, r->latency, r->held_latency);
+	stress_report_look(r, &now, now_ns);
+	stress_tally_latencies(r->shared, r->run->workers, r->latency);
+	stress_hist_since(r->latency, r->latency, r->held_latency);
 	*s = (struct station){
 		.open = SUM(r, open),
 		.answered = now.answered - (now.answered < r->held.answered ? 0 : r->held.answered),
 		.errors = now.errors - r->held.errors,
 		.elapsed = now.at - r->held.at,
-		.p50 = hist_percentile(r->latency, 50),
-		.p99 = hist_percentile(r->latency, 99),
+		.p50 = stress_hist_percentile(r->latency, 50),
+		.p99 = stress_hist_percentile(r->latency, 99),
 		.max = atomic_load(&r->latency->max),
 		.cpu = now.cpu - r->held.cpu,
 	};
 	if (watch != NULL && watch->root != 0) {
-		watch_sample(watch);
+		stress_watch_sample(watch);
 		s->server_cpu = watch->cpu - r->held_server_cpu;
-		s->server_grown = watch_grown(watch);
+		s->server_grown = stress_watch_grown(watch);
 	}
 	r->station_count++;
 }
 
 int
-report_outcome(struct report *r, struct outcome *o)
+stress_report_outcome(struct report *r, struct outcome *o)
 {
-	o->sum = tally_sum(r->shared, r->run->workers);
+	o->sum = stress_tally_sum(r->shared, r->run->workers);
 	if (o->sum == NULL)
 		return -1;
 	if (r->before != NULL)
-		tally_since(o->sum, r->before);
+		stress_tally_since(o->sum, r->before);
 	o->elapsed = r->end.at - r->begin.at;
 	o->peak = atomic_load(&o->sum->peak);
 	o->open = r->open;
@@ -221,29 +223,29 @@ report_outcome(struct report *r, struct outcome *o)
 	o->cpu = r->end.cpu - r->begin.cpu;
 	if (r->run->pacing != PACE_CLOSED)
 		o->rate = atomic_load(&r->shared->rate);
-	o->busiest = busiest(r, &r->begin, &r->end);
+	o->busiest = stress_report_busiest(r, &r->begin, &r->end);
 	o->station_count = r->station_count;
 	memcpy(o->stations, r->stations, sizeof o->stations);
 	return 0;
 }
 
 int
-report_so_far(struct report *r, struct outcome *o)
+stress_report_so_far(struct report *r, struct outcome *o)
 {
 	if (atomic_load(&r->shared->phase) <= PHASE_MEASURE)
-		report_measured(r, clock_ns());
-	return report_outcome(r, o);
+		stress_report_measured(r, clock_ns());
+	return stress_report_outcome(r, o);
 }
 
 void
-outcome_clear(struct outcome *o)
+stress_outcome_clear(struct outcome *o)
 {
 	free(o->sum);
 	o->sum = NULL;
 }
 
 bool
-outcome_reached(const struct outcome *o, const struct run *run)
+stress_outcome_reached(const struct outcome *o, const struct run *run)
 {
 	double due = o->rate * (double)o->elapsed / 1e9, slack;
 
@@ -254,7 +256,7 @@ outcome_reached(const struct outcome *o, const struct run *run)
 }
 
 static void
-look(const struct report *r, struct look *l, uint64_t now_ns)
+stress_report_look(const struct report *r, struct look *l, uint64_t now_ns)
 {
 	*l = (struct look){
 		.at = now_ns,
@@ -264,14 +266,14 @@ look(const struct report *r, struct look *l, uint64_t now_ns)
 		.bytes = SUM(r, bytes_in) + SUM(r, bytes_out),
 	};
 	for (unsigned w = 0; w < r->run->workers; w++) {
-		l->errors += tally_errors(&r->shared->of[w]);
-		l->worker_cpu[w] = tally_cpu(&r->shared->of[w]);
+		l->errors += stress_tally_errors(&r->shared->of[w]);
+		l->worker_cpu[w] = stress_tally_cpu(&r->shared->of[w]);
 		l->cpu += l->worker_cpu[w];
 	}
 }
 
 static uint64_t
-sum(const struct report *r, size_t offset)
+stress_report_sum(const struct report *r, size_t offset)
 {
 	uint64_t n = 0;
 
@@ -286,7 +288,7 @@ sum(const struct report *r, size_t offset)
 
 /* The share of a core that the busiest worker used between the two. */
 static double
-busiest(const struct report *r, const struct look *from, const struct look *to)
+stress_report_busiest(const struct report *r, const struct look *from, const struct look *to)
 {
 	double most = 0, share, elapsed = (double)(to->at - from->at) / 1000;
 
@@ -309,103 +311,116 @@ static const char *const phase_names[] = {
 
 /* "12s of 30s" */
 static void
-add_progress(struct report *r, struct line *line, const struct look *now)
+stress_report_add_progress(struct report *r, struct report_line *line, const struct look *now)
 {
 	const struct run *run = r->run;
 	double            seconds = (double)(now->at - r->phase_began) / 1e9;
 	uint64_t          whole = r->phase == PHASE_WARM ? run->warmup : run->duration;
 
 	if (r->phase == PHASE_RAMP) {
-		add(line, "%s of %s open, %s opening", text_count((double)SUM(r, open)).s,
-		    text_count(run->connections).s, text_count((double)SUM(r, opening)).s);
+		stress_report_append(line, "%s of %s open, %s opening",
+		    stress_text_count((double)SUM(r, open)).s,
+		    stress_text_count(run->connections).s,
+		    stress_text_count((double)SUM(r, opening)).s);
 		return;
 	}
 	if (r->phase == PHASE_MEASURE && run->requests > 0)
-		add(line, "%s of %s  ", text_count((double)now->answered).s,
-		    text_count((double)run->requests).s);
+		stress_report_append(line, "%s of %s  ", stress_text_count((double)now->answered).s,
+		    stress_text_count((double)run->requests).s);
 	if (whole > 0 && r->phase <= PHASE_MEASURE)
-		add(line, "%.0fs of %.0fs  ", seconds, (double)whole / 1000);
+		stress_report_append(line, "%.0fs of %.0fs  ", seconds, (double)whole / 1000);
 	else
-		add(line, "%.0fs  ", seconds);
-	add(line, "%s open", text_count((double)SUM(r, open)).s);
+		stress_report_append(line, "%.0fs  ", seconds);
+	stress_report_append(line, "%s open", stress_text_count((double)SUM(r, open)).s);
 	if (SUM(r, opening) > 0)
-		add(line, ", %s opening", text_count((double)SUM(r, opening)).s);
+		stress_report_append(line, ", %s opening",
+		    stress_text_count((double)SUM(r, opening)).s);
 }
 
 /* Those that have no fault of their own. */
 static void
-add_errnos(struct report *r, struct line *line)
+stress_report_add_errnos(struct report *r, struct report_line *line)
 {
 	for (unsigned e = 0; e < TALLY_ERRNOS; e++) {
-		uint64_t n = sum(r, offsetof(struct tally, errnos) + e * sizeof(uint64_t));
+		uint64_t n = stress_report_sum(r,
+		    offsetof(struct tally, errnos) + e * sizeof(uint64_t));
 
 		if (n > 0 && e != ECONNREFUSED && e != ETIMEDOUT && e != EADDRNOTAVAIL &&
 		    e != ECONNRESET && e != EPIPE && strerrorname_np((int)e) != NULL)
-			add(line, " %s", strerrorname_np((int)e));
+			stress_report_append(line, " %s", strerrorname_np((int)e));
 	}
 }
 
 /* "  3 errors: connect_failed 2 EHOSTUNREACH, reset 1" */
 static void
-add_errors(struct report *r, struct line *line, const struct look *now)
+stress_report_add_errors(struct report *r, struct report_line *line, const struct look *now)
 {
 	const char *separator = ": ";
 
 	if (now->errors == 0)
 		return;
-	add(line, "  %s error%s", text_count((double)now->errors).s, now->errors == 1 ? "" : "s");
+	stress_report_append(line, "  %s error%s", stress_text_count((double)now->errors).s,
+	    now->errors == 1 ? "" : "s");
 	for (unsigned f = 0; f < FAULT_COUNT; f++) {
-		uint64_t n = sum(r, offsetof(struct tally, faults) + f * sizeof(uint64_t));
+		uint64_t n = stress_report_sum(r,
+		    offsetof(struct tally, faults) + f * sizeof(uint64_t));
 
 		if (n == 0 || f == FAULT_FAILED)
 			continue;
-		add(line, "%s%s %s", separator, fault_words[f], text_count((double)n).s);
+		stress_report_append(line, "%s%s %s", separator, fault_words[f],
+		    stress_text_count((double)n).s);
 		separator = ", ";
 		if (f == FAULT_CONNECT_FAILED)
-			add_errnos(r, line);
+			stress_report_add_errnos(r, line);
 	}
 }
 
 static void
-live(struct report *r, const struct look *now)
+stress_report_live(struct report *r, const struct look *now)
 {
-	struct line line = { "", 0 };
-	double      elapsed = (double)(now->at - r->second.at) / 1e9, busy;
-	uint64_t    answered = now->answered, connected = now->connected - r->second.connected;
+	struct report_line line = { "", 0 };
+	double             elapsed = (double)(now->at - r->second.at) / 1e9, busy;
+	uint64_t           connected = now->connected - r->second.connected;
+	uint64_t           answered = now->answered;
 
 	if (elapsed < 0.1)	/* the measuring has just begun */
 		return;
-	tally_latencies(r->shared, r->run->workers, r->latency);
-	hist_since(r->latency, r->latency, r->latency_before);
-	tally_latencies(r->shared, r->run->workers, r->latency_before);
+	stress_tally_latencies(r->shared, r->run->workers, r->latency);
+	stress_hist_since(r->latency, r->latency, r->latency_before);
+	stress_tally_latencies(r->shared, r->run->workers, r->latency_before);
 	answered -= answered < r->second.answered ? 0 : r->second.answered;
-	add(&line, "%-8s ", phase_names[r->phase]);
-	add_progress(r, &line, now);
+	stress_report_append(&line, "%-8s ", phase_names[r->phase]);
+	stress_report_add_progress(r, &line, now);
 	if (r->phase == PHASE_RAMP)
-		add(&line, ", %s/s", text_count((double)connected / elapsed).s);
+		stress_report_append(&line, ", %s/s",
+		    stress_text_count((double)connected / elapsed).s);
 	if (r->run->mode == &mode_bulk)
-		add(&line, "  %s/s",
-		    text_size((double)(now->bytes - r->second.bytes) / elapsed).s);
+		stress_report_append(&line, "  %s/s",
+		    stress_text_size((double)(now->bytes - r->second.bytes) / elapsed).s);
 	else if (answered > 0 || r->phase == PHASE_MEASURE)
-		add(&line, "  %s/s", text_count((double)answered / elapsed).s);
+		stress_report_append(&line, "  %s/s",
+		    stress_text_count((double)answered / elapsed).s);
 	if (r->phase == PHASE_MEASURE && r->run->pacing != PACE_CLOSED &&
 	    r->run->mode != &mode_bulk)
-		add(&line, " of %s/s",
-		    text_count(atomic_load(&r->shared->rate)).s);
+		stress_report_append(&line, " of %s/s",
+		    stress_text_count(atomic_load(&r->shared->rate)).s);
 	if (atomic_load(&r->latency->total) > 0)
-		add(&line, "  p99 %s", text_time((double)hist_percentile(r->latency, 99)).s);
-	add_errors(r, &line, now);
-	busy = busiest(r, &r->second, now);
-	add(&line, "  own cpu %.0f%%", (double)(now->cpu - r->second.cpu) / elapsed / 1e4);
+		stress_report_append(&line, "  p99 %s",
+		    stress_text_time((double)stress_hist_percentile(r->latency, 99)).s);
+	stress_report_add_errors(r, &line, now);
+	busy = stress_report_busiest(r, &r->second, now);
+	stress_report_append(&line, "  own cpu %.0f%%",
+	    (double)(now->cpu - r->second.cpu) / elapsed / 1e4);
 	if (SUM(r, unsent) > 0)
-		add(&line, "  %s late", text_count((double)SUM(r, unsent)).s);
+		stress_report_append(&line, "  %s late",
+		    stress_text_count((double)SUM(r, unsent)).s);
 	if (busy >= OUTCOME_BUSY)
-		add(&line, "  THE TESTER IS BUSY");
-	show(r, &line);
+		stress_report_append(&line, "  THE TESTER IS BUSY");
+	stress_report_show(r, &line);
 }
 
 static void
-add(struct line *line, const char *format, ...)
+stress_report_append(struct report_line *line, const char *format, ...)
 {
 	size_t  room = sizeof line->text - line->length;
 	va_list args;
@@ -419,7 +434,7 @@ add(struct line *line, const char *format, ...)
 }
 
 static void
-show(struct report *r, struct line *line)
+stress_report_show(struct report *r, struct report_line *line)
 {
 	struct winsize size = { .ws_col = 80 };
 	size_t         columns;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * report_json: what programs read. Figures have the names of --expect; all times
+ * stress_report_json: what programs read. Figures have the names of --expect; all times
  * are in microseconds, all sizes in bytes.
  */
 #include <errno.h>
@@ -19,20 +19,20 @@
 #include "stress/slo.h"
 #include "stress/tally.h"
 
-static json_t *beginning(const struct run *);
-static int write_out(const struct run *, json_t *);
-static json_t *options(const struct run *);
-static json_t *figures(const struct run *, const struct outcome *);
-static json_t *errnos(const struct tally *);
-static json_t *stations(const struct outcome *);
-static json_t *number(double);
-static json_t *text(const char *);
-static void cannot_write(const char *option, const char *path, int error);
-static FILE *open_output(const char *path, const char *option);
-static int close_output(FILE *, const char *path, const char *option);
+static json_t *report_json_begin(const struct run *);
+static int report_json_write(const struct run *, json_t *);
+static json_t *report_json_options(const struct run *);
+static json_t *report_json_figures(const struct run *, const struct outcome *);
+static json_t *report_json_errnos(const struct tally *);
+static json_t *report_json_stations(const struct outcome *);
+static json_t *report_json_number(double);
+static json_t *report_json_text(const char *);
+static void report_json_cannot_write(const char *option, const char *path, int error);
+static FILE *report_json_open(const char *path, const char *option);
+static int report_json_close(FILE *, const char *path, const char *option);
 
 int
-report_try_files(const struct run *run)
+stress_report_try_files(const struct run *run)
 {
 	const char *const paths[] = { run->json, run->hgrm };
 	const char *const names[] = { "--json", "--hgrm" };
@@ -50,7 +50,7 @@ report_try_files(const struct run *run)
 			fclose(out);
 			continue;
 		}
-		cannot_write(names[i], paths[i], errno);
+		report_json_cannot_write(names[i], paths[i], errno);
 		status = -1;
 	}
 	if (S_ISREG(of[0].st_mode) && of[0].st_dev == of[1].st_dev &&
@@ -63,26 +63,26 @@ report_try_files(const struct run *run)
 }
 
 int
-report_json(const struct run *run, const struct outcome *o, bool over)
+stress_report_json(const struct run *run, const struct outcome *o, bool over)
 {
 	json_t *all;
 
 	if (run->json == NULL)
 		return 0;
-	all = beginning(run);
+	all = report_json_begin(run);
 	json_object_set_new(all, "over", json_boolean(over));
 	json_object_set_new(all, "met", over ? json_boolean(o->met) : json_null());
 	json_object_set_new(all, "interrupted", json_boolean(o->interrupted));
-	json_object_set_new(all, "figures", figures(run, o));
-	json_object_set_new(all, "errnos", errnos(o->sum));
-	json_object_set_new(all, "stations", stations(o));
-	json_object_set_new(all, "wrong", text(o->sum->wrong));
-	json_object_set_new(all, "across_words", text(o->across_words));
-	return write_out(run, all);
+	json_object_set_new(all, "figures", report_json_figures(run, o));
+	json_object_set_new(all, "errnos", report_json_errnos(o->sum));
+	json_object_set_new(all, "stations", report_json_stations(o));
+	json_object_set_new(all, "wrong", report_json_text(o->sum->wrong));
+	json_object_set_new(all, "across_words", report_json_text(o->across_words));
+	return report_json_write(run, all);
 }
 
 int
-report_slo_json(const struct run *run, const struct slo *slo)
+stress_report_slo_json(const struct run *run, const struct slo *slo)
 {
 	static const char *const ends[] = {
 		[SLO_GOES_ON] = "goes on",
@@ -96,67 +96,67 @@ report_slo_json(const struct run *run, const struct slo *slo)
 
 	if (run->json == NULL)
 		return 0;
-	all = beginning(run);
+	all = report_json_begin(run);
 	slos = json_object();
 	tries = json_array();
 	json_object_set_new(all, "met", json_boolean(slo->end == SLO_FOUND));
 	json_object_set_new(all, "interrupted", json_boolean(slo->end == SLO_INTERRUPTED));
 	if (slo->best.sum != NULL) {
-		json_object_set_new(all, "figures", figures(run, &slo->best));
-		json_object_set_new(all, "errnos", errnos(slo->best.sum));
+		json_object_set_new(all, "figures", report_json_figures(run, &slo->best));
+		json_object_set_new(all, "errnos", report_json_errnos(slo->best.sum));
 	}
 	json_object_set_new(all, "slo", slos);
-	json_object_set_new(slos, "conditions", text(run->slo));
+	json_object_set_new(slos, "conditions", report_json_text(run->slo));
 	json_object_set_new(slos, "end", json_string(ends[slo->end]));
-	json_object_set_new(slos, "holds", number(slo->good > 0 ? slo->good : NAN));
-	json_object_set_new(slos, "fails", number(slo->bad > 0 ? slo->bad : NAN));
+	json_object_set_new(slos, "holds", report_json_number(slo->good > 0 ? slo->good : NAN));
+	json_object_set_new(slos, "fails", report_json_number(slo->bad > 0 ? slo->bad : NAN));
 	json_object_set_new(slos, "tester_busy", json_boolean(slo->tester));
 	json_object_set_new(slos, "tries", tries);
 	for (unsigned i = 0; i < slo->tries; i++) {
 		const struct slo_try *t = &slo->of[i];
 		json_t               *one = json_object(), *values = json_object();
 
-		json_object_set_new(one, "rate", number(t->rate));
-		json_object_set_new(one, "answered", number(t->answered));
+		json_object_set_new(one, "rate", report_json_number(t->rate));
+		json_object_set_new(one, "answered", report_json_number(t->answered));
 		json_object_set_new(one, "holds", json_boolean(t->held));
 		for (unsigned k = 0; k < slo->expect.count; k++)
 			json_object_set_new(values, slo->expect.of[k].figure.name,
-			    number(t->values[k]));
+			    report_json_number(t->values[k]));
 		json_object_set_new(one, "figures", values);
 		json_array_append_new(tries, one);
 	}
-	return write_out(run, all);
+	return report_json_write(run, all);
 }
 
 int
-report_hgrm(const struct run *run, const struct outcome *o)
+stress_report_hgrm(const struct run *run, const struct outcome *o)
 {
 	FILE *out;
 
 	if (run->hgrm == NULL)
 		return 0;
-	out = open_output(run->hgrm, "--hgrm");
+	out = report_json_open(run->hgrm, "--hgrm");
 	if (out == NULL)
 		return -1;
-	hist_print(&o->sum->latency, out);
-	return close_output(out, run->hgrm, "--hgrm");
+	stress_hist_print(&o->sum->latency, out);
+	return report_json_close(out, run->hgrm, "--hgrm");
 }
 
 static json_t *
-beginning(const struct run *run)
+report_json_begin(const struct run *run)
 {
 	json_t *all = json_object();
 
 	json_object_set_new(all, "weir_stress", json_string(VERSION));
-	json_object_set_new(all, "options", options(run));
+	json_object_set_new(all, "options", report_json_options(run));
 	return all;
 }
 
 /* Takes what is to be written. */
 static int
-write_out(const struct run *run, json_t *all)
+report_json_write(const struct run *run, json_t *all)
 {
-	FILE *out = open_output(run->json, "--json");
+	FILE *out = report_json_open(run->json, "--json");
 	int   failed;
 
 	if (out == NULL) {
@@ -169,11 +169,11 @@ write_out(const struct run *run, json_t *all)
 		fputc('\n', out);
 	else if (!ferror(out))
 		fputs("weir-stress: --json: no memory\n", stderr);
-	return close_output(out, run->json, "--json") == 0 && failed == 0 ? 0 : -1;
+	return report_json_close(out, run->json, "--json") == 0 && failed == 0 ? 0 : -1;
 }
 
 static json_t *
-options(const struct run *run)
+report_json_options(const struct run *run)
 {
 	static const char *const pacings[] = {
 		[PACE_CLOSED] = "closed",
@@ -183,37 +183,37 @@ options(const struct run *run)
 	json_t *all = json_object();
 
 	json_object_set_new(all, "mode", json_string(run->mode->name));
-	json_object_set_new(all, "target", text(run->target_name));
+	json_object_set_new(all, "target", report_json_text(run->target_name));
 	json_object_set_new(all, "connections", json_integer(run->connections));
 	json_object_set_new(all, "workers", json_integer(run->workers));
 	json_object_set_new(all, "size", json_integer((json_int_t)run->size));
 	json_object_set_new(all, "depth", json_integer(run->depth));
 	json_object_set_new(all, "pacing", json_string(pacings[run->pacing]));
-	json_object_set_new(all, "rate", number(run->rate));
-	json_object_set_new(all, "ramp", number(run->ramp));
+	json_object_set_new(all, "rate", report_json_number(run->rate));
+	json_object_set_new(all, "ramp", report_json_number(run->ramp));
 	json_object_set_new(all, "requests", json_integer((json_int_t)run->requests));
-	json_object_set_new(all, "duration", number((double)run->duration * 1e3));
-	json_object_set_new(all, "warmup", number((double)run->warmup * 1e3));
-	json_object_set_new(all, "interval", number((double)run->interval * 1e3));
-	json_object_set_new(all, "timeout", number((double)run->timeout * 1e3));
+	json_object_set_new(all, "duration", report_json_number((double)run->duration * 1e3));
+	json_object_set_new(all, "warmup", report_json_number((double)run->warmup * 1e3));
+	json_object_set_new(all, "interval", report_json_number((double)run->interval * 1e3));
+	json_object_set_new(all, "timeout", report_json_number((double)run->timeout * 1e3));
 	json_object_set_new(all, "sources", json_integer(run->source_count));
 	json_object_set_new(all, "seed", json_integer((json_int_t)run->seed));
 	return all;
 }
 
 static json_t *
-figures(const struct run *run, const struct outcome *o)
+report_json_figures(const struct run *run, const struct outcome *o)
 {
 	json_t       *all = json_object();
 	struct figure f;
 
-	for (unsigned i = 0; figure_at(&f, i, run->mode); i++)
-		json_object_set_new(all, f.name, number(figure_value(&f, o)));
+	for (unsigned i = 0; stress_figure_at(&f, i, run->mode); i++)
+		json_object_set_new(all, f.name, report_json_number(stress_figure_value(&f, o)));
 	return all;
 }
 
 static json_t *
-errnos(const struct tally *t)
+report_json_errnos(const struct tally *t)
 {
 	json_t *all = json_object();
 
@@ -228,7 +228,7 @@ errnos(const struct tally *t)
 }
 
 static json_t *
-stations(const struct outcome *o)
+report_json_stations(const struct outcome *o)
 {
 	json_t *all = json_array();
 
@@ -236,17 +236,19 @@ stations(const struct outcome *o)
 		const struct station *s = &o->stations[i];
 		json_t               *one = json_object();
 
-		json_object_set_new(one, "open", number((double)s->open));
-		json_object_set_new(one, "answered", number((double)s->answered));
-		json_object_set_new(one, "errors", number((double)s->errors));
-		json_object_set_new(one, "duration", number((double)s->elapsed / 1e3));
-		json_object_set_new(one, "p50", number((double)s->p50));
-		json_object_set_new(one, "p99", number((double)s->p99));
-		json_object_set_new(one, "max", number((double)s->max));
-		json_object_set_new(one, "cpu", number((double)s->cpu));
+		json_object_set_new(one, "open", report_json_number((double)s->open));
+		json_object_set_new(one, "answered", report_json_number((double)s->answered));
+		json_object_set_new(one, "errors", report_json_number((double)s->errors));
+		json_object_set_new(one, "duration", report_json_number((double)s->elapsed / 1e3));
+		json_object_set_new(one, "p50", report_json_number((double)s->p50));
+		json_object_set_new(one, "p99", report_json_number((double)s->p99));
+		json_object_set_new(one, "max", report_json_number((double)s->max));
+		json_object_set_new(one, "cpu", report_json_number((double)s->cpu));
 		if (o->watched) {
-			json_object_set_new(one, "server_cpu", number((double)s->server_cpu));
-			json_object_set_new(one, "server_grown", number((double)s->server_grown));
+			json_object_set_new(one, "server_cpu",
+			    report_json_number((double)s->server_cpu));
+			json_object_set_new(one, "server_grown",
+			    report_json_number((double)s->server_grown));
 		}
 		json_array_append_new(all, one);
 	}
@@ -255,7 +257,7 @@ stations(const struct outcome *o)
 
 /* What does not exist is null; what is whole is written so. */
 static json_t *
-number(double n)
+report_json_number(double n)
 {
 	if (isnan(n))
 		return json_null();
@@ -266,7 +268,7 @@ number(double n)
 
 /* What a server sent, or a path, need not be UTF-8. */
 static json_t *
-text(const char *s)
+report_json_text(const char *s)
 {
 	json_t *t;
 	char    plain[1024];
@@ -284,13 +286,13 @@ text(const char *s)
 }
 
 static void
-cannot_write(const char *option, const char *path, int error)
+report_json_cannot_write(const char *option, const char *path, int error)
 {
 	fprintf(stderr, "weir-stress: %s: cannot write %s: %s\n", option, path, strerror(error));
 }
 
 static FILE *
-open_output(const char *path, const char *option)
+report_json_open(const char *path, const char *option)
 {
 	FILE *out;
 
@@ -298,12 +300,12 @@ open_output(const char *path, const char *option)
 		return stdout;
 	out = fopen(path, "we");
 	if (out == NULL)
-		cannot_write(option, path, errno);
+		report_json_cannot_write(option, path, errno);
 	return out;
 }
 
 static int
-close_output(FILE *out, const char *path, const char *option)
+report_json_close(FILE *out, const char *path, const char *option)
 {
 	bool failed = fflush(out) != 0 || ferror(out);
 	int  error = errno;
@@ -313,6 +315,6 @@ close_output(FILE *out, const char *path, const char *option)
 		error = errno;
 	}
 	if (failed)
-		cannot_write(option, path, error);
+		report_json_cannot_write(option, path, error);
 	return failed ? -1 : 0;
 }

@@ -13,14 +13,14 @@
 #include "stress/tally.h"
 #include "stress/text.h"
 
-static void head(FILE *, const struct run *);
-static void requests(FILE *, const struct run *, const struct outcome *);
-static void resources(FILE *, const struct run *, const struct outcome *);
-static void across(FILE *, const struct run *, const struct outcome *);
-static void times(FILE *, const struct run *, const struct outcome *);
-static void stations(FILE *, const struct outcome *);
-static bool not_reached(FILE *, const struct run *, const struct outcome *);
-static void remarks(FILE *, const struct run *, const struct outcome *);
+static void report_text_head(FILE *, const struct run *);
+static void report_text_requests(FILE *, const struct run *, const struct outcome *);
+static void report_text_resources(FILE *, const struct run *, const struct outcome *);
+static void report_text_across(FILE *, const struct run *, const struct outcome *);
+static void report_text_times(FILE *, const struct run *, const struct outcome *);
+static void report_text_stations(FILE *, const struct outcome *);
+static bool report_text_not_reached(FILE *, const struct run *, const struct outcome *);
+static void report_text_remarks(FILE *, const struct run *, const struct outcome *);
 
 /* What to do about a fault; connect_ports and no_descriptors have more to say. */
 static const char *const advice[FAULT_COUNT] = {
@@ -48,81 +48,81 @@ report_output(const struct run *run)
 }
 
 bool
-report_print(FILE *out, const struct run *run, const struct outcome *o)
+stress_report_print(FILE *out, const struct run *run, const struct outcome *o)
 {
 	bool reached;
 
-	head(out, run);
+	report_text_head(out, run);
 	fputc('\n', out);
-	requests(out, run, o);
-	resources(out, run, o);
-	across(out, run, o);
-	times(out, run, o);
-	stations(out, o);
-	report_faults(out, run, o);
-	reached = not_reached(out, run, o);
-	remarks(out, run, o);
+	report_text_requests(out, run, o);
+	report_text_resources(out, run, o);
+	report_text_across(out, run, o);
+	report_text_times(out, run, o);
+	report_text_stations(out, o);
+	stress_report_faults(out, run, o);
+	reached = report_text_not_reached(out, run, o);
+	report_text_remarks(out, run, o);
 	fflush(out);
 	return reached;
 }
 
 static uint64_t
-get(const _Atomic uint64_t *counter)
+report_text_get(const _Atomic uint64_t *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
 static const char *
-plural(uint64_t n, const char *one, const char *many)
+report_text_plural(uint64_t n, const char *one, const char *many)
 {
 	return n == 1 ? one : many;
 }
 
 /* bulk's rate is one of bytes. */
 static bool
-open_loop(const struct run *run)
+report_text_open_loop(const struct run *run)
 {
 	return run->pacing != PACE_CLOSED && run->mode != &mode_bulk;
 }
 
 /* A figure by its name: one place says what it is. */
 static double
-value(const struct outcome *o, const char *name)
+report_text_value(const struct outcome *o, const char *name)
 {
 	struct figure f;
 
-	return figure_find(&f, name, NULL) ? figure_value(&f, o) : NAN;
+	return stress_figure_find(&f, name, NULL) ? stress_figure_value(&f, o) : NAN;
 }
 
-static struct text
-shown(const struct outcome *o, const char *name)
+static struct stress_text
+report_text_shown(const struct outcome *o, const char *name)
 {
-	struct figure f;
-	struct text   t = { "" };
+	struct figure      f;
+	struct stress_text t = { "" };
 
-	if (figure_find(&f, name, NULL))
-		figure_print(&f, figure_value(&f, o), t.s);
+	if (stress_figure_find(&f, name, NULL))
+		stress_figure_print(&f, stress_figure_value(&f, o), t.s);
 	return t;
 }
 
 /* "echo, 127.0.0.1:7000: 50 connections, 1 process, 64 bytes, closed loop" */
 static void
-head(FILE *out, const struct run *run)
+report_text_head(FILE *out, const struct run *run)
 {
 	fprintf(out, "%s, %s: %s connection%s", run->mode->name, run->target_name,
-	    text_count(run->connections).s, plural(run->connections, "", "s"));
-	fprintf(out, ", %u process%s", run->workers, plural(run->workers, "", "es"));
+	    stress_text_count(run->connections).s, report_text_plural(run->connections, "", "s"));
+	fprintf(out, ", %u process%s", run->workers, report_text_plural(run->workers, "", "es"));
 	if (strchr(run->mode->takes, 's') == NULL)
 		;	/* its requests are as they are */
 	else if (run->size < 1000)
-		fprintf(out, ", %s byte%s", text_count((double)run->size).s,
-		    plural(run->size, "", "s"));
+		fprintf(out, ", %s byte%s", stress_text_count((double)run->size).s,
+		    report_text_plural(run->size, "", "s"));
 	else
-		fprintf(out, ", %s", text_size((double)run->size).s);
+		fprintf(out, ", %s", stress_text_size((double)run->size).s);
 	if (run->depth > 1)
 		fprintf(out, ", %u in flight on each", run->depth);
 	if (run->mode == &mode_bulk && run->pacing != PACE_CLOSED)
-		fprintf(out, ", %s/s\n", text_size(run->rate).s);
+		fprintf(out, ", %s/s\n", stress_text_size(run->rate).s);
 	else if (!run->mode->paced)
 		fputc('\n', out);
 	else if (run->pacing == PACE_CLOSED)
@@ -132,53 +132,55 @@ head(FILE *out, const struct run *run)
 }
 
 static void
-requests(FILE *out, const struct run *run, const struct outcome *o)
+report_text_requests(FILE *out, const struct run *run, const struct outcome *o)
 {
 	const char *const *counters = run->mode->counters;
 	struct figure      f;
 	size_t             width = 12;
 
-	fprintf(out, "  answered     %s in %s", text_count((double)o->answered).s,
-	    text_time((double)o->elapsed / 1e3).s);
+	fprintf(out, "  answered     %s in %s", stress_text_count((double)o->answered).s,
+	    stress_text_time((double)o->elapsed / 1e3).s);
 	if (o->elapsed > 0)
-		fprintf(out, ": %s/s", shown(o, "rate").s);
+		fprintf(out, ": %s/s", report_text_shown(o, "rate").s);
 	if (o->rate > 0 && run->mode != &mode_bulk)
-		fprintf(out, " of %s/s", text_count(o->rate).s);
+		fprintf(out, " of %s/s", stress_text_count(o->rate).s);
 	if (o->failed > 0)
-		fprintf(out, ", and %s with the failure text", text_count((double)o->failed).s);
-	if (get(&o->sum->answered) > o->answered)
+		fprintf(out, ", and %s with the failure text",
+		    stress_text_count((double)o->failed).s);
+	if (report_text_get(&o->sum->answered) > o->answered)
 		fprintf(out, ", %s more after that",
-		    text_count((double)(get(&o->sum->answered) - o->answered)).s);
-	fprintf(out, "\n  bytes        %s sent, %s received", shown(o, "bytes_out").s,
-	    shown(o, "bytes_in").s);
+		    stress_text_count((double)(report_text_get(&o->sum->answered) - o->answered))
+			.s);
+	fprintf(out, "\n  bytes        %s sent, %s received", report_text_shown(o, "bytes_out").s,
+	    report_text_shown(o, "bytes_in").s);
 	if (o->elapsed > 0)
-		fprintf(out, ": %s/s both ways", shown(o, "throughput").s);
-	fprintf(out, "\n  connections  %s made, %s open at most\n", shown(o, "connected").s,
-	    shown(o, "peak").s);
+		fprintf(out, ": %s/s both ways", report_text_shown(o, "throughput").s);
+	fprintf(out, "\n  connections  %s made, %s open at most\n",
+	    report_text_shown(o, "connected").s, report_text_shown(o, "peak").s);
 	for (unsigned i = 0; counters != NULL && counters[i] != NULL; i++)
 		width = strlen(counters[i]) > width ? strlen(counters[i]) : width;
 	for (unsigned i = 0; counters != NULL && counters[i] != NULL; i++) {
-		if (figure_find(&f, counters[i], run->mode))
+		if (stress_figure_find(&f, counters[i], run->mode))
 			fprintf(out, "  %-*s %s\n", (int)width, f.name,
-			    text_count(figure_value(&f, o)).s);
+			    stress_text_count(stress_figure_value(&f, o)).s);
 	}
 }
 
 /* What one connection costs. With few of them it may not show. */
-static struct text
-each_connection(int64_t grown, uint64_t connections)
+static struct stress_text
+report_text_each_connection(int64_t grown, uint64_t connections)
 {
 	if (grown <= 0 || connections == 0)
-		return (struct text){ "-" };
-	return text_size((double)grown / (double)connections);
+		return (struct stress_text){ "-" };
+	return stress_text_size((double)grown / (double)connections);
 }
 
 static void
-resources(FILE *out, const struct run *run, const struct outcome *o)
+report_text_resources(FILE *out, const struct run *run, const struct outcome *o)
 {
 	fputs("  weir-stress  ", out);
 	if (o->answered > 0)
-		fprintf(out, "%s of cpu a request; ", shown(o, "cpu").s);
+		fprintf(out, "%s of cpu a request; ", report_text_shown(o, "cpu").s);
 	if (run->workers > 1)
 		fprintf(out, "the busiest process used %.0f%% of a core\n", o->busiest * 100);
 	else
@@ -187,17 +189,17 @@ resources(FILE *out, const struct run *run, const struct outcome *o)
 		return;
 	fputs("  server       ", out);
 	if (o->answered > 0)
-		fprintf(out, "%s of cpu a request; ", shown(o, "server_cpu").s);
+		fprintf(out, "%s of cpu a request; ", report_text_shown(o, "server_cpu").s);
 	if (o->elapsed > 0)
 		fprintf(out, "%.0f%% of a core", (double)o->server_cpu * 1e5 / (double)o->elapsed);
 	fprintf(out, "\n               %s of memory at most",
-	    text_size((double)o->server_memory).s);
+	    stress_text_size((double)o->server_memory).s);
 	if (o->server_processes > 0)
 		fprintf(out, " in %u process%s", o->server_processes,
-		    plural(o->server_processes, "", "es"));
+		    report_text_plural(o->server_processes, "", "es"));
 	if (o->open > 0 && o->server_grown > 0)
 		fprintf(out, ", %s for each connection",
-		    each_connection(o->server_grown, o->open).s);
+		    report_text_each_connection(o->server_grown, o->open).s);
 	fputc('\n', out);
 	if (o->server_gone)
 		fprintf(out,
@@ -206,33 +208,35 @@ resources(FILE *out, const struct run *run, const struct outcome *o)
 }
 
 static void
-across(FILE *out, const struct run *run, const struct outcome *o)
+report_text_across(FILE *out, const struct run *run, const struct outcome *o)
 {
 	if (!o->acrossed)
 		return;
-	fprintf(out, "  across       %s run%s of %s, ", text_count((double)o->across_runs).s,
-	    plural(o->across_runs, "", "s"), run->across);
+	fprintf(out, "  across       %s run%s of %s, ", stress_text_count((double)o->across_runs).s,
+	    report_text_plural(o->across_runs, "", "s"), run->across);
 	if (o->across_runs == 0) {
 		fputs("it did not end within the run: -d has to be longer\n", out);
 	} else {
 		fprintf(out, "%s at most, %s failed\n",
-		    text_time((double)o->across_time / 1e3).s,
-		    text_count((double)o->across_failed).s);
+		    stress_text_time((double)o->across_time / 1e3).s,
+		    stress_text_count((double)o->across_failed).s);
 	}
 	if (o->across_failed > 0)
 		fprintf(out, "               the first that failed: %s\n", o->across_words);
 	fprintf(out, "               by it: %s fault%s, %s request%s lost; otherwise %s",
-	    text_count((double)o->across_faults).s, plural(o->across_faults, "", "s"),
-	    text_count((double)o->across_lost).s, plural(o->across_lost, "", "s"),
-	    text_count((double)o->across_other).s);
+	    stress_text_count((double)o->across_faults).s,
+	    report_text_plural(o->across_faults, "", "s"),
+	    stress_text_count((double)o->across_lost).s,
+	    report_text_plural(o->across_lost, "", "s"),
+	    stress_text_count((double)o->across_other).s);
 	if (o->across_max > 0)
 		fprintf(out, "; the slowest request meanwhile %s",
-		    text_time((double)o->across_max).s);
+		    stress_text_time((double)o->across_max).s);
 	fputc('\n', out);
 }
 
 static void
-times_row(FILE *out, const char *label, const char *prefix, const struct outcome *o)
+report_text_times_row(FILE *out, const char *label, const char *prefix, const struct outcome *o)
 {
 	static const char *const names[] = { "p50", "p90", "p99", "p99.9", "max", "mean" };
 
@@ -241,34 +245,34 @@ times_row(FILE *out, const char *label, const char *prefix, const struct outcome
 		char name[FIGURE_NAME_MAX];
 
 		snprintf(name, sizeof name, "%s%s", prefix, names[i]);
-		fprintf(out, " %8s", shown(o, name).s);
+		fprintf(out, " %8s", report_text_shown(o, name).s);
 	}
 	fputc('\n', out);
 }
 
 static void
-times(FILE *out, const struct run *run, const struct outcome *o)
+report_text_times(FILE *out, const struct run *run, const struct outcome *o)
 {
-	bool latencies = get(&o->sum->latency.total) > 0,
-	     connects = get(&o->sum->connect.total) > 0;
+	bool latencies = report_text_get(&o->sum->latency.total) > 0,
+	     connects = report_text_get(&o->sum->connect.total) > 0;
 
 	if (!latencies && !connects)
 		return;
 	fprintf(out, "\n  %-9s %8s %8s %8s %8s %8s %8s\n", "", "p50", "p90", "p99", "p99.9", "max",
 	    "mean");
 	if (latencies)
-		times_row(out, "latency", "", o);
-	if (latencies && open_loop(run))
-		times_row(out, "raw", "raw.", o);
+		report_text_times_row(out, "latency", "", o);
+	if (latencies && report_text_open_loop(run))
+		report_text_times_row(out, "raw", "raw.", o);
 	if (connects)
-		times_row(out, "connect", "connect.", o);
-	if (latencies && open_loop(run))
+		report_text_times_row(out, "connect", "connect.", o);
+	if (latencies && report_text_open_loop(run))
 		fputs("  latency counts from when a request was due, raw from when it was sent\n",
 		    out);
 }
 
 static void
-stations(FILE *out, const struct outcome *o)
+report_text_stations(FILE *out, const struct outcome *o)
 {
 	if (o->station_count == 0)
 		return;
@@ -281,20 +285,22 @@ stations(FILE *out, const struct outcome *o)
 
 		if (seconds <= 0)
 			seconds = 1;
-		fprintf(out, "  %10s %10s %8s %8s %8s %8s %7.0f%%", text_count((double)s->open).s,
-		    text_count((double)s->answered / seconds).s, text_time((double)s->p50).s,
-		    text_time((double)s->p99).s, text_time((double)s->max).s,
-		    text_count((double)s->errors).s, (double)s->cpu / seconds / 1e4);
+		fprintf(out, "  %10s %10s %8s %8s %8s %8s %7.0f%%",
+		    stress_text_count((double)s->open).s,
+		    stress_text_count((double)s->answered / seconds).s,
+		    stress_text_time((double)s->p50).s, stress_text_time((double)s->p99).s,
+		    stress_text_time((double)s->max).s, stress_text_count((double)s->errors).s,
+		    (double)s->cpu / seconds / 1e4);
 		if (o->watched)
 			fprintf(out, " %7.0f%% %12s", (double)s->server_cpu / seconds / 1e4,
-			    each_connection(s->server_grown, s->open).s);
+			    report_text_each_connection(s->server_grown, s->open).s);
 		fputc('\n', out);
 	}
 }
 
 /* What can be said of this run. */
 static void
-advise(FILE *out, const struct run *run, enum fault fault)
+report_text_advise(FILE *out, const struct run *run, enum fault fault)
 {
 	if (fault == FAULT_CONNECT_PORTS && run->source_count > 1)
 		fprintf(out,
@@ -312,18 +318,18 @@ advise(FILE *out, const struct run *run, enum fault fault)
 }
 
 static void
-errnos(FILE *out, const struct outcome *o)
+report_text_errnos(FILE *out, const struct outcome *o)
 {
 	const char *separator = "  by errno   ";
 
 	for (unsigned e = 0; e < TALLY_ERRNOS; e++) {
-		uint64_t    n = get(&o->sum->errnos[e]);
+		uint64_t    n = report_text_get(&o->sum->errnos[e]);
 		const char *name = strerrorname_np((int)e);
 
 		if (n == 0)
 			continue;
 		fprintf(out, "%s%s %s (%s)", separator, name != NULL ? name : "?",
-		    text_count((double)n).s, strerror((int)e));
+		    stress_text_count((double)n).s, strerror((int)e));
 		separator = ", ";
 	}
 	if (separator[0] == ',')
@@ -331,29 +337,29 @@ errnos(FILE *out, const struct outcome *o)
 }
 
 void
-report_faults(FILE *out, const struct run *run, const struct outcome *o)
+stress_report_faults(FILE *out, const struct run *run, const struct outcome *o)
 {
 	bool any = false;
 	char wrong[4 * sizeof o->sum->wrong];
 
 	for (unsigned i = 0; i < FAULT_COUNT; i++) {
-		double n = value(o, fault_words[i]);
+		double n = report_text_value(o, fault_words[i]);
 
 		if (n == 0)
 			continue;
 		if (!any)
 			fputc('\n', out);
 		any = true;
-		fprintf(out, "  %10s %-16s %s\n%30s", text_count(n).s, fault_words[i],
+		fprintf(out, "  %10s %-16s %s\n%30s", stress_text_count(n).s, fault_words[i],
 		    fault_texts[i], "");
-		advise(out, run, i);
+		report_text_advise(out, run, i);
 		fputc('\n', out);
 	}
-	if (value(o, "lost") > 0)
+	if (report_text_value(o, "lost") > 0)
 		fprintf(out, "  %10s %-16s requests in flight on connections that ended\n",
-		    shown(o, "lost").s, "lost");
+		    report_text_shown(o, "lost").s, "lost");
 	if (any)
-		errnos(out, o);
+		report_text_errnos(out, o);
 	if (o->sum->wrong[0] != '\0')
 		fprintf(out, "\n  The first wrong reply: %s\n",
 		    str_printable(span_of(o->sum->wrong), wrong, sizeof wrong));
@@ -361,54 +367,56 @@ report_faults(FILE *out, const struct run *run, const struct outcome *o)
 
 /* "  Not reached: 10,000 connections, 9,212 were open at most" */
 static void
-not_reached_line(FILE *out, bool *any, double wanted, const char *what, double got,
+report_text_missed(FILE *out, bool *any, double wanted, const char *what, double got,
     const char *were)
 {
-	fprintf(out, "%s  Not reached: %s %s, %s %s\n", *any ? "" : "\n", text_count(wanted).s,
-	    what, text_count(got).s, were);
+	fprintf(out, "%s  Not reached: %s %s, %s %s\n", *any ? "" : "\n",
+	    stress_text_count(wanted).s, what, stress_text_count(got).s, were);
 	*any = true;
 }
 
 /* There was no connection left, and none to be had. */
 static bool
-ended_early(const struct run *run, const struct outcome *o)
+report_text_ended_early(const struct run *run, const struct outcome *o)
 {
 	return run->duration > 0 && run->mode->paced && !run->mode->once && !o->interrupted &&
 	    (run->requests == 0 ||
-		(double)get(&o->sum->answered) + value(o, "failed") < (double)run->requests) &&
+		(double)report_text_get(&o->sum->answered) + report_text_value(o, "failed") <
+		    (double)run->requests) &&
 	    (double)o->elapsed < 0.98e6 * (double)run->duration;
 }
 
 /* Returns whether all was. */
 static bool
-not_reached(FILE *out, const struct run *run, const struct outcome *o)
+report_text_not_reached(FILE *out, const struct run *run, const struct outcome *o)
 {
 	/* The failure text is an answer. */
-	double failed = value(o, "failed"), answered = (double)get(&o->sum->answered) + failed;
+	double failed = report_text_value(o, "failed"),
+	       answered = (double)report_text_get(&o->sum->answered) + failed;
 	bool   any = false;
 
 	/* Churn closes each one at once; what is done once on each has its own end. */
 	if (o->peak < run->connections && run->mode != &mode_churn && !run->mode->once)
-		not_reached_line(out, &any, run->connections, "connections", (double)o->peak,
+		report_text_missed(out, &any, run->connections, "connections", (double)o->peak,
 		    "were open at most");
 	if ((double)run->requests > answered && run->mode->paced)
-		not_reached_line(out, &any, (double)run->requests, "requests", answered,
+		report_text_missed(out, &any, (double)run->requests, "requests", answered,
 		    "were answered");
-	if (open_loop(run) && o->elapsed > 0 && !outcome_reached(o, run))
-		not_reached_line(out, &any, o->rate, "requests a second",
+	if (report_text_open_loop(run) && o->elapsed > 0 && !stress_outcome_reached(o, run))
+		report_text_missed(out, &any, o->rate, "requests a second",
 		    (double)(o->answered + o->failed) * 1e9 / (double)o->elapsed,
 		    "were answered");
-	if (open_loop(run) && value(o, "unsent") > 0) {
+	if (report_text_open_loop(run) && report_text_value(o, "unsent") > 0) {
 		fprintf(out,
 		    "%s  Not sent: %s requests that were due; they are in latency with the "
 		    "time they waited\n",
-		    any ? "" : "\n", shown(o, "unsent").s);
+		    any ? "" : "\n", report_text_shown(o, "unsent").s);
 		any = true;
 	}
-	if (ended_early(run, o)) {
+	if (report_text_ended_early(run, o)) {
 		fprintf(out, "%s  Not reached: %s of measuring, nothing could go on after %s\n",
-		    any ? "" : "\n", text_time((double)run->duration * 1e3).s,
-		    text_time((double)o->elapsed / 1e3).s);
+		    any ? "" : "\n", stress_text_time((double)run->duration * 1e3).s,
+		    stress_text_time((double)o->elapsed / 1e3).s);
 		any = true;
 	}
 	if (o->interrupted)
@@ -418,7 +426,7 @@ not_reached(FILE *out, const struct run *run, const struct outcome *o)
 }
 
 static void
-remarks(FILE *out, const struct run *run, const struct outcome *o)
+report_text_remarks(FILE *out, const struct run *run, const struct outcome *o)
 {
 	if (o->busiest >= OUTCOME_BUSY)
 		fprintf(out,
@@ -427,19 +435,19 @@ remarks(FILE *out, const struct run *run, const struct outcome *o)
 		    "processors that the server does not use.\n",
 		    o->busiest * 100);
 	/* A blip is none: it takes what comes due in a twentieth of a second. */
-	if (open_loop(run) && (double)o->late > o->rate / 20)
+	if (report_text_open_loop(run) && (double)o->late > o->rate / 20)
 		fprintf(out,
 		    "\n  Up to %s requests were due while no connection had room (their wait is "
 		    "in latency):\n  the server is behind, or more connections (-c) or a "
 		    "greater depth (-p) are needed.\n",
-		    text_count((double)o->late).s);
+		    stress_text_count((double)o->late).s);
 }
 
 void
-report_verdict(FILE *out, const struct run *run, const struct outcome *o,
+stress_report_verdict(FILE *out, const struct run *run, const struct outcome *o,
     const struct expect *conditions, bool reached)
 {
-	uint64_t errors = tally_errors(o->sum), lost = get(&o->sum->lost);
+	uint64_t errors = stress_tally_errors(o->sum), lost = report_text_get(&o->sum->lost);
 
 	if (o->broken || o->unwritten) {
 		fputs(o->broken ? "\n  NOT GOOD: a process of weir-stress has ended before its "
@@ -449,7 +457,7 @@ report_verdict(FILE *out, const struct run *run, const struct outcome *o,
 		return;
 	}
 	if (conditions != NULL) {
-		expect_print(out, conditions, o, false);
+		stress_expect_print(out, conditions, o, false);
 		fputs(o->met ? "\n  Good: all conditions hold.\n"
 			     : "\n  NOT GOOD: not all conditions hold.\n",
 		    out);
@@ -457,12 +465,13 @@ report_verdict(FILE *out, const struct run *run, const struct outcome *o,
 	}
 	if (!o->met) {
 		fprintf(out, "\n  NOT GOOD: %s error%s, %s request%s lost",
-		    text_count((double)errors).s, plural(errors, "", "s"),
-		    text_count((double)lost).s, plural(lost, "", "s"));
+		    stress_text_count((double)errors).s, report_text_plural(errors, "", "s"),
+		    stress_text_count((double)lost).s, report_text_plural(lost, "", "s"));
 		if (o->acrossed && o->across_failed > 0)
 			fprintf(out, ", %s failed of %s run%s of the command",
-			    text_count((double)o->across_failed).s,
-			    text_count((double)o->across_runs).s, plural(o->across_runs, "", "s"));
+			    stress_text_count((double)o->across_failed).s,
+			    stress_text_count((double)o->across_runs).s,
+			    report_text_plural(o->across_runs, "", "s"));
 		fputs(".\n", out);
 		return;
 	}

@@ -23,21 +23,21 @@
 #define HOLD            10000u	/* ms of a station of -c */
 
 /* While it is being read. */
-struct reader {
-	struct options options;
-	struct run    *run;
-	unsigned       counts;	/* of -c */
-	const char    *rate;
+struct run_reader {
+	struct stress_options options;
+	struct run           *run;
+	unsigned              counts;	/* of -c */
+	const char           *rate;
 };
 
-static void usage(FILE *);
-static void read_connections(struct options *, char *text);
-static void read_help(struct options *, char *text);
-static void read_poisson(struct options *, char *text);
-static void read_rate(struct options *, char *text);
-static void read_sources(struct options *, char *text);
-static void read_version(struct options *, char *text);
-static void read_way(struct options *, char *text);
+static void run_usage(FILE *);
+static void run_read_connections(struct stress_options *, char *text);
+static void run_read_help(struct stress_options *, char *text);
+static void run_read_poisson(struct stress_options *, char *text);
+static void run_read_rate(struct stress_options *, char *text);
+static void run_read_sources(struct stress_options *, char *text);
+static void run_read_version(struct stress_options *, char *text);
+static void run_read_way(struct stress_options *, char *text);
 
 #define AT(field) offsetof(struct run, field)
 #define DAYS_100  8640000000.0
@@ -45,7 +45,7 @@ static void read_way(struct options *, char *text);
 /* part: the letter of mode.takes; 0: all modes have it. */
 /* clang-format off */
 static const struct option_rule rules[] = {
-	{ "connections", 'c', OPTION_READ, .value = "N[,N...]", .read = read_connections,
+	{ "connections", 'c', OPTION_READ, .value = "N[,N...]", .read = run_read_connections,
 	  .help = "connections at the same time: 50" },
 	{ "duration", 'd', OPTION_TIME, AT(duration), 1, DAYS_100, .value = "TIME",
 	  .help = "measures for so long" },
@@ -59,21 +59,21 @@ static const struct option_rule rules[] = {
 	  "ends after so many on each connection", .part = 'E' },
 	{ "depth", 'p', OPTION_COUNT, AT(depth), 1, DEPTH_MAX, .value = "N",
 	  .help = "requests in flight on a connection: 1", .part = 'p' },
-	{ "poisson", 0, OPTION_READ, .read = read_poisson, .part = 'R',
+	{ "poisson", 0, OPTION_READ, .read = run_read_poisson, .part = 'R',
 	  .help = "with --rate: at random times" },
 	{ "ramp", 'r', OPTION_DECIMAL, AT(ramp), 0.001, RATE_MAX, .value = "N",
 	  .help = "opens N connections a second" },
-	{ "rate", 0, OPTION_READ, .value = "N", .read = read_rate, .part = 'R',
+	{ "rate", 0, OPTION_READ, .value = "N", .read = run_read_rate, .part = 'R',
 	  .help = "open loop: N requests a second" },
 	{ "size", 's', OPTION_SIZE, AT(size), 1, (double)SIZE_MAX_ASKED, .value = "SIZE",
 	  .help = "bytes of a request: 64", .part = 's' },
-	{ "source", 0, OPTION_READ, .value = "ADDR[-ADDR][,...]", .read = read_sources,
+	{ "source", 0, OPTION_READ, .value = "ADDR[-ADDR][,...]", .read = run_read_sources,
 	  .again = true, .help = "local addresses to connect from" },
 	{ "timeout", 't', OPTION_TIME, AT(timeout), 1, DAYS_100, .value = "TIME",
 	  .help = "for a connect and for a reply: 10s" },
 	{ "warmup", 0, OPTION_TIME, AT(warmup), 0, DAYS_100, .value = "TIME",
 	  .help = "runs so long before it measures" },
-	{ "way", 0, OPTION_READ, .value = "both|out|in", .read = read_way, .part = 'W',
+	{ "way", 0, OPTION_READ, .value = "both|out|in", .read = run_read_way, .part = 'W',
 	  .help = "bulk: who sends" },
 	{ "inline", 0, OPTION_FLAG, AT(lines), .part = 'I', .help = "redis: requests are lines" },
 	{ "failure", 0, OPTION_TEXT, AT(failure), .value = "TEXT", .part = 'F',
@@ -99,22 +99,22 @@ static const struct option_rule rules[] = {
 	{ "plan", 0, OPTION_FLAG, AT(plan_only), .help = "says what the run needs, and ends" },
 	{ "force", 0, OPTION_FLAG, AT(force), .help = "runs although it cannot succeed" },
 	{ "quiet", 'q', OPTION_FLAG, AT(quiet), .help = "no live line" },
-	{ "version", 0, OPTION_READ, .read = read_version, .help = "prints the version" },
-	{ "help", 'h', OPTION_READ, .read = read_help, .help = "prints this" },
+	{ "version", 0, OPTION_READ, .read = run_read_version, .help = "prints the version" },
+	{ "help", 'h', OPTION_READ, .read = run_read_help, .help = "prints this" },
 };
 /* clang-format on */
 
 #define RULES (sizeof rules / sizeof rules[0])
 
-static void read_mode(struct reader *, const char *name);
-static void read_target(struct reader *, const char *text);
-static void read_arguments(struct reader *, int argc, char **argv);
-static void check_all(struct reader *);
+static void run_read_mode(struct run_reader *, const char *name);
+static void run_read_target(struct run_reader *, const char *text);
+static void run_read_arguments(struct run_reader *, int argc, char **argv);
+static void run_check(struct run_reader *);
 
 int
-run_read(struct run *run, int argc, char **argv)
+stress_run_read(struct run *run, int argc, char **argv)
 {
-	struct reader r = { .options = { .rules = rules, .count = RULES, .into = run },
+	struct run_reader r = { .options = { .rules = rules, .count = RULES, .into = run },
 		.run = run, .counts = 1 };
 
 	memset(run, 0, sizeof *run);
@@ -127,18 +127,18 @@ run_read(struct run *run, int argc, char **argv)
 	run->seed = 1;
 	run->leave = 0.02;
 	run->across_interval = 1000;
-	options_read(&r.options, argc, argv);
+	stress_options_read(&r.options, argc, argv);
 	if (r.options.answered)
 		return r.options.wrong > 0 ? 2 : -1;
-	read_arguments(&r, argc, argv);
-	check_all(&r);
+	run_read_arguments(&r, argc, argv);
+	run_check(&r);
 	if (r.options.wrong > 0)
 		fputs("weir-stress: --help lists modes and options\n", stderr);
 	return r.options.wrong > 0 ? 2 : 0;
 }
 
 static void
-usage(FILE *out)
+run_usage(FILE *out)
 {
 	const struct mode *mode;
 
@@ -146,49 +146,49 @@ usage(FILE *out)
 	      "       weir-stress --serve echo|line|sink|source [OPTION ...] ADDRESS ...\n\n"
 	      "TARGET is HOST:PORT, [IPV6]:PORT or unix:PATH. MODE is one of\n",
 	    out);
-	for (unsigned i = 0; (mode = mode_at(i)) != NULL; i++)
+	for (unsigned i = 0; (mode = stress_mode_at(i)) != NULL; i++)
 		fprintf(out, "  %-11s %s\n", mode->name, mode->help);
 	fputs("\noptions\n", out);
-	options_help(rules, RULES, out);
+	stress_options_help(rules, RULES, out);
 	fputs("\nweir-stress(1) has the rest.\n", out);
 }
 
 /* ------------------------------------------------------------------ values */
 
-static struct reader *
-reader_of(struct options *o)
+static struct run_reader *
+run_reader_of(struct stress_options *o)
 {
-	return container_of(o, struct reader, options);
+	return container_of(o, struct run_reader, options);
 }
 
 /* "1000" or "1000,5000,10000". */
 static void
-read_connections(struct options *o, char *text)
+run_read_connections(struct stress_options *o, char *text)
 {
-	struct reader *r = reader_of(o);
-	struct run    *run = r->run;
-	char           copy[256], *rest = copy, *word;
-	uint64_t       n;
+	struct run_reader *r = run_reader_of(o);
+	struct run        *run = r->run;
+	char               copy[256], *rest = copy, *word;
+	uint64_t           n;
 
 	r->counts = 0;
 	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy) {
-		options_wrong(o, "-c %s: that is too long", text);
+		stress_options_wrong(o, "-c %s: that is too long", text);
 		return;
 	}
 	while ((word = strsep(&rest, ",")) != NULL) {
 		if (r->counts == RUN_STEPS_MAX) {
-			options_wrong(o, "-c %s: at most %u numbers", text, RUN_STEPS_MAX);
+			stress_options_wrong(o, "-c %s: at most %u numbers", text, RUN_STEPS_MAX);
 			return;
 		}
 		if (!str_number(word, &n) || n == 0 || n > CONNECTIONS_MAX) {
-			options_wrong(o,
+			stress_options_wrong(o,
 			    "-c %s: numbers from 1 to %u are expected, with commas between "
 			    "them",
 			    text, CONNECTIONS_MAX);
 			return;
 		}
 		if (r->counts > 0 && n <= run->connections) {
-			options_wrong(o,
+			stress_options_wrong(o,
 			    "-c %s: each number has to be higher than the one before it; "
 			    "connections are only added",
 			    text);
@@ -200,38 +200,38 @@ read_connections(struct options *o, char *text)
 }
 
 static void
-read_help(struct options *o, char *text)
+run_read_help(struct stress_options *o, char *text)
 {
 	(void)text;
-	usage(stdout);
+	run_usage(stdout);
 	o->answered = true;
 }
 
 static void
-read_poisson(struct options *o, char *text)
+run_read_poisson(struct stress_options *o, char *text)
 {
 	(void)text;
-	reader_of(o)->run->pacing = PACE_POISSON;
+	run_reader_of(o)->run->pacing = PACE_POISSON;
 }
 
 /* What it is depends on the mode. */
 static void
-read_rate(struct options *o, char *text)
+run_read_rate(struct stress_options *o, char *text)
 {
-	reader_of(o)->rate = text;
+	run_reader_of(o)->rate = text;
 }
 
 static void
-read_sources(struct options *o, char *text)
+run_read_sources(struct stress_options *o, char *text)
 {
-	const char *what = source_read(reader_of(o)->run, text);
+	const char *what = stress_source_read(run_reader_of(o)->run, text);
 
 	if (what != NULL)
-		options_wrong(o, "--source %s: %s", text, what);
+		stress_options_wrong(o, "--source %s: %s", text, what);
 }
 
 static void
-read_version(struct options *o, char *text)
+run_read_version(struct stress_options *o, char *text)
 {
 	(void)text;
 	puts("weir-stress " VERSION);
@@ -239,9 +239,9 @@ read_version(struct options *o, char *text)
 }
 
 static void
-read_way(struct options *o, char *text)
+run_read_way(struct stress_options *o, char *text)
 {
-	struct run *run = reader_of(o)->run;
+	struct run *run = run_reader_of(o)->run;
 
 	if (strcmp(text, "both") == 0)
 		run->way = WAY_BOTH;
@@ -250,36 +250,37 @@ read_way(struct options *o, char *text)
 	else if (strcmp(text, "in") == 0)
 		run->way = WAY_IN;
 	else
-		options_wrong(o, "--way %s: both, out or in is expected", text);
+		stress_options_wrong(o, "--way %s: both, out or in is expected", text);
 }
 
 /* ------------------------------------------------------------ mode and target */
 
 static void
-read_mode(struct reader *r, const char *name)
+run_read_mode(struct run_reader *r, const char *name)
 {
 	const char        *names[32] = { NULL }, *near;
 	const struct mode *mode;
 	char               list[200] = "";
 
-	r->run->mode = mode_find(name);
+	r->run->mode = stress_mode_find(name);
 	if (r->run->mode != NULL)
 		return;
-	for (unsigned i = 0; i < 31 && (mode = mode_at(i)) != NULL; i++) {
+	for (unsigned i = 0; i < 31 && (mode = stress_mode_at(i)) != NULL; i++) {
 		names[i] = mode->name;
 		snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
 		    i > 0 ? ", " : "", mode->name);
 	}
 	near = str_nearest(name, names);
 	if (near != NULL)
-		options_wrong(&r->options, "there is no mode %s: did you mean %s?", name, near);
+		stress_options_wrong(&r->options, "there is no mode %s: did you mean %s?", name,
+		    near);
 	else
-		options_wrong(&r->options, "there is no mode %s: %s are those that there are", name,
-		    list);
+		stress_options_wrong(&r->options,
+		    "there is no mode %s: %s are those that there are", name, list);
 }
 
 static void
-read_target(struct reader *r, const char *text)
+run_read_target(struct run_reader *r, const char *text)
 {
 	const char *what;
 	unsigned    n;
@@ -288,208 +289,215 @@ read_target(struct reader *r, const char *text)
 	    ? "a host is missing in front of the port, such as 127.0.0.1:8080"
 	    : addr_resolve(&r->run->target, 1, &n, text, "");
 	if (what != NULL)
-		options_wrong(&r->options, "%s: %s", text, what);
+		stress_options_wrong(&r->options, "%s: %s", text, what);
 	else
 		addr_print(&r->run->target, r->run->target_name);
 }
 
 static void
-read_arguments(struct reader *r, int argc, char **argv)
+run_read_arguments(struct run_reader *r, int argc, char **argv)
 {
 	int n = argc - optind;
 
 	if (n == 0) {
-		options_wrong(&r->options,
+		stress_options_wrong(&r->options,
 		    "a mode and a target are expected, such as: weir-stress echo "
 		    "127.0.0.1:8080");
 		return;
 	}
-	read_mode(r, argv[optind]);
+	run_read_mode(r, argv[optind]);
 	if (n == 1)
-		options_wrong(&r->options,
+		stress_options_wrong(&r->options,
 		    "a target is expected behind %s, such as 127.0.0.1:8080 or "
 		    "unix:/run/x.sock",
 		    argv[optind]);
 	else
-		read_target(r, argv[optind + 1]);
+		run_read_target(r, argv[optind + 1]);
 	if (n > 2)
-		options_wrong(&r->options, "%s: only a mode and one target are expected",
+		stress_options_wrong(&r->options, "%s: only a mode and one target are expected",
 		    argv[optind + 2]);
 }
 
 /* ------------------------------------------------- what fits what, and defaults */
 
 static void
-check_rate(struct reader *r)
+run_check_rate(struct run_reader *r)
 {
-	struct options *o = &r->options;
-	struct run     *run = r->run;
-	bool            paced = run->mode->paced, good;
-	uint64_t        bytes = 0;
+	struct stress_options *o = &r->options;
+	struct run            *run = r->run;
+	bool                   paced = run->mode->paced, good;
+	uint64_t               bytes = 0;
 
 	if (r->rate != NULL) {
 		/* Requests, but bulk has bytes. */
-		good = paced ? option_decimal(r->rate, &run->rate) : str_size(r->rate, &bytes);
+		good = paced ? stress_option_decimal(r->rate, &run->rate)
+			     : str_size(r->rate, &bytes);
 		if (!paced)
 			run->rate = (double)bytes;
 		if (!good)
-			options_wrong(o, "--rate %s: a %s is expected", r->rate,
+			stress_options_wrong(o, "--rate %s: a %s is expected", r->rate,
 			    paced ? "number of requests a second"
 				  : "size in bytes a second, like 10m");
 		else if (run->rate > RATE_MAX && paced)
-			options_wrong(o, "--rate %s: that is more than weir-stress can do",
+			stress_options_wrong(o, "--rate %s: that is more than weir-stress can do",
 			    r->rate);
 		else if (run->rate < 0.001)
-			options_wrong(o, "--rate %s: that is too little", r->rate);
+			stress_options_wrong(o, "--rate %s: that is too little", r->rate);
 	}
-	if (options_given(o, "poisson") && r->rate == NULL && run->slo == NULL)
-		options_wrong(o, "--poisson is about an open loop: give its --rate");
+	if (stress_options_given(o, "poisson") && r->rate == NULL && run->slo == NULL)
+		stress_options_wrong(o, "--poisson is about an open loop: give its --rate");
 	if ((r->rate != NULL || run->slo != NULL) && run->pacing == PACE_CLOSED)
 		run->pacing = PACE_FIXED;
 }
 
 static void
-check_steps(struct reader *r)
+run_check_steps(struct run_reader *r)
 {
-	struct options *o = &r->options;
-	struct run     *run = r->run;
-	bool            many = r->counts > 1;
+	struct stress_options *o = &r->options;
+	struct run            *run = r->run;
+	bool                   many = r->counts > 1;
 
-	if (options_bad(o, "connections"))
+	if (stress_options_bad(o, "connections"))
 		return;
 	for (unsigned i = 0; i < r->counts; i++)
 		run->steps[i].hold = run->hold;
 	run->step_count = many ? r->counts : 0;
-	if (!many && options_given(o, "hold"))
-		options_wrong(o,
+	if (!many && stress_options_given(o, "hold"))
+		stress_options_wrong(o,
 		    "--hold is for several numbers of connections (-c 1000,5000): for one, -d "
 		    "says how long to measure");
-	if (many && options_given(o, "duration"))
-		options_wrong(o,
+	if (many && stress_options_given(o, "duration"))
+		stress_options_wrong(o,
 		    "-d and several numbers behind -c: how long each is held says --hold");
-	if (many && options_given(o, "requests"))
-		options_wrong(o,
+	if (many && stress_options_given(o, "requests"))
+		stress_options_wrong(o,
 		    "-n and several numbers behind -c: how long each is held says --hold");
 	if (many && (run->mode->request == NULL || run->mode->fresh))
-		options_wrong(o, "%s: only one number of connections is possible",
+		stress_options_wrong(o, "%s: only one number of connections is possible",
 		    run->mode->name);
-	if (run->workers > run->steps[0].connections && !options_bad(o, "workers"))
-		options_wrong(o, "-w %u: more processes than connections (-c)", run->workers);
+	if (run->workers > run->steps[0].connections && !stress_options_bad(o, "workers"))
+		stress_options_wrong(o, "-w %u: more processes than connections (-c)",
+		    run->workers);
 	if (many)
 		run->duration = 0;
 }
 
 static void
-check_slo(struct reader *r)
+run_check_slo(struct run_reader *r)
 {
-	struct options *o = &r->options;
-	struct run     *run = r->run;
+	struct stress_options *o = &r->options;
+	struct run            *run = r->run;
 
 	if (run->slo == NULL)
 		return;
-	if (options_given(o, "requests"))
-		options_wrong(o, "--slo and -n: each try of the search takes the time of -d");
+	if (stress_options_given(o, "requests"))
+		stress_options_wrong(o,
+		    "--slo and -n: each try of the search takes the time of -d");
 	if (r->counts > 1)
-		options_wrong(o,
+		stress_options_wrong(o,
 		    "--slo and several numbers behind -c: the search is made with one");
 	if (run->across != NULL)
-		options_wrong(o,
+		stress_options_wrong(o,
 		    "--slo and --across: what a try loses by a command says nothing about its "
 		    "rate");
 	if (run->expect != NULL)
-		options_wrong(o, "--slo and --expect: write the conditions behind one of them");
+		stress_options_wrong(o,
+		    "--slo and --expect: write the conditions behind one of them");
 	if (run->duration == 0)
 		run->duration = SLO_DURATION;
 }
 
 static void
-check_source(struct reader *r)
+run_check_source(struct run_reader *r)
 {
 	struct run *run = r->run;
 
 	if (run->source_count == 0 || run->target.len == 0)
 		return;
 	if (run->target.sa.sa_family == AF_UNIX)
-		options_wrong(&r->options,
+		stress_options_wrong(&r->options,
 		    "--source: a UNIX socket has no addresses to connect from");
 	else if (run->target.sa.sa_family != run->sources[0].sa.sa_family)
-		options_wrong(&r->options, "--source: %s is not of the family of these addresses",
-		    run->target_name);
+		stress_options_wrong(&r->options,
+		    "--source: %s is not of the family of these addresses", run->target_name);
 }
 
 /* Options that this mode does not have. */
 static void
-check_parts(struct reader *r)
+run_check_parts(struct run_reader *r)
 {
-	struct options    *o = &r->options;
-	const struct mode *mode = r->run->mode;
-	const char        *takes = mode->takes != NULL ? mode->takes : "";
-	char               name[OPTION_NAME_MAX];
+	struct stress_options *o = &r->options;
+	const struct mode     *mode = r->run->mode;
+	const char            *takes = mode->takes != NULL ? mode->takes : "";
+	char                   name[OPTION_NAME_MAX];
 
 	for (unsigned i = 0; i < RULES; i++) {
 		if (rules[i].part != 0 && o->given[i] && strchr(takes, rules[i].part) == NULL)
-			options_wrong(o, "%s: %s means nothing in this mode", mode->name,
-			    option_call(&rules[i], name));
+			stress_options_wrong(o, "%s: %s means nothing in this mode", mode->name,
+			    stress_option_call(&rules[i], name));
 	}
-	if ((options_given(o, "slo") || options_given(o, "poisson")) && !mode->paced &&
-	    strchr(takes, 'R') != NULL)
-		options_wrong(o, "%s: --slo and --poisson mean nothing in this mode", mode->name);
-	if (mode->fresh && options_given(o, "ramp"))
-		options_wrong(o, "%s: -r means nothing in this mode: --rate says how many a second",
+	if ((stress_options_given(o, "slo") || stress_options_given(o, "poisson")) &&
+	    !mode->paced && strchr(takes, 'R') != NULL)
+		stress_options_wrong(o, "%s: --slo and --poisson mean nothing in this mode",
 		    mode->name);
-	if (mode->request == NULL && options_given(o, "warmup"))
-		options_wrong(o, "%s: --warmup means nothing in this mode", mode->name);
+	if (mode->fresh && stress_options_given(o, "ramp"))
+		stress_options_wrong(o,
+		    "%s: -r means nothing in this mode: --rate says how many a second", mode->name);
+	if (mode->request == NULL && stress_options_given(o, "warmup"))
+		stress_options_wrong(o, "%s: --warmup means nothing in this mode", mode->name);
 }
 
 /* What would be without effect. */
 static void
-check_pairs(struct reader *r)
+run_check_pairs(struct run_reader *r)
 {
-	struct options *o = &r->options;
-	struct run     *run = r->run;
+	struct stress_options *o = &r->options;
+	struct run            *run = r->run;
 
-	if (options_given(o, "every") && run->across == NULL)
-		options_wrong(o, "--every is about --across: give its command");
+	if (stress_options_given(o, "every") && run->across == NULL)
+		stress_options_wrong(o, "--every is about --across: give its command");
 	if (run->json != NULL && run->hgrm != NULL && strcmp(run->json, run->hgrm) == 0)
-		options_wrong(o, "--json and --hgrm: they cannot both go to %s", run->json);
+		stress_options_wrong(o, "--json and --hgrm: they cannot both go to %s", run->json);
 	if (run->plan_only && run->force)
-		options_wrong(o, "--plan and --force: a plan runs nothing, so nothing is forced");
-	if (options_given(o, "seed") && !options_bad(o, "seed") && run->pacing != PACE_POISSON &&
-	    run->mode != &mode_idle && run->mode != &mode_unruly)
-		options_wrong(o,
+		stress_options_wrong(o,
+		    "--plan and --force: a plan runs nothing, so nothing is forced");
+	if (stress_options_given(o, "seed") && !stress_options_bad(o, "seed") &&
+	    run->pacing != PACE_POISSON && run->mode != &mode_idle && run->mode != &mode_unruly)
+		stress_options_wrong(o,
 		    "--seed: nothing is random in this run; with --poisson, in idle and in "
 		    "unruly there is");
-	if (options_given(o, "each") &&
-	    (options_given(o, "requests") || run->slo != NULL || run->warmup > 0 || r->counts > 1))
-		options_wrong(o,
+	if (stress_options_given(o, "each") &&
+	    (stress_options_given(o, "requests") || run->slo != NULL || run->warmup > 0 ||
+		r->counts > 1))
+		stress_options_wrong(o,
 		    "--each says when the run ends: -n, --slo, --warmup and several numbers "
 		    "behind -c do not go with it");
 }
 
 static void
-check_all(struct reader *r)
+run_check(struct run_reader *r)
 {
-	struct options *o = &r->options;
-	struct run     *run = r->run;
-	const char     *what;
+	struct stress_options *o = &r->options;
+	struct run            *run = r->run;
+	const char            *what;
 
 	if (run->mode == NULL)
 		return;
-	if (!options_given(o, "timeout") && run->mode->timeout != 0)
+	if (!stress_options_given(o, "timeout") && run->mode->timeout != 0)
 		run->timeout = run->mode->timeout;
-	if (!options_given(o, "size") && run->mode->size != 0)
+	if (!stress_options_given(o, "size") && run->mode->size != 0)
 		run->size = run->mode->size;
-	if (!options_given(o, "interval") && run->mode->interval != 0)
+	if (!stress_options_given(o, "interval") && run->mode->interval != 0)
 		run->interval = run->mode->interval;
-	check_parts(r);
-	check_rate(r);
-	check_slo(r);
-	check_steps(r);
-	check_source(r);
-	check_pairs(r);
+	run_check_parts(r);
+	run_check_rate(r);
+	run_check_slo(r);
+	run_check_steps(r);
+	run_check_source(r);
+	run_check_pairs(r);
 	if (run->mode->paced && run->size * run->depth > (UINT64_C(1) << 30))
-		options_wrong(o, "-s and -p: more than 1g in flight on a connection");
+		stress_options_wrong(o, "-s and -p: more than 1g in flight on a connection");
 	what = o->wrong == 0 && run->mode->check != NULL ? run->mode->check(run) : NULL;
 	if (what != NULL)
-		options_wrong(o, "%s: %s", run->mode->name, what);
+		stress_options_wrong(o, "%s: %s", run->mode->name, what);
 }

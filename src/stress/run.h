@@ -24,7 +24,7 @@ enum pacing {
 };
 
 /* bulk: who sends. */
-enum way { WAY_BOTH, WAY_OUT, WAY_IN };
+enum stress_way { WAY_BOTH, WAY_OUT, WAY_IN };
 
 /* `connections` are reached at `rate` per second, then held for `hold`. */
 struct step {
@@ -52,7 +52,7 @@ struct run {
 	unsigned           depth;		/* requests in flight on one connection */
 	enum pacing        pacing;
 	double             rate;		/* open loop: requests a second; bulk: bytes */
-	enum way           way;			/* bulk */
+	enum stress_way    way;			/* bulk */
 	bool               lines;		/* redis: requests are lines */
 	double             leave;		/* unruly: how likely behind a burst */
 	const char        *failure;		/* line: what counts as a failed one; NULL: none */
@@ -73,6 +73,6 @@ struct run {
 
 /* Reads the command line. Returns 0, or the exit status with all that is wrong
  * already told on stderr; -1: --help or --version has been answered. */
-int run_read(struct run *, int argc, char **argv);
+int stress_run_read(struct run *, int argc, char **argv);
 
 #endif

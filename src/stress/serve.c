@@ -22,20 +22,21 @@
 
 static int  fds[SERVE_WORKERS_MAX][SERVE_DOORS_MAX];
 
-static void signals_block(sigset_t *);
-static void descriptors_raise(void);
-static int  listen_all(struct serve *);
-static int  listen_one(struct serve *, unsigned door, unsigned worker);
-static void tell_addresses(const struct serve *);
-static int  serve_many(const struct serve *, struct serve_counts *, const sigset_t *);
-static void worker(const struct serve *, struct serve_counts *, unsigned number, pid_t parent);
-static int  watch_over(const pid_t *, unsigned n, const sigset_t *);
-static int  end_all(const pid_t *, unsigned n);
-static void tell_counts(const struct serve *, const struct serve_counts *);
-static void unlink_all(const struct serve *);
+static void serve_block_signals(sigset_t *);
+static void serve_raise_descriptors(void);
+static int  serve_listen(struct serve *);
+static int  serve_listen_one(struct serve *, unsigned door, unsigned worker);
+static void serve_print_addresses(const struct serve *);
+static int  serve_run_workers(const struct serve *, struct serve_counts *, const sigset_t *);
+static void serve_worker(const struct serve *, struct serve_counts *, unsigned number,
+    pid_t parent);
+static int  serve_watch(const pid_t *, unsigned n, const sigset_t *);
+static int  serve_end(const pid_t *, unsigned n);
+static void serve_print_counts(const struct serve *, const struct serve_counts *);
+static void serve_unlink(const struct serve *);
 
 bool
-serve_wanted(int argc, char **argv)
+stress_serve_wanted(int argc, char **argv)
 {
 	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--serve") == 0 || strncmp(argv[i], "--serve=", 8) == 0)
@@ -45,31 +46,31 @@ serve_wanted(int argc, char **argv)
 }
 
 int
-serve_main(int argc, char **argv)
+stress_serve_main(int argc, char **argv)
 {
 	static struct serve  serve;
 	struct serve_counts *counts;
 	sigset_t             signals;
 	int                  status;
 
-	status = serve_read(&serve, argc, argv);
+	status = stress_serve_read(&serve, argc, argv);
 	if (status != 0)
 		return status < 0 ? 0 : status;
-	signals_block(&signals);
-	descriptors_raise();
+	serve_block_signals(&signals);
+	serve_raise_descriptors();
 	counts = mmap(NULL, serve.workers * sizeof(*counts), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (counts == MAP_FAILED) {
 		warn("no memory");
 		return 1;
 	}
-	status = listen_all(&serve);
+	status = serve_listen(&serve);
 	if (status == 0) {
-		tell_addresses(&serve);
-		status = serve.workers == 1 ? doors_serve(&serve, counts, fds[0], 0)
-					    : serve_many(&serve, counts, &signals);
-		unlink_all(&serve);
-		tell_counts(&serve, counts);
+		serve_print_addresses(&serve);
+		status = serve.workers == 1 ? stress_doors_serve(&serve, counts, fds[0], 0)
+					    : serve_run_workers(&serve, counts, &signals);
+		serve_unlink(&serve);
+		serve_print_counts(&serve, counts);
 	}
 	munmap(counts, serve.workers * sizeof(*counts));
 	return status < 0 ? 1 : 0;
@@ -77,7 +78,7 @@ serve_main(int argc, char **argv)
 
 /* They are taken by a descriptor or waited for; SIGPIPE is an errno. */
 static void
-signals_block(sigset_t *set)
+serve_block_signals(sigset_t *set)
 {
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(set);
@@ -88,7 +89,7 @@ signals_block(sigset_t *set)
 }
 
 static void
-descriptors_raise(void)
+serve_raise_descriptors(void)
 {
 	struct rlimit limit;
 
@@ -100,13 +101,13 @@ descriptors_raise(void)
 
 /* Sockets that share an address are made here, so that none comes too late. */
 static int
-listen_all(struct serve *v)
+serve_listen(struct serve *v)
 {
 	for (unsigned d = 0; d < v->door_count; d++) {
 		for (unsigned w = 0; w < v->workers; w++) {
 			if (w > 0 && !v->doors[d].reuseport)
 				fds[w][d] = fds[0][d];
-			else if (listen_one(v, d, w) < 0)
+			else if (serve_listen_one(v, d, w) < 0)
 				return -1;
 		}
 	}
@@ -114,7 +115,7 @@ listen_all(struct serve *v)
 }
 
 static bool
-any_port(const struct addr *a)
+serve_any_port(const struct addr *a)
 {
 	if (a->sa.sa_family == AF_INET)
 		return a->in.sin_port == 0;
@@ -122,10 +123,10 @@ any_port(const struct addr *a)
 }
 
 static int
-listen_one(struct serve *v, unsigned door, unsigned worker)
+serve_listen_one(struct serve *v, unsigned door, unsigned worker)
 {
 	struct listen_spec *spec = &v->doors[door];
-	bool                any = any_port(&spec->addr), in_use;
+	bool                any = serve_any_port(&spec->addr), in_use;
 	const char         *call = "bind";
 	char                name[ADDR_TEXT_MAX];
 	int                 fd = -1;
@@ -150,7 +151,7 @@ listen_one(struct serve *v, unsigned door, unsigned worker)
 }
 
 static void
-tell_addresses(const struct serve *v)
+serve_print_addresses(const struct serve *v)
 {
 	char name[ADDR_TEXT_MAX];
 
@@ -160,7 +161,7 @@ tell_addresses(const struct serve *v)
 }
 
 static int
-serve_many(const struct serve *v, struct serve_counts *counts, const sigset_t *signals)
+serve_run_workers(const struct serve *v, struct serve_counts *counts, const sigset_t *signals)
 {
 	pid_t    pids[SERVE_WORKERS_MAX], parent = getpid();
 	unsigned n;
@@ -169,7 +170,7 @@ serve_many(const struct serve *v, struct serve_counts *counts, const sigset_t *s
 	for (n = 0; n < v->workers; n++) {
 		pids[n] = fork();
 		if (pids[n] == 0)
-			worker(v, &counts[n], n, parent);
+			serve_worker(v, &counts[n], n, parent);
 		if (pids[n] < 0) {
 			warn("cannot start process %u of %u", n + 1, v->workers);
 			break;
@@ -181,12 +182,12 @@ serve_many(const struct serve *v, struct serve_counts *counts, const sigset_t *s
 				close(fds[w][d]);
 		}
 	}
-	status = n < v->workers ? -1 : watch_over(pids, n, signals);
-	return end_all(pids, n) < 0 ? -1 : status;
+	status = n < v->workers ? -1 : serve_watch(pids, n, signals);
+	return serve_end(pids, n) < 0 ? -1 : status;
 }
 
 static void
-worker(const struct serve *v, struct serve_counts *counts, unsigned number, pid_t parent)
+serve_worker(const struct serve *v, struct serve_counts *counts, unsigned number, pid_t parent)
 {
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
@@ -197,12 +198,12 @@ worker(const struct serve *v, struct serve_counts *counts, unsigned number, pid_
 				close(fds[w][d]);
 		}
 	}
-	_exit(doors_serve(v, counts, fds[number], number) < 0 ? 1 : 0);
+	_exit(stress_doors_serve(v, counts, fds[number], number) < 0 ? 1 : 0);
 }
 
 /* Until a signal, or until one of them ends by itself: -1. */
 static int
-watch_over(const pid_t *pids, unsigned n, const sigset_t *signals)
+serve_watch(const pid_t *pids, unsigned n, const sigset_t *signals)
 {
 	siginfo_t info = { 0 };
 	int       signal;
@@ -226,7 +227,7 @@ watch_over(const pid_t *pids, unsigned n, const sigset_t *signals)
 
 /* Returns -1 when one did not end well. */
 static int
-end_all(const pid_t *pids, unsigned n)
+serve_end(const pid_t *pids, unsigned n)
 {
 	struct timespec patience = { .tv_sec = PATIENCE };
 	sigset_t        child;
@@ -251,7 +252,7 @@ end_all(const pid_t *pids, unsigned n)
 }
 
 static void
-tell_counts(const struct serve *v, const struct serve_counts *counts)
+serve_print_counts(const struct serve *v, const struct serve_counts *counts)
 {
 	static const struct {
 		const char *name;
@@ -286,7 +287,7 @@ tell_counts(const struct serve *v, const struct serve_counts *counts)
 }
 
 static void
-unlink_all(const struct serve *v)
+serve_unlink(const struct serve *v)
 {
 	for (unsigned i = 0; i < v->door_count; i++) {
 		if (v->doors[i].addr.sa.sa_family == AF_UNIX)

@@ -18,9 +18,9 @@
 #include <stdbool.h>
 
 /* Whether the command line asks for a backend. */
-bool serve_wanted(int argc, char **argv);
+bool stress_serve_wanted(int argc, char **argv);
 
 /* Is one, until a signal ends it. Returns the exit status. */
-int serve_main(int argc, char **argv);
+int stress_serve_main(int argc, char **argv);
 
 #endif

@@ -15,21 +15,21 @@ static struct {
 	size_t    count;
 } set;
 
-static bool grow(void);
-static uint64_t *place_of(uint64_t sum);
+static bool serve_again_grow(void);
+static uint64_t *serve_again_place(uint64_t sum);
 
 bool
-again_seen(struct weir_span line)
+stress_again_seen(struct weir_span line)
 {
-	struct digest d = { 0 };
-	uint64_t      sum, *place;
+	struct stress_digest d = { 0 };
+	uint64_t             sum, *place;
 
-	if (2 * set.count >= set.size && !grow())
+	if (2 * set.count >= set.size && !serve_again_grow())
 		return false;
-	digest_add(&d, line);
-	sum = digest_value(&d);
+	stress_digest_add(&d, line);
+	sum = stress_digest_value(&d);
 	sum += sum == 0;
-	place = place_of(sum);
+	place = serve_again_place(sum);
 	if (*place == sum)
 		return true;
 	*place = sum;
@@ -38,7 +38,7 @@ again_seen(struct weir_span line)
 }
 
 void
-again_finish(void)
+stress_again_finish(void)
 {
 	free(set.sums);
 	set.sums = NULL;
@@ -46,7 +46,7 @@ again_finish(void)
 }
 
 static bool
-grow(void)
+serve_again_grow(void)
 {
 	uint64_t *old = set.sums;
 	size_t    old_size = set.size, size = old_size > 0 ? 2 * old_size : SIZE_FIRST;
@@ -58,7 +58,7 @@ grow(void)
 	set.size = size;
 	for (size_t i = 0; i < old_size; i++) {
 		if (old[i] != 0)
-			*place_of(old[i]) = old[i];
+			*serve_again_place(old[i]) = old[i];
 	}
 	free(old);
 	return true;
@@ -66,7 +66,7 @@ grow(void)
 
 /* Where it is, or is to be. */
 static uint64_t *
-place_of(uint64_t sum)
+serve_again_place(uint64_t sum)
 {
 	size_t i = sum & (set.size - 1);
 

@@ -9,8 +9,8 @@
 
 /* Whether this line has come before; it is remembered (by 64 bits of it, for good). Also
  * false when there is no memory for it. */
-bool again_seen(struct weir_span line);
+bool stress_again_seen(struct weir_span line);
 
-void again_finish(void);
+void stress_again_finish(void);
 
 #endif

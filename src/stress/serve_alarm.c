@@ -18,14 +18,14 @@ static struct {
 	uint64_t       set;	/* what the timerfd will fire at; 0: it will not */
 } alarms;
 
-static void ready(evutil_socket_t, short, void *);
-static void rise(struct alarm *, size_t place);
-static void sink(struct alarm *, size_t place);
-static void put(struct alarm *, size_t place);
-static void timer_set(void);
+static void serve_alarm_ready(evutil_socket_t, short, void *);
+static void serve_alarm_rise(struct alarm *, size_t place);
+static void serve_alarm_sink(struct alarm *, size_t place);
+static void serve_alarm_put(struct alarm *, size_t place);
+static void serve_alarm_set_timer(void);
 
 int
-alarm_open(void)
+stress_alarm_open(void)
 {
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 
@@ -34,7 +34,7 @@ alarm_open(void)
 	alarms.count = alarms.owned = alarms.size = 0;
 	alarms.heap = NULL;
 	alarms.set = 0;
-	if (loop_watch(&alarms.event, fd, EV_READ, ready, NULL) < 0) {
+	if (loop_watch(&alarms.event, fd, EV_READ, serve_alarm_ready, NULL) < 0) {
 		close(fd);
 		return -1;
 	}
@@ -42,7 +42,7 @@ alarm_open(void)
 }
 
 void
-alarm_close(void)
+stress_alarm_close(void)
 {
 	int fd = event_get_fd(&alarms.event);
 
@@ -53,13 +53,13 @@ alarm_close(void)
 }
 
 uint64_t
-alarm_clock(void)
+stress_alarm_clock(void)
 {
 	return clock_ns() / 1000;
 }
 
 int
-alarm_init(struct alarm *a, void (*fire)(struct alarm *))
+stress_alarm_init(struct alarm *a, void (*fire)(struct alarm *))
 {
 	struct alarm **heap;
 	size_t         size;
@@ -78,25 +78,25 @@ alarm_init(struct alarm *a, void (*fire)(struct alarm *))
 }
 
 void
-alarm_finish(struct alarm *a)
+stress_alarm_finish(struct alarm *a)
 {
-	alarm_cancel(a);
+	stress_alarm_cancel(a);
 	alarms.owned--;
 }
 
 void
-alarm_set(struct alarm *a, uint64_t at)
+stress_alarm_set(struct alarm *a, uint64_t at)
 {
 	if (a->place != 0 && a->at == at)
 		return;
-	alarm_cancel(a);
+	stress_alarm_cancel(a);
 	a->at = at;
-	rise(a, ++alarms.count);
-	timer_set();
+	serve_alarm_rise(a, ++alarms.count);
+	serve_alarm_set_timer();
 }
 
 void
-alarm_cancel(struct alarm *a)
+stress_alarm_cancel(struct alarm *a)
 {
 	struct alarm *last;
 	size_t        place = a->place;
@@ -108,13 +108,13 @@ alarm_cancel(struct alarm *a)
 	if (last == a)
 		return;
 	if (place > 1 && last->at < alarms.heap[place / 2]->at)
-		rise(last, place);
+		serve_alarm_rise(last, place);
 	else
-		sink(last, place);
+		serve_alarm_sink(last, place);
 }
 
 static void
-ready(evutil_socket_t fd, short what, void *argument)
+serve_alarm_ready(evutil_socket_t fd, short what, void *argument)
 {
 	uint64_t      times, now;
 	struct alarm *a;
@@ -124,19 +124,19 @@ ready(evutil_socket_t fd, short what, void *argument)
 	if (read(fd, &times, sizeof(times)) < 0)
 		return;
 	alarms.set = 0;
-	now = alarm_clock();
+	now = stress_alarm_clock();
 	/* What is set meanwhile has its turn in another pass. */
 	for (size_t n = alarms.count; n > 0 && alarms.count > 0 && alarms.heap[1]->at <= now; n--) {
 		a = alarms.heap[1];
-		alarm_cancel(a);
+		stress_alarm_cancel(a);
 		a->fire(a);
 	}
-	timer_set();
+	serve_alarm_set_timer();
 }
 
 /* One that goes off too early is left as it is: it then finds nothing to do. */
 static void
-timer_set(void)
+serve_alarm_set_timer(void)
 {
 	struct itimerspec when = { 0 };
 	uint64_t          at;
@@ -153,15 +153,15 @@ timer_set(void)
 }
 
 static void
-rise(struct alarm *a, size_t place)
+serve_alarm_rise(struct alarm *a, size_t place)
 {
 	for (; place > 1 && a->at < alarms.heap[place / 2]->at; place /= 2)
-		put(alarms.heap[place / 2], place);
-	put(a, place);
+		serve_alarm_put(alarms.heap[place / 2], place);
+	serve_alarm_put(a, place);
 }
 
 static void
-sink(struct alarm *a, size_t place)
+serve_alarm_sink(struct alarm *a, size_t place)
 {
 	size_t next;
 
@@ -170,13 +170,13 @@ sink(struct alarm *a, size_t place)
 			next++;
 		if (a->at <= alarms.heap[next]->at)
 			break;
-		put(alarms.heap[next], place);
+		serve_alarm_put(alarms.heap[next], place);
 	}
-	put(a, place);
+	serve_alarm_put(a, place);
 }
 
 static void
-put(struct alarm *a, size_t place)
+serve_alarm_put(struct alarm *a, size_t place)
 {
 	alarms.heap[place] = a;
 	a->place = place;

@@ -17,17 +17,18 @@ struct alarm {
 };
 
 /* After loop_open. Returns 0, or -1 with errno. */
-int  alarm_open(void) __attribute__((warn_unused_result));
-void alarm_close(void);
+int  stress_alarm_open(void) __attribute__((warn_unused_result));
+void stress_alarm_close(void);
 
 /* Makes sure that it can be set. Returns 0, or -1: no memory. */
-int  alarm_init(struct alarm *, void (*fire)(struct alarm *)) __attribute__((warn_unused_result));
-void alarm_finish(struct alarm *);
+int stress_alarm_init(struct alarm *, void (*fire)(struct alarm *))
+    __attribute__((warn_unused_result));
+void stress_alarm_finish(struct alarm *);
 
 /* alarm.fire at this time, once; replaces an earlier one. */
-void alarm_set(struct alarm *, uint64_t at);
-void alarm_cancel(struct alarm *);
+void stress_alarm_set(struct alarm *, uint64_t at);
+void stress_alarm_cancel(struct alarm *);
 
-uint64_t alarm_clock(void);	/* µs of CLOCK_MONOTONIC */
+uint64_t stress_alarm_clock(void);	/* µs of CLOCK_MONOTONIC */
 
 #endif

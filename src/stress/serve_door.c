@@ -26,24 +26,24 @@ static struct {
 	bool                 told;	/* that descriptors have run out */
 } doors;
 
-static int  signals_watch(void);
-static int  door_open(struct door *, const struct listen_spec *, int fd);
-static void door_close(struct door *);
-static void door_reopen(struct alarm *);
-static bool accepted(struct listener *, int fd, const struct addr *);
-static bool may_accept(struct listener *);
-static void starved(struct listener *, int error);
-static void signalled(evutil_socket_t, short, void *);
-static void pass_ended(void);
+static int  serve_door_watch_signals(void);
+static int  serve_door_open(struct door *, const struct listen_spec *, int fd);
+static void serve_door_close(struct door *);
+static void serve_door_reopen(struct alarm *);
+static bool serve_door_accepted(struct listener *, int fd, const struct addr *);
+static bool serve_door_may_accept(struct listener *);
+static void serve_door_starved(struct listener *, int error);
+static void serve_door_signalled(evutil_socket_t, short, void *);
+static void serve_door_pass_ended(void);
 
 static const struct listener_ops ops = {
-	.accepted   = accepted,
-	.may_accept = may_accept,
-	.starved    = starved,
+	.accepted   = serve_door_accepted,
+	.may_accept = serve_door_may_accept,
+	.starved    = serve_door_starved,
 };
 
 int
-doors_serve(const struct serve *options, struct serve_counts *counts, const int *fds,
+stress_doors_serve(const struct serve *options, struct serve_counts *counts, const int *fds,
     unsigned number)
 {
 	unsigned i;
@@ -52,66 +52,66 @@ doors_serve(const struct serve *options, struct serve_counts *counts, const int 
 	doors.options = options;
 	doors.counts = counts;
 	doors.number = number;
-	if (loop_open(SCRATCH, conn_fired) < 0 || alarm_open() < 0) {
+	if (loop_open(SCRATCH, conn_fired) < 0 || stress_alarm_open() < 0) {
 		warn("cannot watch descriptors");
 		return -1;
 	}
 	conn_start();
-	sessions_start();
-	loop_on_pass_end(pass_ended);
+	stress_sessions_start();
+	loop_on_pass_end(serve_door_pass_ended);
 	for (i = 0; i < options->door_count; i++) {
-		if (door_open(&doors.of[i], &options->doors[i], fds[i]) < 0)
+		if (serve_door_open(&doors.of[i], &options->doors[i], fds[i]) < 0)
 			break;
 	}
-	if (i < options->door_count || signals_watch() < 0)
+	if (i < options->door_count || serve_door_watch_signals() < 0)
 		warn("cannot watch descriptors");
 	else if ((result = loop_run()) < 0)
 		warn("cannot wait for descriptors");
 	while (i-- > 0)
-		door_close(&doors.of[i]);
-	sessions_finish();
-	alarm_close();
+		serve_door_close(&doors.of[i]);
+	stress_sessions_finish();
+	stress_alarm_close();
 	loop_close();
 	return result;
 }
 
 const struct serve *
-doors_options(void)
+stress_doors_options(void)
 {
 	return doors.options;
 }
 
 struct serve_counts *
-doors_counts(void)
+stress_doors_counts(void)
 {
 	return doors.counts;
 }
 
 bool
-door_is_open(const struct door *d)
+stress_door_is_open(const struct door *d)
 {
 	return d->listener.fd >= 0;
 }
 
 void
-door_shut(struct door *d)
+stress_door_shut(struct door *d)
 {
-	if (!door_is_open(d))
+	if (!stress_door_is_open(d))
 		return;
 	listener_stop(&d->listener);
 	close(d->listener.fd);
 	d->listener.fd = -1;
-	alarm_set(&d->alarm, alarm_clock() + doors.options->down);
+	stress_alarm_set(&d->alarm, stress_alarm_clock() + doors.options->down);
 }
 
 void
-door_crash(struct door *d)
+stress_door_crash(struct door *d)
 {
 	d->crashes = true;
 }
 
 static int
-signals_watch(void)
+serve_door_watch_signals(void)
 {
 	sigset_t set;
 	int      fd;
@@ -120,11 +120,11 @@ signals_watch(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	return fd < 0 ? -1 : loop_watch(&doors.signals, fd, EV_READ, signalled, NULL);
+	return fd < 0 ? -1 : loop_watch(&doors.signals, fd, EV_READ, serve_door_signalled, NULL);
 }
 
 static void
-signalled(evutil_socket_t fd, short what, void *argument)
+serve_door_signalled(evutil_socket_t fd, short what, void *argument)
 {
 	(void)what;
 	(void)argument;
@@ -134,7 +134,7 @@ signalled(evutil_socket_t fd, short what, void *argument)
 }
 
 static int
-door_open(struct door *d, const struct listen_spec *spec, int fd)
+serve_door_open(struct door *d, const struct listen_spec *spec, int fd)
 {
 	bool shared = doors.options->workers > 1 && !spec->reuseport;
 
@@ -142,33 +142,33 @@ door_open(struct door *d, const struct listen_spec *spec, int fd)
 	d->crashes = false;
 	list_init(&d->sessions);
 	listener_init(&d->listener, fd, shared, &ops);
-	if (alarm_init(&d->alarm, door_reopen) < 0)
+	if (stress_alarm_init(&d->alarm, serve_door_reopen) < 0)
 		return -1;
 	listener_start(&d->listener);
 	return 0;
 }
 
 static void
-door_close(struct door *d)
+serve_door_close(struct door *d)
 {
-	if (door_is_open(d)) {
+	if (stress_door_is_open(d)) {
 		listener_stop(&d->listener);
 		close(d->listener.fd);
 	}
-	alarm_finish(&d->alarm);
-	sessions_end(d, false);
+	stress_alarm_finish(&d->alarm);
+	stress_sessions_end(d, false);
 }
 
 /* Somebody else may have taken the port meanwhile: then later. */
 static void
-door_reopen(struct alarm *a)
+serve_door_reopen(struct alarm *a)
 {
 	struct door *d = container_of(a, struct door, alarm);
 	int          fd;
 
 	fd = sock_listen(d->spec, NULL);
 	if (fd < 0) {
-		alarm_set(&d->alarm, alarm_clock() + AGAIN);
+		stress_alarm_set(&d->alarm, stress_alarm_clock() + AGAIN);
 		return;
 	}
 	listener_init(&d->listener, fd, false, &ops);
@@ -176,27 +176,27 @@ door_reopen(struct alarm *a)
 }
 
 static bool
-accepted(struct listener *l, int fd, const struct addr *from)
+serve_door_accepted(struct listener *l, int fd, const struct addr *from)
 {
 	struct door *d = container_of(l, struct door, listener);
 
 	(void)from;
-	tally_add(&doors.counts->accepted, 1);
+	stress_tally_add(&doors.counts->accepted, 1);
 	doors.number += doors.options->workers;
-	return session_open(d, fd, doors.number);
+	return stress_session_open(d, fd, doors.number);
 }
 
 static bool
-may_accept(struct listener *l)
+serve_door_may_accept(struct listener *l)
 {
 	return l->fd >= 0;
 }
 
 static void
-starved(struct listener *l, int error)
+serve_door_starved(struct listener *l, int error)
 {
 	(void)l;
-	tally_add(&doors.counts->starved, 1);
+	stress_tally_add(&doors.counts->starved, 1);
 	if (doors.told)
 		return;
 	doors.told = true;
@@ -206,14 +206,14 @@ starved(struct listener *l, int error)
 }
 
 static void
-pass_ended(void)
+serve_door_pass_ended(void)
 {
 	for (unsigned i = 0; i < doors.options->door_count; i++) {
 		if (!doors.of[i].crashes)
 			continue;
 		doors.of[i].crashes = false;
-		sessions_end(&doors.of[i], true);
-		door_shut(&doors.of[i]);
+		stress_sessions_end(&doors.of[i], true);
+		stress_door_shut(&doors.of[i]);
 	}
-	sessions_sweep();
+	stress_sessions_sweep();
 }

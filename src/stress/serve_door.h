@@ -21,13 +21,14 @@ struct door {
  * everything. fds: listening sockets, one for each of serve.doors, which it takes
  * over. number: of the process, from 0. Returns 0, or -1 when it cannot work.
  */
-int doors_serve(const struct serve *, struct serve_counts *, const int *fds, unsigned number);
+int stress_doors_serve(const struct serve *, struct serve_counts *, const int *fds,
+    unsigned number);
 
 /* For sessions. */
-const struct serve *doors_options(void);
-struct serve_counts *doors_counts(void);
-bool door_is_open(const struct door *);
-void door_shut(struct door *);		/* nobody listens for serve.down */
-void door_crash(struct door *);		/* and all sessions are reset, at the end of the pass */
+const struct serve *stress_doors_options(void);
+struct serve_counts *stress_doors_counts(void);
+bool stress_door_is_open(const struct door *);
+void stress_door_shut(struct door *);		/* nobody listens for serve.down */
+void stress_door_crash(struct door *);		/* … and resets all sessions, as the pass ends */
 
 #endif

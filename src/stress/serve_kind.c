@@ -18,21 +18,21 @@ enum {
 	CHUNKS    = 16,			/* of a source, a turn */
 };
 
-static void take_lines(struct session *, struct weir_span);
-static void lines(struct session *, struct weir_span whole);
+static void serve_kind_take_lines(struct stress_session *, struct weir_span);
+static void serve_kind_answer_lines(struct stress_session *, struct weir_span whole);
 
 void
-kind_take(struct session *s, struct weir_span in)
+stress_kind_take(struct stress_session *s, struct weir_span in)
 {
-	switch (doors_options()->kind) {
+	switch (stress_doors_options()->kind) {
 	case SERVE_ECHO:
-		reply_give(s, in);
+		stress_reply_give(s, in);
 		break;
 	case SERVE_LINE:
-		take_lines(s, in);
+		serve_kind_take_lines(s, in);
 		break;
 	case SERVE_SINK:
-		digest_add(&s->digest, in);
+		stress_digest_add(&s->digest, in);
 		break;
 	case SERVE_SOURCE:
 		break;
@@ -40,97 +40,98 @@ kind_take(struct session *s, struct weir_span in)
 }
 
 void
-kind_ended(struct session *s)
+stress_kind_ended(struct stress_session *s)
 {
 	char   text[64];
 	size_t n;
 
-	if (doors_options()->kind != SERVE_SINK)
+	if (stress_doors_options()->kind != SERVE_SINK)
 		return;
 	n = (size_t)snprintf(text, sizeof(text), "%ju %016jx\n", (uintmax_t)s->digest.bytes,
-	    (uintmax_t)digest_value(&s->digest));
-	reply_give(s, span(text, n));
+	    (uintmax_t)stress_digest_value(&s->digest));
+	stress_reply_give(s, span(text, n));
 }
 
 bool
-kind_may_produce(const struct session *s)
+stress_kind_may_produce(const struct stress_session *s)
 {
-	return doors_options()->kind == SERVE_SOURCE && s->position < doors_options()->size &&
-	    !s->dead && !s->silent && s->conn.writable && list_empty(&s->replies);
+	return stress_doors_options()->kind == SERVE_SOURCE &&
+	    s->position < stress_doors_options()->size && !s->dead && !s->silent &&
+	    s->conn.writable && list_empty(&s->replies);
 }
 
 /* The next bytes of a source, as far as they are not waited for. */
 void
-kind_produce(struct session *s)
+stress_kind_produce(struct stress_session *s)
 {
-	size_t   most = session_chunk(), n;
+	size_t   most = stress_session_chunk(), n;
 	uint64_t left;
 
-	for (int i = 0; i < CHUNKS && kind_may_produce(s); i++) {
-		left = doors_options()->size - s->position;
+	for (int i = 0; i < CHUNKS && stress_kind_may_produce(s); i++) {
+		left = stress_doors_options()->size - s->position;
 		n = left < most ? (size_t)left : most;
-		pattern_fill(0, s->position, loop_scratch(), n);
+		stress_pattern_fill(0, s->position, loop_scratch(), n);
 		s->position += n;
-		reply_give(s, span(loop_scratch(), n));
+		stress_reply_give(s, span(loop_scratch(), n));
 	}
 }
 
 bool
-kind_is_over(const struct session *s)
+stress_kind_is_over(const struct stress_session *s)
 {
-	if (doors_options()->kind == SERVE_SOURCE)
-		return s->position == doors_options()->size;
+	if (stress_doors_options()->kind == SERVE_SOURCE)
+		return s->position == stress_doors_options()->size;
 	return s->conn.eof;
 }
 
 static void
-take_lines(struct session *s, struct weir_span in)
+serve_kind_take_lines(struct stress_session *s, struct weir_span in)
 {
 	const char *last = memrchr(in.data, '\n', in.len);
 	size_t      whole = last != NULL ? (size_t)(last - in.data) + 1 : 0;
 
 	if (whole > 0 && s->conn.in != NULL) {
 		if (buf_append(&s->conn.in, span(in.data, whole)) < 0) {
-			session_close(s);
+			stress_session_close(s);
 			return;
 		}
-		lines(s, buf_span(s->conn.in));
+		serve_kind_answer_lines(s, buf_span(s->conn.in));
 		buf_return(&s->conn.in);
 	} else if (whole > 0) {
-		lines(s, span(in.data, whole));
+		serve_kind_answer_lines(s, span(in.data, whole));
 	}
-	if (s->dead || in.len == whole || (s->silent && !doors_options()->again))
+	if (s->dead || in.len == whole || (s->silent && !stress_doors_options()->again))
 		return;
 	if (buf_len(s->conn.in) + in.len - whole > LINE_SIZE) {
-		tally_add(&doors_counts()->overlong, 1);
-		session_close(s);
+		stress_tally_add(&stress_doors_counts()->overlong, 1);
+		stress_session_close(s);
 	} else if (buf_append(&s->conn.in, span_skip(in, whole)) < 0) {
-		session_close(s);
+		stress_session_close(s);
 	}
 }
 
 /* whole: lines, all of them with their newlines. */
 static void
-lines(struct session *s, struct weir_span whole)
+serve_kind_answer_lines(struct stress_session *s, struct weir_span whole)
 {
 	const char *end;
 	uint64_t    more = 0;
 	size_t      len;
 
-	if (doors_options()->straight) {
+	if (stress_doors_options()->straight) {
 		for (struct weir_span rest = whole; rest.len > 0; more++) {
 			end = memchr(rest.data, '\n', rest.len);
 			rest = span_skip(rest, (size_t)(end - rest.data) + 1);
 		}
-		reply_give_many(s, whole, more);
+		stress_reply_give_many(s, whole, more);
 		return;
 	}
 	while (whole.len > 0 && !s->dead) {
 		end = memchr(whole.data, '\n', whole.len);
 		len = (size_t)(end - whole.data) + 1;
-		if (doors_options()->again && again_seen(span(whole.data, len)))
-			tally_add(&doors_counts()->again, 1);
-		reply_give(s, span(whole.data, len));
+		if (stress_doors_options()->again && stress_again_seen(span(whole.data, len)))
+			stress_tally_add(&stress_doors_counts()->again, 1);
+		stress_reply_give(s, span(whole.data, len));
 		whole = span_skip(whole, len);
 	}
 }

@@ -7,20 +7,20 @@
 
 #include "weir.h"
 
-struct session;
+struct stress_session;
 
 /* Bytes that came: answers what is whole. May close the session. */
-void kind_take(struct session *, struct weir_span);
+void stress_kind_take(struct stress_session *, struct weir_span);
 
 /* The client has sent its last byte. */
-void kind_ended(struct session *);
+void stress_kind_ended(struct stress_session *);
 
 /* What is said without being asked for: whether there is something that can be said
  * now; says it. May close the session. */
-bool kind_may_produce(const struct session *);
-void kind_produce(struct session *);
+bool stress_kind_may_produce(const struct stress_session *);
+void stress_kind_produce(struct stress_session *);
 
 /* Whether there is nothing more to be said, when all replies have gone. */
-bool kind_is_over(const struct session *);
+bool stress_kind_is_over(const struct stress_session *);
 
 #endif

@@ -18,24 +18,24 @@ const char *const harm_names[HARM_COUNT + 1] = {
 	NULL
 };
 
-static void read_kind(struct options *, char *text);
-static void read_delay(struct options *, char *text);
-static void read_faults(struct options *, char *text);
-static void read_help(struct options *, char *text);
+static void serve_options_kind(struct stress_options *, char *text);
+static void serve_options_delay(struct stress_options *, char *text);
+static void serve_options_faults(struct stress_options *, char *text);
+static void serve_options_help(struct stress_options *, char *text);
 
 #define AT(field) offsetof(struct serve, field)
 #define DAY_US    86400e6
 
 /* clang-format off */
 static const struct option_rule rules[] = {
-	{ "serve", 0, OPTION_READ, .value = "echo|line|sink|source", .read = read_kind,
+	{ "serve", 0, OPTION_READ, .value = "echo|line|sink|source", .read = serve_options_kind,
 	  .help = "what it is" },
-	{ "delay", 0, OPTION_READ, .value = "TIME[-TIME]", .read = read_delay,
+	{ "delay", 0, OPTION_READ, .value = "TIME[-TIME]", .read = serve_options_delay,
 	  .help = "each reply waits for so long" },
 	{ "jitter", 0, OPTION_TIME_US, AT(jitter), 1, DAY_US, .value = "TIME",
 	  .help = "and for a random time up to this one" },
 	{ "split", 0, OPTION_FLAG, AT(split), .help = "bytes are sent one by one" },
-	{ "fault", 0, OPTION_READ, .value = "NAME=P[,NAME=P...]", .read = read_faults,
+	{ "fault", 0, OPTION_READ, .value = "NAME=P[,NAME=P...]", .read = serve_options_faults,
 	  .again = true, .help = "what goes wrong, with its probability; see below" },
 	{ "again", 0, OPTION_FLAG, AT(again), .help = "line: counts those that come twice" },
 	{ "down", 0, OPTION_TIME_US, AT(down), 1, DAY_US, .value = "TIME",
@@ -46,45 +46,45 @@ static const struct option_rule rules[] = {
 	{ "workers", 'w', OPTION_COUNT, AT(workers), 1, SERVE_WORKERS_MAX, .value = "N",
 	  .help = "processes: 1" },
 	{ "quiet", 'q', OPTION_FLAG, AT(quiet), .help = "prints nothing but errors" },
-	{ "help", 'h', OPTION_READ, .read = read_help, .help = "prints this" },
+	{ "help", 'h', OPTION_READ, .read = serve_options_help, .help = "prints this" },
 };
 /* clang-format on */
 
 #define RULES (sizeof rules / sizeof rules[0])
 
-static void read_door(struct options *, const char *text);
-static const char *read_address(struct addr *, const char *text);
-static void check(struct serve *, struct options *);
-static void settle(struct serve *, const struct options *);
+static void serve_options_door(struct stress_options *, const char *text);
+static const char *serve_options_address(struct addr *, const char *text);
+static void serve_options_check(struct serve *, struct stress_options *);
+static void serve_options_settle(struct serve *, const struct stress_options *);
 
 int
-serve_read(struct serve *v, int argc, char **argv)
+stress_serve_read(struct serve *v, int argc, char **argv)
 {
-	struct options o = { .rules = rules, .count = RULES, .into = v };
+	struct stress_options o = { .rules = rules, .count = RULES, .into = v };
 
 	*v = (struct serve){ .workers = 1, .down = 100000, .size = UINT64_MAX, .seed = 1 };
 	optind = 1;
-	options_read(&o, argc, argv);
+	stress_options_read(&o, argc, argv);
 	if (o.answered)
 		return o.wrong > 0 ? 2 : -1;
 	for (; optind < argc; optind++)
-		read_door(&o, argv[optind]);
-	check(v, &o);
-	settle(v, &o);
+		serve_options_door(&o, argv[optind]);
+	serve_options_check(v, &o);
+	serve_options_settle(v, &o);
 	if (o.wrong > 0)
 		fputs("weir-stress: --serve --help tells what there is\n", stderr);
 	return o.wrong > 0 ? 2 : 0;
 }
 
 static void
-read_help(struct options *o, char *text)
+serve_options_help(struct stress_options *o, char *text)
 {
 	(void)text;
 	fputs("usage: weir-stress --serve echo|line|sink|source [OPTION ...] ADDRESS ...\n\n"
 	      "ADDRESS is PORT, HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 is any.\n"
 	      "\noptions\n",
 	    stdout);
-	options_help(rules, RULES, stdout);
+	stress_options_help(rules, RULES, stdout);
 	fputs("\nfaults of replies\n"
 	      "  close cut reset half stall crash garbage repeat skip swap reorder\n"
 	      "  delay split pause\n"
@@ -96,12 +96,12 @@ read_help(struct options *o, char *text)
 }
 
 static void
-read_kind(struct options *o, char *text)
+serve_options_kind(struct stress_options *o, char *text)
 {
 	struct serve *v = o->into;
 
 	if (strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0) {
-		read_help(o, text);
+		serve_options_help(o, text);
 		return;
 	}
 	for (unsigned i = 0; kinds[i] != NULL; i++) {
@@ -110,26 +110,28 @@ read_kind(struct options *o, char *text)
 			return;
 		}
 	}
-	options_wrong(o, "--serve: there is no \"%s\", only echo, line, sink and source", text);
+	stress_options_wrong(o, "--serve: there is no \"%s\", only echo, line, sink and source",
+	    text);
 }
 
 static void
-read_delay(struct options *o, char *text)
+serve_options_delay(struct stress_options *o, char *text)
 {
 	struct serve *v = o->into;
 	char         *to = strchr(text, '-');
 
 	if (to != NULL)
 		*to++ = '\0';
-	if (!option_time_us(text, &v->delay_min) ||
-	    !option_time_us(to != NULL ? to : text, &v->delay_max) ||
+	if (!stress_option_time_us(text, &v->delay_min) ||
+	    !stress_option_time_us(to != NULL ? to : text, &v->delay_max) ||
 	    v->delay_min > v->delay_max || v->delay_max > (uint64_t)DAY_US)
-		options_wrong(o, "--delay: write a time or two, like 5ms or 1ms-20ms, the shorter "
+		stress_options_wrong(o,
+		    "--delay: write a time or two, like 5ms or 1ms-20ms, the shorter "
 		    "first");
 }
 
 static void
-read_faults(struct options *o, char *text)
+serve_options_faults(struct stress_options *o, char *text)
 {
 	struct serve *v = o->into;
 	char         *rest, *word, *value;
@@ -145,11 +147,12 @@ read_faults(struct options *o, char *text)
 			;
 		if (i == HARM_COUNT) {
 			near = str_nearest(word, harm_names);
-			options_wrong(o, "--fault: there is no \"%s\"%s%s%s", word,
+			stress_options_wrong(o, "--fault: there is no \"%s\"%s%s%s", word,
 			    near != NULL ? "; did you mean " : "", near != NULL ? near : "",
 			    near != NULL ? "?" : ", see --help");
-		} else if (value == NULL || !option_decimal(value, &p) || p > 1) {
-			options_wrong(o, "--fault: write %s= and a probability from 0 to 1", word);
+		} else if (value == NULL || !stress_option_decimal(value, &p) || p > 1) {
+			stress_options_wrong(o, "--fault: write %s= and a probability from 0 to 1",
+			    word);
 		} else {
 			v->rates[i] = p;
 		}
@@ -157,7 +160,7 @@ read_faults(struct options *o, char *text)
 }
 
 static void
-read_door(struct options *o, const char *text)
+serve_options_door(struct stress_options *o, const char *text)
 {
 	struct serve       *v = o->into;
 	struct listen_spec *d;
@@ -165,21 +168,21 @@ read_door(struct options *o, const char *text)
 
 	if (v->door_count == SERVE_DOORS_MAX) {
 		if (o->wrong == 0)
-			options_wrong(o, "more than %u addresses", SERVE_DOORS_MAX);
+			stress_options_wrong(o, "more than %u addresses", SERVE_DOORS_MAX);
 		return;
 	}
 	d = &v->doors[v->door_count++];
 	/* The backlog is what the kernel allows: a backend should not be the limit. */
 	*d = (struct listen_spec){ .backlog = 65535, .mode = 0666, .owner = (uid_t)-1,
 		.group = (gid_t)-1, .options.nodelay = true };
-	wrong = read_address(&d->addr, text);
+	wrong = serve_options_address(&d->addr, text);
 	if (wrong != NULL)
-		options_wrong(o, "%s: %s", text, wrong);
+		stress_options_wrong(o, "%s: %s", text, wrong);
 }
 
 /* Whether anything is left to chance. */
 static bool
-random_at_all(const struct serve *v)
+serve_options_random(const struct serve *v)
 {
 	for (unsigned i = 0; i < HARM_COUNT; i++) {
 		if (v->rates[i] > 0 && v->rates[i] < 1)
@@ -189,45 +192,51 @@ random_at_all(const struct serve *v)
 }
 
 static void
-check(struct serve *v, struct options *o)
+serve_options_check(struct serve *v, struct stress_options *o)
 {
 	bool waits = v->rates[HARM_DELAY] > 0 || v->rates[HARM_PAUSE] > 0;
 	bool ends = v->rates[HARM_CRASH] > 0 || v->rates[HARM_REFUSE] > 0;
 
-	if (!options_given(o, "serve"))
-		options_wrong(o, "--serve: say what: echo, line, sink or source");
+	if (!stress_options_given(o, "serve"))
+		stress_options_wrong(o, "--serve: say what: echo, line, sink or source");
 	if (v->door_count == 0 && o->wrong == 0)
-		options_wrong(o, "where? Give an address to listen on, like 127.0.0.1:7000");
-	if (options_given(o, "size") && v->kind != SERVE_SOURCE && !options_bad(o, "serve"))
-		options_wrong(o, "-s is the size of what a source sends; this is none");
-	if (options_bad(o, "fault"))
+		stress_options_wrong(o, "where? Give an address to listen on, like 127.0.0.1:7000");
+	if (stress_options_given(o, "size") && v->kind != SERVE_SOURCE &&
+	    !stress_options_bad(o, "serve"))
+		stress_options_wrong(o, "-s is the size of what a source sends; this is none");
+	if (stress_options_bad(o, "fault"))
 		return;
-	if (waits && !options_given(o, "delay") && !options_given(o, "jitter"))
-		options_wrong(o, "--fault: delay and pause take as long as --delay says; give one");
-	if (options_given(o, "down") && !ends)
-		options_wrong(o, "--down is how long crash and refuse last: give a --fault of "
+	if (waits && !stress_options_given(o, "delay") && !stress_options_given(o, "jitter"))
+		stress_options_wrong(o,
+		    "--fault: delay and pause take as long as --delay says; give one");
+	if (stress_options_given(o, "down") && !ends)
+		stress_options_wrong(o,
+		    "--down is how long crash and refuse last: give a --fault of "
 		    "them");
-	if (options_given(o, "seed") && o->wrong == 0 && !random_at_all(v))
-		options_wrong(o, "--seed: nothing is random without --fault, --jitter or two times "
+	if (stress_options_given(o, "seed") && o->wrong == 0 && !serve_options_random(v))
+		stress_options_wrong(o,
+		    "--seed: nothing is random without --fault, --jitter or two times "
 		    "behind --delay");
 	if (v->again && v->kind != SERVE_LINE)
-		options_wrong(o, "--again is about lines; this has none");
+		stress_options_wrong(o, "--again is about lines; this has none");
 	if (v->again && v->workers > 1)
-		options_wrong(o, "--again and -w: a process does not know what the others had");
+		stress_options_wrong(o,
+		    "--again and -w: a process does not know what the others had");
 	if (v->workers > 1 && ends)
-		options_wrong(o, "--fault: with -w others would still listen; crash and refuse "
+		stress_options_wrong(o,
+		    "--fault: with -w others would still listen; crash and refuse "
 		    "want one process, and several addresses for several");
 }
 
 static void
-settle(struct serve *v, const struct options *o)
+serve_options_settle(struct serve *v, const struct stress_options *o)
 {
 	bool waits = v->rates[HARM_DELAY] > 0 || v->rates[HARM_PAUSE] > 0;
 
 	for (unsigned i = 0; i < v->door_count; i++)
 		v->doors[i].reuseport = v->workers > 1 && v->doors[i].addr.sa.sa_family != AF_UNIX;
 	v->delay_max += v->jitter;
-	if ((options_given(o, "delay") || v->jitter > 0) && !waits)
+	if ((stress_options_given(o, "delay") || v->jitter > 0) && !waits)
 		v->rates[HARM_DELAY] = 1;
 	if (v->split && v->rates[HARM_SPLIT] == 0)
 		v->rates[HARM_SPLIT] = 1;
@@ -238,7 +247,7 @@ settle(struct serve *v, const struct options *o)
 
 /* addr_parse, which takes no port 0. */
 static const char *
-read_address(struct addr *a, const char *text)
+serve_options_address(struct addr *a, const char *text)
 {
 	char        copy[ADDR_TEXT_MAX];
 	size_t      len = strlen(text);

@@ -80,6 +80,6 @@ struct serve_counts {
 
 /* Reads the command line. Returns 0; 2 with all that is wrong told on stderr; -1:
  * the help has been printed. */
-int serve_read(struct serve *, int argc, char **argv);
+int stress_serve_read(struct serve *, int argc, char **argv);
 
 #endif

@@ -13,7 +13,7 @@
 #define SWAP_WAIT 200000u	/* µs: for a reply to be swapped with */
 #define OVERHEAD  32u		/* bytes that malloc takes for itself, for two of its pieces */
 
-struct reply {
+struct serve_reply {
 	struct node link;
 	uint64_t    due;	/* µs */
 	char       *data;
@@ -26,144 +26,146 @@ struct reply {
 };
 
 static struct {
-	struct reply   *reply;	/* waits to be swapped with another connection's */
-	struct session *of;
+	struct serve_reply    *reply;	/* waits to be swapped with another connection's */
+	struct stress_session *of;
 } held;
 
-static struct reply *reply_make(struct session *, struct weir_span text);
-static void charge(struct session *, struct reply *, size_t bytes);
-static void draw(struct session *, struct reply *);
-static enum harm end_drawn(struct session *);
-static void spoil(struct session *, struct reply *);
-static bool repeat(struct session *, struct reply *);
-static void swap(struct session *, struct reply *);
-static void reorder(struct session *, struct reply *);
-static void exchange(struct reply *, struct reply *);
-static bool send_split(struct session *, struct reply *);
-static void reply_free(struct session *, struct reply *);
+static struct serve_reply *serve_reply_create(struct stress_session *, struct weir_span text);
+static void serve_reply_charge(struct stress_session *, struct serve_reply *, size_t bytes);
+static void serve_reply_draw(struct stress_session *, struct serve_reply *);
+static enum harm serve_reply_draw_end(struct stress_session *);
+static void serve_reply_corrupt(struct stress_session *, struct serve_reply *);
+static bool serve_reply_repeat(struct stress_session *, struct serve_reply *);
+static void serve_reply_swap(struct stress_session *, struct serve_reply *);
+static void serve_reply_reorder(struct stress_session *, struct serve_reply *);
+static void serve_reply_exchange(struct serve_reply *, struct serve_reply *);
+static bool serve_reply_send_split(struct stress_session *, struct serve_reply *);
+static void serve_reply_destroy(struct stress_session *, struct serve_reply *);
 
 void
-reply_give(struct session *s, struct weir_span text)
+stress_reply_give(struct stress_session *s, struct weir_span text)
 {
-	struct reply *r;
+	struct serve_reply *r;
 
-	if (doors_options()->straight && !s->silent) {
-		reply_give_many(s, text, 1);
+	if (stress_doors_options()->straight && !s->silent) {
+		stress_reply_give_many(s, text, 1);
 		return;
 	}
-	tally_add(&doors_counts()->requests, 1);
+	stress_tally_add(&stress_doors_counts()->requests, 1);
 	s->busy = true;
 	if (s->silent) {
-		tally_add(&doors_counts()->unanswered, 1);
+		stress_tally_add(&stress_doors_counts()->unanswered, 1);
 		return;
 	}
-	r = reply_make(s, text);
+	r = serve_reply_create(s, text);
 	if (r == NULL) {
-		tally_add(&doors_counts()->unanswered, 1);
-		session_close(s);
+		stress_tally_add(&stress_doors_counts()->unanswered, 1);
+		stress_session_close(s);
 		return;
 	}
-	draw(s, r);
+	serve_reply_draw(s, r);
 }
 
 void
-reply_give_many(struct session *s, struct weir_span text, uint64_t n)
+stress_reply_give_many(struct stress_session *s, struct weir_span text, uint64_t n)
 {
 	bool sent;
 
 	s->busy = true;
-	tally_add(&doors_counts()->requests, n);
+	stress_tally_add(&stress_doors_counts()->requests, n);
 	sent = conn_send(&s->conn, text);
-	tally_add(sent ? &doors_counts()->answered : &doors_counts()->unanswered, n);
+	stress_tally_add(sent ? &stress_doors_counts()->answered
+			      : &stress_doors_counts()->unanswered,
+	    n);
 	if (sent)
-		tally_add(&doors_counts()->bytes_out, text.len);
+		stress_tally_add(&stress_doors_counts()->bytes_out, text.len);
 	else
-		session_close(s);
+		stress_session_close(s);
 }
 
 void
-replies_release(struct session *s)
+stress_replies_release(struct stress_session *s)
 {
-	struct reply *r;
-	struct node  *n;
-	uint64_t      now = 0;
+	struct serve_reply *r;
+	struct node        *n;
+	uint64_t            now = 0;
 
 	while (s->end == HARM_NONE && (n = list_first(&s->replies)) != NULL) {
-		r = container_of(n, struct reply, link);
-		now = now == 0 ? alarm_clock() : now;
+		r = container_of(n, struct serve_reply, link);
+		now = now == 0 ? stress_alarm_clock() : now;
 		if (r->due > now || conn_waiting(&s->conn) >= SESSION_WAITING)
 			break;
-		if (r->split && !send_split(s, r))
+		if (r->split && !serve_reply_send_split(s, r))
 			break;
 		if (!r->split && !conn_gather(&s->conn, span(r->data, r->len))) {
-			session_close(s);
+			stress_session_close(s);
 			return;
 		}
 		if (!r->split)
-			tally_add(&doors_counts()->bytes_out, r->len);
+			stress_tally_add(&stress_doors_counts()->bytes_out, r->len);
 		s->end = r->end;
-		reply_free(s, r);
+		serve_reply_destroy(s, r);
 	}
 	if (s->conn.out != NULL)
 		(void)conn_flush(&s->conn);
 	if (s->conn.deaf || s->conn.broken)
-		session_close(s);
+		stress_session_close(s);
 	else if (s->end != HARM_NONE && s->conn.out == NULL)
-		harm_end(s, s->end);
+		stress_harm_end(s, s->end);
 }
 
 void
-replies_drop(struct session *s)
+stress_replies_drop(struct stress_session *s)
 {
-	struct reply *r;
-	struct node  *n;
+	struct serve_reply *r;
+	struct node        *n;
 
 	while ((n = list_first(&s->replies)) != NULL) {
-		r = container_of(n, struct reply, link);
+		r = container_of(n, struct serve_reply, link);
 		r->spoilt = true;
-		reply_free(s, r);
+		serve_reply_destroy(s, r);
 	}
 }
 
 uint64_t
-replies_due(const struct session *s)
+stress_replies_due(const struct stress_session *s)
 {
 	const struct node *n = list_first(&s->replies);
 
-	return n != NULL ? container_of(n, struct reply, link)->due : UINT64_MAX;
+	return n != NULL ? container_of(n, struct serve_reply, link)->due : UINT64_MAX;
 }
 
 bool
-harm_happens(struct session *s, enum harm harm)
+stress_harm_happens(struct stress_session *s, enum harm harm)
 {
-	if (!rng_chance(&s->rng, doors_options()->rates[harm]))
+	if (!stress_rng_chance(&s->rng, stress_doors_options()->rates[harm]))
 		return false;
-	tally_add(&doors_counts()->harms[harm], 1);
+	stress_tally_add(&stress_doors_counts()->harms[harm], 1);
 	return true;
 }
 
 uint64_t
-harm_wait(struct session *s)
+stress_harm_wait(struct stress_session *s)
 {
-	const struct serve *v = doors_options();
+	const struct serve *v = stress_doors_options();
 
-	return v->delay_min + rng_below(&s->rng, v->delay_max - v->delay_min + 1);
+	return v->delay_min + stress_rng_below(&s->rng, v->delay_max - v->delay_min + 1);
 }
 
 void
-harm_end(struct session *s, enum harm harm)
+stress_harm_end(struct stress_session *s, enum harm harm)
 {
 	s->end = HARM_NONE;
 	s->close_at = 0;
 	s->silent = true;
-	if (!doors_options()->again)
+	if (!stress_doors_options()->again)
 		buf_return(&s->conn.in);
-	replies_drop(s);
+	stress_replies_drop(s);
 	switch (harm) {
 	case HARM_CRASH:
-		door_crash(s->door);
+		stress_door_crash(s->door);
 		conn_spoil(&s->conn);
-		session_close(s);
+		stress_session_close(s);
 		break;
 	case HARM_STALL:
 	case HARM_HALF:
@@ -171,24 +173,24 @@ harm_end(struct session *s, enum harm harm)
 		break;
 	case HARM_RESET:
 		conn_spoil(&s->conn);
-		session_close(s);
+		stress_session_close(s);
 		break;
 	default:
 		/* A FIN in any case: closing alone would make a reset of what has not
 		 * been read. What is sent to it later is answered by a reset, or not. */
 		conn_finish(&s->conn);
-		if (rng_chance(&s->rng, 0.5))
-			session_close(s);
+		if (stress_rng_chance(&s->rng, 0.5))
+			stress_session_close(s);
 		break;
 	}
 }
 
 /* ------------------------------------------------------------ what goes wrong */
 
-static struct reply *
-reply_make(struct session *s, struct weir_span text)
+static struct serve_reply *
+serve_reply_create(struct stress_session *s, struct weir_span text)
 {
-	struct reply *r = calloc(1, sizeof(*r));
+	struct serve_reply *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
 		return NULL;
@@ -200,45 +202,45 @@ reply_make(struct session *s, struct weir_span text)
 	memcpy(r->data, text.data, text.len);
 	r->len = text.len;
 	list_append(&s->replies, &r->link);
-	charge(s, r, sizeof(*r) + OVERHEAD + text.len);
+	serve_reply_charge(s, r, sizeof(*r) + OVERHEAD + text.len);
 	return r;
 }
 
 static void
-charge(struct session *s, struct reply *r, size_t bytes)
+serve_reply_charge(struct stress_session *s, struct serve_reply *r, size_t bytes)
 {
 	r->charged += bytes;
 	s->queued += bytes;
 }
 
 static void
-draw(struct session *s, struct reply *r)
+serve_reply_draw(struct stress_session *s, struct serve_reply *r)
 {
-	uint64_t now = alarm_clock();
+	uint64_t now = stress_alarm_clock();
 
-	r->due = harm_happens(s, HARM_DELAY) ? now + harm_wait(s) : now;
+	r->due = stress_harm_happens(s, HARM_DELAY) ? now + stress_harm_wait(s) : now;
 	if (r->due < s->last_due)
 		r->due = s->last_due;
 	s->last_due = r->due;
-	r->split = harm_happens(s, HARM_SPLIT);
-	r->end = end_drawn(s);
+	r->split = stress_harm_happens(s, HARM_SPLIT);
+	r->end = serve_reply_draw_end(s);
 	if (r->end == HARM_CUT)
-		r->len = 1 + rng_below(&s->rng, r->len - 1);
+		r->len = 1 + stress_rng_below(&s->rng, r->len - 1);
 	else if (r->end == HARM_HALF)
 		r->len /= 2;
 	else if (r->end != HARM_NONE)
 		r->len = 0;
-	if (harm_happens(s, HARM_PAUSE))
-		s->read_at = now + harm_wait(s);
+	if (stress_harm_happens(s, HARM_PAUSE))
+		s->read_at = now + stress_harm_wait(s);
 	if (r->end == HARM_NONE)
-		spoil(s, r);
+		serve_reply_corrupt(s, r);
 }
 
 static enum harm
-end_drawn(struct session *s)
+serve_reply_draw_end(struct stress_session *s)
 {
 	for (int i = 0; i < HARM_GARBAGE; i++) {
-		if (harm_happens(s, (enum harm)i))
+		if (stress_harm_happens(s, (enum harm)i))
 			return (enum harm)i;
 	}
 	return HARM_NONE;
@@ -246,35 +248,35 @@ end_drawn(struct session *s)
 
 /* What is wrong with the reply itself: it may be gone then. */
 static void
-spoil(struct session *s, struct reply *r)
+serve_reply_corrupt(struct stress_session *s, struct serve_reply *r)
 {
 	/* The last byte is left alone where there is another: it ends a line. */
-	if (harm_happens(s, HARM_GARBAGE)) {
-		r->data[rng_below(&s->rng, r->len > 1 ? r->len - 1 : 1)] ^= 1;
+	if (stress_harm_happens(s, HARM_GARBAGE)) {
+		r->data[stress_rng_below(&s->rng, r->len > 1 ? r->len - 1 : 1)] ^= 1;
 		r->spoilt = true;
 	}
-	if (harm_happens(s, HARM_REPEAT) && !repeat(s, r)) {
-		session_close(s);
+	if (stress_harm_happens(s, HARM_REPEAT) && !serve_reply_repeat(s, r)) {
+		stress_session_close(s);
 		return;
 	}
-	if (harm_happens(s, HARM_SKIP)) {
+	if (stress_harm_happens(s, HARM_SKIP)) {
 		r->spoilt = true;
-		reply_free(s, r);
+		serve_reply_destroy(s, r);
 		return;
 	}
-	swap(s, r);
-	reorder(s, r);
+	serve_reply_swap(s, r);
+	serve_reply_reorder(s, r);
 }
 
 static bool
-repeat(struct session *s, struct reply *r)
+serve_reply_repeat(struct stress_session *s, struct serve_reply *r)
 {
 	char *data = realloc(r->data, 2 * r->len);
 
 	if (data == NULL)
 		return false;
 	memcpy(data + r->len, data, r->len);
-	charge(s, r, r->len);
+	serve_reply_charge(s, r, r->len);
 	r->data = data;
 	r->len *= 2;
 	r->spoilt = true;
@@ -283,39 +285,40 @@ repeat(struct session *s, struct reply *r)
 
 /* The first one waits for another connection's, but not for ever. */
 static void
-swap(struct session *s, struct reply *r)
+serve_reply_swap(struct stress_session *s, struct serve_reply *r)
 {
-	struct reply *other = held.reply;
+	struct serve_reply *other = held.reply;
 
 	if (other != NULL && held.of != s) {
-		exchange(r, other);
-		held.of->last_due = other->due = alarm_clock();
+		serve_reply_exchange(r, other);
+		held.of->last_due = other->due = stress_alarm_clock();
 		held.reply = NULL;
-		tally_add(&doors_counts()->harms[HARM_SWAP], 1);
+		stress_tally_add(&stress_doors_counts()->harms[HARM_SWAP], 1);
 		conn_again(&held.of->conn);
-	} else if (other == NULL && rng_chance(&s->rng, doors_options()->rates[HARM_SWAP])) {
+	} else if (other == NULL &&
+	    stress_rng_chance(&s->rng, stress_doors_options()->rates[HARM_SWAP])) {
 		held.reply = r;
 		held.of = s;
-		r->due = s->last_due = alarm_clock() + SWAP_WAIT;
+		r->due = s->last_due = stress_alarm_clock() + SWAP_WAIT;
 	}
 }
 
 /* With the one before it, if that has not gone yet. */
 static void
-reorder(struct session *s, struct reply *r)
+serve_reply_reorder(struct stress_session *s, struct serve_reply *r)
 {
-	struct reply *before = container_of(r->link.prev, struct reply, link);
+	struct serve_reply *before = container_of(r->link.prev, struct serve_reply, link);
 
 	if (r->link.prev == &s->replies || before->end != HARM_NONE || before->sent > 0 ||
-	    before == held.reply || r == held.reply || !harm_happens(s, HARM_REORDER))
+	    before == held.reply || r == held.reply || !stress_harm_happens(s, HARM_REORDER))
 		return;
-	exchange(r, before);
+	serve_reply_exchange(r, before);
 }
 
 static void
-exchange(struct reply *a, struct reply *b)
+serve_reply_exchange(struct serve_reply *a, struct serve_reply *b)
 {
-	struct reply was = *a;
+	struct serve_reply was = *a;
 
 	a->data = b->data;
 	a->len = b->len;
@@ -326,12 +329,12 @@ exchange(struct reply *a, struct reply *b)
 
 /* A byte, in a packet of its own, a pass: true when the last has gone. */
 static bool
-send_split(struct session *s, struct reply *r)
+serve_reply_send_split(struct stress_session *s, struct serve_reply *r)
 {
 	if (s->conn.out != NULL && (!conn_flush(&s->conn) || s->conn.out != NULL))
 		return false;
 	if (r->sent < r->len && conn_push(&s->conn, span(r->data + r->sent, 1)) == 1) {
-		tally_add(&doors_counts()->bytes_out, 1);
+		stress_tally_add(&stress_doors_counts()->bytes_out, 1);
 		r->sent++;
 	}
 	if (r->sent < r->len) {
@@ -343,11 +346,13 @@ send_split(struct session *s, struct reply *r)
 }
 
 static void
-reply_free(struct session *s, struct reply *r)
+serve_reply_destroy(struct stress_session *s, struct serve_reply *r)
 {
 	bool right = r->end == HARM_NONE && !r->spoilt;
 
-	tally_add(right ? &doors_counts()->answered : &doors_counts()->unanswered, 1);
+	stress_tally_add(right ? &stress_doors_counts()->answered
+			       : &stress_doors_counts()->unanswered,
+	    1);
 	s->queued -= r->charged;
 	if (held.reply == r)
 		held.reply = NULL;

@@ -14,31 +14,31 @@
 #include "stress/serve_options.h"
 #include "weir.h"
 
-struct session;
+struct stress_session;
 
 /* A request has come, and this is its reply. May close the session. */
-void reply_give(struct session *, struct weir_span text);
+void stress_reply_give(struct stress_session *, struct weir_span text);
 
 /* The same for n requests and their replies, where nothing is to happen to them. */
-void reply_give_many(struct session *, struct weir_span text, uint64_t n);
+void stress_reply_give_many(struct stress_session *, struct weir_span text, uint64_t n);
 
 /* Sends the replies that are due, up to one that ends the connection. May close the
  * session. */
-void replies_release(struct session *);
+void stress_replies_release(struct stress_session *);
 
 /* They will not be sent. */
-void replies_drop(struct session *);
+void stress_replies_drop(struct stress_session *);
 
 /* µs of CLOCK_MONOTONIC: when the next one is due; UINT64_MAX: there is none. */
-uint64_t replies_due(const struct session *);
+uint64_t stress_replies_due(const struct stress_session *);
 
 /* Whether this happens now: drawn, and counted if it does. */
-bool harm_happens(struct session *, enum harm);
+bool stress_harm_happens(struct stress_session *, enum harm);
 
 /* µs, drawn: of --delay and --jitter. */
-uint64_t harm_wait(struct session *);
+uint64_t stress_harm_wait(struct stress_session *);
 
 /* A harm that ends the connection, or its talking, when all before it has gone. */
-void harm_end(struct session *, enum harm);
+void stress_harm_end(struct stress_session *, enum harm);
 
 #endif

@@ -22,25 +22,25 @@
 
 struct door;
 
-struct session {
-	struct conn   conn;
-	struct alarm  alarm;
-	struct node   link;	/* of its door, or of the dead */
-	struct door  *door;
-	struct rng    rng;
-	struct node   replies;
-	size_t        queued;	/* bytes that they take */
-	struct digest digest;	/* sink */
-	uint64_t      position;	/* source */
-	uint64_t      last_due;
-	uint64_t      read_at;	/* not before: µs; 0: at once */
-	uint64_t      close_at;	/* when nothing comes before: µs; 0: never */
-	enum harm     end;	/* when what waits has gone */
-	bool          silent;	/* says nothing more; what comes is dropped */
-	bool          stalled;	/* … and does not end, either */
-	bool          said;	/* the client's end has been seen */
-	bool          busy;	/* had something to do since it was idle */
-	bool          dead;
+struct stress_session {
+	struct conn          conn;
+	struct alarm         alarm;
+	struct node          link;	/* of its door, or of the dead */
+	struct door         *door;
+	struct rng           rng;
+	struct node          replies;
+	size_t               queued;	/* bytes that they take */
+	struct stress_digest digest;	/* sink */
+	uint64_t             position;	/* source */
+	uint64_t             last_due;
+	uint64_t             read_at;	/* not before: µs; 0: at once */
+	uint64_t             close_at;	/* when nothing comes before: µs; 0: never */
+	enum harm            end;	/* when what waits has gone */
+	bool                 silent;	/* says nothing more; what comes is dropped */
+	bool                 stalled;	/* … and does not end, either */
+	bool                 said;	/* the client's end has been seen */
+	bool                 busy;	/* had something to do since it was idle */
+	bool                 dead;
 };
 
 enum {
@@ -49,22 +49,22 @@ enum {
 };
 
 /* Read at once, or sent by a source: as much as goes, where nothing is to happen to it. */
-size_t session_chunk(void);
+size_t stress_session_chunk(void);
 
-void sessions_start(void);
+void stress_sessions_start(void);
 
 /* A connection with a number of its own. Returns false when there is no memory: the fd
  * is then still the caller's. */
-bool session_open(struct door *, int fd, uint64_t number);
+bool stress_session_open(struct door *, int fd, uint64_t number);
 
-/* At once; its memory stays until sessions_sweep. Twice is once. */
-void session_close(struct session *);
+/* At once; its memory stays until stress_sessions_sweep. Twice is once. */
+void stress_session_close(struct stress_session *);
 
 /* Of this door, at once; with or without a reset. */
-void sessions_end(struct door *, bool reset);
+void stress_sessions_end(struct door *, bool reset);
 
 /* Frees what has ended: at the end of a pass. */
-void sessions_sweep(void);
-void sessions_finish(void);
+void stress_sessions_sweep(void);
+void stress_sessions_finish(void);
 
 #endif

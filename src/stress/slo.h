@@ -13,12 +13,12 @@ struct run;
  * are), then halves the gap, until it is within SLO_GAP of the answer or
  * SLO_TRIES are used up.
  *
- *	slo_begin(&slo, &conditions, run.rate);
+ *	stress_slo_begin(&slo, &conditions, run.rate);
  *	while (slo.end == SLO_GOES_ON)
- *		… measure at slo_rate(&slo) for run.duration …,
- *		slo_tried(&slo, stdout, &run, &outcome);
- *	slo_print(stdout, &slo, &run, &outcome);
- *	slo_clear(&slo);
+ *		… measure at stress_slo_rate(&slo) for run.duration …,
+ *		stress_slo_tried(&slo, stdout, &run, &outcome);
+ *	stress_slo_print(stdout, &slo, &run, &outcome);
+ *	stress_slo_clear(&slo);
  */
 #define SLO_GAP   0.05
 #define SLO_TRIES 32u
@@ -54,22 +54,22 @@ struct slo {
 };
 
 /* first: where the search begins; 0: at 1,000 a second. */
-void slo_begin(struct slo *, const struct expect *, double first);
-double slo_rate(const struct slo *);
+void stress_slo_begin(struct slo *, const struct expect *, double first);
+double stress_slo_rate(const struct slo *);
 
 /* Judges the try by what was measured, tells it in a line, and chooses the next rate. A
- * try fails, too, when less than its rate was answered in its time (outcome_reached). What
+ * try fails, too, when less than its rate was answered in its time (stress_outcome_reached). What
  * the best outcome owns is taken away from it. */
-void slo_tried(struct slo *, FILE *, const struct run *, struct outcome *);
+void stress_slo_tried(struct slo *, FILE *, const struct run *, struct outcome *);
 
 /* The search ends without a result: the last try does not count. */
-void slo_give_up(struct slo *, enum slo_end);
+void stress_slo_give_up(struct slo *, enum slo_end);
 
 /* What was found: the rate with the report of its try; or why there is none, with what
  * went wrong in the last one. */
-void slo_print(FILE *, const struct slo *, const struct run *, const struct outcome *last);
+void stress_slo_print(FILE *, const struct slo *, const struct run *, const struct outcome *last);
 
 /* Frees what it owns. */
-void slo_clear(struct slo *);
+void stress_slo_clear(struct slo *);
 
 #endif

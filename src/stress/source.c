@@ -12,7 +12,7 @@
 #define WORD_MAX (2 * INET6_ADDRSTRLEN + 2)
 
 static const char *
-read_address(struct addr *a, const char *text)
+stress_source_read_address(struct addr *a, const char *text)
 {
 	memset(a, 0, sizeof *a);
 	if (inet_pton(AF_INET, text, &a->in.sin_addr) == 1) {
@@ -28,7 +28,7 @@ read_address(struct addr *a, const char *text)
 }
 
 static unsigned char *
-bytes_of(struct addr *a, size_t *n)
+stress_source_bytes(struct addr *a, size_t *n)
 {
 	*n = a->sa.sa_family == AF_INET ? 4 : 16;
 	return a->sa.sa_family == AF_INET ? (unsigned char *)&a->in.sin_addr
@@ -36,43 +36,43 @@ bytes_of(struct addr *a, size_t *n)
 }
 
 static void
-next_address(struct addr *a)
+stress_source_next(struct addr *a)
 {
 	size_t         n;
-	unsigned char *bytes = bytes_of(a, &n);
+	unsigned char *bytes = stress_source_bytes(a, &n);
 
 	while (n-- > 0 && ++bytes[n] == 0)
 		;
 }
 
 static int
-compare(struct addr *a, struct addr *b)
+stress_source_compare(struct addr *a, struct addr *b)
 {
 	size_t         n;
-	unsigned char *x = bytes_of(a, &n), *y = bytes_of(b, &n);
+	unsigned char *x = stress_source_bytes(a, &n), *y = stress_source_bytes(b, &n);
 
 	return memcmp(x, y, n);
 }
 
 static const char *
-add_range(struct run *run, struct addr *from, struct addr *to)
+stress_source_add_range(struct run *run, struct addr *from, struct addr *to)
 {
 	if (from->sa.sa_family != to->sa.sa_family ||
 	    (run->source_count > 0 && run->sources[0].sa.sa_family != from->sa.sa_family))
 		return "IPv4 and IPv6 cannot stand together";
-	if (compare(from, to) > 0)
+	if (stress_source_compare(from, to) > 0)
 		return "a range begins with its lower address";
-	for (;; next_address(from)) {
+	for (;; stress_source_next(from)) {
 		if (run->source_count == RUN_SOURCES_MAX)
 			return "more than 4096 addresses: that many are never needed";
 		run->sources[run->source_count++] = *from;
-		if (compare(from, to) == 0)
+		if (stress_source_compare(from, to) == 0)
 			return NULL;
 	}
 }
 
 static const char *
-read_range(struct run *run, const char *text, size_t len)
+stress_source_read_range(struct run *run, const char *text, size_t len)
 {
 	struct addr from, to;
 	char        word[WORD_MAX], *dash;
@@ -85,14 +85,14 @@ read_range(struct run *run, const char *text, size_t len)
 	dash = strchr(word, '-');
 	if (dash != NULL)
 		*dash++ = '\0';
-	what = read_address(&from, word);
+	what = stress_source_read_address(&from, word);
 	if (what == NULL)
-		what = read_address(&to, dash != NULL ? dash : word);
-	return what != NULL ? what : add_range(run, &from, &to);
+		what = stress_source_read_address(&to, dash != NULL ? dash : word);
+	return what != NULL ? what : stress_source_add_range(run, &from, &to);
 }
 
 const char *
-source_read(struct run *run, const char *text)
+stress_source_read(struct run *run, const char *text)
 {
 	const char *what;
 	size_t      len;
@@ -103,7 +103,7 @@ source_read(struct run *run, const char *text)
 		return "no memory";
 	for (;; text += len + 1) {
 		len = strcspn(text, ",");
-		what = read_range(run, text, len);
+		what = stress_source_read_range(run, text, len);
 		if (what != NULL || text[len] == '\0')
 			return what;
 	}

@@ -7,6 +7,6 @@ struct run;
 
 /* "127.0.1.1-127.0.1.64,127.0.2.1" → run.sources (which stay) and their number. Returns
  * NULL, or a phrase that says what is wrong. */
-const char *source_read(struct run *, const char *text);
+const char *stress_source_read(struct run *, const char *text);
 
 #endif

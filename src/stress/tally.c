@@ -24,7 +24,7 @@ const char *const fault_texts[FAULT_COUNT] = {
 #define WORDS (offsetof(struct tally, latency) / sizeof(_Atomic uint64_t))
 
 struct tally *
-tally_sum(const struct shared *shared, unsigned workers)
+stress_tally_sum(const struct shared *shared, unsigned workers)
 {
 	struct tally *sum = calloc(1, sizeof *sum);
 
@@ -36,11 +36,11 @@ tally_sum(const struct shared *shared, unsigned workers)
 		_Atomic uint64_t       *to = (_Atomic uint64_t *)sum;
 
 		for (size_t i = 0; i < WORDS; i++)
-			tally_add(&to[i],
+			stress_tally_add(&to[i],
 			    atomic_load_explicit(&from[i], memory_order_relaxed));
-		hist_merge(&sum->latency, &t->latency);
-		hist_merge(&sum->raw, &t->raw);
-		hist_merge(&sum->connect, &t->connect);
+		stress_hist_merge(&sum->latency, &t->latency);
+		stress_hist_merge(&sum->raw, &t->raw);
+		stress_hist_merge(&sum->connect, &t->connect);
 		if (w == 0 || atomic_load(&t->least) < atomic_load(&sum->least))
 			atomic_store(&sum->least, atomic_load(&t->least));
 		if (sum->wrong[0] == '\0')
@@ -64,7 +64,7 @@ static const struct {
 };
 
 void
-tally_since(struct tally *t, const struct tally *earlier)
+stress_tally_since(struct tally *t, const struct tally *earlier)
 {
 	for (size_t i = 0; i < sizeof ever / sizeof ever[0]; i++) {
 		_Atomic uint64_t *now = (_Atomic uint64_t *)((char *)t + ever[i].at);
@@ -74,21 +74,21 @@ tally_since(struct tally *t, const struct tally *earlier)
 		for (unsigned k = 0; k < ever[i].words; k++)
 			atomic_fetch_sub(&now[k], atomic_load(&then[k]));
 	}
-	hist_since(&t->connect, &t->connect, &earlier->connect);
+	stress_hist_since(&t->connect, &t->connect, &earlier->connect);
 	if (earlier->wrong[0] != '\0')
 		t->wrong[0] = '\0';
 }
 
 void
-tally_latencies(const struct shared *shared, unsigned workers, struct hist *all)
+stress_tally_latencies(const struct shared *shared, unsigned workers, struct hist *all)
 {
 	memset(all, 0, sizeof *all);
 	for (unsigned w = 0; w < workers; w++)
-		hist_merge(all, &shared->of[w].latency);
+		stress_hist_merge(all, &shared->of[w].latency);
 }
 
 void
-tally_wipe(struct tally *t)
+stress_tally_wipe(struct tally *t)
 {
 	atomic_store(&t->sent, 0);
 	atomic_store(&t->answered, 0);
@@ -100,7 +100,7 @@ tally_wipe(struct tally *t)
 
 /* What the worker itself has told may be 100 ms old. */
 uint64_t
-tally_cpu(const struct tally *t)
+stress_tally_cpu(const struct tally *t)
 {
 	pid_t           pid = (pid_t)atomic_load(&t->pid);
 	clockid_t       clock;
@@ -112,7 +112,7 @@ tally_cpu(const struct tally *t)
 }
 
 uint64_t
-tally_errors(const struct tally *t)
+stress_tally_errors(const struct tally *t)
 {
 	uint64_t n = 0;
 

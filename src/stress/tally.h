@@ -53,7 +53,7 @@ struct tally {
 	_Atomic uint64_t unsent;		/* of them, those that wait for room */
 	_Atomic uint64_t late;			/* the most that have waited, each 100 ms */
 	_Atomic uint64_t own[8];		/* what mode.counters names */
-	_Atomic uint64_t cpu;			/* µs of this process so far; see tally_cpu */
+	_Atomic uint64_t cpu;			/* µs so far; see stress_tally_cpu */
 	_Atomic uint64_t pid;
 	_Atomic uint64_t state;			/* enum tally_state */
 	_Atomic uint64_t reached;		/* steps whose connections have all been tried */
@@ -99,7 +99,7 @@ struct shared {
 };
 
 static inline void
-tally_add(_Atomic uint64_t *w, uint64_t n)
+stress_tally_add(_Atomic uint64_t *w, uint64_t n)
 {
 	atomic_store_explicit(w, atomic_load_explicit(w, memory_order_relaxed) + n,
 	    memory_order_relaxed);
@@ -109,22 +109,22 @@ extern const char *const fault_words[FAULT_COUNT];
 extern const char *const fault_texts[FAULT_COUNT];
 
 /* Sums up all workers. The result is the caller's to free(3); NULL: no memory. */
-struct tally *tally_sum(const struct shared *, unsigned workers);
+struct tally *stress_tally_sum(const struct shared *, unsigned workers);
 
 /* Takes away what had been counted at an earlier sum, but for what has been wiped since,
  * and for what is no count. */
-void tally_since(struct tally *, const struct tally *earlier);
+void stress_tally_since(struct tally *, const struct tally *earlier);
 
 /* The latencies of all workers so far. */
-void tally_latencies(const struct shared *, unsigned workers, struct hist *);
+void stress_tally_latencies(const struct shared *, unsigned workers, struct hist *);
 
 /* Wipes what shared.epoch says; for the worker alone. */
-void tally_wipe(struct tally *);
+void stress_tally_wipe(struct tally *);
 
 /* µs of processor time of a worker, as of now while it lives. */
-uint64_t tally_cpu(const struct tally *);
+uint64_t stress_tally_cpu(const struct tally *);
 
 /* All faults but FAULT_FAILED, which is an answer. */
-uint64_t tally_errors(const struct tally *);
+uint64_t stress_tally_errors(const struct tally *);
 
 #endif

@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct text three_digits(double value, const char *unit);
+static struct stress_text stress_text_three_digits(double value, const char *unit);
 
-struct text
-text_count(double n)
+struct stress_text
+stress_text_count(double n)
 {
-	struct text t;
-	char        digits[32];
-	size_t      length, at = 0;
+	struct stress_text t;
+	char               digits[32];
+	size_t             length, at = 0;
 
 	if (fabs(n) < 99.95 && fabs(n - round(n)) > 0.05) {
 		snprintf(t.s, sizeof t.s, "%.1f", n);
@@ -36,44 +36,44 @@ text_count(double n)
 	return t;
 }
 
-struct text
-text_time(double us)
+struct stress_text
+stress_text_time(double us)
 {
-	struct text t;
+	struct stress_text t;
 
 	if (us >= 999.5e3)
-		return three_digits(us / 1e6, "s");
+		return stress_text_three_digits(us / 1e6, "s");
 	if (us >= 999.5)
-		return three_digits(us / 1e3, "ms");
+		return stress_text_three_digits(us / 1e3, "ms");
 	if (us != round(us))
-		return three_digits(us, "us");
+		return stress_text_three_digits(us, "us");
 	snprintf(t.s, sizeof t.s, "%.0fus", us);
 	return t;
 }
 
-struct text
-text_size(double bytes)
+struct stress_text
+stress_text_size(double bytes)
 {
 	static const char *const units[] = { " B", " KiB", " MiB", " GiB", " TiB" };
-	struct text              t;
-	unsigned                 unit = 0;
+	struct stress_text t;
+	unsigned           unit = 0;
 
 	while (fabs(bytes) >= 999.5 && unit < sizeof units / sizeof units[0] - 1) {
 		bytes /= 1024;
 		unit++;
 	}
 	if (unit > 0)
-		return three_digits(bytes, units[unit]);
+		return stress_text_three_digits(bytes, units[unit]);
 	snprintf(t.s, sizeof t.s, "%.0f B", bytes);
 	return t;
 }
 
 /* 1.23 12.3 123 1234 */
-static struct text
-three_digits(double value, const char *unit)
+static struct stress_text
+stress_text_three_digits(double value, const char *unit)
 {
-	struct text t;
-	double      size = fabs(value);
+	struct stress_text t;
+	double             size = fabs(value);
 
 	snprintf(t.s, sizeof t.s, "%.*f%s", size < 9.995 ? 2 : size < 99.95 ? 1 : 0, value, unit);
 	return t;

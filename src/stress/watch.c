@@ -27,73 +27,73 @@
 #define TEXT_MAX     4096
 #define CHILDREN_MAX 16384	/* bytes of a list */
 
-static void sample(struct watch *, bool first);
-static uint64_t weigh(struct watch *);
-static uint64_t weigh_one(pid_t, uint64_t *own);
-static void count_ended(struct watch *);
-static int look(struct watch *, pid_t, pid_t parent, bool first);
-static void look_for_children(struct watch *, pid_t, bool first);
-static int stat_read(pid_t, struct watch_stat *);
-static uint64_t threads_cpu(pid_t);
+static void stress_watch_take_sample(struct stress_watch *, bool first);
+static uint64_t stress_watch_weigh(struct stress_watch *);
+static uint64_t stress_watch_weigh_one(pid_t, uint64_t *own);
+static void stress_watch_count_ended(struct stress_watch *);
+static int stress_watch_look(struct stress_watch *, pid_t, pid_t parent, bool first);
+static void stress_watch_find_children(struct stress_watch *, pid_t, bool first);
+static int stress_watch_stat_read(pid_t, struct watch_stat *);
+static uint64_t stress_watch_threads_cpu(pid_t);
 
 int
-watch_open(struct watch *w, pid_t pid)
+stress_watch_open(struct stress_watch *w, pid_t pid)
 {
 	struct watch_stat stat;
 
 	memset(w, 0, sizeof *w);
 	if (pid == 0)
 		return 0;
-	if (stat_read(pid, &stat) != 0)
+	if (stress_watch_stat_read(pid, &stat) != 0)
 		return -1;
 	if (stat.dead) {
 		errno = ESRCH;
 		return -1;
 	}
 	w->root = pid;
-	sample(w, true);
-	w->base_memory = weigh(w);
+	stress_watch_take_sample(w, true);
+	w->base_memory = stress_watch_weigh(w);
 	return 0;
 }
 
 void
-watch_sample(struct watch *w)
+stress_watch_sample(struct stress_watch *w)
 {
 	uint64_t now, took;
 
 	if (w->root == 0)
 		return;
-	sample(w, false);
+	stress_watch_take_sample(w, false);
 	now = clock_ns();
 	if (now < w->weigh_at)
 		return;
-	(void)weigh(w);
+	(void)stress_watch_weigh(w);
 	took = clock_ns() - now;
 	w->weigh_at = now + (uint64_t)((double)took / WATCH_SHARE);
 }
 
 void
-watch_measuring(struct watch *w)
+stress_watch_measuring(struct stress_watch *w)
 {
 	if (w->root != 0)
-		sample(w, false);
+		stress_watch_take_sample(w, false);
 	w->base_cpu = w->measured_cpu = w->cpu;
 }
 
 void
-watch_measured(struct watch *w)
+stress_watch_measured(struct stress_watch *w)
 {
 	if (w->root != 0)
-		sample(w, false);
+		stress_watch_take_sample(w, false);
 	w->measured_cpu = w->cpu;
 }
 
 void
-watch_outcome(struct watch *w, struct outcome *o)
+stress_watch_outcome(struct stress_watch *w, struct outcome *o)
 {
 	if (w->root == 0)
 		return;
-	o->server_grown = watch_grown(w);
+	o->server_grown = stress_watch_grown(w);
 	o->watched = true;
 	o->server_cpu = w->measured_cpu - w->base_cpu;
 	o->server_memory = w->memory;
@@ -102,9 +102,9 @@ watch_outcome(struct watch *w, struct outcome *o)
 }
 
 int64_t
-watch_grown(struct watch *w)
+stress_watch_grown(struct stress_watch *w)
 {
-	uint64_t own = weigh(w);
+	uint64_t own = stress_watch_weigh(w);
 
 	return w->root == 0 || w->gone ? 0 : (int64_t)(own - w->base_memory);
 }
@@ -112,7 +112,7 @@ watch_grown(struct watch *w)
 /* «pid (any name) S ppid …»: utime and stime are the 14th and 15th, those of children
  * the next two, starttime the 22nd. */
 int
-watch_parse_stat(const char *text, struct watch_stat *stat)
+stress_watch_parse_stat(const char *text, struct watch_stat *stat)
 {
 	const char *at = strrchr(text, ')');
 	uint64_t    user, system, ended_user, ended_system;
@@ -131,13 +131,13 @@ watch_parse_stat(const char *text, struct watch_stat *stat)
 }
 
 int
-watch_parse_schedstat(const char *text, uint64_t *ns)
+stress_watch_parse_schedstat(const char *text, uint64_t *ns)
 {
 	return sscanf(text, "%" SCNu64 " %*u %*u", ns) == 1 ? 0 : -1;
 }
 
 int
-watch_parse_memory(const char *text, const char *field, uint64_t *bytes)
+stress_watch_parse_memory(const char *text, const char *field, uint64_t *bytes)
 {
 	size_t   n = strlen(field);
 	uint64_t k;
@@ -155,16 +155,16 @@ watch_parse_memory(const char *text, const char *field, uint64_t *bytes)
 }
 
 static void
-sample(struct watch *w, bool first)
+stress_watch_take_sample(struct stress_watch *w, bool first)
 {
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < w->count; i++)
 		w->of[i].seen = false;
-	if (look(w, w->root, 0, first) != 0)
+	if (stress_watch_look(w, w->root, 0, first) != 0)
 		w->gone = true;
 	if (!first)
-		count_ended(w);
+		stress_watch_count_ended(w);
 	for (unsigned i = 0; i < w->count; i++) {
 		if (w->of[i].seen)
 			w->of[kept++] = w->of[i];
@@ -175,7 +175,7 @@ sample(struct watch *w, bool first)
 /* What children have used since they were last looked at, or without ever having been: all
  * that their parent knows of, but for what is known already. */
 static void
-count_ended(struct watch *w)
+stress_watch_count_ended(struct stress_watch *w)
 {
 	for (unsigned i = 0; i < w->count; i++) {
 		struct watched *p = &w->of[i];
@@ -194,15 +194,15 @@ count_ended(struct watch *w)
 
 /* What a process used before it was first seen counts if it has begun since. */
 static int
-look(struct watch *w, pid_t pid, pid_t parent, bool first)
+stress_watch_look(struct stress_watch *w, pid_t pid, pid_t parent, bool first)
 {
 	struct watched   *p = NULL;
 	struct watch_stat stat;
 	uint64_t          us, threads;
 
-	if (stat_read(pid, &stat) != 0)
+	if (stress_watch_stat_read(pid, &stat) != 0)
 		return -1;
-	threads = threads_cpu(pid);
+	threads = stress_watch_threads_cpu(pid);
 	us = threads > stat.ticks ? threads : stat.ticks;
 	for (unsigned i = 0; i < w->count && p == NULL; i++) {
 		if (w->of[i].pid == pid && w->of[i].start == stat.start)
@@ -229,14 +229,14 @@ look(struct watch *w, pid_t pid, pid_t parent, bool first)
 		w->cpu += us - p->cpu;
 		p->cpu = us;
 	}
-	look_for_children(w, pid, first);
+	stress_watch_find_children(w, pid, first);
 	return 0;
 }
 
 /* Each thread's children are its own. Without CONFIG_PROC_CHILDREN there is no such
  * file: then the process is watched alone. */
 static void
-look_for_children(struct watch *w, pid_t pid, bool first)
+stress_watch_find_children(struct stress_watch *w, pid_t pid, bool first)
 {
 	char           path[64], text[CHILDREN_MAX], *at, *end;
 	DIR           *threads;
@@ -248,14 +248,15 @@ look_for_children(struct watch *w, pid_t pid, bool first)
 		return;
 	while ((entry = readdir(threads)) != NULL) {
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
-		    procfs_read(text, sizeof text, "%s/%.16s/children", path, entry->d_name) != 0)
+		    stress_procfs_read(text, sizeof text, "%s/%.16s/children", path,
+			entry->d_name) != 0)
 			continue;
 		for (at = text;; at = end) {
 			long child = strtol(at, &end, 10);
 
 			if (end == at || *end != ' ')	/* the last may be cut */
 				break;
-			look(w, (pid_t)child, pid, first);
+			stress_watch_look(w, (pid_t)child, pid, first);
 		}
 	}
 	closedir(threads);
@@ -263,30 +264,30 @@ look_for_children(struct watch *w, pid_t pid, bool first)
 
 /* Remembers the most there was; returns what is not of files. */
 static uint64_t
-weigh(struct watch *w)
+stress_watch_weigh(struct stress_watch *w)
 {
 	uint64_t sum = 0, own = 0;
 
 	for (unsigned i = 0; i < w->count; i++)
-		sum += weigh_one(w->of[i].pid, &own);
+		sum += stress_watch_weigh_one(w->of[i].pid, &own);
 	if (sum > w->memory)
 		w->memory = sum;
 	return own;
 }
 
 static uint64_t
-weigh_one(pid_t pid, uint64_t *own)
+stress_watch_weigh_one(pid_t pid, uint64_t *own)
 {
 	char     text[TEXT_MAX];
 	uint64_t bytes, of_files = 0, resident, shared, page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-	if (procfs_read(text, sizeof text, "/proc/%d/smaps_rollup", (int)pid) == 0 &&
-	    watch_parse_memory(text, "Pss", &bytes) == 0) {
-		(void)watch_parse_memory(text, "Pss_File", &of_files);
+	if (stress_procfs_read(text, sizeof text, "/proc/%d/smaps_rollup", (int)pid) == 0 &&
+	    stress_watch_parse_memory(text, "Pss", &bytes) == 0) {
+		(void)stress_watch_parse_memory(text, "Pss_File", &of_files);
 		*own += bytes - of_files;
 		return bytes;
 	}
-	if (procfs_read(text, sizeof text, "/proc/%d/statm", (int)pid) != 0 ||
+	if (stress_procfs_read(text, sizeof text, "/proc/%d/statm", (int)pid) != 0 ||
 	    sscanf(text, "%*u %" SCNu64 " %" SCNu64, &resident, &shared) != 2)
 		return 0;
 	*own += (resident - shared) * page;
@@ -295,16 +296,16 @@ weigh_one(pid_t pid, uint64_t *own)
 
 /* In µs. errno is set when it fails. */
 static int
-stat_read(pid_t pid, struct watch_stat *stat)
+stress_watch_stat_read(pid_t pid, struct watch_stat *stat)
 {
 	char     text[TEXT_MAX];
 	uint64_t tick = 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
 
-	if (procfs_read(text, sizeof text, "/proc/%d/stat", (int)pid) != 0) {
+	if (stress_procfs_read(text, sizeof text, "/proc/%d/stat", (int)pid) != 0) {
 		errno = errno == ENOENT ? ESRCH : errno;
 		return -1;
 	}
-	if (watch_parse_stat(text, stat) != 0) {
+	if (stress_watch_parse_stat(text, stat) != 0) {
 		errno = EPROTO;
 		return -1;
 	}
@@ -314,7 +315,7 @@ stat_read(pid_t pid, struct watch_stat *stat)
 }
 
 static uint64_t
-threads_cpu(pid_t pid)
+stress_watch_threads_cpu(pid_t pid)
 {
 	char           path[64], text[TEXT_MAX];
 	DIR           *threads;
@@ -327,9 +328,9 @@ threads_cpu(pid_t pid)
 		return 0;
 	while ((entry = readdir(threads)) != NULL) {
 		if (isdigit((unsigned char)entry->d_name[0]) &&
-		    procfs_read(text, sizeof text, "%s/%.16s/schedstat", path, entry->d_name) ==
-			0 &&
-		    watch_parse_schedstat(text, &ns) == 0)
+		    stress_procfs_read(text, sizeof text, "%s/%.16s/schedstat", path,
+			entry->d_name) == 0 &&
+		    stress_watch_parse_schedstat(text, &ns) == 0)
 			sum += ns;
 	}
 	closedir(threads);

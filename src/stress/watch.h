@@ -23,12 +23,12 @@ struct watched {
 	bool     seen;		/* by the last sample */
 };
 
-struct watch {
+struct stress_watch {
 	pid_t          root;	/* 0: nobody is watched, and nothing is done */
 	bool           gone;	/* the root has ended */
 	struct watched of[WATCH_PROCESSES_MAX];
 	unsigned       count;
-	uint64_t       cpu;		/* µs since watch_open, also of those that have ended */
+	uint64_t       cpu;		/* µs since stress_watch_open, of all there were */
 	uint64_t       base_cpu;	/* … when the measuring began */
 	uint64_t       base_memory;	/* bytes without files, before the first connection */
 	uint64_t       measured_cpu;	/* … and when it ended */
@@ -38,25 +38,25 @@ struct watch {
 
 /* Before the first connection. pid 0: nobody. Returns 0, or -1 with errno (ESRCH,
  * EACCES: another user's). */
-int watch_open(struct watch *, pid_t) __attribute__((warn_unused_result));
+int stress_watch_open(struct stress_watch *, pid_t) __attribute__((warn_unused_result));
 
 /* Each second: CPU; and memory, unless that would take more than WATCH_SHARE of the time. */
 #define WATCH_SHARE 0.01
-void watch_sample(struct watch *);
+void stress_watch_sample(struct stress_watch *);
 
 /* The measuring begins, and ends: as short before it is said as may be, so that both
  * ends are the same time away from what the report takes for them. */
-void watch_measuring(struct watch *);
-void watch_measured(struct watch *);
+void stress_watch_measuring(struct stress_watch *);
+void stress_watch_measured(struct stress_watch *);
 
 /* Behind the end of the measuring, while connections are still there: weighs, and fills
  * in the outcome's part. */
-void watch_outcome(struct watch *, struct outcome *);
+void stress_watch_outcome(struct stress_watch *, struct outcome *);
 
 /* Weighs all processes. Returns how many bytes they have more than at first, without pages
  * of files: who else shares those comes and goes. 0 when nobody is watched, or it has
  * ended. */
-int64_t watch_grown(struct watch *);
+int64_t stress_watch_grown(struct stress_watch *);
 
 /* Parsers, for the tests. Each returns 0, or -1: it is not such a text. */
 struct watch_stat {
@@ -65,8 +65,8 @@ struct watch_stat {
 	uint64_t start;
 	bool     dead;		/* has ended, and its parent has not been told yet */
 };
-int watch_parse_stat(const char *text, struct watch_stat *);
-int watch_parse_schedstat(const char *text, uint64_t *ns);
-int watch_parse_memory(const char *text, const char *field, uint64_t *bytes);
+int stress_watch_parse_stat(const char *text, struct watch_stat *);
+int stress_watch_parse_schedstat(const char *text, uint64_t *ns);
+int stress_watch_parse_memory(const char *text, const char *field, uint64_t *bytes);
 
 #endif

@@ -41,7 +41,7 @@ wait_for_runs(struct across *a, uint64_t runs)
 	uint64_t end = now() + DEADLINE;
 
 	while (a->runs < runs && now() < end) {
-		across_tick(a, now());
+		stress_across_tick(a, now());
 		rest();
 	}
 }
@@ -60,9 +60,9 @@ test_none(void)
 	struct across  a;
 	struct outcome o = { 0 };
 
-	across_begin(&a, &run, shared, now());
-	ok(across_tick(&a, now()) == UINT64_MAX, "without a command there is nothing to do");
-	across_end(&a, &o);
+	stress_across_begin(&a, &run, shared, now());
+	ok(stress_across_tick(&a, now()) == UINT64_MAX, "without a command there is nothing to do");
+	stress_across_end(&a, &o);
 	ok(!o.acrossed, "and nothing to be told");
 }
 
@@ -73,9 +73,9 @@ test_runs(void)
 	struct across  a;
 	struct outcome o = { 0 };
 
-	across_begin(&a, &run, shared, now());
+	stress_across_begin(&a, &run, shared, now());
 	wait_for_runs(&a, 3);
-	across_end(&a, &o);
+	stress_across_end(&a, &o);
 	ok(o.acrossed && o.across_runs >= 3, "it runs again and again: %" PRIu64, o.across_runs);
 	is_number(o.across_failed, 0, "and does not fail");
 	ok(o.across_time > 0 && o.across_time < DEADLINE, "how long it took is known");
@@ -88,17 +88,17 @@ test_failures(void)
 	struct across  a;
 	struct outcome o = { 0 };
 
-	across_begin(&a, &run, shared, now());
+	stress_across_begin(&a, &run, shared, now());
 	wait_for_runs(&a, 2);
-	across_end(&a, &o);
+	stress_across_end(&a, &o);
 	ok(o.across_failed >= 2 && o.across_failed == o.across_runs, "failures are counted");
 	is_string(o.across_words, "status 3: two\\x09three", "the last line of the first is kept");
 
 	run = run_of("kill -9 $$");
-	across_begin(&a, &run, shared, now());
+	stress_across_begin(&a, &run, shared, now());
 	wait_for_runs(&a, 1);
 	memset(&o, 0, sizeof o);
-	across_end(&a, &o);
+	stress_across_end(&a, &o);
 	is_string(o.across_words, "killed by SIGKILL", "so is a signal");
 }
 
@@ -112,28 +112,28 @@ test_losses(void)
 	uint64_t       begin = now(), ended;
 
 	run.across_interval = 3600000;
-	tally_add(&shared->of[0].faults[FAULT_RESET], 100);
-	across_begin(&a, &run, shared, begin + SECOND);
-	tally_add(&shared->of[0].faults[FAULT_CLOSED], 1);
-	across_tick(&a, begin);
+	stress_tally_add(&shared->of[0].faults[FAULT_RESET], 100);
+	stress_across_begin(&a, &run, shared, begin + SECOND);
+	stress_tally_add(&shared->of[0].faults[FAULT_CLOSED], 1);
+	stress_across_tick(&a, begin);
 	ok(a.pid == 0, "it does not begin before its time");
-	tally_add(&shared->of[0].faults[FAULT_CLOSED], 2);
-	hist_add(&shared->of[0].latency, 700000);
-	across_tick(&a, begin + SECOND);
+	stress_tally_add(&shared->of[0].faults[FAULT_CLOSED], 2);
+	stress_hist_add(&shared->of[0].latency, 700000);
+	stress_across_tick(&a, begin + SECOND);
 	ok(a.pid != 0, "it has begun");
-	tally_add(&shared->of[0].faults[FAULT_RESET], 10);
-	tally_add(&shared->of[0].faults[FAULT_FAILED], 20);
-	tally_add(&shared->of[0].lost, 30);
-	hist_add(&shared->of[0].latency, 1234);
+	stress_tally_add(&shared->of[0].faults[FAULT_RESET], 10);
+	stress_tally_add(&shared->of[0].faults[FAULT_FAILED], 20);
+	stress_tally_add(&shared->of[0].lost, 30);
+	stress_hist_add(&shared->of[0].latency, 1234);
 	for (uint64_t limit = now() + DEADLINE; a.runs == 0 && now() < limit; rest())
-		across_tick(&a, begin + SECOND + 1);
+		stress_across_tick(&a, begin + SECOND + 1);
 	ended = begin + SECOND + 1;
-	tally_add(&shared->of[0].lost, 40);
-	across_tick(&a, ended + SECOND * ACROSS_ECHO_MS / 1000);
-	tally_add(&shared->of[0].faults[FAULT_RESET], 500);
-	hist_add(&shared->of[0].latency, 900000);
-	across_tick(&a, ended + 2 * SECOND * ACROSS_ECHO_MS / 1000);
-	across_end(&a, &o);
+	stress_tally_add(&shared->of[0].lost, 40);
+	stress_across_tick(&a, ended + SECOND * ACROSS_ECHO_MS / 1000);
+	stress_tally_add(&shared->of[0].faults[FAULT_RESET], 500);
+	stress_hist_add(&shared->of[0].latency, 900000);
+	stress_across_tick(&a, ended + 2 * SECOND * ACROSS_ECHO_MS / 1000);
+	stress_across_end(&a, &o);
 	is_number(o.across_runs, 1, "it has run once");
 	is_number(o.across_faults, 30, "faults meanwhile");
 	is_number(o.across_lost, 70, "requests meanwhile, and shortly after");
@@ -150,19 +150,19 @@ test_bounds(void)
 	uint64_t       begin = now(), late;
 	pid_t          group;
 
-	across_begin(&a, &run, shared, begin);
-	across_tick(&a, begin);
+	stress_across_begin(&a, &run, shared, begin);
+	stress_across_tick(&a, begin);
 	ok(a.pid != 0, "a command that does not end has begun");
 	late = begin + (uint64_t)ACROSS_LIMIT_MS * 1000000;
-	ok(across_tick(&a, begin + 1) == late, "it is known when that is too long");
+	ok(stress_across_tick(&a, begin + 1) == late, "it is known when that is too long");
 	group = a.pid;
 	for (uint64_t limit = now() + DEADLINE; a.runs == 0 && now() < limit; rest())
-		across_tick(&a, late);
+		stress_across_tick(&a, late);
 	is_number(a.failed, 1, "then it is killed, and has failed");
 	for (uint64_t limit = now() + DEADLINE; kill(-group, 0) == 0 && now() < limit; rest())
 		;
 	ok(kill(-group, 0) != 0, "with all that it has begun");
-	across_end(&a, &o);
+	stress_across_end(&a, &o);
 	is_string(o.across_words, "killed by SIGKILL", "that is told");
 }
 
@@ -182,8 +182,8 @@ test_no_process(void)
 		if (setrlimit(RLIMIT_NPROC, &none) != 0 ||
 		    (getuid() == 0 && setresuid(65534, 65534, 65534) != 0))
 			_exit(99);
-		across_begin(&a, &run, shared, begin);
-		next = across_tick(&a, begin);
+		stress_across_begin(&a, &run, shared, begin);
+		next = stress_across_tick(&a, begin);
 		if (a.pid != 0)
 			_exit(98);
 		_exit((next == begin + 10000000 ? 0 : 1) | (a.failed == 1 ? 0 : 2) |

@@ -31,17 +31,17 @@ outcome(void)
 
 	memset(&sum, 0, sizeof sum);
 	for (unsigned us = 1; us <= 1000; us++) {
-		hist_add(&sum.latency, us);
-		hist_add(&sum.raw, 7);
+		stress_hist_add(&sum.latency, us);
+		stress_hist_add(&sum.raw, 7);
 	}
-	tally_add(&sum.answered, 1000);
-	tally_add(&sum.sent, 1000);
-	tally_add(&sum.faults[FAULT_RESET], 2);
-	tally_add(&sum.faults[FAULT_WRONG], 1);
-	tally_add(&sum.faults[FAULT_FAILED], 2);
-	tally_add(&sum.lost, 5);
-	tally_add(&sum.bytes_in, 64 * 1024);
-	tally_add(&sum.own[1], 17);
+	stress_tally_add(&sum.answered, 1000);
+	stress_tally_add(&sum.sent, 1000);
+	stress_tally_add(&sum.faults[FAULT_RESET], 2);
+	stress_tally_add(&sum.faults[FAULT_WRONG], 1);
+	stress_tally_add(&sum.faults[FAULT_FAILED], 2);
+	stress_tally_add(&sum.lost, 5);
+	stress_tally_add(&sum.bytes_in, 64 * 1024);
+	stress_tally_add(&sum.own[1], 17);
 	o.elapsed = 1000000000;
 	o.answered = 1000;
 	o.cpu = 4500;
@@ -132,8 +132,8 @@ test_conditions(void)
 
 	for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++) {
 		error[0] = '\0';
-		ok(expect_parse(&e, &full, conditions[i].text, error) == 0 &&
-			expect_holds(&e, &o) == conditions[i].holds,
+		ok(stress_expect_parse(&e, &full, conditions[i].text, error) == 0 &&
+			stress_expect_holds(&e, &o) == conditions[i].holds,
 		    "\"%s\" %s %s", conditions[i].text,
 		    conditions[i].holds ? "holds" : "does not hold", error);
 	}
@@ -147,16 +147,16 @@ test_errors(void)
 
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
 		error[0] = '\0';
-		ok(expect_parse(&e, &bare, wrong[i].text, error) == -1 &&
+		ok(stress_expect_parse(&e, &bare, wrong[i].text, error) == -1 &&
 			strstr(error, wrong[i].error) != NULL,
 		    "\"%s\" is refused: %s", wrong[i].text, error);
 	}
-	ok(expect_parse(&e, &(struct run){ .mode = &plain }, "tolerated==0", error) == -1,
+	ok(stress_expect_parse(&e, &(struct run){ .mode = &plain }, "tolerated==0", error) == -1,
 	    "counters are names in their own mode only");
 	many[0] = '\0';
 	for (unsigned i = 0; i <= EXPECT_MAX; i++)
 		strcat(many, i == 0 ? "errors==0" : ",errors==0");
-	ok(expect_parse(&e, &full, many, error) == -1 && strstr(error, "more than") != NULL,
+	ok(stress_expect_parse(&e, &full, many, error) == -1 && strstr(error, "more than") != NULL,
 	    "too many are refused: %s", error);
 }
 
@@ -181,17 +181,17 @@ test_needs(void)
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		error[0] = '\0';
-		ok(expect_parse(&e, &bare, cases[i].text, error) == -1 &&
+		ok(stress_expect_parse(&e, &bare, cases[i].text, error) == -1 &&
 			strstr(error, "it needs ") != NULL && strstr(error, cases[i].needs) != NULL,
 		    "\"%s\" is refused: %s", cases[i].text, error);
-		ok(expect_parse(&e, &full, cases[i].text, error) == 0, "but not with it");
+		ok(stress_expect_parse(&e, &full, cases[i].text, error) == 0, "but not with it");
 	}
 	search.slo = "p99<5ms";
 	search.pacing = PACE_FIXED;
-	ok(expect_parse(&e, &search, "across_max<1s", error) == -1 &&
+	ok(stress_expect_parse(&e, &search, "across_max<1s", error) == -1 &&
 		strstr(error, "does not go with --slo") != NULL,
 	    "a search has no --across: %s", error);
-	ok(expect_parse(&e, &search, "rate_asked>1", error) == 0, "but a rate");
+	ok(stress_expect_parse(&e, &search, "rate_asked>1", error) == 0, "but a rate");
 }
 
 static void
@@ -200,8 +200,8 @@ test_names(void)
 	struct figure f, again;
 	unsigned      n = 0, wrong_ones = 0;
 
-	for (; figure_at(&f, n, &counting); n++) {
-		if (!figure_find(&again, f.name, &counting) || again.value != f.value ||
+	for (; stress_figure_at(&f, n, &counting); n++) {
+		if (!stress_figure_find(&again, f.name, &counting) || again.value != f.value ||
 		    again.argument != f.argument) {
 			wrong_ones++;
 			diag("%s is found as another", f.name);
@@ -221,9 +221,9 @@ test_print(void)
 	size_t         size;
 	FILE          *out = open_memstream(&text, &size);
 
-	if (expect_parse(&e, &full, "errors==0, p99<5ms,server_cpu<3us", error) != 0)
+	if (stress_expect_parse(&e, &full, "errors==0, p99<5ms,server_cpu<3us", error) != 0)
 		diag("%s", error);
-	expect_print(out, &e, &o, false);
+	stress_expect_print(out, &e, &o, false);
 	fclose(out);
 	is_string(text,
 	    "\n"
@@ -233,7 +233,7 @@ test_print(void)
 	    "what holds and what does not is told");
 	free(text);
 	out = open_memstream(&text, &size);
-	expect_print(out, &e, &o, true);
+	stress_expect_print(out, &e, &o, true);
 	fclose(out);
 	ok(strstr(text, "p99") == NULL && strstr(text, "errors") != NULL,
 	    "or only what does not");
@@ -252,11 +252,11 @@ search(double limit, double first, bool by_latency, double *found, unsigned *tri
 	FILE          *nowhere = tmpfile();
 	double         rate;
 
-	if (expect_parse(&e, &full, "max<2ms", error) != 0)
+	if (stress_expect_parse(&e, &full, "max<2ms", error) != 0)
 		diag("%s", error);
-	slo_begin(&slo, &e, first);
+	stress_slo_begin(&slo, &e, first);
 	while (slo.end == SLO_GOES_ON && slo.tries < 100) {
-		rate = slo_rate(&slo);
+		rate = stress_slo_rate(&slo);
 		o = outcome();
 		o.sum = malloc(sizeof sum);
 		if (o.sum == NULL)
@@ -264,12 +264,12 @@ search(double limit, double first, bool by_latency, double *found, unsigned *tri
 		o.rate = rate;
 		o.answered = (uint64_t)rate;
 		if (rate > limit && by_latency)
-			hist_add(&sum.latency, 5000);
+			stress_hist_add(&sum.latency, 5000);
 		else if (rate > limit)
 			o.answered = (uint64_t)limit;
 		memcpy(o.sum, &sum, sizeof sum);
-		slo_tried(&slo, nowhere, &run, &o);
-		outcome_clear(&o);
+		stress_slo_tried(&slo, nowhere, &run, &o);
+		stress_outcome_clear(&o);
 	}
 	ok(slo.end == (slo.good > 0 ? SLO_FOUND : SLO_NOTHING), "it comes to an end");
 	ok(slo.best.sum == NULL ? slo.good == 0
@@ -277,7 +277,7 @@ search(double limit, double first, bool by_latency, double *found, unsigned *tri
 	    "and has the outcome of the best");
 	*found = slo.good;
 	fclose(nowhere);
-	slo_clear(&slo);
+	stress_slo_clear(&slo);
 	*tries = slo.tries;
 }
 
@@ -318,11 +318,11 @@ told(struct slo *slo)
 	size_t         size;
 	FILE          *out = open_memstream(&text, &size);
 
-	if (expect_parse(&slo->expect, &full, "max<2ms", error) != 0)
+	if (stress_expect_parse(&slo->expect, &full, "max<2ms", error) != 0)
 		diag("%s", error);
 	slo->best = last;
 	slo->best.rate = slo->good;
-	slo_print(out, slo, &run, &last);
+	stress_slo_print(out, slo, &run, &last);
 	fclose(out);
 	return text;
 }

@@ -43,7 +43,7 @@ true_to_three_digits(uint64_t got, uint64_t truth)
 static void
 check(const char *what, uint64_t (*draw)(struct rng *))
 {
-	struct rng rng = rng_make(7, TIMES);
+	struct rng rng = stress_rng_make(7, TIMES);
 	uint64_t   sum = 0;
 
 	memset(&whole, 0, sizeof whole);
@@ -51,12 +51,12 @@ check(const char *what, uint64_t (*draw)(struct rng *))
 	for (unsigned i = 0; i < TIMES; i++) {
 		times[i] = draw(&rng);
 		sum += times[i];
-		hist_add(&whole, times[i]);
-		hist_add(&half[i % 2], times[i]);
+		stress_hist_add(&whole, times[i]);
+		stress_hist_add(&half[i % 2], times[i]);
 	}
 	qsort(times, TIMES, sizeof times[0], compare);
 	for (unsigned i = 0; i < PERCENTS; i++) {
-		uint64_t got = hist_percentile(&whole, percents[i]);
+		uint64_t got = stress_hist_percentile(&whole, percents[i]);
 
 		ok(true_to_three_digits(got, exactly(percents[i])),
 		    "%s: p%g is %ju, exactly %ju", what, percents[i], (uintmax_t)got,
@@ -64,7 +64,7 @@ check(const char *what, uint64_t (*draw)(struct rng *))
 	}
 	is_number(whole.max, times[TIMES - 1], "%s: the maximum is exact", what);
 	is_number(whole.sum, sum, "%s: the sum is exact", what);
-	hist_merge(&half[0], &half[1]);
+	stress_hist_merge(&half[0], &half[1]);
 	ok(memcmp(&half[0], &whole, sizeof whole) == 0, "%s: two halves merged are the whole",
 	    what);
 }
@@ -72,21 +72,21 @@ check(const char *what, uint64_t (*draw)(struct rng *))
 static uint64_t
 small(struct rng *rng)
 {
-	return rng_below(rng, 3000);
+	return stress_rng_below(rng, 3000);
 }
 
 /* As latencies are: most near 100 µs, a long tail. */
 static uint64_t
 tailed(struct rng *rng)
 {
-	return (uint64_t)(100 * pow(1 - rng_unit(rng), -1.2));
+	return (uint64_t)(100 * pow(1 - stress_rng_unit(rng), -1.2));
 }
 
 /* All magnitudes alike. */
 static uint64_t
 any(struct rng *rng)
 {
-	return (uint64_t)pow(2, rng_unit(rng) * 36.9);
+	return (uint64_t)pow(2, stress_rng_unit(rng) * 36.9);
 }
 
 static void
@@ -97,13 +97,15 @@ edges(void)
 
 	for (unsigned i = 0; i < sizeof at / sizeof at[0]; i++) {
 		memset(&whole, 0, sizeof whole);
-		hist_add(&whole, at[i]);
-		is_number(hist_percentile(&whole, 50), at[i], "one time of %ju", (uintmax_t)at[i]);
+		stress_hist_add(&whole, at[i]);
+		is_number(stress_hist_percentile(&whole, 50), at[i], "one time of %ju",
+		    (uintmax_t)at[i]);
 	}
 	memset(&whole, 0, sizeof whole);
-	is_number(hist_percentile(&whole, 50), 0, "no time at all");
-	hist_add(&whole, UINT64_MAX);
-	is_number(hist_percentile(&whole, 100), HIST_MAX, "beyond the end counts as the end");
+	is_number(stress_hist_percentile(&whole, 50), 0, "no time at all");
+	stress_hist_add(&whole, UINT64_MAX);
+	is_number(stress_hist_percentile(&whole, 100), HIST_MAX,
+	    "beyond the end counts as the end");
 }
 
 /* The distribution is a table: values and counts grow, and the last line is all. */
@@ -119,8 +121,8 @@ printed(void)
 
 	memset(&whole, 0, sizeof whole);
 	for (unsigned i = 1; i <= 1000; i++)
-		hist_add(&whole, i);
-	hist_print(&whole, out);
+		stress_hist_add(&whole, i);
+	stress_hist_print(&whole, out);
 	fclose(out);
 	rest = strstr(text, "#[Mean");
 	ok(rest != NULL && sscanf(rest, "#[Mean = %lf", &value) == 1 && value > 0.499 &&

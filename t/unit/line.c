@@ -7,7 +7,7 @@
 
 static struct run    run = { .size = 64 };
 static struct tally  tally;
-static struct client client;
+static struct stress_client client;
 
 static void
 begin(uint64_t id, const char *failure)
@@ -31,7 +31,7 @@ hand_over(struct weir_span s, size_t n)
 	while (s.len > 0 && take == TAKE_MORE) {
 		len = s.len < n ? s.len : n;
 		used = len;
-		take = line_reply(&client, span(s.data, len), &used);
+		take = stress_line_reply(&client, span(s.data, len), &used);
 		s = span_skip(s, used);
 	}
 	return take;
@@ -45,14 +45,14 @@ right(void)
 
 	for (size_t n = 1; n <= 64; n += 7) {
 		begin(7, NULL);
-		len = line_write(7, 1, text);
+		len = stress_line_write(7, 1, text);
 		is_number(len, 64, "a line has 64 bytes");
 		ok(strncmp(text, "c7 1 ", 5) == 0 && text[63] == '\n', "a tag, and a newline");
 		ok(hand_over(span(text, len), n) == TAKE_REPLY, "in parts of %zu it is right", n);
 		is_number(client.position, 0, "and over");
 	}
 	begin(UINT64_MAX, NULL);
-	len = line_write(UINT64_MAX, UINT64_MAX, text);
+	len = stress_line_write(UINT64_MAX, UINT64_MAX, text);
 	ok(len <= 64, "the longest tag has room");
 }
 
@@ -64,23 +64,23 @@ wrong(void)
 
 	for (size_t at = 0; at < 64; at++) {
 		begin(7, "no answer");
-		len = line_write(7, 1, text);
+		len = stress_line_write(7, 1, text);
 		text[at] ^= 1;
 		missed += hand_over(span(text, len), 1 + at % 9) != TAKE_WRONG;
 	}
 	is_number(missed, 0, "each wrong byte is found");
 	begin(7, NULL);
-	len = line_write(7, 2, text);
+	len = stress_line_write(7, 2, text);
 	ok(hand_over(span(text, len), 64) == TAKE_WRONG, "the next request's reply is wrong");
 	ok(strstr(tally.wrong, "connection 7, reply 1") != NULL, "it says so: %s", tally.wrong);
 	begin(7, NULL);
-	len = line_write(8, 1, text);
+	len = stress_line_write(8, 1, text);
 	ok(hand_over(span(text, len), 64) == TAKE_WRONG, "another connection's reply is wrong");
 	begin(7, NULL);
-	len = line_write(7, 1, text);
-	len += line_write(7, 2, text + len);
+	len = stress_line_write(7, 1, text);
+	len += stress_line_write(7, 2, text + len);
 	used = len;
-	ok(line_reply(&client, span(text, len), &used) == TAKE_REPLY && used == 64,
+	ok(stress_line_reply(&client, span(text, len), &used) == TAKE_REPLY && used == 64,
 	    "of two replies the first is taken");
 }
 
@@ -121,9 +121,10 @@ varied(void)
 	for (uint64_t n = 1; n <= 4000; n++) {
 		begin(n % 50, NULL);
 		client.answered = n - 1;
-		len = line_write(client.id, n, text);
+		len = stress_line_write(client.id, n, text);
 		bad += len < LINE_LEAST || len > run.size || text[len - 1] != '\n';
-		bad += line_write(client.id, n, again) != len || memcmp(text, again, len) != 0;
+		bad += stress_line_write(client.id, n, again) != len ||
+		    memcmp(text, again, len) != 0;
 		bad += hand_over(span(text, len), 1 + n * 7 % 3000) != TAKE_REPLY;
 		smaller += len < run.size / 4;
 		large += len > run.size * 3 / 4;
@@ -142,8 +143,8 @@ main(void)
 	wrong();
 	failures();
 	run.size = 31;
-	ok(line_check(&run) != NULL, "31 bytes are too few");
+	ok(stress_line_check(&run) != NULL, "31 bytes are too few");
 	run.size = 32;
-	ok(line_check(&run) == NULL, "32 are not");
+	ok(stress_line_check(&run) == NULL, "32 are not");
 	return done_testing();
 }

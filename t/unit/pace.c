@@ -22,7 +22,7 @@ begin_some(enum pacing pacing, unsigned workers, unsigned number, double rate, u
 	worker.number = number;
 	worker.asking = true;
 	worker.quota = limit;
-	pace_begin(BEGAN, rate, limit);
+	stress_pace_begin(BEGAN, rate, limit);
 }
 
 static void
@@ -38,7 +38,7 @@ take_all(uint64_t until, bool *good)
 	unsigned n = 0;
 	uint64_t due, last = 0;
 
-	for (; pace_take(until, &due); n++) {
+	for (; stress_pace_take(until, &due); n++) {
 		*good &= due >= last && due >= BEGAN && due <= until;
 		last = due;
 	}
@@ -52,18 +52,18 @@ fixed(void)
 	bool     good = true;
 
 	begin(PACE_FIXED, 1, 0, 1000);
-	is_number(pace_next(), BEGAN, "the first is due at once");
-	ok(pace_take(BEGAN, &due) && due == BEGAN, "and can be taken");
-	ok(!pace_take(BEGAN, &due), "once");
-	is_number(pace_next(), BEGAN + 1000000, "the next one a millisecond later");
-	ok(!pace_take(BEGAN + 999999, &due), "not earlier");
+	is_number(stress_pace_next(), BEGAN, "the first is due at once");
+	ok(stress_pace_take(BEGAN, &due) && due == BEGAN, "and can be taken");
+	ok(!stress_pace_take(BEGAN, &due), "once");
+	is_number(stress_pace_next(), BEGAN + 1000000, "the next one a millisecond later");
+	ok(!stress_pace_take(BEGAN + 999999, &due), "not earlier");
 	is_number(take_all(BEGAN + SECOND - 1, &good), 999, "1,000 within a second");
 	ok(good, "in order, none before its time");
 	is_number(tally.due, 1000, "all of them are counted");
 
-	pace_count(BEGAN + 2 * SECOND - 1);
-	is_number(pace_waiting(), 1000, "those that nobody takes wait");
-	ok(pace_take(BEGAN + 5 * SECOND, &due) && due == BEGAN + SECOND,
+	stress_pace_count(BEGAN + 2 * SECOND - 1);
+	is_number(stress_pace_waiting(), 1000, "those that nobody takes wait");
+	ok(stress_pace_take(BEGAN + 5 * SECOND, &due) && due == BEGAN + SECOND,
 	    "and keep the times at which they were due");
 }
 
@@ -76,25 +76,25 @@ limited(void)
 	begin_some(PACE_FIXED, 1, 0, 1000, 10);
 	is_number(take_all(BEGAN + SECOND, &good), 10, "as many as the limit says");
 	is_number(tally.due, 10, "no more become due");
-	ok(pace_next() == UINT64_MAX, "and none is waited for");
+	ok(stress_pace_next() == UINT64_MAX, "and none is waited for");
 
 	begin(PACE_FIXED, 1, 0, 1000);
-	pace_end(BEGAN + 9500000);
-	ok(pace_next() == UINT64_MAX, "behind the end nothing becomes due");
+	stress_pace_end(BEGAN + 9500000);
+	ok(stress_pace_next() == UINT64_MAX, "behind the end nothing becomes due");
 	is_number(take_all(BEGAN + SECOND, &good), 10, "what was due before it can be taken");
 	ok(good, "in order, none before its time");
 
 	begin(PACE_FIXED, 1, 0, 1000);
-	pace_count(BEGAN + 4500000);
+	stress_pace_count(BEGAN + 4500000);
 	tally.due = 0;
-	worker.quota = pace_go_on(BEGAN + 9500000, 5);
+	worker.quota = stress_pace_go_on(BEGAN + 9500000, 5);
 	is_number(take_all(BEGAN + SECOND, &good), 15, "what waits, and five more");
 	is_number(tally.due, 5, "of which only those count");
 
 	begin(PACE_FIXED, 1, 0, 1000);
-	ok(pace_take(BEGAN, &due), "one is taken");
-	pace_abandon(BEGAN + 9500000);
-	is_number(pace_waiting(), 0, "what is given up does not wait");
+	ok(stress_pace_take(BEGAN, &due), "one is taken");
+	stress_pace_abandon(BEGAN + 9500000);
+	is_number(stress_pace_waiting(), 0, "what is given up does not wait");
 	is_number(tally.latency.total, 9, "but counts");
 	is_number(tally.latency.max, 8500, "with the time for which it has waited");
 }
@@ -107,7 +107,7 @@ together(void)
 
 	for (unsigned number = 0; number < 4; number++) {
 		begin(PACE_FIXED, 4, number, 1000);
-		good &= pace_take(BEGAN + SECOND, &due) && due == BEGAN + number * 250000;
+		good &= stress_pace_take(BEGAN + SECOND, &due) && due == BEGAN + number * 250000;
 	}
 	ok(good, "four processes take turns");
 }
@@ -122,7 +122,7 @@ poisson(void)
 
 	begin(PACE_POISSON, 1, 0, 10000);
 	for (unsigned i = 0; i < n; i++) {
-		while (!pace_take(now, &due))
+		while (!stress_pace_take(now, &due))
 			now += 100000;
 		gap = (double)(due - last);
 		last = due;
@@ -138,14 +138,14 @@ poisson(void)
 	n = take_all(BEGAN + SECOND, &good);
 	is_number(atomic_load(&tally.due), n, "both cursors see the same times");
 	ok(good, "in order, none before its time");
-	last = pace_next();
+	last = stress_pace_next();
 	begin(PACE_POISSON, 1, 0, 10000);
 	(void)take_all(BEGAN + SECOND, &good);
-	is_number(pace_next(), last, "equal seeds give equal times");
+	is_number(stress_pace_next(), last, "equal seeds give equal times");
 	run.seed = 2;
 	begin(PACE_POISSON, 1, 0, 10000);
 	(void)take_all(BEGAN + SECOND, &good);
-	ok(pace_next() != last, "another seed gives others");
+	ok(stress_pace_next() != last, "another seed gives others");
 }
 
 int
@@ -157,9 +157,10 @@ main(void)
 	limited();
 	together();
 	begin(PACE_FIXED, 1, 0, 0);
-	ok(!pace_take(BEGAN + SECOND, &due) && pace_next() == UINT64_MAX, "a rate of 0 is none");
+	ok(!stress_pace_take(BEGAN + SECOND, &due) && stress_pace_next() == UINT64_MAX,
+	    "a rate of 0 is none");
 	begin(PACE_CLOSED, 1, 0, 0);
-	ok(pace_take(BEGAN, &due) && due == BEGAN, "a closed loop never waits");
+	ok(stress_pace_take(BEGAN, &due) && due == BEGAN, "a closed loop never waits");
 	poisson();
 	return done_testing();
 }

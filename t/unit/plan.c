@@ -70,7 +70,7 @@ planned(const struct run *run, uint64_t descriptors)
 		    (setrlimit(RLIMIT_NOFILE, &limit) != 0 ||
 			(getuid() == 0 && setresuid(65534, 65534, 65534) != 0)))
 			_exit(99);
-		status = plan_check(run);
+		status = stress_plan_check(run);
 		fflush(stdout);
 		_exit(status);
 	}
@@ -96,7 +96,7 @@ static void
 test_ranges(void)
 {
 	for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
-		is_number(plan_ports(ranges[i].range, ranges[i].reserved), ranges[i].ports,
+		is_number(stress_plan_ports(ranges[i].range, ranges[i].reserved), ranges[i].ports,
 		    "range \"%.11s\" without \"%.20s\"", ranges[i].range, ranges[i].reserved);
 }
 

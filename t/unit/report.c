@@ -37,12 +37,12 @@ count(unsigned worker, uint64_t answered, uint64_t us, uint64_t cpu)
 	struct tally *t = &shared->of[worker];
 
 	for (uint64_t i = 0; i < answered; i++) {
-		hist_add(&t->latency, us);
-		hist_add(&t->raw, us / 2);
+		stress_hist_add(&t->latency, us);
+		stress_hist_add(&t->raw, us / 2);
 	}
-	tally_add(&t->answered, answered);
-	tally_add(&t->sent, answered);
-	tally_add(&t->cpu, cpu);
+	stress_tally_add(&t->answered, answered);
+	stress_tally_add(&t->sent, answered);
+	stress_tally_add(&t->cpu, cpu);
 }
 
 static void
@@ -61,73 +61,73 @@ wipe(void)
 /* A run of two seconds: 6 open, 2 errors in the ramp and 1 later, 3,000 requests in
  * time and 10 after it, 40 % and 95 % of a core. */
 static struct outcome
-conduct(const struct run *run)
+stress_conduct(const struct run *run)
 {
-	struct report *r = report_create(run, shared);
+	struct report *r = stress_report_create(run, shared);
 	struct outcome o = { .sum = NULL };
 
-	tally_add(&shared->of[0].open, 2);
-	tally_add(&shared->of[1].open, 4);
-	tally_add(&shared->of[0].peak, 2);
-	tally_add(&shared->of[1].peak, 4);
-	tally_add(&shared->of[0].connected, 6);
-	tally_add(&shared->of[0].faults[FAULT_CONNECT_REFUSED], 2);
-	tally_add(&shared->of[0].errnos[111], 2);
+	stress_tally_add(&shared->of[0].open, 2);
+	stress_tally_add(&shared->of[1].open, 4);
+	stress_tally_add(&shared->of[0].peak, 2);
+	stress_tally_add(&shared->of[1].peak, 4);
+	stress_tally_add(&shared->of[0].connected, 6);
+	stress_tally_add(&shared->of[0].faults[FAULT_CONNECT_REFUSED], 2);
+	stress_tally_add(&shared->of[0].errnos[111], 2);
 	count(0, 500, 77777, 300000);
-	report_second(r, SECOND);
-	ok(report_measuring(r, 10 * SECOND) == 0, "the measuring begins");
+	stress_report_second(r, SECOND);
+	ok(stress_report_measuring(r, 10 * SECOND) == 0, "the measuring begins");
 	wipe();
 	count(0, 1000, 400, 800000);
 	count(1, 2000, 800, 1900000);
-	tally_add(&shared->of[0].due, 3017);
-	tally_add(&shared->of[0].bytes_in, 1 << 20);
-	tally_add(&shared->of[1].bytes_out, 3 << 20);
-	tally_add(&shared->of[1].faults[FAULT_WRONG], 1);
+	stress_tally_add(&shared->of[0].due, 3017);
+	stress_tally_add(&shared->of[0].bytes_in, 1 << 20);
+	stress_tally_add(&shared->of[1].bytes_out, 3 << 20);
+	stress_tally_add(&shared->of[1].faults[FAULT_WRONG], 1);
 	strcpy(shared->of[1].wrong, "connection 3, request 4: \"\xff\"");
 	atomic_store(&shared->of[1].late, 250);
 	atomic_store(&shared->phase, PHASE_MEASURE);
-	report_second(r, 11 * SECOND);
-	report_measured(r, 12 * SECOND);
+	stress_report_second(r, 11 * SECOND);
+	stress_report_measured(r, 12 * SECOND);
 	count(1, 10, 900, 100000);
-	ok(report_outcome(r, &o) == 0, "it has an outcome");
-	report_free(r);
+	ok(stress_report_outcome(r, &o) == 0, "it has an outcome");
+	stress_report_free(r);
 	return o;
 }
 
 static void
 test_texts(void)
 {
-	is_string(text_count(0).s, "0", "counts");
-	is_string(text_count(999).s, "999", "counts");
-	is_string(text_count(1000).s, "1,000", "counts");
-	is_string(text_count(1234567).s, "1,234,567", "counts");
-	is_string(text_count(12.34).s, "12.3", "counts");
-	is_string(text_count(-1234).s, "-1,234", "counts");
-	is_string(text_count(18e18).s, "18,000,000,000,000,000,000", "counts");
-	is_string(text_count(1e21).s, "1e+21", "counts");
-	is_string(text_time(0).s, "0us", "times");
-	is_string(text_time(7).s, "7us", "times");
-	is_string(text_time(7.891).s, "7.89us", "times");
-	is_string(text_time(999).s, "999us", "times");
-	is_string(text_time(999.7).s, "1.00ms", "times");
-	is_string(text_time(1234).s, "1.23ms", "times");
-	is_string(text_time(12345).s, "12.3ms", "times");
-	is_string(text_time(123456).s, "123ms", "times");
-	is_string(text_time(999600).s, "1.00s", "times");
-	is_string(text_time(3600e6).s, "3600s", "times");
-	is_string(text_size(0).s, "0 B", "sizes");
-	is_string(text_size(999).s, "999 B", "sizes");
-	is_string(text_size(1000).s, "0.98 KiB", "sizes");
-	is_string(text_size(65536).s, "64.0 KiB", "sizes");
-	is_string(text_size(-3.5 * 1024 * 1024).s, "-3.50 MiB", "sizes");
-	is_string(text_size(1e18).s, "909495 TiB", "sizes");
+	is_string(stress_text_count(0).s, "0", "counts");
+	is_string(stress_text_count(999).s, "999", "counts");
+	is_string(stress_text_count(1000).s, "1,000", "counts");
+	is_string(stress_text_count(1234567).s, "1,234,567", "counts");
+	is_string(stress_text_count(12.34).s, "12.3", "counts");
+	is_string(stress_text_count(-1234).s, "-1,234", "counts");
+	is_string(stress_text_count(18e18).s, "18,000,000,000,000,000,000", "counts");
+	is_string(stress_text_count(1e21).s, "1e+21", "counts");
+	is_string(stress_text_time(0).s, "0us", "times");
+	is_string(stress_text_time(7).s, "7us", "times");
+	is_string(stress_text_time(7.891).s, "7.89us", "times");
+	is_string(stress_text_time(999).s, "999us", "times");
+	is_string(stress_text_time(999.7).s, "1.00ms", "times");
+	is_string(stress_text_time(1234).s, "1.23ms", "times");
+	is_string(stress_text_time(12345).s, "12.3ms", "times");
+	is_string(stress_text_time(123456).s, "123ms", "times");
+	is_string(stress_text_time(999600).s, "1.00s", "times");
+	is_string(stress_text_time(3600e6).s, "3600s", "times");
+	is_string(stress_text_size(0).s, "0 B", "sizes");
+	is_string(stress_text_size(999).s, "999 B", "sizes");
+	is_string(stress_text_size(1000).s, "0.98 KiB", "sizes");
+	is_string(stress_text_size(65536).s, "64.0 KiB", "sizes");
+	is_string(stress_text_size(-3.5 * 1024 * 1024).s, "-3.50 MiB", "sizes");
+	is_string(stress_text_size(1e18).s, "909495 TiB", "sizes");
 }
 
 static void
 test_outcome(void)
 {
 	struct run     run = run_of_two();
-	struct outcome o = conduct(&run);
+	struct outcome o = stress_conduct(&run);
 
 	is_number(o.elapsed, 2 * SECOND, "how long was measured");
 	is_number(o.answered, 3000, "what came in time");
@@ -136,9 +136,9 @@ test_outcome(void)
 	ok(o.busiest > 0.949 && o.busiest < 0.951, "the busiest worker's share: %.3f", o.busiest);
 	is_number(o.peak, 6, "connections");
 	is_number(o.late, 250, "what waited for room, at most");
-	is_number(tally_errors(o.sum), 3, "errors count from the beginning");
+	is_number(stress_tally_errors(o.sum), 3, "errors count from the beginning");
 	is_number(atomic_load(&o.sum->latency.max), 900, "latencies do not");
-	outcome_clear(&o);
+	stress_outcome_clear(&o);
 }
 
 static void
@@ -160,7 +160,7 @@ test_print(void)
 	run.pacing = PACE_FIXED;
 	atomic_store(&shared->rate, 2000);
 	run.duration = 30000;
-	o = conduct(&run);
+	o = stress_conduct(&run);
 	o.watched = true;
 	o.server_processes = 5;
 	o.server_cpu = 6000;
@@ -174,7 +174,7 @@ test_print(void)
 	o.across_time = SECOND / 4;
 	strcpy(o.across_words, "status 1: no");
 	o.interrupted = true;
-	report_print(out, &run, &o);
+	stress_report_print(out, &run, &o);
 	fclose(out);
 	has(text, "counting, 127.0.0.1:7000: 10 connections, 2 processes, 64 bytes, open loop\n");
 	has(text, "  answered     3,000 in 2.00s: 1,500/s of 2,000/s, 10 more after that\n");
@@ -209,11 +209,11 @@ test_print(void)
 	free(text);
 	out = open_memstream(&text, &size);
 	o.interrupted = false;
-	report_print(out, &run, &o);
+	stress_report_print(out, &run, &o);
 	fclose(out);
 	has(text, "  Not reached: 30.0s of measuring, nothing could go on after 2.00s\n");
 	free(text);
-	outcome_clear(&o);
+	stress_outcome_clear(&o);
 }
 
 static double
@@ -228,17 +228,17 @@ test_json(void)
 	char           path[] = "/tmp/report-json.XXXXXX";
 	int            fd = mkstemp(path);
 	struct run     run = run_of_two();
-	struct outcome o = conduct(&run);
+	struct outcome o = stress_conduct(&run);
 	json_t        *all;
 
 	run.json = path;
-	is_number(report_json(&run, &o, false), 0, "JSON is written while the run goes on");
+	is_number(stress_report_json(&run, &o, false), 0, "JSON is written while the run goes on");
 	all = json_load_file(path, 0, NULL);
 	ok(json_is_false(json_object_get(all, "over")) && json_is_null(json_object_get(all, "met")),
 	    "and says so");
 	json_decref(all);
 	o.met = true;
-	is_number(report_json(&run, &o, true), 0, "JSON is written");
+	is_number(stress_report_json(&run, &o, true), 0, "JSON is written");
 	all = json_load_file(path, 0, NULL);
 	ok(all != NULL, "it is JSON, although a reply was not UTF-8");
 	is_string(json_string_value(json_object_get(json_object_get(all, "options"), "target")),
@@ -258,7 +258,7 @@ test_json(void)
 
 	/* The same file again: it is replaced. */
 	run.slo = "p99<5ms";
-	is_number(report_slo_json(&run, &(struct slo){ .good = 5000, .tries = 1,
+	is_number(stress_report_slo_json(&run, &(struct slo){ .good = 5000, .tries = 1,
 	    .of = { { .rate = 5000, .answered = 5001, .held = true } } }), 0,
 	    "so is a search");
 	all = json_load_file(path, 0, NULL);
@@ -271,30 +271,31 @@ test_json(void)
 	run.json = "/nowhere/at/all";
 	if (freopen("/dev/null", "w", stderr) == NULL)
 		diag("stderr stays as it is");
-	ok(report_json(&run, &o, true) == -1, "a file that cannot be written is an error");
-	ok(report_try_files(&run) == -1, "and is one before the run");
-	outcome_clear(&o);
+	ok(stress_report_json(&run, &o, true) == -1, "a file that cannot be written is an error");
+	ok(stress_report_try_files(&run) == -1, "and is one before the run");
+	stress_outcome_clear(&o);
 }
 
 static void
 test_stations(void)
 {
 	struct run     run = run_of_two();
-	struct report *r = report_create(&run, shared);
+	struct report *r = stress_report_create(&run, shared);
 	struct outcome o = { .sum = NULL };
 
-	tally_add(&shared->of[0].open, 5);
+	stress_tally_add(&shared->of[0].open, 5);
 	count(0, 100, 50, 1000);
-	report_hold(r, NULL, 1 * SECOND);
+	stress_report_hold(r, NULL, 1 * SECOND);
 	count(1, 300, 70, 2000);
-	tally_add(&shared->of[1].faults[FAULT_RESET], 4);
-	report_held(r, NULL, 3 * SECOND);
-	tally_add(&shared->of[1].open, 5);
-	report_hold(r, NULL, 4 * SECOND);
+	stress_tally_add(&shared->of[1].faults[FAULT_RESET], 4);
+	stress_report_held(r, NULL, 3 * SECOND);
+	stress_tally_add(&shared->of[1].open, 5);
+	stress_report_hold(r, NULL, 4 * SECOND);
 	count(1, 500, 90, 3000);
-	report_held(r, NULL, 5 * SECOND);
-	ok(report_measuring(r, 6 * SECOND) == 0 && report_outcome(r, &o) == 0, "an outcome");
-	report_free(r);
+	stress_report_held(r, NULL, 5 * SECOND);
+	ok(stress_report_measuring(r, 6 * SECOND) == 0 && stress_report_outcome(r, &o) == 0,
+	    "an outcome");
+	stress_report_free(r);
 	is_number(o.station_count, 2, "two stations");
 	is_number(o.stations[0].open, 5, "the first: connections");
 	is_number(o.stations[0].answered, 300, "requests");
@@ -305,7 +306,7 @@ test_stations(void)
 	is_number(o.stations[1].open, 10, "the second: connections");
 	is_number(o.stations[1].errors, 0, "the first one's errors are not its own");
 	is_number(o.stations[1].p50, 90, "nor are latencies");
-	outcome_clear(&o);
+	stress_outcome_clear(&o);
 }
 
 /* Of several tries each has what it counted itself. */
@@ -319,23 +320,23 @@ test_tries(void)
 
 	run.slo = "p99<5ms";
 	run.pacing = PACE_FIXED;
-	r = report_create(&run, shared);
+	r = stress_report_create(&run, shared);
 	for (unsigned i = 1; i <= 2; i++) {
-		ok(report_measuring(r, i * 10 * SECOND) == 0, "a try begins");
+		ok(stress_report_measuring(r, i * 10 * SECOND) == 0, "a try begins");
 		wipe();
 		count(0, 100 * i, 500, 1000);
-		tally_add(&t->connected, 10 * i);
-		hist_add(&t->connect, i == 1 ? 90000 : 70);
-		tally_add(&t->faults[FAULT_RESET], 3);
-		tally_add(&t->faults[FAULT_FAILED], 5);
-		tally_add(&t->errnos[104], 3);
-		tally_add(&t->lost, 4);
-		tally_add(&t->bytes_in, 1000);
-		tally_add(&t->own[0], 7);
+		stress_tally_add(&t->connected, 10 * i);
+		stress_hist_add(&t->connect, i == 1 ? 90000 : 70);
+		stress_tally_add(&t->faults[FAULT_RESET], 3);
+		stress_tally_add(&t->faults[FAULT_FAILED], 5);
+		stress_tally_add(&t->errnos[104], 3);
+		stress_tally_add(&t->lost, 4);
+		stress_tally_add(&t->bytes_in, 1000);
+		stress_tally_add(&t->own[0], 7);
 		if (i == 1)
 			strcpy(t->wrong, "of the first");
-		report_measured(r, (i * 10 + 1) * SECOND);
-		ok(report_outcome(r, &o) == 0, "and has an outcome");
+		stress_report_measured(r, (i * 10 + 1) * SECOND);
+		ok(stress_report_outcome(r, &o) == 0, "and has an outcome");
 		is_number(o.sum->connected, 10 * i, "its connections");
 		is_number(o.sum->faults[FAULT_RESET], 3, "its faults");
 		is_number(o.failed, 5, "its failures");
@@ -345,11 +346,11 @@ test_tries(void)
 		is_number(o.sum->own[0], 7, "the mode's own");
 		is_number(o.sum->answered, 100 * i, "its requests");
 		is_number(o.sum->connect.total, 1, "its connects");
-		is_number(hist_percentile(&o.sum->connect, 50) > 1000, i == 1, "their time");
+		is_number(stress_hist_percentile(&o.sum->connect, 50) > 1000, i == 1, "their time");
 		ok((o.sum->wrong[0] != '\0') == (i == 1), "its wrong reply");
-		outcome_clear(&o);
+		stress_outcome_clear(&o);
 	}
-	report_free(r);
+	stress_report_free(r);
 }
 
 static char *
@@ -360,7 +361,7 @@ verdict(const struct run *run, struct outcome *o, bool met, bool reached)
 	FILE  *out = open_memstream(&text, &size);
 
 	o->met = met;
-	report_verdict(out, run, o, NULL, reached);
+	stress_report_verdict(out, run, o, NULL, reached);
 	fclose(out);
 	return text;
 }
@@ -369,7 +370,7 @@ static void
 test_verdict(void)
 {
 	struct run     run = run_of_two();
-	struct outcome o = conduct(&run);
+	struct outcome o = stress_conduct(&run);
 	char          *text = verdict(&run, &o, false, false);
 
 	has(text, "  NOT GOOD: 3 errors, 0 requests lost.\n");
@@ -386,7 +387,7 @@ test_verdict(void)
 	text = verdict(&run, &o, true, true);
 	has(text, "  Good: no errors, and no request was lost.\n");
 	free(text);
-	outcome_clear(&o);
+	stress_outcome_clear(&o);
 }
 
 /* Who is told that it failed has an answer. */
@@ -404,16 +405,16 @@ test_failures(void)
 	run.connections = 6;
 	run.failure = "SORRY";
 	atomic_store(&shared->rate, 1500);
-	tally_add(&shared->of[0].faults[FAULT_FAILED], 20);
-	o = conduct(&run);
+	stress_tally_add(&shared->of[0].faults[FAULT_FAILED], 20);
+	o = stress_conduct(&run);
 	o.failed = 20;
-	ok(!report_print(out, &run, &o), "something was not reached");
+	ok(!stress_report_print(out, &run, &o), "something was not reached");
 	fclose(out);
 	has(text, ", and 20 with the failure text");
 	has(text, "Not sent: 7 requests");
 	ok(strstr(text, "Not reached") == NULL, "but all have had an answer");
 	free(text);
-	outcome_clear(&o);
+	stress_outcome_clear(&o);
 }
 
 int

@@ -11,7 +11,7 @@
 static struct run run;
 static char      *told;		/* what the last one said on stderr */
 
-/* Reads a command line of words; returns what run_read does. */
+/* Reads a command line of words; returns what stress_run_read does. */
 static int
 read_line(const char *line)
 {
@@ -30,7 +30,7 @@ read_line(const char *line)
 	dup2(fileno(out), STDERR_FILENO);
 	optind = 0;	/* getopt begins anew */
 	free(run.sources);
-	result = run_read(&run, argc, argv);
+	result = stress_run_read(&run, argc, argv);
 	fflush(stderr);
 	dup2(saved, STDERR_FILENO);
 	close(saved);

@@ -22,7 +22,8 @@ test_texts(void)
 	struct watch_stat stat = { 0 };
 	uint64_t          ns = 0, bytes = 0;
 
-	ok(watch_parse_stat("42 (a) b) S) S 1 42 42 0 -1 4194560 1129 0 12 0 30 12 7 8 20 0 1 0 "
+	ok(stress_watch_parse_stat(
+	       "42 (a) b) S) S 1 42 42 0 -1 4194560 1129 0 12 0 30 12 7 8 20 0 1 0 "
 			    "123456 2351104 874 18446744073709551615\n",
 	       &stat) == 0,
 	    "a stat with brackets in its name is read");
@@ -30,17 +31,19 @@ test_texts(void)
 	is_number(stat.ended, 15, "that of children that have ended");
 	is_number(stat.start, 123456, "when it began");
 	ok(!stat.dead, "it lives");
-	ok(watch_parse_stat("42 (weir S 1", &stat) == -1, "what is none is none");
-	ok(watch_parse_stat("42 (weir) S 1 2", &stat) == -1, "nor half of one");
-	ok(watch_parse_schedstat("123456789 55 66\n", &ns) == 0 && ns == 123456789, "a schedstat");
-	ok(watch_parse_schedstat("\n", &ns) == -1, "nothing is no schedstat");
-	ok(watch_parse_memory("00400000-7ffe [rollup]\nRss:    1234 kB\nPss:     567 kB\n"
+	ok(stress_watch_parse_stat("42 (weir S 1", &stat) == -1, "what is none is none");
+	ok(stress_watch_parse_stat("42 (weir) S 1 2", &stat) == -1, "nor half of one");
+	ok(stress_watch_parse_schedstat("123456789 55 66\n", &ns) == 0 && ns == 123456789,
+	    "a schedstat");
+	ok(stress_watch_parse_schedstat("\n", &ns) == -1, "nothing is no schedstat");
+	ok(stress_watch_parse_memory("00400000-7ffe [rollup]\nRss:    1234 kB\nPss:     567 kB\n"
 			      "Pss_Dirty:  8 kB\n",
 	       "Pss", &bytes) == 0 &&
 		bytes == 567 * 1024,
 	    "Pss of many fields");
-	ok(watch_parse_memory("Rss: 1234 kB\n", "Pss", &bytes) == -1, "one that is not there");
-	ok(watch_parse_memory("Pss: much\n", "Pss", &bytes) == -1, "one without a number");
+	ok(stress_watch_parse_memory("Rss: 1234 kB\n", "Pss", &bytes) == -1,
+	    "one that is not there");
+	ok(stress_watch_parse_memory("Pss: much\n", "Pss", &bytes) == -1, "one without a number");
 }
 
 static void
@@ -81,23 +84,23 @@ family(int go, int done)
 static void
 test_family(void)
 {
-	int            go[2], done[2];
-	pid_t          pid;
-	char           byte = 0;
-	struct watch   w;
-	struct outcome o = { .open = 1 };
+	int                 go[2], done[2];
+	pid_t               pid;
+	char                byte = 0;
+	struct stress_watch w;
+	struct outcome      o = { .open = 1 };
 
 	if (pipe(go) != 0 || pipe(done) != 0)
 		return;
 	pid = family(go[0], done[1]);
 	if (read(done[0], &byte, 1) != 1)
 		diag("the child does not come");
-	is_number(watch_open(&w, pid), 0, "a process is watched");
-	watch_measuring(&w);
+	is_number(stress_watch_open(&w, pid), 0, "a process is watched");
+	stress_watch_measuring(&w);
 	if (write(go[1], &byte, 1) != 1 || read(done[0], &byte, 1) != 1)
 		diag("the child does not answer");
-	watch_measured(&w);
-	watch_outcome(&w, &o);
+	stress_watch_measured(&w);
+	stress_watch_outcome(&w, &o);
 	ok(o.watched && !o.server_gone, "it is there");
 	is_number(o.server_processes, 2, "with its child");
 	ok(o.server_cpu >= BURN_US && o.server_cpu < 100 * BURN_US,
@@ -110,18 +113,18 @@ test_family(void)
 	kill(w.of[1].pid, SIGKILL);
 	kill(pid, SIGKILL);
 	waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT);
-	watch_sample(&w);
+	stress_watch_sample(&w);
 	ok(w.gone, "that it ends is seen, even if nobody waits for it");
 	waitpid(pid, NULL, 0);
-	watch_measured(&w);
-	watch_outcome(&w, &o);
+	stress_watch_measured(&w);
+	stress_watch_outcome(&w, &o);
 	ok(o.server_gone, "that it ends is seen");
 	ok(o.server_cpu >= BURN_US && o.server_cpu < 100 * BURN_US,
 	    "what it has used is not forgotten");
 	ok(o.server_memory >= MEGABYTES << 20, "nor what it had");
 	is_number(o.server_grown, 0, "nothing is said of what it has grown");
 	errno = 0;
-	ok(watch_open(&w, pid) == -1 && errno == ESRCH, "who is not there is not watched");
+	ok(stress_watch_open(&w, pid) == -1 && errno == ESRCH, "who is not there is not watched");
 }
 
 /* A server that replaces its children, as at a reload: what they have used counts, also
@@ -129,12 +132,12 @@ test_family(void)
 static void
 test_replaced(void)
 {
-	int            go[2], done[2];
-	struct watch   w;
-	struct outcome o = { .open = 1 };
-	uint64_t       before;
-	pid_t          pid;
-	char           byte = 0;
+	int                 go[2], done[2];
+	struct stress_watch w;
+	struct outcome      o = { .open = 1 };
+	uint64_t            before;
+	pid_t               pid;
+	char                byte = 0;
 
 	if (pipe(go) != 0 || pipe(done) != 0)
 		return;
@@ -153,18 +156,18 @@ test_replaced(void)
 		}
 		_exit(0);
 	}
-	is_number(watch_open(&w, pid), 0, "a process is watched");
-	watch_measuring(&w);
+	is_number(stress_watch_open(&w, pid), 0, "a process is watched");
+	stress_watch_measuring(&w);
 	for (unsigned i = 1; i <= 3; i++) {
 		before = w.cpu;
 		if (write(go[1], &byte, 1) != 1 || read(done[0], &byte, 1) != 1)
 			diag("it does not answer");
-		watch_sample(&w);
+		stress_watch_sample(&w);
 		ok(w.cpu >= before + BURN_US * 3 / 4,
 		    "a child that was never seen counts: %" PRIu64 " us", w.cpu - before);
 	}
-	watch_measured(&w);
-	watch_outcome(&w, &o);
+	stress_watch_measured(&w);
+	stress_watch_outcome(&w, &o);
 	ok(o.server_cpu >= 3 * BURN_US * 3 / 4 && o.server_cpu < 100 * BURN_US,
 	    "and all together: %" PRIu64 " us", o.server_cpu);
 	kill(pid, SIGKILL);
@@ -174,16 +177,16 @@ test_replaced(void)
 static void
 test_nobody(void)
 {
-	struct watch   w;
-	struct outcome o = { .open = 1 };
+	struct stress_watch w;
+	struct outcome      o = { .open = 1 };
 
-	is_number(watch_open(&w, 0), 0, "nobody is watched");
-	watch_sample(&w);
-	watch_measuring(&w);
-	watch_measured(&w);
-	watch_outcome(&w, &o);
+	is_number(stress_watch_open(&w, 0), 0, "nobody is watched");
+	stress_watch_sample(&w);
+	stress_watch_measuring(&w);
+	stress_watch_measured(&w);
+	stress_watch_outcome(&w, &o);
 	ok(!o.watched, "and nothing is said of nobody");
-	is_number(watch_grown(&w), 0, "who has no weight");
+	is_number(stress_watch_grown(&w), 0, "who has no weight");
 }
 
 int
