@@ -52,6 +52,7 @@ enum {			/* bits of weir_key.flags */
 	WEIR_AUTO     = 1 << 1,	/* "auto" is a value too, stored as WEIR_AUTOMATIC */
 	WEIR_REPEATED = 1 << 2,	/* WEIR_OWN only: parse() is called for each */
 	WEIR_NOT_INHERITED = 1 << 3,	/* not allowed in [defaults ...] */
+	WEIR_WORDS = 1 << 4,	/* WEIR_OWN only: a list; parse() takes it apart with weir_word */
 };
 
 #define WEIR_AUTOMATIC UINT64_MAX
@@ -70,7 +71,8 @@ struct weir_key {
 	uint64_t       max;	/* max 0: none */
 	unsigned       flags;	/* WEIR_OFF | ... */
 
-	/* WEIR_OWN: reads text into value (block + offset). Returns NULL, or a
+	/* WEIR_OWN: reads text into value (block + offset): the text without the
+	 * quotes around it; with WEIR_WORDS, as it is written. Returns NULL, or a
 	 * phrase that completes «key = text: …». Memory: weir_scope_alloc. */
 	const char  *(*parse)(struct weir_scope *, const char *text, void *value);
 
@@ -248,6 +250,10 @@ uint64_t weir_scope_read_buffer(struct weir_scope *);
 /* In parse and check: zeroed memory that lives as long as the configuration.
  * Never NULL: without memory, loading ends with an error. */
 void *weir_scope_alloc(struct weir_scope *, size_t);
+
+/* In parse, of a WEIR_WORDS key: the next word of a copy of the text, without its
+ * quotes, cut off in place; *text moves behind it. NULL: there is no further one. */
+char *weir_word(char **text);
 
 /* For balancers: peers are numbered from 0 to count - 1. */
 unsigned          weir_upstream_peers(const struct weir_upstream *);

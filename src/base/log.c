@@ -152,8 +152,10 @@ parse_facility(const char *name, int *facility)
 }
 
 static const char *
-parse_target(const char *text, size_t len, struct log_spec *spec)
+parse_target(const char *text, struct log_spec *spec)
 {
+	size_t len = strlen(text);
+
 	if (len >= sizeof(spec->path))
 		return "the path is longer than 255 bytes";
 	memcpy(spec->path, text, len);
@@ -171,36 +173,24 @@ parse_target(const char *text, size_t len, struct log_spec *spec)
 }
 
 const char *
-log_spec_parse(struct log_spec *out, const char *text)
+log_spec_parse(struct log_spec *out, const char *target, const char *level)
 {
 	struct log_spec spec = { .level = WEIR_NOTICE };
-	const char *wrong;
-	char word[16];
-	size_t len;
-	int level;
+	const char     *wrong;
+	int             found;
 
-	text += strspn(text, " \t");
-	len = strcspn(text, " \t");
-	if (len == 0)
+	if (*target == '\0')
 		return "a file, stderr or syslog is expected";
-	wrong = parse_target(text, len, &spec);
+	wrong = parse_target(target, &spec);
 	if (wrong != NULL)
 		return wrong;
 	if (spec.kind != LOG_FILE)
-		memset(spec.path, 0, sizeof(spec.path));
-	text += len;
-	text += strspn(text, " \t");
-	len = strcspn(text, " \t");
-	if (len > 0) {
-		snprintf(word, sizeof(word), "%.*s", (int)(len < sizeof(word) ? len : sizeof(word)),
-		    text);
-		level = log_level_find(word);
-		if (level == -1)
+		memset(spec.path, 0, sizeof spec.path);
+	if (level != NULL) {
+		found = log_level_find(level);
+		if (found < 0)
 			return "there is no such level (debug, info, notice, warn, error, alert)";
-		spec.level = (enum weir_level)level;
-		text += len;
-		if (text[strspn(text, " \t")] != '\0')
-			return "nothing may stand behind the level";
+		spec.level = (enum weir_level)found;
 	}
 	*out = spec;
 	return NULL;

@@ -48,10 +48,10 @@ void log_replace(unsigned i, int fd);
  * Returns the fd, or -1 with errno (ENXIO: a FIFO that nobody reads). */
 int log_open(const struct log_spec *) __attribute__((warn_unused_result));
 
-/* "error_log = FILE | stderr | syslog[:FACILITY], then a level" → spec; without
- * a level it is notice. A relative FILE stays relative (the caller knows the
- * prefix). Returns NULL, or a phrase that says what is wrong and *spec as it was. */
-const char *log_spec_parse(struct log_spec *, const char *text);
+/* The words of error_log → spec: FILE, stderr or syslog[:FACILITY], and a level
+ * (NULL: notice). A relative FILE stays relative (the caller knows the prefix).
+ * Returns NULL, or a phrase that says what is wrong and *spec as it was. */
+const char *log_spec_parse(struct log_spec *, const char *target, const char *level);
 
 /* "worker 0": printed behind the pid from now on. At most 31 bytes. */
 void log_identify(const char *role);

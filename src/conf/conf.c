@@ -9,6 +9,7 @@
 #include "conf/read.h"
 #include "conf/scope.h"
 #include "conf/type.h"
+#include "conf/word.h"
 
 static void conf_modules(struct conf *, const struct conf_request *);
 static void load_modules(struct conf *);
@@ -39,7 +40,7 @@ static const struct weir_key reader_keys[] = {
 	    .name = "load_module",
 	    .where = WEIR_IN_WEIR,
 	    .type = WEIR_OWN,
-	    .flags = WEIR_REPEATED,
+	    .flags = WEIR_REPEATED | WEIR_WORDS,
 	    .parse = parse_nothing,
 	    .syntax = "FILE",
 	    .help = "a module to load; in the module directory unless it has a /",
@@ -48,7 +49,7 @@ static const struct weir_key reader_keys[] = {
 	    .name = "include",
 	    .where = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM,
 	    .type = WEIR_OWN,
-	    .flags = WEIR_REPEATED,
+	    .flags = WEIR_REPEATED | WEIR_WORDS,
 	    .parse = parse_nothing,
 	    .syntax = "FILE or pattern",
 	    .help = "more files to read, from the folder of this one; the section goes on",
@@ -165,15 +166,22 @@ conf_modules(struct conf *c, const struct conf_request *request)
 static void
 load_modules(struct conf *c)
 {
-	const char *file;
+	const char *wrong;
 	struct module module;
 	struct entry *e;
-	char error[1024];
+	char error[1024], *file;
 
 	e = scope_entry(conf_scope(c, SCOPE_WEIR, 0), "load_module");
 	for (; e != NULL; e = scope_entry_next(e)) {
 		progress("loading module %s", e->text);
-		file = e->text;
+		file = arena_copy(&c->arena, e->text);
+		wrong = word_whole(e->text, file);
+		if (wrong == NULL && *file == '\0')
+			wrong = "no file is named";
+		if (wrong != NULL) {
+			conf_say(c, false, e->place, "load_module = %s: %s", e->text, wrong);
+			continue;
+		}
 		if (strchr(file, '/') != NULL && *file != '/')
 			file = arena_print(&c->arena, "%s/%s", c->prefix, file);
 		if (module_load(&module, file, c->module_dir, error, sizeof(error)) == -1) {

@@ -24,10 +24,15 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "conf/word.h"
 #include "config.h"
 
 #define HEAD_MAX  (2 * INI_NAME_MAX + 1)	/* two names and a blank */
 #define ERROR_MAX 1024
+
+/* Control bytes, which lines are refused for. */
+#define STAND_IN_BLANK '\x01'
+#define STAND_IN_TAB   '\x02'
 
 /* The section that keys belong to. */
 struct head {
@@ -74,8 +79,9 @@ static const char   *head_fault(char *line, char *head);
 static bool          is_key_line(struct reader *, char *line);
 static const char   *key_fault(const char *line, const char *equals);
 static const char   *value_cut(char *value);
-static int           take_value(void *context, const char *, const char *key, const char *value);
-static void          take_include(struct reader *, const char *pattern);
+static void          value_restore(char *value);
+static int           take_value(void *context, const char *, const char *key, const char *seen);
+static void          take_include(struct reader *, const char *value);
 static void          include_file(struct reader *, const char *path, const struct place *);
 static bool          include_loop(const struct source *);
 static const char   *file_name(const char *path);
@@ -419,44 +425,52 @@ key_fault(const char *line, const char *equals)
 }
 
 /*
- * Ends the value where its comment begins. inih knows no quotes: a comment
- * begins inside them, too, which is refused rather than cut in two. Returns
- * NULL, or what is wrong.
+ * Ends the value in front of its comment. inih knows no quotes, and would see a
+ * comment in each " ;" that is left: the blanks there get stand-ins, which no line
+ * has of its own. Returns NULL, or what is wrong.
  */
 static const char *
 value_cut(char *value)
 {
-	bool quoted = false;
-	char *p;
+	const char *wrong;
+	size_t      length;
 
-	value += strspn(value, " \t");
-	if (*value == '\0' || *value == ';')
-		return "no value behind the =; leave the line out to have the default";
-	for (p = value; *p != '\0'; p++) {
-		if ((unsigned char)*p < ' ' && *p != '\t')
-			return "line has a control byte; inside quotes it is written \\xNN";
-		if (*p == ';' && (p[-1] == ' ' || p[-1] == '\t')) {
-			if (quoted)
-				return "\" ;\" inside quotes begins a comment; write \\x3b for ;";
-			*p = '\0';
-			return NULL;
-		}
-		if (*p == '"')
-			quoted = !quoted;
-		else if (quoted && *p == '\\' && (p[1] == '"' || p[1] == '\\'))
-			p++;
+	wrong = word_fault(value, &length);
+	if (wrong != NULL)
+		return wrong;
+	value[length] = '\0';
+	for (char *p = value; *p != '\0'; p++) {
+		if (p[0] == ' ' && p[1] == ';')
+			*p = STAND_IN_BLANK;
+		else if (p[0] == '\t' && p[1] == ';')
+			*p = STAND_IN_TAB;
 	}
 	return NULL;
 }
 
+/* The other way: the value as it is written. */
+static void
+value_restore(char *value)
+{
+	for (char *p = value; *p != '\0'; p++) {
+		if (*p == STAND_IN_BLANK)
+			*p = ' ';
+		else if (*p == STAND_IN_TAB)
+			*p = '\t';
+	}
+}
+
 /* inih's handler: it has understood the line. */
 static int
-take_value(void *context, const char *section, const char *key, const char *value)
+take_value(void *context, const char *section, const char *key, const char *seen)
 {
 	struct reader *r = context;
+	char value[INI_LINE_MAX + 1];
 
 	(void)section;		/* cut at 49 bytes; ours is in the source's head */
 	r->expected = false;
+	snprintf(value, sizeof value, "%s", seen);
+	value_restore(value);
 	if (strcmp(key, "include") == 0)
 		take_include(r, value);
 	else if (r->top->head.section != NULL)
@@ -465,11 +479,11 @@ take_value(void *context, const char *section, const char *key, const char *valu
 }
 
 static void
-take_include(struct reader *r, const char *pattern)
+take_include(struct reader *r, const char *value)
 {
 	struct place place = r->place;
-	const char *slash;
-	char *path;
+	char pattern[INI_LINE_MAX + 1], *path;
+	const char *slash, *wrong;
 	glob_t found;
 	int error;
 
@@ -478,7 +492,14 @@ take_include(struct reader *r, const char *pattern)
 		return;
 	}
 	if (r->sink->include != NULL && r->top->head.section != NULL)
-		r->sink->include(r->top->head.section, place, pattern);
+		r->sink->include(r->top->head.section, place, value);
+	wrong = word_whole(value, pattern);
+	if (wrong == NULL && *pattern == '\0')
+		wrong = "no file is named";
+	if (wrong != NULL) {
+		fault_at(r, place, "include = %s: %s", value, wrong);
+		return;
+	}
 	if (r->top->depth == INI_DEPTH_MAX) {
 		fault_at(r, place, "include %s: more than %u files deep; include it further up",
 		    pattern, INI_DEPTH_MAX);

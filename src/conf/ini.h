@@ -27,9 +27,10 @@ struct ini_sink {
 	 * the section, also with those behind an include that had sections of
 	 * its own. NULL: the section's keys are not wanted. */
 	void *(*section)(void *context, struct place, const char *head);
+	/* As it is written, with its quotes (conf/word.h). */
 	void  (*value)(void *section, struct place, const char *key, const char *value);
 	/* An include, before what it includes. NULL: not called. */
-	void  (*include)(void *section, struct place, const char *pattern);
+	void  (*include)(void *section, struct place, const char *value);
 	void  (*error)(void *context, struct place, const char *text);
 };
 

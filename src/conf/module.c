@@ -11,6 +11,7 @@
 
 #include "conf/ini.h"
 #include "conf/type.h"
+#include "conf/word.h"
 
 #define KEYS_MAX      1000u		/* of one module: beyond, its table has no end */
 #define CONF_SIZE_MAX (1u << 20)
@@ -365,8 +366,10 @@ static const char *
 key_fault(const struct weir_module *m, const struct weir_key *k, char *error, size_t size)
 {
 	const unsigned everywhere = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM;
-	const unsigned known = WEIR_OFF | WEIR_AUTO | WEIR_REPEATED | WEIR_NOT_INHERITED;
+	const unsigned known =
+	    WEIR_OFF | WEIR_AUTO | WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS;
 	const char *what = NULL;
+	size_t length;
 
 	if (!is_name(k->name))
 		what = "its name may hold letters, digits and _ - . only";
@@ -378,8 +381,11 @@ key_fault(const struct weir_module *m, const struct weir_key *k, char *error, si
 		what = "it has flags that this weir does not know";
 	else if (k->type == WEIR_OWN && k->parse == NULL)
 		what = "it needs parse";
-	else if (k->type != WEIR_OWN && (k->flags & WEIR_REPEATED) != 0)
-		what = "only a key with parse can be repeated";
+	else if (k->type != WEIR_OWN && (k->flags & (WEIR_REPEATED | WEIR_WORDS)) != 0)
+		what = "only a key with parse can be repeated, or a list";
+	else if (k->initial != NULL &&
+	    (word_fault(k->initial, &length) != NULL || k->initial[length] != '\0'))
+		what = "its default is no value that a file could have";
 	else if (k->offset > m->conf_size || type_size(k->type) > m->conf_size - k->offset ||
 	    k->offset >= m->conf_size)
 		what = "its offset is beyond conf_size";

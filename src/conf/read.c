@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "conf/ini.h"
 #include "conf/scope.h"
+#include "conf/word.h"
 
 #define GLOBAL_FILE "-g"
 
@@ -304,8 +305,12 @@ peek_value(void *section, struct place place, const char *key, const char *value
 	struct peek *p = section;
 
 	(void)place;
-	if (p->value == NULL && strcmp(key, p->key) == 0)
-		p->value = strdup(value);
+	if (p->value != NULL || strcmp(key, p->key) != 0)
+		return;
+	p->value = strdup(value);
+	/* What is wrong with it is told by conf_load. */
+	if (p->value != NULL && word_whole(value, p->value) != NULL)
+		strcpy(p->value, value);
 }
 
 static void

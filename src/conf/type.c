@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "conf/scope.h"
+#include "conf/word.h"
 
 static const struct {
 	size_t      size;
@@ -23,35 +24,42 @@ static const struct {
 };
 
 static const char *read_own(struct weir_scope *, const struct weir_key *, const char *text,
-    void *value);
+    const char *plain, void *value);
 static const char *read_amount(struct weir_scope *, const struct weir_key *, const char *text,
-    uint64_t *value);
-static bool        read_text(struct weir_scope *, const struct weir_key *, const char *text,
+    const char *plain, uint64_t *value);
+static void        read_text(struct weir_scope *, const struct weir_key *, const char *text,
     const char **value);
 static bool        is_word(const struct weir_key *, const char *text, unsigned flag);
 static const char *unlike(struct weir_scope *, const struct weir_key *, const char *text);
 static char       *print_amount(const struct weir_key *, uint64_t amount, char out[STR_UNIT_MAX]);
-static const char *read_word(const char **text, char *out, size_t *length);
-static const char *read_escape(const char **text, char *byte);
-static int         hex_digit(char);
 
 const char *
 type_read(struct weir_scope *s, const struct weir_key *k, const char *text, void *value)
 {
+	const char *plain = text, *wrong = NULL;
+	char       *copy;
+
+	if ((k->flags & WEIR_WORDS) == 0 && strchr(text, '"') != NULL) {
+		plain = copy = weir_scope_alloc(s, strlen(text) + 1);
+		wrong = word_whole(text, copy);
+	}
+	if (wrong != NULL)
+		return arena_print(&s->conf->arena, "%s = %s: %s", k->name, text, wrong);
+	if (k->type == WEIR_OWN)
+		return read_own(s, k, text, plain, value);
+	if (*plain == '\0')
+		return unlike(s, k, text);
 	switch (k->type) {
 	case WEIR_SWITCH:
-		return str_switch(text, value) ? NULL : unlike(s, k, text);
+		return str_switch(plain, value) ? NULL : unlike(s, k, text);
 	case WEIR_NUMBER:
 	case WEIR_SIZE:
 	case WEIR_TIME:
-		return read_amount(s, k, text, value);
-	case WEIR_STRING:
-	case WEIR_PATH:
-		return read_text(s, k, text, value) ? NULL : unlike(s, k, text);
-	case WEIR_OWN:
-		return read_own(s, k, text, value);
+		return read_amount(s, k, text, plain, value);
+	default:
+		read_text(s, k, plain, value);
+		return NULL;
 	}
-	return unlike(s, k, text);
 }
 
 size_t
@@ -91,34 +99,12 @@ type_bounds(const struct weir_key *k, char out[TYPE_TEXT_MAX])
 	return out;
 }
 
-const char *
-conf_words(struct weir_scope *s, const char *text, struct weir_span **words, unsigned *count)
-{
-	size_t size = strlen(text) + 1, length;
-	const char *wrong;
-	char *out;
-
-	/* A word takes no more bytes than its text and the blank behind it; and
-	 * there are at most half as many words as bytes. */
-	out = weir_scope_alloc(s, size);
-	*words = weir_scope_alloc(s, (size / 2 + 1) * sizeof(**words));
-	for (*count = 0;;) {
-		text += strspn(text, " \t");
-		if (*text == '\0')
-			return NULL;
-		wrong = read_word(&text, out, &length);
-		if (wrong != NULL)
-			return wrong;
-		(*words)[(*count)++] = span(out, length);
-		out[length] = '\0';
-		out += length + 1;
-	}
-}
-
+/* text: as it is written; plain: without quotes, but of a list. */
 static const char *
-read_own(struct weir_scope *s, const struct weir_key *k, const char *text, void *value)
+read_own(struct weir_scope *s, const struct weir_key *k, const char *text, const char *plain,
+    void *value)
 {
-	const char *wrong = k->parse(s, text, value);
+	const char *wrong = k->parse(s, plain, value);
 
 	if (wrong == NULL)
 		return NULL;
@@ -126,7 +112,8 @@ read_own(struct weir_scope *s, const struct weir_key *k, const char *text, void 
 }
 
 static const char *
-read_amount(struct weir_scope *s, const struct weir_key *k, const char *text, uint64_t *value)
+read_amount(struct weir_scope *s, const struct weir_key *k, const char *text, const char *plain,
+    uint64_t *value)
 {
 	static bool (*const readers[])(const char *text, uint64_t *amount) = {
 		[WEIR_NUMBER] = str_number,
@@ -137,15 +124,15 @@ read_amount(struct weir_scope *s, const struct weir_key *k, const char *text, ui
 	uint64_t amount;
 	bool low;
 
-	if (is_word(k, text, WEIR_OFF)) {
+	if (is_word(k, plain, WEIR_OFF)) {
 		*value = 0;
 		return NULL;
 	}
-	if (is_word(k, text, WEIR_AUTO)) {
+	if (is_word(k, plain, WEIR_AUTO)) {
 		*value = WEIR_AUTOMATIC;
 		return NULL;
 	}
-	if (!readers[k->type](text, &amount))
+	if (!readers[k->type](plain, &amount))
 		return unlike(s, k, text);
 	low = amount < k->min;
 	if (!low && (k->max == 0 ? amount != WEIR_AUTOMATIC : amount <= k->max)) {
@@ -156,11 +143,9 @@ read_amount(struct weir_scope *s, const struct weir_key *k, const char *text, ui
 	    low || k->max > 0 ? type_bounds(k, bounds) : "that is too much");
 }
 
-static bool
+static void
 read_text(struct weir_scope *s, const struct weir_key *k, const char *text, const char **value)
 {
-	if (*text == '\0')
-		return false;
 	if (is_word(k, text, WEIR_OFF))
 		*value = NULL;
 	else if (is_word(k, text, WEIR_AUTO))
@@ -169,7 +154,6 @@ read_text(struct weir_scope *s, const struct weir_key *k, const char *text, cons
 		*value = conf_path(s, text);
 	else
 		*value = arena_copy(&s->conf->arena, text);
-	return true;
 }
 
 static bool
@@ -196,61 +180,4 @@ print_amount(const struct weir_key *k, uint64_t amount, char out[STR_UNIT_MAX])
 		return str_print_time(amount, out);
 	snprintf(out, STR_UNIT_MAX, "%" PRIu64, amount);
 	return out;
-}
-
-/* A word, up to a blank outside quotes. Returns NULL, or what is wrong. */
-static const char *
-read_word(const char **text, char *out, size_t *length)
-{
-	const char *p = *text, *wrong;
-	bool quoted = false;
-
-	*length = 0;
-	for (; *p != '\0' && (quoted || (*p != ' ' && *p != '\t'));) {
-		if (*p == '"') {
-			quoted = !quoted;
-			p++;
-		} else if (quoted && *p == '\\') {
-			wrong = read_escape(&p, &out[*length]);
-			if (wrong != NULL)
-				return wrong;
-			(*length)++;
-		} else {
-			out[(*length)++] = *p++;
-		}
-	}
-	*text = p;
-	return quoted ? "a quote is not closed; end it with \"" : NULL;
-}
-
-static const char *
-read_escape(const char **text, char *byte)
-{
-	static const char names[] = "nrt\\\"";
-	static const char bytes[] = "\n\r\t\\\"";
-	const char *p = *text + 1, *name;
-
-	name = *p != '\0' ? strchr(names, *p) : NULL;
-	if (name != NULL) {
-		*byte = bytes[name - names];
-		*text = p + 1;
-		return NULL;
-	}
-	if (*p != 'x' || hex_digit(p[1]) == -1 || hex_digit(p[2]) == -1)
-		return "no such \\ inside quotes; there are \\n \\r \\t \\\\ \\\" \\xNN";
-	*byte = (char)(hex_digit(p[1]) << 4 | hex_digit(p[2]));
-	*text = p + 3;
-	return NULL;
-}
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }

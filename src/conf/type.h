@@ -8,7 +8,7 @@
 #include "weir.h"
 
 /*
- * Reads text into the value that the key's type describes (at block + offset).
+ * Reads text, with its quotes, into the value that the key's type describes (at block + offset).
  * Returns NULL, or the whole of what is wrong, in the configuration's memory:
  * "read_buffer is 99g; at most 1g".
  */
@@ -23,15 +23,5 @@ size_t type_size(enum weir_type);
 #define TYPE_TEXT_MAX 160
 char *type_syntax(const struct weir_key *, char out[TYPE_TEXT_MAX]);
 char *type_bounds(const struct weir_key *, char out[TYPE_TEXT_MAX]);
-
-/*
- * For parse functions: the words of a value, parted by blanks and tabs. "…"
- * keeps blanks together, anywhere in a word (send="PING\r\n"); between quotes
- * \n \r \t \\ \" \xNN stand for a byte, NUL among them. Each word is followed by
- * a NUL all the same. Returns NULL, or a phrase that says what is wrong; the
- * words live as long as the configuration.
- */
-const char *conf_words(struct weir_scope *, const char *text, struct weir_span **words,
-    unsigned *count);
 
 #endif

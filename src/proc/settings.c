@@ -92,6 +92,7 @@ static const struct weir_key keys[] = {
 	    .type = WEIR_OWN,
 	    .offset = AT(user),
 	    .initial = "nobody",
+	    .flags = WEIR_WORDS,
 	    .parse = parse_user,
 	    .syntax = "USER [GROUP]",
 	    .help = "whom workers run as, when started as root" },
@@ -112,7 +113,7 @@ static const struct weir_key keys[] = {
 	    .type = WEIR_OWN,
 	    .offset = AT(logs),
 	    .initial = "logs/error.log notice",
-	    .flags = WEIR_REPEATED,
+	    .flags = WEIR_REPEATED | WEIR_WORDS,
 	    .parse = parse_log,
 	    .syntax = "FILE | stderr | syslog[:FACILITY] [debug|info|notice|warn|error|alert]",
 	    .help = "where messages go, from which level on" },
@@ -148,9 +149,9 @@ settings_parse_user(struct settings_user *u, const char *text)
 
 	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
 		return "is too long";
-	name = str_word(&rest);
-	group = name == NULL ? NULL : str_word(&rest);
-	if (name == NULL || str_word(&rest) != NULL)
+	name = weir_word(&rest);
+	group = name == NULL ? NULL : weir_word(&rest);
+	if (name == NULL || weir_word(&rest) != NULL)
 		return "write USER, or USER GROUP";
 	pw = getpwnam(name);
 	if (pw == NULL)
@@ -399,10 +400,17 @@ parse_log(struct weir_scope *scope, const char *text, void *value)
 	struct settings_logs *logs = value;
 	struct log_spec       spec;
 	const char           *wrong, *path;
+	char                  copy[1024], *rest = copy, *target, *level;
 
 	if (logs->count == LOG_SINKS_MAX)
 		return "there may be 8 logs at most";
-	wrong = log_spec_parse(&spec, text);
+	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
+		return "is too long";
+	target = weir_word(&rest);
+	level = weir_word(&rest);
+	if (target == NULL || weir_word(&rest) != NULL)
+		return "write a file, stderr or syslog, then a level";
+	wrong = log_spec_parse(&spec, target, level);
 	if (wrong != NULL)
 		return wrong;
 	if (spec.kind == LOG_FILE) {

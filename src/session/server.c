@@ -31,7 +31,7 @@ static void        check_listen(struct weir_scope *, const struct server_listen 
 
 static const struct weir_key keys[] = {
 	{ .name = "listen", .where = WEIR_IN_SERVER, .type = WEIR_OWN, .offset = HERE(listens),
-	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED, .parse = parse_listen,
+	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS, .parse = parse_listen,
 	  .syntax = "ADDRESS [backlog=N] [reuseport=on|off] [deferred] [fastopen=N] [device=IF] "
 		    "[v6only] [transparent] [mode=0660] [owner=USER[:GROUP]]",
 	  .help = "where clients connect" },
@@ -172,13 +172,13 @@ parse_listen(struct weir_scope *scope, const char *text, void *value)
 		.owner = (uid_t)-1,
 		.group = (gid_t)-1,
 	};
-	if ((word = str_word(&rest)) == NULL)
+	if ((word = weir_word(&rest)) == NULL)
 		return "is empty: write an address like 8080, 127.0.0.1:8080 or unix:run/web.sock";
 	if ((wrong = addr_parse(&spec->addr, word, conf_prefix(scope_conf(scope)))) != NULL)
 		return wrong;
 	if (spec->addr.sa.sa_family == AF_UNIX)
 		spec->reuseport = false;
-	while ((word = str_word(&rest)) != NULL)
+	while ((word = weir_word(&rest)) != NULL)
 		if ((wrong = parse_listen_option(spec, word)) != NULL)
 			return wrong;
 	addr_print(&spec->addr, spec->name);

@@ -44,7 +44,7 @@ source_key(struct weir_scope *scope, const char *text, void *list)
 
 	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
 		return "is too long; the key may be repeated";
-	if ((word = str_word(&rest)) == NULL)
+	if ((word = weir_word(&rest)) == NULL)
 		return "is empty: write addresses of this machine, like 192.0.2.10 192.0.2.11";
 	do {
 		wrong = parse_source(&a, word);
@@ -52,7 +52,7 @@ source_key(struct weir_scope *scope, const char *text, void *list)
 			wrong = add(scope, list, &a);
 		if (wrong != NULL)
 			return phrase(scope, "%s %s", word, wrong);
-	} while ((word = str_word(&rest)) != NULL);
+	} while ((word = weir_word(&rest)) != NULL);
 	return NULL;
 }
 

@@ -22,7 +22,7 @@ static const char *check(struct weir_scope *);
 
 static const struct weir_key keys[] = {
 	{ .name = "server", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN, .offset = HERE(peers),
-	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED, .parse = parse_server,
+	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS, .parse = parse_server,
 	  .syntax = "ADDRESS [weight=N] [max_conns=N] [max_fails=N] [fail_timeout=T] [backup] "
 		    "[down]",
 	  .help = "a backend; a name stands for each of its addresses" },
@@ -72,7 +72,7 @@ static const struct weir_key keys[] = {
 	  .offset = HERE(reply_timeout), .initial = "10s", .min = 1, .max = UPSTREAM_TIME_MAX,
 	  .flags = WEIR_OFF, .help = "a request is answered within this" },
 	{ .name = "source", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN, .offset = HERE(sources),
-	  .flags = WEIR_REPEATED, .parse = source_key, .syntax = "ADDRESS ...",
+	  .flags = WEIR_REPEATED | WEIR_WORDS, .parse = source_key, .syntax = "ADDRESS ...",
 	  .help = "local addresses to connect from, without ports, used in turn" },
 	SOCK_KEYS(WEIR_IN_UPSTREAM, HERE(options)),
 	{ .name = NULL },
@@ -202,10 +202,10 @@ parse_server(struct weir_scope *scope, const char *text, void *value)
 	(void)value;
 	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
 		return "is too long";
-	if ((address = str_word(&rest)) == NULL)
+	if ((address = weir_word(&rest)) == NULL)
 		return "is empty: write an address like 127.0.0.1:6379, db.example:5432 or "
 		       "unix:run/app.sock";
-	while ((word = str_word(&rest)) != NULL)
+	while ((word = weir_word(&rest)) != NULL)
 		if ((wrong = parse_server_option(&peer, word)) != NULL)
 			return wrong;
 	wrong = addr_resolve(addresses, ADDRESSES_MAX, &n, address, conf_prefix(scope_conf(scope)));

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ini: any bytes as a configuration file. What the reader tells must be what it
- * promises, and its values must come out the same when they are read again.
+ * promises, and its values must come out the same when they are read again, their
+ * words when they are quoted.
  */
 #include "conf/ini.h"
+#include "conf/word.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -61,19 +63,59 @@ take_section(void *context, struct place place, const char *head)
 	return t;
 }
 
+/* A word that is written in quotes is the same again, and so is a whole value. */
+static void
+check_word(const char *word)
+{
+	size_t length = strlen(word), end, i;
+	char *quoted = malloc(4 * length + 3), *rest, *again;
+
+	must(quoted != NULL && length < INI_LINE_MAX);
+	quoted[0] = '"';
+	for (i = 0; i < length; i++)
+		sprintf(quoted + 1 + 4 * i, "\\x%02x", (unsigned char)word[i]);
+	strcpy(quoted + 1 + 4 * length, "\"");
+	must(word_fault(quoted, &end) == NULL && quoted[end] == '\0');
+	again = strdup(quoted);
+	must(again != NULL && word_whole(quoted, again) == NULL && strcmp(again, word) == 0);
+	rest = quoted;
+	must(strcmp(weir_word(&rest), word) == 0 && weir_word(&rest) == NULL);
+	free(quoted);
+	free(again);
+}
+
+static void
+check_words(const char *value)
+{
+	char *copy = strdup(value), *rest = copy, *word;
+	size_t count = 0;
+
+	must(copy != NULL);
+	for (; (word = weir_word(&rest)) != NULL; count++)
+		check_word(word);
+	must(count > 0 && count <= strlen(value) / 2 + 1 && rest == copy + strlen(value));
+	memcpy(copy, value, strlen(value) + 1);
+	if (word_whole(value, copy) == NULL)
+		check_word(copy);
+	free(copy);
+}
+
 static void
 take_value(void *section, struct place place, const char *key, const char *value)
 {
 	struct told *t = section;
-	size_t length = strlen(value);
+	size_t length = strlen(value), end, i;
 
 	check_place(t, place);
 	must(*key != '\0' && strlen(key) <= INI_NAME_MAX &&
 	    key[strspn(key, INI_NAME_BYTES)] == '\0');
 	must(length > 0 && strlen(key) + length < INI_LINE_MAX);
-	must(strchr(" \t;", value[0]) == NULL && strchr(" \t\r", value[length - 1]) == NULL);
-	must(strstr(value, " ;") == NULL && strpbrk(value, "\n\r") == NULL);
+	must(strchr(" \t;#", value[0]) == NULL && strchr(" \t\r;", value[length - 1]) == NULL);
+	for (i = 0; i < length; i++)
+		must((unsigned char)value[i] >= ' ' || value[i] == '\t');
+	must(word_fault(value, &end) == NULL && end == length);
 	write_line(t, key, "=", value);
+	check_words(value);
 }
 
 static void

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* log_spec: error_log's value is taken whole or refused with a phrase. */
+/* log_spec: error_log's value, its two words a line each, is taken whole or refused with a
+ * phrase. */
 #include "base/log.h"
 
 #include <stdint.h>
@@ -19,16 +20,19 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct log_spec spec, before;
-	char *text = malloc(size + 1);
+	char *text = malloc(size + 1), *level;
 	const char *wrong;
 
 	if (text == NULL)
 		abort();
 	memcpy(text, data, size);
 	text[size] = '\0';
+	level = strchr(text, '\n');
+	if (level != NULL)
+		*level++ = '\0';
 	memset(&spec, 0x55, sizeof(spec));
 	before = spec;
-	wrong = log_spec_parse(&spec, text);
+	wrong = log_spec_parse(&spec, text, level);
 	if (wrong != NULL) {
 		must(wrong[0] != '\0' && memcmp(&spec, &before, sizeof(spec)) == 0);
 	} else {

@@ -108,6 +108,12 @@ read_text(const char *text, size_t size)
 }
 
 #define TEXT(t) t, sizeof(t) - 1
+#define HASH                                                                              \
+	"# begins a comment at the start of a line only; behind a value write \" ;\", or put " \
+	"the value in quotes"
+#define SEMICOLON                                                                         \
+	"a ; right behind a word belongs to it; a comment begins with \" ;\", a value that "   \
+	"has a ; is put in quotes"
 
 static const struct {
 	const char *what;
@@ -139,8 +145,13 @@ static const struct {
 	{ "empty sections are seen", TEXT("[a]\n[b]\n\n[c]"), "[a]@1\n[b]@2\n[c]@4\n" },
 	{ "a comment behind a value", TEXT("[weir]\na = b ; c\nd = e\t;f\n"),
 	    "[weir]@1\na=b@2\nd=e@3\n" },
-	{ "; without white space, and #", TEXT("[weir]\na = b;c\nd = e # f\n"),
-	    "[weir]@1\na=b;c@2\nd=e # f@3\n" },
+	{ "; and # in a word", TEXT("[weir]\na = b;c\nd = e#f\n"),
+	    "[weir]@1\na=b;c@2\nd=e#f@3\n" },
+	{ "# behind a value", TEXT("[weir]\na = b # c\nd = # e\nf = #\ng = \"h\" #\n"),
+	    "[weir]@1\n!2 " HASH "\n!3 " HASH "\n!4 " HASH "\n!5 " HASH "\n" },
+	{ "; right behind a value", TEXT("[weir]\na = b; c\nd = e;\nf = g;h;\n"),
+	    "[weir]@1\n!2 " SEMICOLON "\n!3 " SEMICOLON "\n!4 " SEMICOLON "\n" },
+	{ "a comment in a comment", TEXT("[weir]\na = b ; c # d ; \"e\n"), "[weir]@1\na=b@2\n" },
 	{ "= and : in a value", TEXT("[weir]\na = b=c:d = e\n"), "[weir]@1\na=b=c:d = e@2\n" },
 	{ "brackets in a value", TEXT("[weir]\nlisten = [::1]:80\n"),
 	    "[weir]@1\nlisten=[::1]:80@2\n" },
@@ -181,9 +192,18 @@ static const struct {
 	{ "control bytes", TEXT("[weir]\na = b\033c\nd = e\rf\n"),
 	    "[weir]@1\n!2 line has a control byte; inside quotes it is written \\xNN\n"
 	    "!3 line has a control byte; inside quotes it is written \\xNN\n" },
-	{ "a ; inside quotes", TEXT("[weir]\na = \"b ;c\"\nd = x=\"e\t; f\" g\n"),
-	    "[weir]@1\n!2 \" ;\" inside quotes begins a comment; write \\x3b for ;\n"
-	    "!3 \" ;\" inside quotes begins a comment; write \\x3b for ;\n" },
+	{ "; and # inside quotes",
+	    TEXT("[weir]\na = \"b ;c\"\nd = x=\"e\t; f\" g ; h\ni = \"; j\"\nk = \" # \"\n"),
+	    "[weir]@1\na=\"b ;c\"@2\nd=x=\"e\t; f\" g@3\ni=\"; j\"@4\nk=\" # \"@5\n" },
+	{ "= and : inside quotes", TEXT("[weir]\na = \"b=c:d\"\n\"e\" = f\n"),
+	    "[weir]@1\na=\"b=c:d\"@2\n"
+	    "!3 \"\"e\"\" is no name for a key; letters, digits and _ - . make one\n" },
+	{ "blanks at the ends of quotes", TEXT("[weir]\na = \" b \"  \n"),
+	    "[weir]@1\na=\" b \"@2\n" },
+	{ "brackets, comments and keys in quotes", TEXT("[weir]\na = \"[b] ; c = d\"\n"),
+	    "[weir]@1\na=\"[b] ; c = d\"@2\n" },
+	{ "a quote that is not closed", TEXT("[weir]\na = \"b ; c\nd = e\n"),
+	    "[weir]@1\n!2 a quote is not closed; end it with \"\nd=e@3\n" },
 	{ "a head without ]: its keys are left out",
 	    TEXT("[weir]\na = b\n[c\nd = e\nf\n[g]\nh = i\n"),
 	    "[weir]@1\na=b@2\n!3 section head has no ]; the section is left out\n[g]@6\nh=i@7\n" },
@@ -230,6 +250,29 @@ read_long(size_t length, const char *before)
 	return said;
 }
 
+/* Whether a line of so many bytes comes whole, full of what would begin comments. */
+static bool
+read_quoted(size_t length)
+{
+	static const char head[] = "[weir]\nk = \"";
+	char *text = calloc(1, length + sizeof head);
+	size_t i = strlen(head), end = length + strlen("[weir]\n") - 1;
+	bool whole;
+
+	if (text == NULL)
+		bail_out("no memory");
+	memcpy(text, head, i);
+	for (; i < end; i++)
+		text[i] = " ;#="[i % 4];
+	text[end] = '"';
+	read_text(text, strlen(text));
+	whole = strncmp(heard.text, "[weir]@1\nk=\"", 12) == 0 &&
+	    strncmp(heard.text + 11, text + strlen(head) - 1, end - strlen(head) + 2) == 0 &&
+	    strcmp(heard.text + 11 + end - strlen(head) + 2, "@2\n") == 0;
+	free(text);
+	return whole;
+}
+
 static void
 test_lengths(void)
 {
@@ -249,6 +292,8 @@ test_lengths(void)
 	    "[weir]@1\n!2 line is longer than 4096 bytes; split it\n",
 	    "behind a head that is too long keys are left out");
 	ok(strstr(read_long(4000, "k = v ; "), "k=v@2\nb=c@3") != NULL, "a long comment");
+	if (HAVE_INIH_GLOBALS)
+		ok(read_quoted(INI_LINE_MAX), "a quoted value may be as long");
 
 	memset(name, 'n', sizeof(name));
 	name[INI_NAME_MAX] = '\0';
@@ -327,6 +372,16 @@ test_include(void)
 		    "/none: cannot be opened: No such file or directory\na=b@main:4\n"),
 	    "a pattern may find nothing, a name may not");
 	ok(strstr(heard.text, "!main:2") == NULL, "the pattern is fine");
+
+	put("a b;c", "k5 = v\n");
+	put("main", "[weir]\ninclude = \"a b;c\" ; quoted\ninclude = \"a b*\"\n"
+		    "include = \"\"\ninclude = sub \"1.conf\"\n");
+	is_string(read_file("main"),
+	    "[weir]@main:1\n<\"a b;c\"@main:2\nk5=v@a b;c:1\n<\"a b*\"@main:3\nk5=v@a b;c:1\n"
+	    "<\"\"@main:4\n!main:4 include = \"\": no file is named\n"
+	    "<sub \"1.conf\"@main:5\n!main:5 include = sub \"1.conf\": quotes stand around all "
+	    "of this value or not at all; in them a quote is \\\"\n",
+	    "file names in quotes");
 
 	put("main", "include = plain\n[weir]\na = b\n");
 	is_string(read_file("main"),

@@ -485,43 +485,45 @@ test_opening(void)
 static void
 test_specs(void)
 {
-	static const char *const refused[] = { "", "  ", "error.log loud", "error.log notice warn",
-		"syslog:nobody", "syslog: notice", "error.log WARN", "error.log noticenoticenotice",
-		NULL };
+	static const char *const refused[][2] = { { "", NULL }, { "error.log", "loud" },
+		{ "error.log", "" }, { "syslog:nobody", NULL }, { "syslog:", "notice" },
+		{ "error.log", "WARN" }, { "error.log", "noticenoticenotice" }, { NULL, NULL } };
 	char longest[300];
 	struct log_spec spec, untouched;
 	unsigned i;
 
 	memset(&untouched, 0x55, sizeof(untouched));
-	for (i = 0; refused[i] != NULL; i++) {
+	for (i = 0; refused[i][0] != NULL; i++) {
 		spec = untouched;
-		ok(log_spec_parse(&spec, refused[i]) != NULL &&
+		ok(log_spec_parse(&spec, refused[i][0], refused[i][1]) != NULL &&
 			memcmp(&spec, &untouched, sizeof(spec)) == 0,
-		    "'%s' is refused", refused[i]);
+		    "'%s' '%s' is refused", refused[i][0],
+		    refused[i][1] != NULL ? refused[i][1] : "");
 	}
-	ok(log_spec_parse(&spec, "logs/error.log") == NULL && spec.kind == LOG_FILE &&
+	ok(log_spec_parse(&spec, "logs/error.log", NULL) == NULL && spec.kind == LOG_FILE &&
 		spec.level == WEIR_NOTICE && strcmp(spec.path, "logs/error.log") == 0,
 	    "a file alone");
-	ok(log_spec_parse(&spec, " /x \t debug ") == NULL && spec.level == WEIR_DEBUG &&
-		strcmp(spec.path, "/x") == 0,
+	ok(log_spec_parse(&spec, "/x y", "debug") == NULL && spec.level == WEIR_DEBUG &&
+		strcmp(spec.path, "/x y") == 0,
 	    "a file and a level");
-	ok(log_spec_parse(&spec, "stderr alert") == NULL && spec.kind == LOG_STDERR &&
+	ok(log_spec_parse(&spec, "stderr", "alert") == NULL && spec.kind == LOG_STDERR &&
 		spec.level == WEIR_ALERT && spec.path[0] == '\0',
 	    "stderr");
-	ok(log_spec_parse(&spec, "syslog error") == NULL && spec.kind == LOG_SYSLOG_SINK &&
+	ok(log_spec_parse(&spec, "syslog", "error") == NULL && spec.kind == LOG_SYSLOG_SINK &&
 		spec.facility == LOG_DAEMON && spec.level == WEIR_ERROR,
 	    "syslog");
-	ok(log_spec_parse(&spec, "syslog:local7") == NULL && spec.facility == LOG_LOCAL7 &&
-		spec.path[0] == '\0',
+	ok(log_spec_parse(&spec, "syslog:local7", NULL) == NULL &&
+		spec.facility == LOG_LOCAL7 && spec.path[0] == '\0',
 	    "syslog and a facility");
-	ok(log_spec_parse(&spec, "syslogd.log") == NULL && spec.kind == LOG_FILE, "not every file");
+	ok(log_spec_parse(&spec, "syslogd.log", NULL) == NULL && spec.kind == LOG_FILE,
+	    "not every file");
 
 	memset(longest, 'x', sizeof(longest));
 	longest[sizeof(spec.path) - 1] = '\0';
-	ok(log_spec_parse(&spec, longest) == NULL, "the longest path");
+	ok(log_spec_parse(&spec, longest, NULL) == NULL, "the longest path");
 	memset(longest, 'x', sizeof(spec.path));
 	longest[sizeof(spec.path)] = '\0';
-	ok(log_spec_parse(&spec, longest) != NULL, "one byte more");
+	ok(log_spec_parse(&spec, longest, NULL) != NULL, "one byte more");
 }
 
 static void

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* type: texts to values, bounds and their messages, words with quotes. */
+/* type: texts to values, bounds and their messages, quotes. */
 #include "conf/type.h"
 
 #include "conf/conf.h"
@@ -120,52 +120,48 @@ test_descriptions(void)
 	is_string(type_syntax(&both, out), "a size (512, 4k, 1m, 2g), or off, or auto", "words");
 }
 
-static const struct {
-	const char *text;
-	const char *words;	/* in one text, each in <> */
-} lines[] = {
-	{ "a", "<a>" },
-	{ "a  b\tc", "<a><b><c>" },
-	{ " a ", "<a>" },
-	{ "", "" },
-	{ "\"a b\" c", "<a b><c>" },
-	{ "x=\"a b\"c d", "<x=a bc><d>" },
-	{ "\"\"", "<>" },
-	{ "a \"\" b", "<a><><b>" },
-	{ "\"\\\"\\\\\\n\\r\\t\\x41\\x3b\"", "<\"\\\n\r\tA;>" },
-	{ "\\n a\\b", "<\\n><a\\b>" },
-	{ "\"a\"\"b\"", "<ab>" },
-	{ "a b c d e f g h i j k l", "<a><b><c><d><e><f><g><h><i><j><k><l>" },
-	{ "\"a", "!a quote is not closed; end it with \"" },
-	{ "a\"", "!a quote is not closed; end it with \"" },
-	{ "\"\\q\"", "!no such \\ inside quotes; there are \\n \\r \\t \\\\ \\\" \\xNN" },
-	{ "\"\\x4\"", "!no such \\ inside quotes; there are \\n \\r \\t \\\\ \\\" \\xNN" },
-	{ "\"\\x", "!no such \\ inside quotes; there are \\n \\r \\t \\\\ \\\" \\xNN" },
-	{ "\"\\", "!no such \\ inside quotes; there are \\n \\r \\t \\\\ \\\" \\xNN" },
-};
-
+/* Quotes are off when a value is read, whatever its type; messages show them. */
 static void
-test_words(void)
+test_quotes(void)
 {
-	char all[256];
-	struct weir_span *words;
-	const char *wrong;
-	unsigned n, w;
-	size_t i;
+	const struct weir_key on = { .name = "x", .type = WEIR_SWITCH };
+	const struct weir_key text = { .name = "x", .type = WEIR_STRING, .flags = WEIR_OFF };
+	const struct weir_key path = { .name = "x", .type = WEIR_PATH };
+	const struct weir_key list = {
+		.name = "x", .type = WEIR_OWN, .parse = parse_even, .flags = WEIR_WORDS
+	};
+	const char *string = "";
+	uint64_t value = 0;
+	bool flag = false;
 
-	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		wrong = conf_words(scope, lines[i].text, &words, &n);
-		*all = '\0';
-		if (wrong != NULL)
-			snprintf(all, sizeof(all), "!%s", wrong);
-		for (w = 0; wrong == NULL && w < n; w++)
-			snprintf(all + strlen(all), sizeof(all) - strlen(all), "<%.*s>",
-			    (int)words[w].len, words[w].data);
-		is_string(all, lines[i].words, "words of %s", lines[i].text);
-	}
-	ok(conf_words(scope, "\"a\\x00b\" c", &words, &n) == NULL && n == 2 && words[0].len == 3 &&
-		memcmp(words[0].data, "a\0b", 4) == 0,
-	    "a word may hold a NUL, and has one behind it");
+	ok(type_read(scope, &on, "\"on\"", &flag) == NULL && flag, "a switch in quotes");
+	ok(type_read(scope, &small, "\"9\"", &value) == NULL && value == 9, "a number");
+	ok(type_read(scope, &time_off, "\"off\"", &value) == NULL && value == 0, "off");
+	is_string(type_read(scope, &small, "\"10\"", &value), "n is \"10\"; at least 2, at most 9",
+	    "one out of bounds");
+	is_string(type_read(scope, &small, "\"\"", &value), "n = \"\": write a number", "none");
+	ok(type_read(scope, &text, "\"a ; \\\"b\\x23\\\" \"", &string) == NULL, "a text");
+	is_string(string, "a ; \"b#\" ", "is what the quotes hold");
+	ok(type_read(scope, &text, "a\\n", &string) == NULL, "a backslash outside quotes");
+	is_string(string, "a\\n", "is itself");
+	is_string(type_read(scope, &text, "\"\"", &string), "x = \"\": write a text, or off",
+	    "an empty text is none");
+	is_string(type_read(scope, &text, "a \"b\"", &string),
+	    "x = a \"b\": quotes stand around all of this value or not at all; "
+	    "in them a quote is \\\"",
+	    "quotes around a part of a text");
+	is_string(type_read(scope, &text, "\"a\" b", &string),
+	    "x = \"a\" b: quotes stand around all of this value or not at all; "
+	    "in them a quote is \\\"",
+	    "and around another");
+	ok(type_read(scope, &path, "\"a b\"", &string) == NULL, "a path");
+	is_string(string, "/prefix/a b", "with a blank");
+	ok(type_read(scope, &own, "\"abcd\"", &value) == NULL && value == 4,
+	    "a module is given what the quotes hold");
+	is_string(type_read(scope, &own, "\"abc\"", &value), "o = \"abc\": its length is odd",
+	    "what it refuses is told as it is written");
+	ok(type_read(scope, &list, "\"ab c\"", &value) == NULL && value == 6,
+	    "but a list as it is written");
 }
 
 int
@@ -178,7 +174,7 @@ main(void)
 	test_amounts();
 	test_others();
 	test_descriptions();
-	test_words();
+	test_quotes();
 	conf_free(conf);
 	return done_testing();
 }

@@ -13,6 +13,7 @@ syntax case match
 
 syntax match   weirComment     "^\s*[;#].*$" contains=@Spell
 syntax match   weirComment     "\s;.*$" contains=@Spell contained containedin=weirValue
+syntax match   weirNoComment   "\s\@<=#.*$" contained containedin=weirValue
 
 syntax match   weirSection     "^\s*\[[^]]*\]\s*$" contains=weirKind,weirName
 syntax match   weirSectionBad  "^\s*\[[^]]*$"
@@ -57,6 +58,7 @@ syntax match   weirNumber      "\%(\s\|=\|:\)\@<=\d\+\%(ms\|[smhdkg]\)\?\ze\%(\s
 syntax region  weirString      start=+"+ skip=+\\.+ end=+"+ oneline contained
 
 highlight default link weirComment    Comment
+highlight default link weirNoComment  Error
 highlight default link weirSection    Delimiter
 highlight default link weirSectionBad Error
 highlight default link weirKind       Statement
