@@ -113,7 +113,7 @@ check_failure(struct weir_scope *scope, struct line_conf *c)
 	bool   cr = length >= 2 && strcmp(c->line_failure + length - 2, "\\r") == 0;
 	char  *text = weir_scope_alloc(scope, size);
 
-	if (strstr(c->line_failure, "\\n") != NULL)
+	if (strstr(c->line_failure, "\\n") != NULL || strchr(c->line_failure, '\n') != NULL)
 		return "line_failure is one line, and weir adds its newline; take the \\n away";
 	if (cr)
 		length -= 2;

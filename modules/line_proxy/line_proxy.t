@@ -279,6 +279,7 @@ it 'refuses what cannot be' => sub {
 		["upstream = u\nline_max = 4k\nread_buffer = 2k", qr/line_max is 4096 bytes, read_buffer only 2048/],
 		["upstream = u\nline_max = 1", qr/line_max is 1; at least 2, at most 16m/],
 		["upstream = u\nline_failure = two\\nlines", qr/line_failure is one line/],
+		["upstream = u\nline_failure = \"two\\nlines\"", qr/line_failure is one line/],
 		["upstream = u\nline_failure = 1234567\\r\nline_max = 8", qr/line_failure is longer than line_max allows/],
 		['line_max = 4k', qr/protocol line_proxy needs an upstream/],
 	) {
