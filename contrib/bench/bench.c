@@ -21,7 +21,7 @@ static int socket_new(void);
 void
 die(const char *fmt, ...)
 {
-	int error = errno;
+	int     error = errno;
 	va_list ap;
 
 	fprintf(stderr, "%s: ", program_invocation_short_name);
@@ -35,13 +35,13 @@ die(const char *fmt, ...)
 void
 address(const char *text, struct sockaddr_in *sin)
 {
-	const char *colon = strrchr(text, ':');
-	char host[INET_ADDRSTRLEN], *end;
+	const char   *colon = strrchr(text, ':');
+	char          host[INET_ADDRSTRLEN], *end;
 	unsigned long port;
-	size_t len;
+	size_t        len;
 
 	errno = 0;
-	if (colon == NULL || (len = (size_t)(colon - text)) >= sizeof(host)) {
+	if (colon == NULL || (len = (size_t)(colon - text)) >= sizeof host) {
 		die("%s: wanted ADDRESS:PORT", text);
 	}
 	memcpy(host, text, len);
@@ -50,7 +50,7 @@ address(const char *text, struct sockaddr_in *sin)
 	if (end == colon + 1 || *end != '\0' || port == 0 || port > 65535) {
 		die("%s: wanted a port from 1 to 65535", text);
 	}
-	memset(sin, 0, sizeof(*sin));
+	memset(sin, 0, sizeof *sin);
 	sin->sin_family = AF_INET;
 	sin->sin_port = htons((uint16_t)port);
 	if (inet_pton(AF_INET, host, &sin->sin_addr) != 1) {
@@ -68,7 +68,7 @@ socket_new(void)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int on = 1;
 
-	if (fd != -1 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1) {
+	if (fd >= 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0) {
 		close(fd);
 		return -1;
 	}
@@ -81,8 +81,8 @@ listen_on(const struct sockaddr_in *sin)
 	int fd = socket_new();
 	int on = 1;
 
-	if (fd == -1 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1 ||
-	    bind(fd, (const struct sockaddr *)sin, sizeof(*sin)) == -1 || listen(fd, 65535) == -1) {
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+	    bind(fd, (const struct sockaddr *)sin, sizeof *sin) < 0 || listen(fd, 65535) < 0) {
 		die("listening on port %d", ntohs(sin->sin_port));
 	}
 	return fd;
@@ -93,7 +93,7 @@ connect_to(const struct sockaddr_in *sin)
 {
 	int fd = socket_new();
 
-	if (fd != -1 && connect(fd, (const struct sockaddr *)sin, sizeof(*sin)) == -1 &&
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)sin, sizeof *sin) < 0 &&
 	    errno != EINPROGRESS) {
 		close(fd);
 		return -1;
@@ -106,7 +106,7 @@ epoll_open(void)
 {
 	int fd = epoll_create1(EPOLL_CLOEXEC);
 
-	if (fd == -1) {
+	if (fd < 0) {
 		die("epoll_create1");
 	}
 	return fd;
@@ -119,7 +119,7 @@ accept_each(int listener, void (*take)(int fd))
 
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd == -1) {
+		if (fd < 0) {
 			return;
 		}
 		take(fd);
@@ -142,7 +142,7 @@ rest_of(const void *bytes, size_t len)
 	if (len == 0) {
 		return NULL;
 	}
-	r = malloc(sizeof(*r) + len);
+	r = malloc(sizeof *r + len);
 	if (r == NULL) {
 		die("no memory");
 	}
@@ -157,11 +157,11 @@ raise_descriptors(void)
 {
 	struct rlimit rl;
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) == -1) {
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0) {
 		die("getrlimit");
 	}
 	rl.rlim_cur = rl.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &rl) == -1) {
+	if (setrlimit(RLIMIT_NOFILE, &rl) < 0) {
 		die("setrlimit");
 	}
 	return rl.rlim_max;

@@ -32,21 +32,21 @@ main(int argc, char **argv)
 {
 	struct epoll_event evs[EVENT_BATCH];
 	struct sockaddr_in sin;
-	int n;
+	int                n;
 
 	if (argc != 2) {
 		fputs("usage: limit-echo 127.x.x.x:PORT\n", stderr);
 		return 2;
 	}
 	address(argv[1], &sin);
-	rests = calloc(raise_descriptors(), sizeof(*rests));
+	rests = calloc(raise_descriptors(), sizeof *rests);
 	if (rests == NULL) {
 		die("no memory");
 	}
 	signal(SIGPIPE, SIG_IGN);
 	epfd = epoll_open();
 	listener = listen_on(&sin);
-	if (epoll_watch(epfd, listener, EPOLLIN, (uint64_t)listener) == -1) {
+	if (epoll_watch(epfd, listener, EPOLLIN, (uint64_t)listener) < 0) {
 		die("epoll_ctl");
 	}
 	for (;;) {
@@ -72,7 +72,7 @@ serve(int fd)
 static void
 take(int fd)
 {
-	if (epoll_watch(epfd, fd, EPOLLIN, (uint64_t)fd) == -1) {
+	if (epoll_watch(epfd, fd, EPOLLIN, (uint64_t)fd) < 0) {
 		close(fd);
 	}
 }
@@ -80,7 +80,7 @@ take(int fd)
 static void
 echo(int fd)
 {
-	ssize_t got = recv(fd, buffer, sizeof(buffer), 0);
+	ssize_t got = recv(fd, buffer, sizeof buffer, 0);
 	ssize_t put;
 
 	if (got <= 0) {
@@ -93,7 +93,7 @@ echo(int fd)
 	if (put == got) {
 		return;
 	}
-	if (put == -1 && errno != EAGAIN) {
+	if (put < 0 && errno != EAGAIN) {
 		drop(fd);
 		return;
 	}
@@ -106,9 +106,9 @@ static void
 echo_rest(int fd)
 {
 	struct rest *r = rests[fd];
-	ssize_t put = send(fd, r->bytes + r->done, r->len - r->done, MSG_NOSIGNAL);
+	ssize_t      put = send(fd, r->bytes + r->done, r->len - r->done, MSG_NOSIGNAL);
 
-	if (put == -1) {
+	if (put < 0) {
 		if (errno != EAGAIN) {
 			drop(fd);
 		}
@@ -127,7 +127,7 @@ rewatch(int fd, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.u64 = (uint64_t)fd };
 
-	if (epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev) == -1) {
+	if (epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev) < 0) {
 		drop(fd);
 	}
 }

@@ -62,7 +62,7 @@ main(int argc, char **argv)
 {
 	struct epoll_event evs[EVENT_BATCH];
 	struct sockaddr_in sin, to;
-	int n, fd;
+	int                n, fd;
 
 	if (argc != 3) {
 		fputs("usage: limit-pool 127.x.x.x:PORT BACKEND:PORT\n", stderr);
@@ -70,7 +70,7 @@ main(int argc, char **argv)
 	}
 	address(argv[1], &sin);
 	address(argv[2], &to);
-	clients = calloc(raise_descriptors(), sizeof(*clients));
+	clients = calloc(raise_descriptors(), sizeof *clients);
 	if (clients == NULL) {
 		die("no memory");
 	}
@@ -78,8 +78,8 @@ main(int argc, char **argv)
 	epfd = epoll_open();
 	backend = connect_backend(&to);
 	listener = listen_on(&sin);
-	if (epoll_watch(epfd, backend, EPOLLIN | EPOLLOUT | EPOLLET, (uint64_t)backend) == -1 ||
-	    epoll_watch(epfd, listener, EPOLLIN, (uint64_t)listener) == -1) {
+	if (epoll_watch(epfd, backend, EPOLLIN | EPOLLOUT | EPOLLET, (uint64_t)backend) < 0 ||
+	    epoll_watch(epfd, listener, EPOLLIN, (uint64_t)listener) < 0) {
 		die("epoll_ctl");
 	}
 	for (;;) {
@@ -102,10 +102,10 @@ static int
 connect_backend(const struct sockaddr_in *sin)
 {
 	struct epoll_event ev;
-	int fd = connect_to(sin);
-	int once = epoll_open();
+	int                fd = connect_to(sin);
+	int                once = epoll_open();
 
-	if (fd == -1 || epoll_watch(once, fd, EPOLLOUT, 0) == -1 ||
+	if (fd < 0 || epoll_watch(once, fd, EPOLLOUT, 0) < 0 ||
 	    epoll_wait(once, &ev, 1, -1) != 1 || (ev.events & (EPOLLERR | EPOLLHUP))) {
 		die("connecting to the backend");
 	}
@@ -116,7 +116,7 @@ connect_backend(const struct sockaddr_in *sin)
 static void
 take(int fd)
 {
-	if (epoll_watch(epfd, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, (uint64_t)fd) == -1) {
+	if (epoll_watch(epfd, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, (uint64_t)fd) < 0) {
 		close(fd);
 	}
 }
@@ -126,10 +126,10 @@ static void
 client_read(int fd, uint32_t events)
 {
 	struct client *c = &clients[fd];
-	uint32_t lines;
-	size_t have;
-	ssize_t got;
-	char *at, *end, *nl;
+	uint32_t       lines;
+	size_t         have;
+	ssize_t        got;
+	char          *at, *end, *nl;
 
 	do {
 		at = out + out_len;
@@ -191,7 +191,7 @@ backend_write(void)
 
 	while (out_done < out_len) {
 		put = send(backend, out + out_done, out_len - out_done, MSG_NOSIGNAL);
-		if (put == -1) {
+		if (put < 0) {
 			if (errno != EAGAIN) {
 				die("the backend");
 			}
@@ -206,16 +206,16 @@ backend_write(void)
 static void
 backend_read(void)
 {
-	const char *at, *end, *to, *nl;
+	const char  *at, *end, *to, *nl;
 	struct turn *t;
-	ssize_t got;
-	size_t room;
+	ssize_t      got;
+	size_t       room;
 
 	do {
-		room = sizeof(in) - in_len;
+		room = sizeof in - in_len;
 		got = recv(backend, in + in_len, room, 0);
 		if (got <= 0) {
-			if (got == -1 && errno == EAGAIN) {
+			if (got < 0 && errno == EAGAIN) {
 				return;
 			}
 			die("the backend");
@@ -238,7 +238,7 @@ backend_read(void)
 			first++;
 		}
 		in_len = (size_t)(end - at);
-		if (in_len == sizeof(in) || (first == behind && in_len > 0)) {
+		if (in_len == sizeof in || (first == behind && in_len > 0)) {
 			errno = 0;
 			die("more from the backend than was asked for");
 		}

@@ -46,8 +46,8 @@ main(int argc, char **argv)
 {
 	struct epoll_event evs[EVENT_BATCH];
 	struct sockaddr_in sin;
-	size_t max;
-	int n;
+	size_t             max;
+	int                n;
 
 	if (argc != 3) {
 		fputs("usage: limit-relay 127.x.x.x:PORT BACKEND:PORT\n", stderr);
@@ -56,14 +56,14 @@ main(int argc, char **argv)
 	address(argv[1], &sin);
 	address(argv[2], &backend);
 	max = raise_descriptors();
-	ends = calloc(max, sizeof(*ends));
+	ends = calloc(max, sizeof *ends);
 	if (ends == NULL) {
 		die("no memory");
 	}
 	signal(SIGPIPE, SIG_IGN);
 	epfd = epoll_open();
 	listener = listen_on(&sin);
-	if (epoll_watch(epfd, listener, EPOLLIN, (uint64_t)listener) == -1) {
+	if (epoll_watch(epfd, listener, EPOLLIN, (uint64_t)listener) < 0) {
 		die("epoll_ctl");
 	}
 	for (;;) {
@@ -85,7 +85,7 @@ serve(int fd, uint32_t events)
 		return;		/* dropped earlier in this pass */
 	}
 	if ((events & EPOLLOUT) && ends[fd].rest != NULL) {
-		if (flush(fd) == -1) {
+		if (flush(fd) < 0) {
 			drop(fd);
 			return;
 		}
@@ -108,14 +108,14 @@ static void
 pair(int client)
 {
 	const uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-	int fd = connect_to(&backend);
+	int            fd = connect_to(&backend);
 
-	if (fd == -1) {
+	if (fd < 0) {
 		close(client);
 		return;
 	}
-	if (epoll_watch(epfd, fd, events, (uint64_t)fd) == -1 ||
-	    epoll_watch(epfd, client, events, (uint64_t)client) == -1) {
+	if (epoll_watch(epfd, fd, events, (uint64_t)fd) < 0 ||
+	    epoll_watch(epfd, client, events, (uint64_t)client) < 0) {
 		close(fd);
 		close(client);
 		return;
@@ -130,19 +130,19 @@ pump(int fd)
 {
 	struct end *from = &ends[fd];
 	struct end *to = &ends[from->peer];
-	ssize_t got, put;
+	ssize_t     got, put;
 
 	while (from->readable && !from->eof && to->rest == NULL) {
-		got = recv(fd, buffer, sizeof(buffer), 0);
+		got = recv(fd, buffer, sizeof buffer, 0);
 		if (got == 0) {
 			from->eof = true;
-			if (to->eof || shutdown(from->peer, SHUT_WR) == -1) {
+			if (to->eof || shutdown(from->peer, SHUT_WR) < 0) {
 				drop(fd);
 				return;
 			}
 			break;
 		}
-		if (got == -1) {
+		if (got < 0) {
 			if (errno != EAGAIN) {
 				drop(fd);
 				return;
@@ -151,13 +151,13 @@ pump(int fd)
 			break;
 		}
 		put = send(from->peer, buffer, (size_t)got, MSG_NOSIGNAL);
-		if (put == -1 && errno != EAGAIN) {
+		if (put < 0 && errno != EAGAIN) {
 			drop(fd);
 			return;
 		}
 		put = put > 0 ? put : 0;
 		to->rest = rest_of(buffer + put, (size_t)(got - put));
-		if (got < (ssize_t)sizeof(buffer) && !from->ending) {
+		if (got < (ssize_t)sizeof buffer && !from->ending) {
 			/* Empty, for now: what comes later makes an edge. */
 			from->readable = false;
 		}
@@ -169,9 +169,9 @@ static int
 flush(int fd)
 {
 	struct rest *r = ends[fd].rest;
-	ssize_t put = send(fd, r->bytes + r->done, r->len - r->done, MSG_NOSIGNAL);
+	ssize_t      put = send(fd, r->bytes + r->done, r->len - r->done, MSG_NOSIGNAL);
 
-	if (put == -1) {
+	if (put < 0) {
 		return errno == EAGAIN ? 0 : -1;
 	}
 	r->done += (size_t)put;

@@ -87,8 +87,8 @@ static const char *
 reverse_check(struct weir_scope *scope)
 {
 	const struct reverse_conf *conf = weir_scope_conf(scope, &reverse_module);
-	const size_t size = 120;
-	char *phrase;
+	const size_t               size = 120;
+	char                      *phrase;
 
 	if (!conf->greeting || strlen(conf->greeting) < conf->line_max)
 		return NULL;
@@ -131,11 +131,11 @@ static enum weir_verdict
 reverse_data(struct weir_session *s, struct weir_span in)
 {
 	const struct reverse_conf *conf = weir_conf(s);
-	struct reverse_state *state = weir_state(s);
+	struct reverse_state      *state = weir_state(s);
 
 	while (in.len > 0) {
 		const char *end = memchr(in.data, '\n', in.len);
-		size_t length = end ? (size_t)(end - in.data) : in.len;
+		size_t      length = end ? (size_t)(end - in.data) : in.len;
 
 		if (length >= conf->line_max) {
 			weir_log(WEIR_INFO, "line too long");
@@ -158,9 +158,9 @@ static enum weir_verdict
 reverse_eof(struct weir_session *s)
 {
 	const struct reverse_state *state = weir_state(s);
-	char farewell[40];
+	char                        farewell[40];
 
-	snprintf(farewell, sizeof(farewell), "%" PRIu64 " line%s\n", state->lines,
+	snprintf(farewell, sizeof farewell, "%" PRIu64 " line%s\n", state->lines,
 	    state->lines == 1 ? "" : "s");
 	weir_send(s, span_of(farewell));
 	return WEIR_CLOSE;
