@@ -12,6 +12,12 @@
 /* Replies shorter than this are gathered, and leave together. */
 #define GATHER_MAX 16384u
 
+static void exchange_enter(struct weir_session *);
+static void exchange_run(struct weir_session *);
+static void exchange_deadline(const struct weir_session *, struct session_deadline *);
+static void exchange_expired(struct weir_session *, enum session_reason);
+static void exchange_leave(struct weir_session *);
+static const char *exchange_explain(const struct weir_session *, enum session_reason);
 static bool may_ask(const struct weir_session *);
 static bool may_read(const struct weir_session *);
 static bool take_buffered(struct weir_session *);
@@ -30,6 +36,16 @@ static void waits(struct asker *);
 static void placed(struct asker *);
 static void lost(struct asker *, bool busy);
 static const struct addr_packed *from(const struct asker *);
+
+const struct session_mode exchange_mode = {
+	.name     = "exchange",
+	.enter    = exchange_enter,
+	.run      = exchange_run,
+	.deadline = exchange_deadline,
+	.expired  = exchange_expired,
+	.leave    = exchange_leave,
+	.explain  = exchange_explain,
+};
 
 const struct asker_ops exchange_askers = {
 	.reply  = replied,
@@ -58,14 +74,13 @@ exchange_size(const struct weir_exchange *x)
 	return sizeof(struct exchange) + (x->mem_size + 7) / 8 * 8;
 }
 
-void
-exchange_open(struct weir_session *s)
+static void
+exchange_enter(struct weir_session *s)
 {
 	asker_init(&exchange_of(s)->asker);
-	session_enter(s, STEP_EXCHANGE);
 }
 
-void
+static void
 exchange_run(struct weir_session *s)
 {
 	struct exchange *e = exchange_of(s);
@@ -93,34 +108,41 @@ exchange_run(struct weir_session *s)
 		session_finish(s, e->ends != 0 ? e->ends : SESSION_CLIENT_CLOSED);
 }
 
-uint64_t
-exchange_deadline(const struct weir_session *s)
+/* When its request has waited for pool_wait. */
+static void
+exchange_deadline(const struct weir_session *s, struct session_deadline *d)
 {
 	uint64_t since = asker_waits_since(&exchange_of(s)->asker);
 
-	return since != 0 ? since + s->server->upstream->pool_wait : UINT64_MAX;
+	if (since != 0)
+		session_deadline_add(d, since, s->server->upstream->pool_wait,
+		    SESSION_REQUEST_FAILED);
 }
 
-void
-exchange_expired(struct weir_session *s)
+static void
+exchange_expired(struct weir_session *s, enum session_reason reason)
 {
 	struct exchange *e = exchange_of(s);
 
+	if (reason != SESSION_REQUEST_FAILED)
+		return;
 	e->given_up = true;
 	asker_give_up(&e->asker, s->server->upstream);
 	session_run(s);
 }
 
-void
-exchange_end(struct weir_session *s)
+static void
+exchange_leave(struct weir_session *s)
 {
 	asker_leave(&exchange_of(s)->asker, s->server->upstream);
 }
 
-const char *
-exchange_failure(const struct weir_session *s)
+static const char *
+exchange_explain(const struct weir_session *s, enum session_reason reason)
 {
-	return upstream_failure_name((enum weir_failure)exchange_of(s)->why);
+	return reason == SESSION_REQUEST_FAILED
+	    ? upstream_failure_name((enum weir_failure)exchange_of(s)->why)
+	    : NULL;
 }
 
 /* ------------------------------------------------------------------ requests */

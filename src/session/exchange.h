@@ -31,20 +31,8 @@ struct exchange {
 /* What it needs of weir_session.state, in bytes. */
 size_t exchange_size(const struct weir_exchange *);
 
-void exchange_open(struct weir_session *);
-void exchange_run(struct weir_session *);
-
-/* When its request has waited for pool_wait (UINT64_MAX: none waits). */
-uint64_t exchange_deadline(const struct weir_session *);
-
-/* That has come. */
-void exchange_expired(struct weir_session *);
-
-/* No more requests, no more replies: for session_close and session_finish. */
-void exchange_end(struct weir_session *);
-
-/* Why the last request failed: the name of its counter. */
-const char *exchange_failure(const struct weir_session *);
+/* STEP_EXCHANGE. */
+extern const struct session_mode exchange_mode;
 
 /* How the pools speak to the sessions. */
 extern const struct asker_ops exchange_askers;

@@ -3,6 +3,7 @@
 #include "session/relay.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,67 +16,97 @@
 
 static struct slab relays;
 
-static void peer_ready(struct conn *);
-static void peer_expired(struct conn *);
-static bool connect_next(struct relay *, enum session_reason *why);
-static bool connect_to(struct relay *, struct weir_peer *);
-static void connect_failed(struct relay *, enum peer_outcome, int error);
-static void release(struct relay *);
-static void connect_progress(struct relay *);
-static void pump(struct relay *, struct flow *, struct conn *from, struct conn *to);
-static size_t move(struct relay *, struct flow *, struct conn *from, struct conn *to);
-static bool has_room(const struct relay *, const struct flow *, const struct conn *to);
-static void settle(struct relay *);
-static size_t held(const struct flow *);
+static void relay_enter(struct weir_session *);
+static void relay_run(struct weir_session *);
+static void relay_deadline(const struct weir_session *, struct session_deadline *);
+static void relay_expired(struct weir_session *, enum session_reason);
+static void relay_look(struct weir_session *);
+static void relay_leave(struct weir_session *);
+static void relay_release(struct weir_session *);
+static size_t relay_unsent(const struct weir_session *);
+static void relay_describe(const struct weir_session *, char *, size_t);
+static const char *relay_explain(const struct weir_session *, enum session_reason);
+static void relay_peer_ready(struct conn *);
+static void relay_peer_expired(struct conn *);
+static bool relay_connect(struct relay *, enum session_reason *why);
+static bool relay_connect_to(struct relay *, struct weir_peer *);
+static void relay_connect_failed(struct relay *, enum peer_outcome, int error);
+static bool relay_connected(struct relay *);
+static void relay_give_token(struct relay *);
+static void relay_pump(struct relay *, struct flow *, struct conn *from, struct conn *to);
+static size_t relay_move(struct relay *, struct flow *, struct conn *from, struct conn *to);
+static bool relay_has_room(const struct relay *, const struct flow *, const struct conn *to);
+static void relay_note_ends(struct relay *);
+static size_t flow_held(const struct flow *);
 
-static const struct conn_handler peer_handler = {
-	.ready   = peer_ready,
-	.expired = peer_expired,
+const struct session_mode relay_mode = {
+	.name     = "relay",
+	.enter    = relay_enter,
+	.run      = relay_run,
+	.deadline = relay_deadline,
+	.expired  = relay_expired,
+	.look     = relay_look,
+	.leave    = relay_leave,
+	.release  = relay_release,
+	.unsent   = relay_unsent,
+	.describe = relay_describe,
+	.explain  = relay_explain,
+};
+
+static const struct conn_handler relay_peer_handler = {
+	.ready   = relay_peer_ready,
+	.expired = relay_peer_expired,
 };
 
 void
-relays_start(void)
+relay_start(void)
 {
 	slab_init(&relays, sizeof(struct relay));
 }
 
 void
-relays_stop(void)
+relay_stop(void)
 {
 	slab_finish(&relays);
 	pipe_trim();
 }
 
 bool
-relay_open(struct weir_session *s, struct weir_upstream *u, struct weir_span first,
-    enum session_reason *why)
+relay_open(struct weir_session *s, struct weir_upstream *u, struct weir_span first)
 {
 	struct relay *r = slab_take(&relays);
 
 	if (r == NULL)
-		goto no_memory;
+		return false;
 	r->session = s;
 	r->upstream = u;
 	r->attempt.client = s->from;
 	if (first.len > 0 && !conn_gather(&r->peer_conn, first)) {
-		relay_free(r);
-		goto no_memory;
+		slab_give(&relays, r);
+		return false;
 	}
 	s->relay = r;
-	if (connect_next(r, why))
-		return true;
-	relay_close(r);
-	return false;
-no_memory:
-	*why = SESSION_NO_MEMORY;
-	return false;
+	return true;
 }
 
-void
-relay_run(struct relay *r)
+/* ---------------------------------------------------------------- the mode */
+
+static void
+relay_enter(struct weir_session *s)
 {
-	struct weir_session *s = r->session;
-	struct conn         *client = &s->client, *peer = &r->peer_conn;
+	enum session_reason why;
+
+	if (relay_connect(s->relay, &why))
+		session_watch(s);
+	else
+		session_finish(s, why);
+}
+
+static void
+relay_run(struct weir_session *s)
+{
+	struct relay *r = s->relay;
+	struct conn  *client = &s->client, *peer = &r->peer_conn;
 
 	if (r->connect_by != 0) {
 		/* Nobody reads the client yet: an error must be asked for. */
@@ -83,85 +114,123 @@ relay_run(struct relay *r)
 			session_close(s, SESSION_CLIENT_FAILED);
 			return;
 		}
-		connect_progress(r);
-		if (s->step != STEP_RELAY || r->connect_by != 0)
+		if (!relay_connected(r))
 			return;
 	}
-	pump(r, &r->up, client, peer);
-	pump(r, &r->down, peer, client);
-	if (client->broken || client->deaf)
+	relay_pump(r, &r->up, client, peer);
+	relay_pump(r, &r->down, peer, client);
+	if (client->broken || client->deaf) {
 		session_close(s, session_failure(client, SESSION_CLIENT_FAILED));
-	else if (peer->broken || (peer->deaf && peer->eof))
+		return;
+	}
+	if (peer->broken || (peer->deaf && peer->eof)) {
 		session_finish(s, session_failure(peer, SESSION_PEER_FAILED));
-	else {
-		session_note_blocked(s, peer, conn_waiting(peer) + held(&r->up), &r->blocked);
-		settle(r);
+		return;
 	}
-}
-
-uint64_t
-relay_deadline(const struct relay *r, enum session_reason *why)
-{
-	const struct weir_session *s = r->session;
-	const struct server       *server = s->server;
-	uint64_t                   at = UINT64_MAX, since;
-
-	if (r->connect_by != 0) {
-		*why = SESSION_CONNECT_FAILED;
-		return r->connect_by;
-	}
-	if (r->blocked != 0 && server->write_timeout > 0) {
-		at = r->blocked + server->write_timeout;
-		*why = SESSION_WRITE_TIMEOUT;
-	}
-	/* A download that goes on behind the end of its request is no zombie. */
-	if (r->half_closed != 0 && server->half_close_timeout > 0) {
-		since = r->half_closed > s->active ? r->half_closed : s->active;
-		if (since + server->half_close_timeout < at) {
-			at = since + server->half_close_timeout;
-			*why = SESSION_HALF_CLOSE_TIMEOUT;
-		}
-	}
-	return at;
-}
-
-void
-relay_connect_expired(struct relay *r)
-{
-	connect_failed(r, PEER_TIMED_OUT, ETIMEDOUT);
-}
-
-void
-relay_close(struct relay *r)
-{
-	const struct conn *client = &r->session->client;
-	struct conn       *c = &r->peer_conn;
-
-	if (client->broken || conn_waiting(c) + held(&r->up) > 0 || (c->finished && !c->eof))
-		conn_spoil(c);
-	pipe_return(&r->up.pipe);
-	pipe_return(&r->down.pipe);
-	conn_close(c);
-	if (r->connect_by != 0 && r->holds)
-		peer_unreported(r->peer, &r->attempt);
-	release(r);
-}
-
-void
-relay_free(struct relay *r)
-{
-	slab_give(&relays, r);
+	session_note_blocked(s, peer, conn_waiting(peer) + flow_held(&r->up), &r->blocked);
+	session_note_blocked(s, client, conn_waiting(client) + flow_held(&r->down), &s->blocked);
+	if (client->unsure || peer->unsure)
+		session_look_later(s);
+	relay_note_ends(r);
 }
 
 static void
-peer_ready(struct conn *c)
+relay_deadline(const struct weir_session *s, struct session_deadline *d)
+{
+	const struct relay  *r = s->relay;
+	const struct server *server = s->server;
+
+	if (r->connect_by != 0) {
+		session_deadline_add(d, 0, r->connect_by, SESSION_CONNECT_FAILED);
+		return;
+	}
+	if (r->blocked != 0)
+		session_deadline_add(d, r->blocked, server->write_timeout, SESSION_WRITE_TIMEOUT);
+	/* A download that goes on behind the end of its request is no zombie. */
+	if (r->half_closed != 0)
+		session_deadline_add(d, r->half_closed > s->active ? r->half_closed : s->active,
+		    server->half_close_timeout, SESSION_HALF_CLOSE_TIMEOUT);
+}
+
+static void
+relay_expired(struct weir_session *s, enum session_reason reason)
+{
+	struct relay *r = s->relay;
+
+	if (r->connect_by == 0)
+		session_note_moved(s, &r->peer_conn, &r->blocked);
+	else if (reason == SESSION_CONNECT_FAILED)
+		relay_connect_failed(r, PEER_TIMED_OUT, ETIMEDOUT);
+}
+
+static void
+relay_look(struct weir_session *s)
+{
+	struct conn *peer = &s->relay->peer_conn;
+
+	if (peer->unsure)
+		peer->readable = true;
+	peer->unsure = false;
+}
+
+static void
+relay_leave(struct weir_session *s)
+{
+	struct relay *r = s->relay;
+	struct conn  *client = &s->client, *peer = &r->peer_conn;
+
+	/* What the peer sent before it went is the client's. */
+	if (s->step == STEP_FLUSH && r->down.pipe != NULL && !client->broken)
+		(void)pipe_spill(r->down.pipe, client);
+	if (client->broken || conn_waiting(peer) + flow_held(&r->up) > 0 ||
+	    (peer->finished && !peer->eof))
+		conn_spoil(peer);
+	pipe_return(&r->up.pipe);
+	pipe_return(&r->down.pipe);
+	conn_close(peer);
+	if (r->connect_by != 0 && r->holds)
+		peer_unreported(r->peer, &r->attempt);
+	relay_give_token(r);
+}
+
+static void
+relay_release(struct weir_session *s)
+{
+	slab_give(&relays, s->relay);
+}
+
+static size_t
+relay_unsent(const struct weir_session *s)
+{
+	return flow_held(&s->relay->down);
+}
+
+static void
+relay_describe(const struct weir_session *s, char *out, size_t size)
+{
+	const struct relay *r = s->relay;
+
+	snprintf(out, size, ", upstream %s%s%s", r->upstream->name,
+	    r->peer != NULL ? ", peer " : "", r->peer != NULL ? r->peer->name : "");
+}
+
+static const char *
+relay_explain(const struct weir_session *s, enum session_reason reason)
+{
+	int error = s->relay->peer_conn.error;
+
+	return reason == SESSION_PEER_FAILED && error != 0 ? strerror(error) : NULL;
+}
+
+static void
+relay_peer_ready(struct conn *c)
 {
 	session_run(container_of(c, struct relay, peer_conn)->session);
 }
 
 /* The session's one timer serves the relay, too. */
 static void
-peer_expired(struct conn *c)
+relay_peer_expired(struct conn *c)
 {
 	(void)c;
 }
@@ -169,7 +238,7 @@ peer_expired(struct conn *c)
 /* ---------------------------------------------------------------- connecting */
 
 static bool
-connect_next(struct relay *r, enum session_reason *why)
+relay_connect(struct relay *r, enum session_reason *why)
 {
 	struct weir_peer *peer;
 
@@ -181,7 +250,7 @@ connect_next(struct relay *r, enum session_reason *why)
 		peer = upstream_choose(r->upstream, &r->attempt);
 		if (peer == NULL)
 			return false;
-		if (connect_to(r, peer))
+		if (relay_connect_to(r, peer))
 			return true;
 		*why = SESSION_CONNECT_FAILED;
 	}
@@ -191,7 +260,7 @@ connect_next(struct relay *r, enum session_reason *why)
 /* The client's bytes stay in its socket (and what the protocol sent first in
  * peer_conn.out) until a peer has been reached, so the next one can be tried. */
 static bool
-connect_to(struct relay *r, struct weir_peer *peer)
+relay_connect_to(struct relay *r, struct weir_peer *peer)
 {
 	int fd = upstream_connect(r->upstream, peer);
 
@@ -201,7 +270,7 @@ connect_to(struct relay *r, struct weir_peer *peer)
 		(void)peer_refused(peer, errno, loop_now());
 		goto fail;
 	}
-	if (conn_adopt(&r->peer_conn, fd, &peer_handler) < 0) {
+	if (conn_adopt(&r->peer_conn, fd, &relay_peer_handler) < 0) {
 		log_error("watching a connection: %m");
 		close(fd);
 		goto fail;
@@ -209,28 +278,28 @@ connect_to(struct relay *r, struct weir_peer *peer)
 	r->connect_by = loop_now() + r->upstream->connect_timeout;
 	return true;
 fail:
-	release(r);
+	relay_give_token(r);
 	return false;
 }
 
 static void
-connect_failed(struct relay *r, enum peer_outcome outcome, int error)
+relay_connect_failed(struct relay *r, enum peer_outcome outcome, int error)
 {
 	enum session_reason why;
 
 	log_info("connect: %s", strerror(error));
 	peer_report(r->peer, outcome, error, loop_now());
 	conn_hang_up(&r->peer_conn);
-	release(r);
+	relay_give_token(r);
 	r->connect_by = 0;
-	if (!connect_next(r, &why))
+	if (!relay_connect(r, &why))
 		session_finish(r->session, why);
 	else
 		session_watch(r->session);
 }
 
 static void
-release(struct relay *r)
+relay_give_token(struct relay *r)
 {
 	if (r->holds)
 		peer_release(r->peer);
@@ -239,20 +308,21 @@ release(struct relay *r)
 
 /* A connecting socket is silent until it is writable, or broken: then it is
  * readable, too, and only SO_ERROR tells that from a peer that spoke first. */
-static void
-connect_progress(struct relay *r)
+static bool
+relay_connected(struct relay *r)
 {
 	struct conn *c = &r->peer_conn;
 	int          error;
 
 	if (!c->writable && !c->readable)
-		return;
+		return false;
 	if (c->readable && (error = sock_error(conn_fd(c))) != 0) {
-		connect_failed(r, PEER_REFUSED, error);
-		return;
+		relay_connect_failed(r, PEER_REFUSED, error);
+		return false;
 	}
 	r->connect_by = 0;
 	peer_report(r->peer, PEER_CONNECTED, 0, loop_now());
+	return true;
 }
 
 /* ------------------------------------------------------------------- moving */
@@ -260,21 +330,21 @@ connect_progress(struct relay *r)
 /* From one side to the other, for as long as there are bytes and room, but not
  * longer than a share. A side that takes nothing any more may still be read. */
 static void
-pump(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
+relay_pump(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
 {
 	unsigned share = SESSION_SHARE;
 
-	if (!conn_flush(to) || (held(flow) > 0 && !pipe_drain(flow->pipe, to)))
+	if (!conn_flush(to) || (flow_held(flow) > 0 && !pipe_drain(flow->pipe, to)))
 		return;
-	while (from->readable && has_room(r, flow, to)) {
+	while (from->readable && relay_has_room(r, flow, to)) {
 		if (share-- == 0) {
 			conn_again(from);
 			break;
 		}
-		if (move(r, flow, from, to) == 0)
+		if (relay_move(r, flow, from, to) == 0)
 			break;
 	}
-	if (held(flow) > 0)
+	if (flow_held(flow) > 0)
 		return;
 	if (flow->pipe != NULL)
 		pipe_return(&flow->pipe);
@@ -284,7 +354,7 @@ pump(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
 
 /* One read and what becomes of it. Returns how many bytes; 0: no more now. */
 static size_t
-move(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
+relay_move(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
 {
 	const struct server *server = r->session->server;
 	size_t               n;
@@ -321,7 +391,7 @@ move(struct relay *r, struct flow *flow, struct conn *from, struct conn *to)
 }
 
 static size_t
-held(const struct flow *flow)
+flow_held(const struct flow *flow)
 {
 	return flow->pipe != NULL ? flow->pipe->held : 0;
 }
@@ -329,7 +399,7 @@ held(const struct flow *flow)
 /* One more read fits into write_buffer beside what waits; a pipe is filled only
  * when it is empty. */
 static bool
-has_room(const struct relay *r, const struct flow *flow, const struct conn *to)
+relay_has_room(const struct relay *r, const struct flow *flow, const struct conn *to)
 {
 	if (flow->pipe != NULL)
 		return flow->pipe->held == 0;
@@ -338,7 +408,7 @@ has_room(const struct relay *r, const struct flow *flow, const struct conn *to)
 
 /* Both sides have ended: so has the session. One has: the other's time runs. */
 static void
-settle(struct relay *r)
+relay_note_ends(struct relay *r)
 {
 	struct weir_session *s = r->session;
 	struct conn         *client = &s->client, *peer = &r->peer_conn;
@@ -350,7 +420,7 @@ settle(struct relay *r)
 		r->half_closed = loop_now();
 		session_watch(s);
 	}
-	if (client->eof && peer->eof && conn_waiting(client) + held(&r->down) == 0 &&
-	    conn_waiting(peer) + held(&r->up) == 0)
+	if (client->eof && peer->eof && conn_waiting(client) + flow_held(&r->down) == 0 &&
+	    conn_waiting(peer) + flow_held(&r->up) == 0)
 		session_close(s, s->reason);
 }

@@ -40,32 +40,16 @@ struct relay {
 	struct weir_attempt   attempt;
 };
 
-/* Begins to connect. `first` is sent before all else. Returns false when it
- * can't even begin; *why then says it. */
-bool relay_open(struct weir_session *, struct weir_upstream *, struct weir_span first,
-    enum session_reason *why) __attribute__((warn_unused_result));
+/* STEP_RELAY: entering it begins to connect. */
+extern const struct session_mode relay_mode;
 
-/* STEP_RELAY: does what can be done now. */
-void relay_run(struct relay *);
+/* Gives the session a relay, which sends `first` before all else. Returns false when
+ * memory is short. */
+bool relay_open(struct weir_session *, struct weir_upstream *, struct weir_span first)
+    __attribute__((warn_unused_result));
 
-/* The nearest of its own deadlines (UINT64_MAX: none) and what it means. */
-uint64_t relay_deadline(const struct relay *, enum session_reason *);
-
-/* connect_by has passed: on to the next peer, or the end of the session. */
-void relay_connect_expired(struct relay *);
-
-/* Gives everything back; the memory goes with the session's, in relay_free. */
-void relay_close(struct relay *);
-void relay_free(struct relay *);
-
-/* What waits for the client beside client.out. */
-static inline size_t
-relay_waiting(const struct relay *r)
-{
-	return r->down.pipe != NULL ? r->down.pipe->held : 0;
-}
-
-void relays_start(void);
-void relays_stop(void);
+/* Per worker. */
+void relay_start(void);
+void relay_stop(void);
 
 #endif

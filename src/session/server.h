@@ -49,8 +49,9 @@ struct server {
 	struct sock_options options;
 
 	/* in a worker */
-	board_word *cell;		/* own seat of the board entry */
+	board_word  *cell;		/* own seat of the board entry */
 	struct slab *slab;		/* sessions of this size */
+	uint8_t      mode;		/* enum session_step: what they begin with */
 };
 
 /* Fields of the board entry. */

@@ -14,6 +14,7 @@
 #include "session/relay.h"
 #include "session/server.h"
 #include "session/session.h"
+#include "session/talk.h"
 #include "upstream/pool.h"
 
 /* A listener on one socket: of the own slot, of another one, or of all. */
@@ -41,18 +42,32 @@ static bool         add_gates(struct server *, unsigned listen);
 static bool         accepted(struct listener *, int fd, const struct addr *);
 static bool         may_accept(struct listener *);
 static void         starved(struct listener *, int error);
-static void         session_closed(void);
+static uint32_t     take_ids(void);
+static void         session_ending(const struct weir_session *);
+static void         session_ended(void);
 static int          start_pools(void);
 static size_t       state_size(const struct server *);
 static void         set_state(enum board_slot_state);
 static bool         own(const struct gate *);
 static bool         taken_over(const struct gate *);
-static uint32_t     more_ids(void);
 
 static const struct listener_ops listener_ops = {
 	.accepted   = accepted,
 	.may_accept = may_accept,
 	.starved    = starved,
+};
+
+static const struct session_ops session_ops = {
+	.ids    = take_ids,
+	.ending = session_ending,
+	.ended  = session_ended,
+};
+
+/* What is done in each step of a session. */
+static const struct session_mode *const modes[STEP_COUNT] = {
+	[STEP_TALK]     = &talk_mode,
+	[STEP_EXCHANGE] = &exchange_mode,
+	[STEP_RELAY]    = &relay_mode,
 };
 
 int
@@ -71,12 +86,13 @@ servers_start(const struct worker_place *place)
 		return -1;
 	if (upstreams_start(conf, place->seat) < 0 || start_pools() < 0)
 		return -1;
-	sessions_start(place->generation, more_ids, session_closed);
-	relays_start();
+	session_start(modes, &session_ops, place->generation);
+	relay_start();
 	for (unsigned i = 0; i < count; i++) {
 		s = server_at(conf, i);
 		s->cell = board_cell(s->board, place->seat);
 		s->slab = &service.slabs[i];
+		s->mode = s->framing.exchange != NULL ? STEP_EXCHANGE : STEP_TALK;
 		slab_init(s->slab, sizeof(struct weir_session) + state_size(s));
 		for (unsigned k = 0; k < s->listen_count; k++)
 			if (!add_gates(s, k))
@@ -159,13 +175,13 @@ servers_retire(bool sweep)
 unsigned
 servers_sessions(void)
 {
-	return sessions_open();
+	return session_count();
 }
 
 void
 servers_when_empty(void (*empty)(void))
 {
-	if (sessions_open() == 0)
+	if (session_count() == 0)
 		empty();
 	else
 		service.empty = empty;
@@ -175,7 +191,7 @@ void
 servers_close_sessions(void)
 {
 	pools_hold();
-	sessions_close(SESSION_SHUTDOWN, UINT32_MAX);
+	session_close_some(SESSION_SHUTDOWN, UINT32_MAX);
 }
 
 void
@@ -184,22 +200,15 @@ servers_stop(void)
 	for (unsigned i = 0; i < service.gate_count; i++)
 		listener_stop(&service.gates[i].listener);
 	service.empty = NULL;
-	sessions_stop();
+	session_stop();
 	pools_stop();
-	relays_stop();
+	relay_stop();
 	for (unsigned i = 0; server_at(service.place.conf, i) != NULL; i++)
 		slab_finish(&service.slabs[i]);
 	upstreams_stop();
 	free(service.gates);
 	free(service.slabs);
 	memset(&service, 0, sizeof service);
-}
-
-void
-server_session_closed(const struct server *server, enum session_reason reason)
-{
-	board_give(server->board, SERVER_SESSIONS, service.place.seat);
-	board_add(&server->cell[SERVER_END + reason], 1);
 }
 
 /* ----------------------------------------------------------------- listeners */
@@ -273,7 +282,7 @@ accepted(struct listener *l, int fd, const struct addr *from)
 static bool
 may_accept(struct listener *l)
 {
-	if (sessions_open() < service.place.worker_connections)
+	if (session_count() < service.place.worker_connections)
 		return true;
 	if (!service.paused) {
 		service.paused = true;
@@ -297,19 +306,26 @@ starved(struct listener *l, int error)
 				  : "the machine is short of memory");
 }
 
+static void
+session_ending(const struct weir_session *s)
+{
+	board_give(s->server->board, SERVER_SESSIONS, service.place.seat);
+	board_add(&s->server->cell[SERVER_END + s->reason], 1);
+}
+
 /* Goes on a little below the limit, so as not to come and go with each client. */
 static void
-session_closed(void)
+session_ended(void)
 {
 	uint64_t limit = service.place.worker_connections;
 
-	if (service.serving && service.paused && sessions_open() < limit - limit / 16) {
+	if (service.serving && service.paused && session_count() < limit - limit / 16) {
 		service.paused = false;
 		set_state(BOARD_SLOT_ACCEPTING);
 		for (unsigned i = 0; i < service.gate_count; i++)
 			listener_resume(&service.gates[i].listener);
 	}
-	if (service.empty != NULL && sessions_open() == 0) {
+	if (service.empty != NULL && session_count() == 0) {
 		void (*empty)(void) = service.empty;
 
 		service.empty = NULL;
@@ -340,7 +356,7 @@ taken_over(const struct gate *g)
 
 /* Numbers no other worker of this generation has: from a word that all share. */
 static uint32_t
-more_ids(void)
+take_ids(void)
 {
 	struct server *first = server_at(service.place.conf, 0);
 

@@ -9,8 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "session/session.h"
-
 #include "upstream/pool.h"
 
 struct conf;
@@ -42,9 +40,6 @@ void servers_review(void);	/* another slot came or went */
 /* Accepts no more. sweep: what waits in queues that nobody else will serve is
  * accepted first. */
 void servers_retire(bool sweep);
-
-/* From session_close: a session of the server has ended. */
-void server_session_closed(const struct server *, enum session_reason);
 
 /* Client sessions of this worker. */
 unsigned servers_sessions(void);

@@ -10,11 +10,7 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "base/str.h"
-#include "session/exchange.h"
-#include "session/relay.h"
 #include "session/server.h"
-#include "session/service.h"
-#include "session/talk.h"
 
 static_assert(offsetof(struct weir_session, state) - sizeof(struct conn) <= 112,
 	"a session is 112 bytes beside its conn and its protocol's state");
@@ -22,35 +18,38 @@ static_assert(offsetof(struct weir_session, client) == 0, "session_of takes them
 
 #define SESSION_LINGER_LOOK 20u	/* ms */
 
-static void client_ready(struct conn *);
-static void client_expired(struct conn *);
-static void step_open(struct weir_session *);
-static void step_relay(struct weir_session *);
-static void step_flush(struct weir_session *);
-static void step_linger(struct weir_session *);
-static void step_closed(struct weir_session *);
-static size_t unsent(const struct weir_session *);
-static void look_again(struct weir_session *);
-static bool still_moves(struct weir_session *);
-static bool moved(struct weir_session *, const struct conn *side, uint64_t *blocked);
-static uint64_t linger_time(const struct weir_session *);
-static uint64_t deadline(const struct weir_session *, enum session_reason *);
-static void free_closed(void);
-static void log_end(const struct weir_session *);
+static void session_ready(struct conn *);
+static void session_expired(struct conn *);
+static void session_pass(struct weir_session *);
+static void session_begin(struct weir_session *);
+static void session_flush(struct weir_session *);
+static void session_linger(struct weir_session *);
+static void session_rest(struct weir_session *);
+static const struct session_mode *session_mode(const struct weir_session *);
+static size_t session_unsent(const struct weir_session *);
+static void session_look(struct weir_session *);
+static uint64_t session_linger_time(const struct weir_session *);
+static struct session_deadline session_deadline(const struct weir_session *);
+static bool session_overdue(struct weir_session *, enum session_reason *);
+static void session_free_closed(void);
+static void session_log_end(const struct weir_session *);
 
-static const struct conn_handler client_handler = {
-	.ready   = client_ready,
-	.expired = client_expired,
+static const struct conn_handler session_handler = {
+	.ready   = session_ready,
+	.expired = session_expired,
 };
 
-static void (*const steps[STEP_COUNT])(struct weir_session *) = {
-	[STEP_OPEN]     = step_open,
-	[STEP_TALK]     = talk_run,
-	[STEP_EXCHANGE] = exchange_run,
-	[STEP_RELAY]    = step_relay,
-	[STEP_FLUSH]    = step_flush,
-	[STEP_LINGER]   = step_linger,
-	[STEP_CLOSED]   = step_closed,
+/* What is done in a step that no mode is for. */
+static void (*const session_steps[STEP_COUNT])(struct weir_session *) = {
+	[STEP_GATE]      = session_pass,
+	[STEP_HANDSHAKE] = session_pass,
+	[STEP_OPEN]      = session_begin,
+	[STEP_TALK]      = session_rest,
+	[STEP_EXCHANGE]  = session_rest,
+	[STEP_RELAY]     = session_rest,
+	[STEP_FLUSH]     = session_flush,
+	[STEP_LINGER]    = session_linger,
+	[STEP_CLOSED]    = session_rest,
 };
 
 static const char *const reason_names[SESSION_REASON_COUNT] = {
@@ -60,52 +59,52 @@ static const char *const reason_names[SESSION_REASON_COUNT] = {
 };
 
 static struct {
-	struct node open;
-	struct node closed;	/* to be freed after the pass */
-	unsigned    count;
-	uint32_t    generation;
-	uint32_t    next_id;
-	uint32_t    ids_left;
-	uint32_t  (*more)(void);
-	void      (*on_close)(void);
+	const struct session_mode *const *modes;	/* of each step; NULL: it has none */
+	const struct session_ops         *ops;
+	struct node                       open;
+	struct node                       closed;	/* to be freed after the pass */
+	unsigned                          count;
+	uint32_t                          generation;
+	uint32_t                          next_id;
+	uint32_t                          ids_left;
+	struct weir_session              *driven;	/* whose step is being run */
 } all;
 
-static struct weir_session *driven;	/* whose step is being run */
-
 static struct weir_session *
-session_of(struct conn *c)
+session_of_conn(struct conn *c)
 {
 	return container_of(c, struct weir_session, client);
 }
 
 void
-sessions_start(uint32_t generation, uint32_t (*more)(void), void (*closed)(void))
+session_start(const struct session_mode *const modes[STEP_COUNT], const struct session_ops *ops,
+    uint32_t generation)
 {
+	all.modes = modes;
+	all.ops = ops;
 	list_init(&all.open);
 	list_init(&all.closed);
 	all.count = 0;
 	all.generation = generation;
 	all.ids_left = 0;
-	all.more = more;
-	all.on_close = closed;
-	loop_on_pass_end(free_closed);
+	loop_on_pass_end(session_free_closed);
 }
 
 void
-sessions_stop(void)
+session_stop(void)
 {
-	sessions_close(SESSION_SHUTDOWN, UINT32_MAX);
-	free_closed();
+	session_close_some(SESSION_SHUTDOWN, UINT32_MAX);
+	session_free_closed();
 }
 
 unsigned
-sessions_open(void)
+session_count(void)
 {
 	return all.count;
 }
 
 void
-sessions_close(enum session_reason reason, unsigned most)
+session_close_some(enum session_reason reason, unsigned most)
 {
 	struct node *n;
 
@@ -120,12 +119,12 @@ session_open(struct server *server, int fd, const struct addr *from)
 
 	if (s == NULL)
 		return false;
-	if (conn_adopt(&s->client, fd, &client_handler) < 0) {
+	if (conn_adopt(&s->client, fd, &session_handler) < 0) {
 		slab_give(server->slab, s);
 		return false;
 	}
 	if (all.ids_left == 0) {
-		all.next_id = all.more();
+		all.next_id = all.ops->ids();
 		all.ids_left = SESSION_ID_BLOCK;
 	}
 	all.ids_left--;
@@ -144,59 +143,49 @@ session_open(struct server *server, int fd, const struct addr *from)
 void
 session_close(struct weir_session *s, enum session_reason reason)
 {
-	bool exchanges;
-
 	if (s->step == STEP_CLOSED)
 		return;
 	if (s->step != STEP_LINGER)
 		s->reason = (uint8_t)reason;
-	if (unsent(s) > 0)
+	if (session_unsent(s) > 0)
 		conn_spoil(&s->client);
-	log_end(s);
-	exchanges = s->step == STEP_EXCHANGE;
-	session_enter(s, STEP_CLOSED);
+	session_log_end(s);
 	/* Before anybody can see that it has ended, so that the counters know it by then. */
-	server_session_closed(s->server, s->reason);
-	if (exchanges)
-		exchange_end(s);
+	all.ops->ending(s);
+	session_enter(s, STEP_CLOSED);
 	if (s->told && s->server->protocol->protocol->close != NULL)
 		s->server->protocol->protocol->close(s);
-	if (s->relay != NULL)
-		relay_close(s->relay);
 	conn_close(&s->client);
 	node_unlink(&s->link);
 	list_append(&all.closed, &s->link);
 	all.count--;
-	all.on_close();
+	all.ops->ended();
 }
 
 void
 session_enter(struct weir_session *s, enum session_step step)
 {
+	const struct session_mode *before = session_mode(s), *mode = all.modes[step];
+
 	assert(step > s->step);
 	s->step = (uint8_t)step;
 	s->begun = step == STEP_LINGER ? loop_now() : 0;
+	if (mode != NULL)
+		s->mode = (uint8_t)step;
+	if (before != NULL && before->leave != NULL)
+		before->leave(s);
+	if (mode != NULL && mode->enter != NULL)
+		mode->enter(s);
 }
 
 void
 session_finish(struct weir_session *s, enum session_reason reason)
 {
-	bool exchanges;
-
 	if (s->step >= STEP_FLUSH)
 		return;
 	s->reason = (uint8_t)reason;
-	exchanges = s->step == STEP_EXCHANGE;
 	session_enter(s, STEP_FLUSH);
-	if (exchanges)
-		exchange_end(s);
-	if (s->relay != NULL) {
-		/* What the peer sent before it went is the client's. */
-		if (s->relay->down.pipe != NULL && !s->client.broken)
-			(void)pipe_spill(s->relay->down.pipe, &s->client);
-		relay_close(s->relay);
-	}
-	if (driven != s)
+	if (all.driven != s)
 		conn_again(&s->client);
 }
 
@@ -219,12 +208,11 @@ session_went(struct weir_session *s, size_t bytes)
 void
 session_watch(struct weir_session *s)
 {
-	enum session_reason reason;
-	uint64_t            at;
+	uint64_t at;
 
 	if (s->step == STEP_CLOSED)
 		return;
-	at = deadline(s, &reason);
+	at = session_deadline(s).at;
 	if (at != UINT64_MAX &&
 	    (!timer_armed(&s->client.timer) || at < s->client.timer.at))
 		conn_arm(&s->client, at);
@@ -242,6 +230,19 @@ session_note_blocked(struct weir_session *s, struct conn *side, size_t waiting, 
 	if (side->progress)
 		s->active = loop_now();
 	side->progress = false;
+}
+
+void
+session_note_moved(struct weir_session *s, const struct conn *side, uint64_t *since)
+{
+	uint64_t ago = conn_sent_ago(side), at = loop_now() - ago;
+
+	if (ago >= loop_now())
+		return;
+	if (at > s->active)
+		s->active = at;
+	if (*since != 0 && at > *since)
+		*since = at;
 }
 
 bool
@@ -283,73 +284,89 @@ void
 session_describe(const void *session, char *out, size_t size)
 {
 	const struct weir_session *s = session;
+	const struct session_mode *mode = all.modes[s->mode];
 	char                       from[ADDR_TEXT_MAX];
 	int                        n;
 
 	n = snprintf(out, size, ", session %u.%u, client %s, server %s", (unsigned)(s->id >> 32),
 	    (unsigned)s->id, addr_print_packed(&s->from, from), s->server->name);
-	if (n > 0 && (size_t)n < size && s->relay != NULL)
-		snprintf(out + n, size - (size_t)n, ", upstream %s%s%s", s->relay->upstream->name,
-		    s->relay->peer != NULL ? ", peer " : "",
-		    s->relay->peer != NULL ? s->relay->peer->name : "");
+	if (n > 0 && (size_t)n < size && mode != NULL && mode->describe != NULL)
+		mode->describe(s, out + n, size - (size_t)n);
+}
+
+/* The server's choice, when all that comes before has been passed. */
+static void
+session_begin(struct weir_session *s)
+{
+	session_enter(s, s->server->mode);
 }
 
 /* --------------------------------------------------------------- the driver */
 
 static void
-client_ready(struct conn *c)
+session_ready(struct conn *c)
 {
-	session_run(session_of(c));
+	session_run(session_of_conn(c));
 }
 
 /* Runs the step; when that has changed it, the next one at once. */
 void
 session_run(struct weir_session *s)
 {
-	struct log_subject   outer = log_about((struct log_subject){ session_describe, s });
-	struct weir_session *before = driven;
-	uint8_t              step;
+	struct log_subject         outer = log_about((struct log_subject){ session_describe, s });
+	struct weir_session       *before = all.driven;
+	const struct session_mode *mode;
+	uint8_t                    step;
 
-	driven = s;
+	all.driven = s;
 	do {
 		step = s->step;
-		steps[step](s);
+		mode = session_mode(s);
+		(mode != NULL ? mode->run : session_steps[step])(s);
 	} while (s->step != step);
-	driven = before;
+	all.driven = before;
 	log_about(outer);
 }
 
 static void
-client_expired(struct conn *c)
+session_expired(struct conn *c)
 {
-	struct weir_session *s = session_of(c);
-	struct log_subject   outer = log_about((struct log_subject){ session_describe, s });
-	enum session_reason  reason = SESSION_SHUTDOWN;
-	uint64_t             at;
+	struct weir_session       *s = session_of_conn(c);
+	struct log_subject         outer = log_about((struct log_subject){ session_describe, s });
+	const struct session_mode *mode;
+	enum session_reason        reason;
 
 	if (s->looking && loop_now() >= s->active + SESSION_LOOK)
-		look_again(s);
-	at = deadline(s, &reason);
-	if (at <= loop_now() && s->step != STEP_LINGER && still_moves(s))
-		at = deadline(s, &reason);
-	if (s->step == STEP_CLOSED || at > loop_now())
-		session_watch(s);
-	else if (s->step == STEP_LINGER)
+		session_look(s);
+	if (s->step == STEP_LINGER)
 		session_run(s);
-	else if (s->step == STEP_EXCHANGE && reason == SESSION_REQUEST_FAILED)
-		exchange_expired(s);
-	else if (s->step == STEP_RELAY && reason == SESSION_CONNECT_FAILED)
-		relay_connect_expired(s->relay);
-	else
-		session_close(s, reason);
+	else if (session_overdue(s, &reason)) {
+		session_note_moved(s, &s->client, &s->blocked);
+		mode = session_mode(s);
+		if (mode != NULL && mode->expired != NULL)
+			mode->expired(s, reason);
+		if (session_overdue(s, &reason))
+			session_close(s, reason);
+	}
+	session_watch(s);
 	log_about(outer);
+}
+
+/* The mode of the step it is in; NULL: that has none. */
+static const struct session_mode *
+session_mode(const struct weir_session *s)
+{
+	return all.modes[s->step];
 }
 
 /* What the client should have, and has not been sent. */
 static size_t
-unsent(const struct weir_session *s)
+session_unsent(const struct weir_session *s)
 {
-	return conn_waiting(&s->client) + (s->relay != NULL ? relay_waiting(s->relay) : 0);
+	const struct session_mode *mode = session_mode(s);
+
+	return conn_waiting(&s->client) +
+	    (mode != NULL && mode->unsent != NULL ? mode->unsent(s) : 0);
 }
 
 /* A reset may have hidden behind the last bytes (see `unsure` of net/conn). */
@@ -362,70 +379,31 @@ session_look_later(struct weir_session *s)
 	session_watch(s);
 }
 
-/* Bytes may have left the kernel without there being room for more: whether
- * some did since we last knew. */
-static bool
-still_moves(struct weir_session *s)
-{
-	bool moves = moved(s, &s->client, &s->blocked);
-
-	if (s->relay != NULL && s->relay->connect_by == 0)
-		moves |= moved(s, &s->relay->peer_conn, &s->relay->blocked);
-	return moves;
-}
-
-static bool
-moved(struct weir_session *s, const struct conn *side, uint64_t *blocked)
-{
-	uint64_t ago = conn_sent_ago(side), at = loop_now() - ago;
-	bool     later = ago < loop_now() && at > s->active;
-
-	if (later)
-		s->active = at;
-	if (ago >= loop_now() || *blocked == 0 || *blocked >= at)
-		return later;
-	*blocked = at;
-	return true;
-}
-
 static void
-look_again(struct weir_session *s)
+session_look(struct weir_session *s)
 {
-	struct conn *peer = s->relay != NULL ? &s->relay->peer_conn : NULL;
+	const struct session_mode *mode = session_mode(s);
 
 	s->looking = false;
 	if (s->client.unsure)
 		s->client.readable = true;
-	if (peer != NULL && peer->unsure)
-		peer->readable = true;
 	s->client.unsure = false;
-	if (peer != NULL)
-		peer->unsure = false;
+	if (mode != NULL && mode->look != NULL)
+		mode->look(s);
 	session_run(s);
 }
 
+/* ---------------------------------------------------------------- the steps */
+
+/* Nobody has anything to do before the next one. */
 static void
-step_open(struct weir_session *s)
+session_pass(struct weir_session *s)
 {
-	if (s->server->framing.exchange != NULL)
-		exchange_open(s);
-	else
-		talk_open(s);
+	session_enter(s, (enum session_step)(s->step + 1));
 }
 
 static void
-step_relay(struct weir_session *s)
-{
-	relay_run(s->relay);
-	if (s->step != STEP_RELAY)
-		return;
-	session_note_blocked(s, &s->client, unsent(s), &s->blocked);
-	if (s->client.unsure || s->relay->peer_conn.unsure)
-		session_look_later(s);
-}
-
-static void
-step_flush(struct weir_session *s)
+session_flush(struct weir_session *s)
 {
 	struct conn *c = &s->client;
 
@@ -446,10 +424,10 @@ step_flush(struct weir_session *s)
 }
 
 static void
-step_linger(struct weir_session *s)
+session_linger(struct weir_session *s)
 {
 	struct conn *c = &s->client;
-	bool         over = loop_now() >= s->begun + linger_time(s);
+	bool         over = loop_now() >= s->begun + session_linger_time(s);
 
 	for (unsigned share = SESSION_SHARE; share > 0 && c->readable; share--)
 		(void)conn_read(c, loop_scratch(), loop_scratch_size());
@@ -464,7 +442,7 @@ step_linger(struct weir_session *s)
 }
 
 static uint64_t
-linger_time(const struct weir_session *s)
+session_linger_time(const struct weir_session *s)
 {
 	uint64_t half = s->server->half_close_timeout;
 
@@ -472,96 +450,88 @@ linger_time(const struct weir_session *s)
 }
 
 static void
-step_closed(struct weir_session *s)
+session_rest(struct weir_session *s)
 {
 	(void)s;
 }
 
-static void
-nearer(uint64_t *at, enum session_reason *why, uint64_t since, uint64_t timeout,
-    enum session_reason reason)
+/* ---------------------------------------------------------------- deadlines */
+
+/* Whether one has passed, and which. */
+static bool
+session_overdue(struct weir_session *s, enum session_reason *reason)
 {
-	if (timeout > 0 && since + timeout < *at) {
-		*at = since + timeout;
-		*why = reason;
-	}
+	struct session_deadline d;
+
+	if (s->step == STEP_CLOSED)
+		return false;
+	d = session_deadline(s);
+	*reason = d.reason;
+	return d.at <= loop_now();
 }
 
-/* The nearest deadline; UINT64_MAX: none. */
-static uint64_t
-deadline(const struct weir_session *s, enum session_reason *why)
+/* The nearest one. */
+static struct session_deadline
+session_deadline(const struct weir_session *s)
 {
-	const struct server *server = s->server;
-	uint64_t             at = UINT64_MAX;
+	const struct server       *server = s->server;
+	const struct session_mode *mode = session_mode(s);
+	struct session_deadline    d = { UINT64_MAX, SESSION_SHUTDOWN };
 
 	if (s->step == STEP_LINGER) {
-		nearer(&at, why, s->begun, linger_time(s), s->reason);
+		session_deadline_add(&d, s->begun, session_linger_time(s), s->reason);
 		/* Nothing tells that all has arrived: it is looked for. */
 		if (s->reason == SESSION_PEER_FAILED)
-			nearer(&at, why, loop_now(), SESSION_LINGER_LOOK, s->reason);
-		return at;
+			session_deadline_add(&d, loop_now(), SESSION_LINGER_LOOK, s->reason);
+		return d;
 	}
 	if (s->looking)
-		nearer(&at, why, s->active, SESSION_LOOK, SESSION_IDLE_TIMEOUT);
-	nearer(&at, why, s->active, server->idle_timeout, SESSION_IDLE_TIMEOUT);
-	nearer(&at, why, s->start, server->max_lifetime, SESSION_MAX_LIFETIME);
+		session_deadline_add(&d, s->active, SESSION_LOOK, SESSION_IDLE_TIMEOUT);
+	session_deadline_add(&d, s->active, server->idle_timeout, SESSION_IDLE_TIMEOUT);
+	session_deadline_add(&d, s->start, server->max_lifetime, SESSION_MAX_LIFETIME);
 	if (s->begun != 0)
-		nearer(&at, why, s->begun, server->read_timeout, SESSION_READ_TIMEOUT);
+		session_deadline_add(&d, s->begun, server->read_timeout, SESSION_READ_TIMEOUT);
 	if (s->blocked != 0)
-		nearer(&at, why, s->blocked, server->write_timeout, SESSION_WRITE_TIMEOUT);
-	if (s->step == STEP_EXCHANGE) {
-		uint64_t waits = exchange_deadline(s);
-
-		if (waits < at) {
-			at = waits;
-			*why = SESSION_REQUEST_FAILED;
-		}
-	}
-	if (s->step == STEP_RELAY) {
-		enum session_reason relay_why = SESSION_SHUTDOWN;
-		uint64_t            relay_at = relay_deadline(s->relay, &relay_why);
-
-		if (relay_at < at) {
-			at = relay_at;
-			*why = relay_why;
-		}
-	}
-	return at;
+		session_deadline_add(&d, s->blocked, server->write_timeout, SESSION_WRITE_TIMEOUT);
+	if (mode != NULL && mode->deadline != NULL)
+		mode->deadline(s, &d);
+	return d;
 }
 
 static void
-free_closed(void)
+session_free_closed(void)
 {
-	struct node *n;
+	const struct session_mode *mode;
+	struct weir_session       *s;
+	struct node               *n;
 
 	while ((n = list_first(&all.closed)) != NULL) {
-		struct weir_session *s = container_of(n, struct weir_session, link);
-
+		s = container_of(n, struct weir_session, link);
+		mode = all.modes[s->mode];
 		node_unlink(n);
-		if (s->relay != NULL)
-			relay_free(s->relay);
+		if (mode != NULL && mode->release != NULL)
+			mode->release(s);
 		slab_give(s->server->slab, s);
 	}
 }
 
 static void
-log_end(const struct weir_session *s)
+session_log_end(const struct weir_session *s)
 {
-	struct log_subject outer;
-	const char        *more = "";
+	const struct session_mode *mode = all.modes[s->mode];
+	enum session_reason        reason = s->reason;
+	struct log_subject         outer;
+	const char                *more = NULL;
 
 	if (!log_wanted(WEIR_INFO))
 		return;
-	if (s->reason == SESSION_CLIENT_FAILED && s->client.error != 0)
+	if (reason == SESSION_CLIENT_FAILED && s->client.error != 0)
 		more = strerror(s->client.error);
-	else if (s->reason == SESSION_PEER_FAILED && s->relay != NULL &&
-	    s->relay->peer_conn.error != 0)
-		more = strerror(s->relay->peer_conn.error);
-	else if (s->reason == SESSION_REQUEST_FAILED)
-		more = exchange_failure(s);
+	else if (mode != NULL && mode->explain != NULL)
+		more = mode->explain(s, reason);
 	outer = log_about((struct log_subject){ session_describe, s });
-	log_info("closed: %s%s%s, %llu bytes in, %llu out, %llu ms", reason_names[s->reason],
-	    *more != '\0' ? ": " : "", more,
+	log_info("closed: %s%s%s, %llu bytes in, %llu out, %llu ms", reason_names[reason],
+	    more != NULL ? ": " : "", more != NULL ? more : "",
 	    (unsigned long long)s->bytes_in, (unsigned long long)s->bytes_out,
 	    (unsigned long long)(loop_now() - s->start));
 	log_about(outer);

@@ -2,25 +2,30 @@
 /*
  * session: one client's stay, as a step table with one driver.
  *
- *	OPEN ──► TALK ──────► FLUSH ──► LINGER ──► CLOSED
- *	  │        │            ▲          ▲          ▲
- *	  ├──► RELAY ───────────┤          │          │  from any step:
- *	  │       └─────────────│──────────┴──────────┘  session_close
- *	  └──► EXCHANGE ────────┘
+ *	GATE ─► HANDSHAKE ─► OPEN ─┬─► TALK ─┬───────► FLUSH ─► LINGER ─► CLOSED
+ *	                           │         └► RELAY ──┤                   ▲
+ *	                           └─► EXCHANGE ────────┘      session_close, from any
  *
- *	OPEN     the protocol's open hook
- *	TALK     bytes from the client go to the data hook
- *	EXCHANGE requests go to a pool, replies come back (session/exchange)
- *	RELAY    bytes go both ways between client and peer (session/relay)
- *	FLUSH    what was sent is on its way out, nothing more is read
- *	LINGER   our side has ended; what the client still sends is thrown away, so
- *	         that the kernel does not reset what it has not read yet. When the
- *	         peer failed, it ends in a reset, once all has arrived: what was cut
- *	         short must not look whole
- *	CLOSED   everything is given back but the memory, which goes after the pass
+ *	GATE      who may come in; nobody has work there yet
+ *	HANDSHAKE the transport is made ready; nobody has work there yet
+ *	OPEN      the mode of its server begins
+ *	TALK      bytes from the client go to the data hook (session/talk)
+ *	EXCHANGE  requests go to a pool, replies come back (session/exchange)
+ *	RELAY     bytes go both ways between client and peer (session/relay)
+ *	FLUSH     what was sent is on its way out, nothing more is read
+ *	LINGER    our side has ended; what the client still sends is thrown away, so
+ *	          that the kernel does not reset what it has not read yet. When the
+ *	          peer failed, it ends in a reset, once all has arrived: what was cut
+ *	          short must not look whole
+ *	CLOSED    everything is given back but the memory, which goes after the pass
+ *
+ * What is done in the steps before FLUSH is a matter of modes, and session.c knows
+ * none of them: they are given to session_start in a table. A step without a mode is
+ * passed. A mode that has to wait leaves the step as it is; whatever the step,
+ * idle_timeout and max_lifetime run, and what the mode's `deadline` adds.
  *
  * Nothing here names this worker but pointers: the times are CLOCK_MONOTONIC,
- * the id means the same to all processes.
+ * the id means the same to all processes, and a mode is a number.
  */
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
@@ -65,6 +70,8 @@ enum session_reason {
 };
 
 enum session_step {
+	STEP_GATE,
+	STEP_HANDSHAKE,
 	STEP_OPEN,
 	STEP_TALK,
 	STEP_EXCHANGE,
@@ -82,7 +89,7 @@ enum session_step {
 struct weir_session {
 	struct conn          client;
 	const struct server *server;
-	struct relay        *relay;	/* STEP_RELAY; NULL otherwise */
+	struct relay        *relay;	/* of STEP_RELAY; NULL before it */
 	struct node          link;	/* of the open ones; then of those to be freed */
 	uint64_t             id;	/* generation << 32 | number */
 	uint64_t             start;	/* ms, as all times here */
@@ -93,11 +100,69 @@ struct weir_session {
 	uint64_t             bytes_out;
 	struct addr_packed   from;
 	uint8_t              step;	/* enum session_step */
+	uint8_t              mode;	/* the last step that had one: its mode describes */
 	uint8_t              reason;	/* enum session_reason, from FLUSH on */
-	bool                 told;	/* open was called: close has to be */
-	bool                 looking;	/* SESSION_LOOK runs */
+	bool                 told : 1;	/* open was called: close has to be */
+	bool                 looking : 1;	/* SESSION_LOOK runs */
 	_Alignas(16) char    state[];	/* the protocol's */
 };
+
+/* The nearest of several times, and why the session ends when it has come. */
+struct session_deadline {
+	uint64_t            at;		/* ms; UINT64_MAX: none */
+	enum session_reason reason;
+};
+
+/* One more: `timeout` (0: off) after `since`. */
+static inline void
+session_deadline_add(struct session_deadline *d, uint64_t since, uint64_t timeout,
+    enum session_reason reason)
+{
+	if (timeout > 0 && since + timeout < d->at)
+		*d = (struct session_deadline){ since + timeout, reason };
+}
+
+/* What is done with a session in one step. Everything but `run` may be NULL. */
+struct session_mode {
+	const char *name;
+	/* The step has been entered. May enter another one. */
+	void (*enter)(struct weir_session *);
+	/* Does what can be done now: the client's facts have changed, or its turn in
+	 * the run queue has come. When the step has changed, the next one runs. */
+	void (*run)(struct weir_session *);
+	/* Adds its own to the deadlines that every session has. */
+	void (*deadline)(const struct weir_session *, struct session_deadline *);
+	/* One has come, not necessarily its own. Afterwards all are looked at again,
+	 * and if one has still passed, the session is closed. So a mode that knows
+	 * something better sees to it that its deadline is a later one. */
+	void (*expired)(struct weir_session *, enum session_reason);
+	/* SESSION_LOOK is over: conns of its own that are unsure are to be read again. */
+	void (*look)(struct weir_session *);
+	/* The step has been left: what the session holds of others goes back to them.
+	 * session.step is the new one; before FLUSH is run, bytes may still be sent. */
+	void (*leave)(struct weir_session *);
+	/* The session is about to be freed. Of the last mode only: one that is followed
+	 * by another keeps nothing of its own. */
+	void (*release)(struct weir_session *);
+	/* What waits for the client beside client.out, in bytes. */
+	size_t (*unsent)(const struct weir_session *);
+	/* For the log, also after it was left: ", upstream main" behind what is said of
+	 * every session; and what is known beyond the reason why it ended, or NULL. */
+	void        (*describe)(const struct weir_session *, char *out, size_t);
+	const char *(*explain)(const struct weir_session *, enum session_reason);
+};
+
+/* What a session needs of those who accept. */
+struct session_ops {
+	/* The first of SESSION_ID_BLOCK new numbers. */
+	uint32_t (*ids)(void);
+	/* It ends, for session.reason: before anybody outside can see that. */
+	void (*ending)(const struct weir_session *);
+	/* It has ended. */
+	void (*ended)(void);
+};
+
+#define SESSION_ID_BLOCK 1024u
 
 /*
  * Takes over an accepted fd. The caller has taken the server's token; it is
@@ -114,16 +179,17 @@ void session_close(struct weir_session *, enum session_reason);
 /* Does what can be done now. For handlers of conns that belong to a session. */
 void session_run(struct weir_session *);
 
-/* The one place that changes the step; there is no way back. */
+/* The one place that changes the step; there is no way back. The mode of the old one
+ * is left, that of the new one entered: what they do may change it once more. */
 void session_enter(struct weir_session *, enum session_step);
 
-/* Ends it when what waits for the client has gone. Its relay ends at once. */
+/* Ends it when what waits for the client has gone. Its mode ends at once. */
 void session_finish(struct weir_session *, enum session_reason);
 
 /* Why a conn that is of no use any more is so: `usual`, or a lack of memory. */
 enum session_reason session_failure(const struct conn *, enum session_reason usual);
 
-/* For the relay: bytes came from or went to somewhere. */
+/* For modes: bytes came from or went to somewhere. */
 void session_came(struct weir_session *, size_t bytes);
 void session_went(struct weir_session *, size_t bytes);
 
@@ -131,6 +197,10 @@ void session_went(struct weir_session *, size_t bytes);
  * is sent, and noted. Return false when the client is gone: then so is the session. */
 bool session_begin_turn(struct weir_session *) __attribute__((warn_unused_result));
 bool session_end_turn(struct weir_session *) __attribute__((warn_unused_result));
+
+/* For a mode that is told of a deadline: some bytes of this side may have left the
+ * kernel without there being room for more. Notes when some did. */
+void session_note_moved(struct weir_session *, const struct conn *side, uint64_t *since);
 
 /* One side has so many bytes waiting: since when has it taken none? Keeps that
  * in *since (0: nothing waits); any byte it takes begins anew. */
@@ -146,13 +216,13 @@ void session_watch(struct weir_session *);
 /* ", session 3.17, client …, server web" as log_subject wants it. */
 void session_describe(const void *session, char *out, size_t size);
 
-/* Per worker: begin, how many are open, close all of them, end. Ids come from
- * blocks that `more` fetches (the first of SESSION_ID_BLOCK new numbers). */
-#define SESSION_ID_BLOCK 1024u
-void     sessions_start(uint32_t generation, uint32_t (*more)(void), void (*closed)(void));
-unsigned sessions_open(void);
-void     sessions_close(enum session_reason, unsigned most);
-void     sessions_stop(void);
+/* Per worker: begin, with a mode (or NULL) for each step; how many are open; close so
+ * many of them; end. */
+void session_start(const struct session_mode *const modes[STEP_COUNT], const struct session_ops *,
+    uint32_t generation);
+unsigned session_count(void);
+void     session_close_some(enum session_reason, unsigned most);
+void     session_stop(void);
 
 const char *session_reason_name(enum session_reason);
 

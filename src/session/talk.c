@@ -19,14 +19,22 @@
 /* Small sends of one turn go out together; larger ones gain nothing by it. */
 #define GATHER_MAX 2048u
 
-static bool may_read(const struct weir_session *);
-static bool talk_once(struct weir_session *);
-static bool keep_rest(struct weir_session *);
-static void talk_ended(struct weir_session *);
-static void obey(struct weir_session *, enum weir_verdict);
-static void turn_begin(struct weir_session *, struct weir_span in);
-static void turn_end(void);
-static bool in_turn(struct weir_span);
+static void talk_enter(struct weir_session *);
+static void talk_run(struct weir_session *);
+static bool talk_may_read(const struct weir_session *);
+static bool talk_read(struct weir_session *);
+static bool talk_keep_rest(struct weir_session *);
+static void talk_end(struct weir_session *);
+static void talk_obey(struct weir_session *, enum weir_verdict);
+static void talk_begin_turn(struct weir_session *, struct weir_span in);
+static void talk_end_turn(void);
+static bool talk_in_turn(struct weir_span);
+
+const struct session_mode talk_mode = {
+	.name  = "talk",
+	.enter = talk_enter,
+	.run   = talk_run,
+};
 
 /* The hook that is running now. */
 static struct {
@@ -37,23 +45,21 @@ static struct {
 	bool                 too_long;
 } turn;
 
-void
-talk_open(struct weir_session *s)
+static void
+talk_enter(struct weir_session *s)
 {
 	const struct weir_protocol *p = s->server->protocol->protocol;
 	enum weir_verdict           verdict = WEIR_GO_ON;
 
 	s->told = true;
-	turn_begin(s, span(NULL, 0));
+	talk_begin_turn(s, span(NULL, 0));
 	if (p->open != NULL)
 		verdict = p->open(s);
-	turn_end();
-	if (s->step == STEP_OPEN)
-		session_enter(s, STEP_TALK);
-	obey(s, verdict);
+	talk_end_turn();
+	talk_obey(s, verdict);
 }
 
-void
+static void
 talk_run(struct weir_session *s)
 {
 	struct conn *c = &s->client;
@@ -61,26 +67,26 @@ talk_run(struct weir_session *s)
 
 	if (!session_begin_turn(s))
 		return;
-	while (share-- > 0 && may_read(s))
-		if (!talk_once(s))
+	while (share-- > 0 && talk_may_read(s))
+		if (!talk_read(s))
 			break;
 	if (s->step != STEP_TALK || !session_end_turn(s))
 		return;
 	if (c->eof)
-		talk_ended(s);
-	else if (may_read(s))
+		talk_end(s);
+	else if (talk_may_read(s))
 		conn_again(c);
 }
 
 static bool
-may_read(const struct weir_session *s)
+talk_may_read(const struct weir_session *s)
 {
 	return s->client.readable && server_has_room(s->server, conn_waiting(&s->client));
 }
 
 /* One read and what the protocol makes of it. False: nothing more now. */
 static bool
-talk_once(struct weir_session *s)
+talk_read(struct weir_session *s)
 {
 	struct conn      *c = &s->client;
 	size_t            kept = buf_len(c->in);
@@ -90,25 +96,25 @@ talk_once(struct weir_session *s)
 	if (in.len == 0)
 		return false;
 	session_came(s, in.len - kept);
-	turn_begin(s, in);
+	talk_begin_turn(s, in);
 	if (s->server->protocol->protocol->data != NULL)
 		verdict = s->server->protocol->protocol->data(s, turn.in);
-	turn_end();
+	talk_end_turn();
 	if (turn.too_long)
 		session_finish(s, SESSION_TOO_LONG);
 	if (s->step != STEP_TALK)
 		buf_return(&c->in);
-	else if (!keep_rest(s))
+	else if (!talk_keep_rest(s))
 		return false;
 	if (s->step != STEP_TALK || !conn_flush(c))
 		return false;
-	obey(s, verdict);
+	talk_obey(s, verdict);
 	return s->step == STEP_TALK;
 }
 
 /* What the protocol keeps waits in client.in. */
 static bool
-keep_rest(struct weir_session *s)
+talk_keep_rest(struct weir_session *s)
 {
 	size_t used = turn.in.len - turn.kept;
 
@@ -127,23 +133,23 @@ keep_rest(struct weir_session *s)
 
 /* The client has sent its last byte. */
 static void
-talk_ended(struct weir_session *s)
+talk_end(struct weir_session *s)
 {
 	const struct weir_protocol *p = s->server->protocol->protocol;
 
 	buf_return(&s->client.in);
 	s->begun = 0;
-	turn_begin(s, span(NULL, 0));
+	talk_begin_turn(s, span(NULL, 0));
 	if (p->eof != NULL)
 		(void)p->eof(s);
-	turn_end();
+	talk_end_turn();
 	if (s->step == STEP_TALK)
 		session_finish(s, SESSION_CLIENT_CLOSED);
 }
 
 /* WAIT is what weir_relay says: then the step has changed. */
 static void
-obey(struct weir_session *s, enum weir_verdict verdict)
+talk_obey(struct weir_session *s, enum weir_verdict verdict)
 {
 	if (s->step >= STEP_RELAY)
 		return;
@@ -156,7 +162,7 @@ obey(struct weir_session *s, enum weir_verdict verdict)
 }
 
 static void
-turn_begin(struct weir_session *s, struct weir_span in)
+talk_begin_turn(struct weir_session *s, struct weir_span in)
 {
 	turn.session = s;
 	turn.in = in;
@@ -167,7 +173,7 @@ turn_begin(struct weir_session *s, struct weir_span in)
 
 /* Before what it was given goes: a failure shows as client.broken. */
 static void
-turn_end(void)
+talk_end_turn(void)
 {
 	struct weir_session *s = turn.session;
 
@@ -177,7 +183,7 @@ turn_end(void)
 }
 
 static bool
-in_turn(struct weir_span what)
+talk_in_turn(struct weir_span what)
 {
 	uintptr_t from = (uintptr_t)what.data, begin = (uintptr_t)turn.in.data;
 
@@ -198,7 +204,7 @@ weir_send(struct weir_session *s, struct weir_span what)
 	session_went(s, what.len);
 	if (turn.session != s)
 		sent = conn_send(c, what);
-	else if (before.len == 0 && c->out == NULL && in_turn(what)) {
+	else if (before.len == 0 && c->out == NULL && talk_in_turn(what)) {
 		turn.unsent = what;
 		sent = true;
 	} else {
@@ -212,7 +218,7 @@ weir_send(struct weir_session *s, struct weir_span what)
 enum weir_verdict
 weir_keep(struct weir_session *s, struct weir_span rest)
 {
-	if (turn.session != s || !in_turn(rest) ||
+	if (turn.session != s || !talk_in_turn(rest) ||
 	    rest.data + rest.len != turn.in.data + turn.in.len) {
 		log_alert("protocol %s keeps what is not the rest of its data",
 		    s->server->protocol_name);
@@ -229,20 +235,16 @@ weir_keep(struct weir_session *s, struct weir_span rest)
 enum weir_verdict
 weir_relay(struct weir_session *s, struct weir_upstream *u, struct weir_span first)
 {
-	enum session_reason why = SESSION_NO_PEER;
-
-	if (turn.session != s || s->step > STEP_TALK || s->relay != NULL) {
+	if (turn.session != s || s->step != STEP_TALK) {
 		log_alert("protocol %s calls weir_relay too late, or twice",
 		    s->server->protocol_name);
 		return WEIR_CLOSE;
 	}
-	if (u == NULL || !relay_open(s, u, first, &why)) {
-		session_finish(s, why);
-		return WEIR_CLOSE;
-	}
-	session_enter(s, STEP_RELAY);
-	session_watch(s);
-	return WEIR_WAIT;
+	if (u == NULL || !relay_open(s, u, first))
+		session_finish(s, u == NULL ? SESSION_NO_PEER : SESSION_NO_MEMORY);
+	else
+		session_enter(s, STEP_RELAY);
+	return s->step == STEP_RELAY ? WEIR_WAIT : WEIR_CLOSE;
 }
 
 struct weir_upstream *

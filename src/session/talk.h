@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* talk: a client and its protocol: the steps in which hooks are called. */
+/* talk: a client and its protocol (STEP_TALK). */
 #ifndef SESSION_TALK_H
 #define SESSION_TALK_H
 
-struct weir_session;
+#include "session/session.h"
 
-/* STEP_OPEN and STEP_TALK. */
-void talk_open(struct weir_session *);
-void talk_run(struct weir_session *);
+/* STEP_TALK: entering it calls the open hook. A hook may ask for STEP_RELAY. */
+extern const struct session_mode talk_mode;
 
 #endif

@@ -19,8 +19,6 @@ my %back = (
 	'upstream/link'  => [qw(upstream/pool upstream/share)],
 	'upstream/share' => [qw(upstream/pool)],
 	'upstream/lend'  => [qw(upstream/pool)],
-	# The driver of the steps calls those who serve them.
-	'session/session' => [qw(session/exchange session/relay session/service session/talk)],
 	# A session, what it is asked and the replies that are late are one machine.
 	'stress/serve_reply'   => [qw(stress/serve_door stress/serve_session)],
 	'stress/serve_kind'    => [qw(stress/serve_door stress/serve_session)],
