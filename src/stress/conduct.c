@@ -73,7 +73,7 @@ static struct {
 } conductor;
 
 int
-stress_conduct(const struct run *run, const struct expect *conditions)
+stress_conduct_run(const struct run *run, const struct expect *conditions)
 {
 	int status;
 
@@ -97,7 +97,7 @@ stress_conduct(const struct run *run, const struct expect *conditions)
 	if (status < 0)
 		status = conduct_finish(conditions);
 	stress_outcome_clear(&conductor.outcome);
-	if (fflush(report_output(run)) != 0 || ferror(report_output(run))) {
+	if (fflush(stress_report_output(run)) != 0 || ferror(stress_report_output(run))) {
 		conduct_trouble("the report could not be written");
 		status = 1;
 	}
@@ -354,7 +354,7 @@ conduct_try_rate(struct slo *slo, double rate)
 	else if (lost || conduct_deserted(o))
 		stress_slo_give_up(slo, SLO_LOST);
 	else
-		stress_slo_tried(slo, report_output(run), run, o);
+		stress_slo_tried(slo, stress_report_output(run), run, o);
 	return slo->end == SLO_GOES_ON;
 }
 
@@ -368,7 +368,7 @@ conduct_search(const struct expect *conditions)
 	stress_slo_begin(&slo, conditions, run->rate);
 	while (conduct_try_rate(&slo, stress_slo_rate(&slo)))
 		;
-	stress_slo_print(report_output(run), &slo, run, &conductor.outcome);
+	stress_slo_print(stress_report_output(run), &slo, run, &conductor.outcome);
 	status = slo.end == SLO_FOUND ? 0 : 1;
 	if (stress_report_slo_json(run, &slo) < 0 ||
 	    (slo.best.sum != NULL && stress_report_hgrm(run, &slo.best) < 0))
@@ -406,7 +406,7 @@ conduct_finish(const struct expect *conditions)
 {
 	const struct run *run = conductor.run;
 	struct outcome   *o = &conductor.outcome;
-	FILE             *out = report_output(run);
+	FILE             *out = stress_report_output(run);
 	bool              reached;
 
 	if (o->sum == NULL)

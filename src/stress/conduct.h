@@ -15,6 +15,6 @@ struct expect;
 struct run;
 
 /* conditions: of --expect or --slo, or NULL. Returns the exit status. */
-int stress_conduct(const struct run *, const struct expect *conditions);
+int stress_conduct_run(const struct run *, const struct expect *conditions);
 
 #endif

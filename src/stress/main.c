@@ -37,5 +37,5 @@ main(int argc, char **argv)
 		return status;
 	if (stress_report_try_files(&run) != 0)
 		return 2;
-	return stress_conduct(&run, text != NULL ? &conditions : NULL);
+	return stress_conduct_run(&run, text != NULL ? &conditions : NULL);
 }

@@ -61,7 +61,7 @@ int stress_report_so_far(struct report *, struct outcome *);
 int stress_report_try_files(const struct run *);
 
 /* Where text goes: stdout, or stderr when that is --json's or --hgrm's. */
-FILE *report_output(const struct run *);
+FILE *stress_report_output(const struct run *);
 
 /* The text at the end. Returns whether all was reached that had been asked for. */
 bool stress_report_print(FILE *, const struct run *, const struct outcome *);

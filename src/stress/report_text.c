@@ -39,7 +39,7 @@ static const char *const advice[FAULT_COUNT] = {
 };
 
 FILE *
-report_output(const struct run *run)
+stress_report_output(const struct run *run)
 {
 	bool taken = (run->json != NULL && strcmp(run->json, "-") == 0) ||
 	    (run->hgrm != NULL && strcmp(run->hgrm, "-") == 0);

@@ -111,7 +111,7 @@ stress_replies_release(struct stress_session *s)
 	if (s->conn.deaf || s->conn.broken)
 		stress_session_close(s);
 	else if (s->end != HARM_NONE && s->conn.out == NULL)
-		stress_harm_end(s, s->end);
+		stress_reply_harm_end(s, s->end);
 }
 
 void
@@ -136,7 +136,7 @@ stress_replies_due(const struct stress_session *s)
 }
 
 bool
-stress_harm_happens(struct stress_session *s, enum harm harm)
+stress_reply_harm_happens(struct stress_session *s, enum harm harm)
 {
 	if (!stress_rng_chance(&s->rng, stress_doors_options()->rates[harm]))
 		return false;
@@ -145,7 +145,7 @@ stress_harm_happens(struct stress_session *s, enum harm harm)
 }
 
 uint64_t
-stress_harm_wait(struct stress_session *s)
+stress_reply_harm_wait(struct stress_session *s)
 {
 	const struct serve *v = stress_doors_options();
 
@@ -153,7 +153,7 @@ stress_harm_wait(struct stress_session *s)
 }
 
 void
-stress_harm_end(struct stress_session *s, enum harm harm)
+stress_reply_harm_end(struct stress_session *s, enum harm harm)
 {
 	s->end = HARM_NONE;
 	s->close_at = 0;
@@ -218,11 +218,11 @@ serve_reply_draw(struct stress_session *s, struct serve_reply *r)
 {
 	uint64_t now = stress_alarm_clock();
 
-	r->due = stress_harm_happens(s, HARM_DELAY) ? now + stress_harm_wait(s) : now;
+	r->due = stress_reply_harm_happens(s, HARM_DELAY) ? now + stress_reply_harm_wait(s) : now;
 	if (r->due < s->last_due)
 		r->due = s->last_due;
 	s->last_due = r->due;
-	r->split = stress_harm_happens(s, HARM_SPLIT);
+	r->split = stress_reply_harm_happens(s, HARM_SPLIT);
 	r->end = serve_reply_draw_end(s);
 	if (r->end == HARM_CUT)
 		r->len = 1 + stress_rng_below(&s->rng, r->len - 1);
@@ -230,8 +230,8 @@ serve_reply_draw(struct stress_session *s, struct serve_reply *r)
 		r->len /= 2;
 	else if (r->end != HARM_NONE)
 		r->len = 0;
-	if (stress_harm_happens(s, HARM_PAUSE))
-		s->read_at = now + stress_harm_wait(s);
+	if (stress_reply_harm_happens(s, HARM_PAUSE))
+		s->read_at = now + stress_reply_harm_wait(s);
 	if (r->end == HARM_NONE)
 		serve_reply_corrupt(s, r);
 }
@@ -240,7 +240,7 @@ static enum harm
 serve_reply_draw_end(struct stress_session *s)
 {
 	for (int i = 0; i < HARM_GARBAGE; i++) {
-		if (stress_harm_happens(s, (enum harm)i))
+		if (stress_reply_harm_happens(s, (enum harm)i))
 			return (enum harm)i;
 	}
 	return HARM_NONE;
@@ -251,15 +251,15 @@ static void
 serve_reply_corrupt(struct stress_session *s, struct serve_reply *r)
 {
 	/* The last byte is left alone where there is another: it ends a line. */
-	if (stress_harm_happens(s, HARM_GARBAGE)) {
+	if (stress_reply_harm_happens(s, HARM_GARBAGE)) {
 		r->data[stress_rng_below(&s->rng, r->len > 1 ? r->len - 1 : 1)] ^= 1;
 		r->spoilt = true;
 	}
-	if (stress_harm_happens(s, HARM_REPEAT) && !serve_reply_repeat(s, r)) {
+	if (stress_reply_harm_happens(s, HARM_REPEAT) && !serve_reply_repeat(s, r)) {
 		stress_session_close(s);
 		return;
 	}
-	if (stress_harm_happens(s, HARM_SKIP)) {
+	if (stress_reply_harm_happens(s, HARM_SKIP)) {
 		r->spoilt = true;
 		serve_reply_destroy(s, r);
 		return;
@@ -310,7 +310,7 @@ serve_reply_reorder(struct stress_session *s, struct serve_reply *r)
 	struct serve_reply *before = container_of(r->link.prev, struct serve_reply, link);
 
 	if (r->link.prev == &s->replies || before->end != HARM_NONE || before->sent > 0 ||
-	    before == held.reply || r == held.reply || !stress_harm_happens(s, HARM_REORDER))
+	    before == held.reply || r == held.reply || !stress_reply_harm_happens(s, HARM_REORDER))
 		return;
 	serve_reply_exchange(r, before);
 }

@@ -33,12 +33,12 @@ void stress_replies_drop(struct stress_session *);
 uint64_t stress_replies_due(const struct stress_session *);
 
 /* Whether this happens now: drawn, and counted if it does. */
-bool stress_harm_happens(struct stress_session *, enum harm);
+bool stress_reply_harm_happens(struct stress_session *, enum harm);
 
 /* µs, drawn: of --delay and --jitter. */
-uint64_t stress_harm_wait(struct stress_session *);
+uint64_t stress_reply_harm_wait(struct stress_session *);
 
 /* A harm that ends the connection, or its talking, when all before it has gone. */
-void stress_harm_end(struct stress_session *, enum harm);
+void stress_reply_harm_end(struct stress_session *, enum harm);
 
 #endif

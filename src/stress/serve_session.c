@@ -58,10 +58,10 @@ stress_session_open(struct door *d, int fd, uint64_t number)
 	list_init(&s->replies);
 	list_append(&d->sessions, &s->link);
 	stress_tally_add(&stress_doors_counts()->open, 1);
-	if (stress_harm_happens(s, HARM_DOOR)) {
-		stress_harm_end(s, HARM_DOOR);
-	} else if (stress_harm_happens(s, HARM_REFUSE)) {
-		stress_harm_end(s, HARM_REFUSE);
+	if (stress_reply_harm_happens(s, HARM_DOOR)) {
+		stress_reply_harm_end(s, HARM_DOOR);
+	} else if (stress_reply_harm_happens(s, HARM_REFUSE)) {
+		stress_reply_harm_end(s, HARM_REFUSE);
 		stress_door_shut(d);
 	}
 	return true;
@@ -143,7 +143,7 @@ serve_session_step(struct stress_session *s)
 			stress_session_close(s);
 		} else {
 			stress_tally_add(&stress_doors_counts()->harms[HARM_IDLE], 1);
-			stress_harm_end(s, HARM_IDLE);
+			stress_reply_harm_end(s, HARM_IDLE);
 		}
 		return;
 	}
@@ -219,7 +219,7 @@ serve_session_settle(struct stress_session *s)
 		s->busy = false;
 		/* It happens when the client asks nothing more until then. */
 		if (stress_rng_chance(&s->rng, stress_doors_options()->rates[HARM_IDLE]))
-			s->close_at = stress_alarm_clock() + stress_harm_wait(s);
+			s->close_at = stress_alarm_clock() + stress_reply_harm_wait(s);
 	}
 	/* Whether the client has only ended its side, nobody can tell. */
 	if (s->stalled && s->conn.eof && s->close_at == 0)

@@ -61,7 +61,7 @@ wipe(void)
 /* A run of two seconds: 6 open, 2 errors in the ramp and 1 later, 3,000 requests in
  * time and 10 after it, 40 % and 95 % of a core. */
 static struct outcome
-stress_conduct(const struct run *run)
+conduct(const struct run *run)
 {
 	struct report *r = stress_report_create(run, shared);
 	struct outcome o = { .sum = NULL };
@@ -127,7 +127,7 @@ static void
 test_outcome(void)
 {
 	struct run     run = run_of_two();
-	struct outcome o = stress_conduct(&run);
+	struct outcome o = conduct(&run);
 
 	is_number(o.elapsed, 2 * SECOND, "how long was measured");
 	is_number(o.answered, 3000, "what came in time");
@@ -160,7 +160,7 @@ test_print(void)
 	run.pacing = PACE_FIXED;
 	atomic_store(&shared->rate, 2000);
 	run.duration = 30000;
-	o = stress_conduct(&run);
+	o = conduct(&run);
 	o.watched = true;
 	o.server_processes = 5;
 	o.server_cpu = 6000;
@@ -228,7 +228,7 @@ test_json(void)
 	char           path[] = "/tmp/report-json.XXXXXX";
 	int            fd = mkstemp(path);
 	struct run     run = run_of_two();
-	struct outcome o = stress_conduct(&run);
+	struct outcome o = conduct(&run);
 	json_t        *all;
 
 	run.json = path;
@@ -370,7 +370,7 @@ static void
 test_verdict(void)
 {
 	struct run     run = run_of_two();
-	struct outcome o = stress_conduct(&run);
+	struct outcome o = conduct(&run);
 	char          *text = verdict(&run, &o, false, false);
 
 	has(text, "  NOT GOOD: 3 errors, 0 requests lost.\n");
@@ -406,7 +406,7 @@ test_failures(void)
 	run.failure = "SORRY";
 	atomic_store(&shared->rate, 1500);
 	stress_tally_add(&shared->of[0].faults[FAULT_FAILED], 20);
-	o = stress_conduct(&run);
+	o = conduct(&run);
 	o.failed = 20;
 	ok(!stress_report_print(out, &run, &o), "something was not reached");
 	fclose(out);
