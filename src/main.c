@@ -253,7 +253,7 @@ print_build(void)
 {
 	printf("weir %s\n", VERSION);
 	printf("built by %s\n", COMPILER);
-	printf("with %s; runs with libevent %s, glibc %s\n", LIBRARIES, event_get_version(),
+	printf("with %s; runs with libevent %s, glibc %s\n", LIBRARIES, loop_library_version(),
 	    gnu_get_libc_version());
 	printf("modules built in:");
 	for (unsigned i = 0; builtin_modules[i] != NULL; i++)

@@ -16,7 +16,8 @@
 #include "net/sock.h"
 
 /* The budget of an idle session begins here. */
-static_assert(sizeof(struct conn) - sizeof(struct event) <= 80, "a conn is 80 bytes and an event");
+static_assert(sizeof(struct conn) - sizeof(struct loop_watch) <= 80,
+	"a conn is 80 bytes and a watch");
 
 /* What is kept up to here is copied to where the next bytes are read. */
 #define COPIED_MAX 4096u
@@ -24,7 +25,7 @@ static_assert(sizeof(struct conn) - sizeof(struct event) <= 80, "a conn is 80 by
 static ssize_t plain_recv(struct conn *, void *, size_t);
 static ssize_t plain_send(struct conn *, const void *, size_t);
 static int     plain_finish(struct conn *);
-static void    happened(evutil_socket_t, short, void *);
+static void    happened(int, short, void *);
 static void    turn(struct task *);
 static bool    fail(struct conn *, int error);
 static size_t  send_now(struct conn *, struct weir_span);
@@ -62,7 +63,8 @@ conn_adopt(struct conn *c, int fd, const struct conn_handler *handler)
 	c->deaf = c->broken = c->unsure = false;
 	c->finish = c->finished = c->progress = false;
 	c->error = 0;
-	if (loop_watch(&c->event, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET, happened, c) < 0)
+	if (loop_watch_start(&c->watch, fd, LOOP_READ | LOOP_WRITE | LOOP_END | LOOP_EDGE,
+		happened, c) < 0)
 		return -1;
 	c->open = true;
 	return 0;
@@ -75,7 +77,7 @@ conn_detach(struct conn *c)
 		return -1;
 	/* Before the fd can be closed: a reused number would otherwise get no
 	 * events (libevent keeps its registration by number). */
-	loop_unwatch(&c->event);
+	loop_watch_stop(&c->watch);
 	loop_disarm(&c->timer);
 	loop_unqueue(&c->task);
 	c->open = false;
@@ -320,20 +322,20 @@ plain_finish(struct conn *c)
 }
 
 static void
-happened(evutil_socket_t fd, short what, void *argument)
+happened(int fd, short what, void *argument)
 {
 	struct conn *c = argument;
 
 	(void)fd;
 	/* libevent shows EPOLLERR as both. While reading is paused nobody would
 	 * find the error by reading. */
-	if (c->readable && (what & EV_READ) && (what & EV_WRITE))
+	if (c->readable && (what & LOOP_READ) && (what & LOOP_WRITE))
 		(void)conn_look(c);
-	if (what & EV_READ)
+	if (what & LOOP_READ)
 		c->readable = true;
-	if ((what & EV_WRITE) && !c->deaf)
+	if ((what & LOOP_WRITE) && !c->deaf)
 		c->writable = true;
-	if (what & EV_CLOSED)
+	if (what & LOOP_END)
 		c->closed = c->readable = true;
 	c->handler->ready(c);
 }

@@ -55,7 +55,7 @@ struct transport {
 };
 
 struct conn {
-	struct event               event;	/* carries the fd */
+	struct loop_watch          watch;	/* carries the fd */
 	const struct transport    *transport;
 	const struct conn_handler *handler;
 	struct buf                *in;		/* read, not yet used */
@@ -107,7 +107,7 @@ void conn_close(struct conn *);
 static inline int
 conn_fd(const struct conn *c)
 {
-	return event_get_fd(&c->event);
+	return loop_watch_fd(&c->watch);
 }
 
 /*

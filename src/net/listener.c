@@ -10,8 +10,8 @@
 
 enum outcome { ACCEPTED, QUEUE_EMPTY, STARVED };
 
-static void         ready(evutil_socket_t, short, void *);
-static void         pause_over(evutil_socket_t, short, void *);
+static void         ready(int fd, short, void *);
+static void         pause_over(void *);
 static enum outcome accept_one(struct listener *);
 static void         update(struct listener *, bool watch);
 
@@ -56,7 +56,7 @@ listener_sweep(struct listener *l, unsigned most)
 }
 
 static void
-ready(evutil_socket_t fd, short what, void *argument)
+ready(int fd, short what, void *argument)
 {
 	struct listener *l = argument;
 
@@ -82,10 +82,8 @@ ready(evutil_socket_t fd, short what, void *argument)
 }
 
 static void
-pause_over(evutil_socket_t fd, short what, void *argument)
+pause_over(void *argument)
 {
-	(void)fd;
-	(void)what;
 	listener_resume(argument);
 }
 
@@ -138,8 +136,8 @@ update(struct listener *l, bool watch)
 	if (watch == l->watching)
 		return;
 	if (!watch)
-		loop_unwatch(&l->event);
-	else if (loop_watch(&l->event, l->fd, EV_READ, ready, l) < 0) {
+		loop_watch_stop(&l->watch);
+	else if (loop_watch_start(&l->watch, l->fd, LOOP_READ, ready, l) < 0) {
 		loop_timer_start(&l->pause, LISTENER_PAUSE);
 		return;
 	}

@@ -32,8 +32,8 @@ struct listener_ops {
 };
 
 struct listener {
-	struct event               event;
-	struct event               pause;
+	struct loop_watch          watch;
+	struct loop_timer          pause;
 	const struct listener_ops *ops;
 	int                        fd;
 	uint32_t                   batch;

@@ -2,15 +2,27 @@
 /* loop: the event loop of a process, and the only door to libevent. */
 #include "net/loop.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
 #define PASS_ENDS_MAX 4u
+
+static_assert(sizeof(struct event) <= LOOP_EVENT_SIZE, "an event fits into a watch");
+static_assert(_Alignof(struct event) <= 8, "and lies right in it");
+static_assert(LOOP_READ == EV_READ && LOOP_WRITE == EV_WRITE && LOOP_EDGE == EV_ET &&
+	LOOP_END == EV_CLOSED,
+    "they are passed on as they are");
+static_assert(_Generic((event_callback_fn)NULL, loop_watch_function *: true, default: false),
+	"libevent calls the owner of a watch without a detour");
 
 static struct {
 	struct event_base *base;
-	struct event       wake;	/* ends a wait when a timer of the wheel is due */
+	struct loop_timer  wake;	/* ends a wait when a timer of the wheel is due */
 	uint64_t           wake_at;	/* 0: not set */
 	struct timer_wheel wheel;
 	void             (*fired)(struct timer *);
@@ -27,7 +39,10 @@ uint64_t loop_clock;
 
 static void run_queue(void);
 static void set_wake(void);
-static void woken(evutil_socket_t, short, void *);
+static void woken(void *);
+static void loop_timer_fired(evutil_socket_t, short, void *);
+static struct event *loop_watch_event(const struct loop_watch *);
+static struct event *loop_timer_event(struct loop_timer *);
 
 int
 loop_open(size_t scratch, void (*fired)(struct timer *))
@@ -66,7 +81,7 @@ loop_close(void)
 {
 	if (loop.base != NULL) {
 		if (loop.wake_at != 0)
-			event_del(&loop.wake);
+			loop_timer_stop(&loop.wake);
 		event_base_free(loop.base);
 	}
 	free(loop.scratch);
@@ -137,37 +152,48 @@ loop_scratch_size(void)
 }
 
 int
-loop_watch(struct event *e, int fd, short what, event_callback_fn callback, void *argument)
+loop_watch_start(struct loop_watch *w, int fd, unsigned events, loop_watch_function *happened,
+    void *argument)
 {
-	if (event_assign(e, loop.base, fd, (short)(what | EV_PERSIST), callback, argument) < 0)
+	struct event *e = loop_watch_event(w);
+
+	if (event_assign(e, loop.base, fd, (short)(events | EV_PERSIST), happened, argument) < 0)
 		return -1;
 	return event_add(e, NULL);
 }
 
 void
-loop_unwatch(struct event *e)
+loop_watch_stop(struct loop_watch *w)
 {
-	event_del(e);
+	event_del(loop_watch_event(w));
+}
+
+int
+loop_watch_fd(const struct loop_watch *w)
+{
+	return event_get_fd(loop_watch_event(w));
 }
 
 void
-loop_timer_init(struct event *e, event_callback_fn callback, void *argument)
+loop_timer_init(struct loop_timer *t, void (*fire)(void *), void *argument)
 {
-	evtimer_assign(e, loop.base, callback, argument);
+	t->fire = fire;
+	t->argument = argument;
+	evtimer_assign(loop_timer_event(t), loop.base, loop_timer_fired, t);
 }
 
 void
-loop_timer_start(struct event *e, uint64_t ms)
+loop_timer_start(struct loop_timer *t, uint64_t ms)
 {
 	struct timeval tv = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
 
-	evtimer_add(e, &tv);
+	evtimer_add(loop_timer_event(t), &tv);
 }
 
 void
-loop_timer_stop(struct event *e)
+loop_timer_stop(struct loop_timer *t)
 {
-	evtimer_del(e);
+	evtimer_del(loop_timer_event(t));
 }
 
 void
@@ -201,6 +227,12 @@ void
 loop_on_task(void (*run)(struct task *))
 {
 	loop.run = run;
+}
+
+const char *
+loop_library_version(void)
+{
+	return event_get_version();
 }
 
 void
@@ -247,10 +279,30 @@ set_wake(void)
 }
 
 static void
-woken(evutil_socket_t fd, short what, void *argument)
+woken(void *argument)
 {
-	(void)fd;
-	(void)what;
 	(void)argument;
 	loop.wake_at = 0;
+}
+
+static void
+loop_timer_fired(evutil_socket_t fd, short what, void *argument)
+{
+	struct loop_timer *t = argument;
+
+	(void)fd;
+	(void)what;
+	t->fire(t->argument);
+}
+
+static struct event *
+loop_watch_event(const struct loop_watch *w)
+{
+	return (struct event *)(uintptr_t)w->event;
+}
+
+static struct event *
+loop_timer_event(struct loop_timer *t)
+{
+	return (struct event *)(void *)t->event;
 }

@@ -22,9 +22,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
-
 #include "base/queue.h"
 #include "net/timer.h"
 
@@ -57,17 +54,47 @@ void loop_stop(void);
 char  *loop_scratch(void);
 size_t loop_scratch_size(void);
 
-/* Descriptor events. The caller embeds the event; loop_watch registers it once.
- * what: EV_READ | EV_WRITE | EV_CLOSED | EV_ET …, EV_PERSIST is added. Returns
- * 0, or -1 with errno. */
-int  loop_watch(struct event *, int fd, short what, event_callback_fn, void *argument)
-    __attribute__((warn_unused_result));
-void loop_unwatch(struct event *);
+/*
+ * A watch is a descriptor's registration, embedded by whoever owns the descriptor.
+ * Both structs hold an event of libevent, which loop.c alone knows.
+ */
+#define LOOP_EVENT_SIZE 128u
 
-/* Rare timers with a function of their own (a pause, a tick), in ms. */
-void loop_timer_init(struct event *, event_callback_fn, void *argument);
-void loop_timer_start(struct event *, uint64_t ms);
-void loop_timer_stop(struct event *);
+struct loop_watch {
+	_Alignas(8) char event[LOOP_EVENT_SIZE];
+};
+
+/* What is watched for, and what has happened. An error of the socket is told as
+ * LOOP_READ | LOOP_WRITE and nothing else, whatever came with it. */
+enum loop_events {
+	LOOP_READ  = 0x02,
+	LOOP_WRITE = 0x04,
+	LOOP_EDGE  = 0x20,	/* when it changes, not for as long as it is so */
+	LOOP_END   = 0x80,	/* the peer has ended its side */
+};
+
+/* what: of enum loop_events, those that have happened. */
+typedef void loop_watch_function(int fd, short what, void *argument);
+
+/* Registers until loop_watch_stop, which has to come before the descriptor is closed.
+ * Returns 0, or -1 with errno. */
+int  loop_watch_start(struct loop_watch *, int fd, unsigned events, loop_watch_function *,
+    void *argument) __attribute__((warn_unused_result));
+void loop_watch_stop(struct loop_watch *);
+
+/* The descriptor that it was registered with last. */
+int loop_watch_fd(const struct loop_watch *);
+
+/* Rare timers with a function of their own (a pause, a tick), in ms. Started again
+ * it is moved. It is stopped when it fires. */
+struct loop_timer {
+	_Alignas(8) char event[LOOP_EVENT_SIZE];
+	void           (*fire)(void *argument);
+	void            *argument;
+};
+void loop_timer_init(struct loop_timer *, void (*fire)(void *), void *argument);
+void loop_timer_start(struct loop_timer *, uint64_t ms);
+void loop_timer_stop(struct loop_timer *);
 
 /* Cheap timers, all handed to the one `fired` function. at: of loop_now. */
 void loop_arm(struct timer *, uint64_t at);
@@ -80,6 +107,9 @@ struct task {
 void loop_queue(struct task *);
 void loop_unqueue(struct task *);
 void loop_on_task(void (*run)(struct task *));
+
+/* The version of libevent that runs. */
+const char *loop_library_version(void);
 
 /* Called at the end of each pass, in the order of registration; at most four. */
 void loop_on_pass_end(void (*work)(void));

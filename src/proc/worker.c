@@ -33,16 +33,16 @@
 #define WORKER_SCRATCH_MIN   65536u
 
 static struct {
-	struct template *template;
-	unsigned         slot;
-	unsigned         seat;
-	int              inbox;
-	int              signals;
-	bool             retiring;
-	bool             stopping;
-	struct event     mail;
-	struct event     signal;
-	struct event     end;		/* worker_shutdown_timeout, or that of a stop */
+	struct template  *template;
+	unsigned          slot;
+	unsigned          seat;
+	int               inbox;
+	int               signals;
+	bool              retiring;
+	bool              stopping;
+	struct loop_watch mail;
+	struct loop_watch signal;
+	struct loop_timer end;		/* worker_shutdown_timeout, or that of a stop */
 } worker;
 
 static bool wait_start(void);
@@ -59,12 +59,12 @@ static void tell_pools(enum pool_word, int peer, unsigned slot);
 static void tell_slot(unsigned slot, const struct message *);
 static void tell_master(enum message_kind, const char *text);
 static _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void mail_came(evutil_socket_t, short, void *);
-static void signal_came(evutil_socket_t, short, void *);
+static void mail_came(int, short, void *);
+static void signal_came(int, short, void *);
 static void retire(void);
-static void close_all(evutil_socket_t, short, void *);
+static void close_all(void *);
 static void stop(void);
-static void give_up(evutil_socket_t, short, void *);
+static void give_up(void *);
 
 _Noreturn void
 worker_run(struct template *t, unsigned slot, unsigned seat)
@@ -225,8 +225,8 @@ open_loop(void)
 		fail("event loop: %s", strerror(errno));
 	conn_start();
 	loop_timer_init(&worker.end, close_all, NULL);
-	if (loop_watch(&worker.mail, worker.inbox, EV_READ, mail_came, NULL) < 0 ||
-	    loop_watch(&worker.signal, worker.signals, EV_READ, signal_came, NULL) < 0)
+	if (loop_watch_start(&worker.mail, worker.inbox, LOOP_READ, mail_came, NULL) < 0 ||
+	    loop_watch_start(&worker.signal, worker.signals, LOOP_READ, signal_came, NULL) < 0)
 		fail("event loop: %s", strerror(errno));
 }
 
@@ -325,7 +325,7 @@ fail(const char *format, ...)
 }
 
 static void
-mail_came(evutil_socket_t fd, short what, void *argument)
+mail_came(int fd, short what, void *argument)
 {
 	struct message m;
 	bool           review = false;
@@ -369,7 +369,7 @@ mail_came(evutil_socket_t fd, short what, void *argument)
 }
 
 static void
-signal_came(evutil_socket_t fd, short what, void *argument)
+signal_came(int fd, short what, void *argument)
 {
 	struct signalfd_siginfo s;
 
@@ -403,10 +403,8 @@ retire(void)
 }
 
 static void
-close_all(evutil_socket_t fd, short what, void *argument)
+close_all(void *argument)
 {
-	(void)fd;
-	(void)what;
 	(void)argument;
 	log_notice("worker_shutdown_timeout: closing %u sessions", servers_sessions());
 	stop();
@@ -424,10 +422,8 @@ stop(void)
 }
 
 static void
-give_up(evutil_socket_t fd, short what, void *argument)
+give_up(void *argument)
 {
-	(void)fd;
-	(void)what;
 	(void)argument;
 	loop_stop();
 }

@@ -10,7 +10,7 @@
 #include "net/loop.h"
 
 static struct {
-	struct event   event;
+	struct loop_watch watch;
 	struct alarm **heap;	/* from 1; none is earlier than that at half its place */
 	size_t         count;	/* set */
 	size_t         owned;	/* set or not */
@@ -18,7 +18,7 @@ static struct {
 	uint64_t       set;	/* what the timerfd will fire at; 0: it will not */
 } alarms;
 
-static void serve_alarm_ready(evutil_socket_t, short, void *);
+static void serve_alarm_ready(int, short, void *);
 static void serve_alarm_rise(struct alarm *, size_t place);
 static void serve_alarm_sink(struct alarm *, size_t place);
 static void serve_alarm_put(struct alarm *, size_t place);
@@ -34,7 +34,7 @@ stress_alarm_open(void)
 	alarms.count = alarms.owned = alarms.size = 0;
 	alarms.heap = NULL;
 	alarms.set = 0;
-	if (loop_watch(&alarms.event, fd, EV_READ, serve_alarm_ready, NULL) < 0) {
+	if (loop_watch_start(&alarms.watch, fd, LOOP_READ, serve_alarm_ready, NULL) < 0) {
 		close(fd);
 		return -1;
 	}
@@ -44,9 +44,9 @@ stress_alarm_open(void)
 void
 stress_alarm_close(void)
 {
-	int fd = event_get_fd(&alarms.event);
+	int fd = loop_watch_fd(&alarms.watch);
 
-	loop_unwatch(&alarms.event);
+	loop_watch_stop(&alarms.watch);
 	close(fd);
 	free(alarms.heap);
 	alarms.heap = NULL;
@@ -114,7 +114,7 @@ stress_alarm_cancel(struct alarm *a)
 }
 
 static void
-serve_alarm_ready(evutil_socket_t fd, short what, void *argument)
+serve_alarm_ready(int fd, short what, void *argument)
 {
 	uint64_t      times, now;
 	struct alarm *a;
@@ -148,7 +148,7 @@ serve_alarm_set_timer(void)
 		at = 1;		/* 0 would disarm it */
 	when.it_value.tv_sec = (time_t)(at / 1000000);
 	when.it_value.tv_nsec = (long)(at % 1000000 * 1000);
-	if (timerfd_settime(event_get_fd(&alarms.event), TFD_TIMER_ABSTIME, &when, NULL) == 0)
+	if (timerfd_settime(loop_watch_fd(&alarms.watch), TFD_TIMER_ABSTIME, &when, NULL) == 0)
 		alarms.set = at;
 }
 

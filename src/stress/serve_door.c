@@ -21,7 +21,7 @@ static struct {
 	const struct serve  *options;
 	struct serve_counts *counts;
 	struct door          of[SERVE_DOORS_MAX];
-	struct event         signals;
+	struct loop_watch    signals;
 	uint64_t             number;	/* of the last connection */
 	bool                 told;	/* that descriptors have run out */
 } doors;
@@ -33,7 +33,7 @@ static void serve_door_reopen(struct alarm *);
 static bool serve_door_accepted(struct listener *, int fd, const struct addr *);
 static bool serve_door_may_accept(struct listener *);
 static void serve_door_starved(struct listener *, int error);
-static void serve_door_signalled(evutil_socket_t, short, void *);
+static void serve_door_signalled(int, short, void *);
 static void serve_door_pass_ended(void);
 
 static const struct listener_ops ops = {
@@ -120,15 +120,16 @@ serve_door_watch_signals(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	return fd < 0 ? -1 : loop_watch(&doors.signals, fd, EV_READ, serve_door_signalled, NULL);
+	return fd < 0 ? -1
+		      : loop_watch_start(&doors.signals, fd, LOOP_READ, serve_door_signalled, NULL);
 }
 
 static void
-serve_door_signalled(evutil_socket_t fd, short what, void *argument)
+serve_door_signalled(int fd, short what, void *argument)
 {
 	(void)what;
 	(void)argument;
-	loop_unwatch(&doors.signals);
+	loop_watch_stop(&doors.signals);
 	close(fd);
 	loop_stop();
 }

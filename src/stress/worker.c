@@ -22,9 +22,9 @@
 #define OPENS_NS    1000000u	/* … unless they take longer than this */
 #define OPENING_MAX 512u	/* without a ramp: connecting at the same time */
 
-static void stress_worker_woken(evutil_socket_t, short, void *);
-static void stress_worker_alarmed(evutil_socket_t, short, void *);
-static void stress_worker_ticked(evutil_socket_t, short, void *);
+static void stress_worker_woken(int, short, void *);
+static void stress_worker_alarmed(int, short, void *);
+static void stress_worker_ticked(void *);
 static void stress_worker_pass_end(void);
 static void stress_worker_follow(void);
 static void stress_worker_begin_phase(uint32_t phase, uint64_t now);
@@ -37,12 +37,13 @@ static void stress_worker_tell(void);
 
 struct stress_worker worker;
 
-static struct event wake_event, alarm_event, tick;
-static int          alarm_fd;
-static uint64_t     alarm_at;	/* ns; 0: not set */
-static bool         tell_pace;	/* at the end of this pass */
-static uint64_t     hope_connected;	/* tally.connected when last looked */
-static pid_t        parent;
+static struct loop_watch wake_watch, alarm_watch;
+static struct loop_timer tick;
+static int               alarm_fd;
+static uint64_t          alarm_at;	/* ns; 0: not set */
+static bool              tell_pace;	/* at the end of this pass */
+static uint64_t          hope_connected;	/* tally.connected when last looked */
+static pid_t             parent;
 
 static uint32_t
 stress_worker_load(const _Atomic uint32_t *w)
@@ -120,8 +121,10 @@ stress_worker_run(const struct run *run, struct shared *shared, unsigned number,
 		_exit(1);
 	conn_start();
 	stress_client_setup();
-	if (loop_watch(&wake_event, shared->wake, EV_READ | EV_ET, stress_worker_woken, NULL) < 0 ||
-	    loop_watch(&alarm_event, alarm_fd, EV_READ | EV_ET, stress_worker_alarmed, NULL) < 0)
+	if (loop_watch_start(&wake_watch, shared->wake, LOOP_READ | LOOP_EDGE, stress_worker_woken,
+		NULL) < 0 ||
+	    loop_watch_start(&alarm_watch, alarm_fd, LOOP_READ | LOOP_EDGE, stress_worker_alarmed,
+		NULL) < 0)
 		_exit(1);
 	loop_timer_init(&tick, stress_worker_ticked, NULL);
 	loop_timer_start(&tick, TICK_MS);
@@ -134,7 +137,7 @@ stress_worker_run(const struct run *run, struct shared *shared, unsigned number,
 /* ------------------------------------------------------------ what wakes it */
 
 static void
-stress_worker_woken(evutil_socket_t fd, short what, void *argument)
+stress_worker_woken(int fd, short what, void *argument)
 {
 	(void)fd;
 	(void)what;
@@ -144,7 +147,7 @@ stress_worker_woken(evutil_socket_t fd, short what, void *argument)
 
 /* What is due is done at the end of the pass. */
 static void
-stress_worker_alarmed(evutil_socket_t fd, short what, void *argument)
+stress_worker_alarmed(int fd, short what, void *argument)
 {
 	(void)fd;
 	(void)what;
@@ -153,10 +156,8 @@ stress_worker_alarmed(evutil_socket_t fd, short what, void *argument)
 }
 
 static void
-stress_worker_ticked(evutil_socket_t fd, short what, void *argument)
+stress_worker_ticked(void *argument)
 {
-	(void)fd;
-	(void)what;
 	(void)argument;
 	tell_pace = true;
 	stress_worker_tell();

@@ -32,7 +32,7 @@ static bool put(struct weir_upstream *, struct link *, struct request *, struct 
 static bool serve(struct weir_upstream *, struct request *);
 static bool take_up(struct weir_upstream *, struct link *, struct asker *);
 static void unqueue(struct weir_upstream *, struct request *);
-static void tick(evutil_socket_t, short, void *);
+static void tick(void *);
 static bool look_after(struct weir_upstream *);
 static void close_idle(struct pool *);
 static void keep_ready(struct pool *);
@@ -40,14 +40,14 @@ static void keep_ready(struct pool *);
 struct pools_place pools;
 
 static struct {
-	struct pool *all;
-	unsigned     count;
-	struct slab  requests;
-	struct slab  attempts;
-	struct event tick;
-	bool         watching;
-	bool         retiring;
-	bool         stopping;
+	struct pool      *all;
+	unsigned          count;
+	struct slab       requests;
+	struct slab       attempts;
+	struct loop_timer tick;
+	bool              watching;
+	bool              retiring;
+	bool              stopping;
 } own;
 
 int
@@ -498,13 +498,11 @@ pools_watch(void)
 }
 
 static void
-tick(evutil_socket_t fd, short what, void *argument)
+tick(void *argument)
 {
 	struct weir_upstream *u;
 	bool                  more = false;
 
-	(void)fd;
-	(void)what;
 	(void)argument;
 	for (unsigned i = 0; (u = upstream_at(pools.conf, i)) != NULL; i++)
 		if (u->framed_by != NULL)

@@ -10,7 +10,7 @@ my %rank = map { $layers[$_] => $_ } 0 .. $#layers;
 
 # Every library is spoken to in one place.
 my %library = (
-	'event2/'  => qr{^src/(net/loop|proc/keeper)\.[ch]$},
+	'event2/'  => qr{^src/net/loop\.c$},
 	'event.h'  => qr{^$},
 	'openssl/' => qr{^src/net/tls\.[ch]$},
 	'ini.h'    => qr{^src/conf/ini\.c$},
@@ -39,7 +39,10 @@ my %closes = map { $_ => 1 } qw(
 	src/upstream/link.c
 );
 
-my (@up, @strangers, @modules, @close);
+# libevent's names, too, stay where it is included.
+my $libevent = qr/\b(?:struct event\b|event_\w+\s*\(|evtimer_|evutil_|EV_[A-Z]+\b|EVLOOP_)/;
+
+my (@up, @strangers, @modules, @close, @libevent);
 my %seen;
 for my $path (c_sources('src', 'modules')) {
 	my ($layer) = $path =~ m{^src/([a-z]+)(?:/|\.c$)};
@@ -59,6 +62,9 @@ for my $path (c_sources('src', 'modules')) {
 				push @strangers, "$at: $1" unless $path =~ $library{$library};
 				$seen{$library}++;
 			}
+		} elsif ($line =~ $libevent && $line !~ m{^\s*/?\*}) {
+			push @libevent, "$at: $line" unless $path eq 'src/net/loop.c';
+			$seen{libevent}++;
 		} elsif ($line =~ /(?<![\w.>])close\(/ && $line !~ m{^\s*/?\*}) {
 			push @close, "$at: $line" unless $closes{$path};
 			$seen{$path}++;
@@ -69,8 +75,9 @@ for my $path (c_sources('src', 'modules')) {
 objections('no layer includes one above it (' . join(' < ', @layers) . ')', @up);
 objections('modules include weir.h and the system, nothing of the tree', @modules);
 objections('every library is included in its one place', @strangers);
+objections('the names of libevent are used by net/loop only', @libevent);
 objections('close() is called by owners of descriptors only', @close);
 objections('and the list of those has no one who never does', grep { !$seen{$_} } sort keys %closes);
-ok($seen{'event2/'} && $seen{'ini.h'}, 'the libraries were seen at all');
+ok($seen{'event2/'} && $seen{libevent} && $seen{'ini.h'}, 'the libraries were seen at all');
 
 done_testing;

@@ -12,14 +12,14 @@
 int
 main(void)
 {
-	size_t event = sizeof(struct event);
-	size_t conn = sizeof(struct conn) - event;
+	size_t watch = sizeof(struct loop_watch);
+	size_t conn = sizeof(struct conn) - watch;
 	size_t session = offsetof(struct weir_session, state) - sizeof(struct conn);
-	size_t idle = event + conn + session + EVENT_MAP;
+	size_t idle = watch + conn + session + EVENT_MAP;
 	size_t exchange = idle + sizeof(struct exchange) + WEIR_PARSER_MEMORY;
 	size_t pair = idle + sizeof(struct relay) + EVENT_MAP;
 
-	is_number((long long)event, 128, "libevent's event");
+	is_number((long long)watch, 128, "a watch is libevent's event");
 	ok(conn <= 80, "a conn is %zu bytes, at most 80", conn);
 	ok(session <= 112, "a session is %zu bytes, at most 112", session);
 	is_number(sizeof(struct addr_packed), 20, "a client's address is packed");

@@ -18,7 +18,7 @@ static struct conn  conn;	/* our side */
 static int          far = -1;	/* the other one */
 static unsigned     turns, expirations;
 static bool       (*until)(void);
-static struct event guard;
+static struct loop_timer guard;
 static bool         guarded;
 
 static void
@@ -45,10 +45,8 @@ pass_ended(void)
 }
 
 static void
-give_up(evutil_socket_t fd, short what, void *argument)
+give_up(void *argument)
 {
-	(void)fd;
-	(void)what;
 	(void)argument;
 	guarded = true;
 	loop_stop();
