@@ -36,6 +36,26 @@ parse_port(const char *text, in_port_t *port)
 	return NULL;
 }
 
+/* name: what is behind the @. The kernel compares names up to the address's length:
+ * there is no NUL at the end. */
+static const char *
+parse_abstract(struct addr *a, const char *name)
+{
+	size_t len = strlen(name), i;
+
+	if (len == 0)
+		return "a name is expected behind unix:@";
+	if (len >= UNIX_PATH_MAX)
+		return "the name is longer than the 107 bytes that an abstract socket's may have";
+	for (i = 0; i < len; i++)
+		if (name[i] < ' ' || name[i] > '~')
+			return "the name of an abstract socket is printable ASCII";
+	a->un.sun_family = AF_UNIX;
+	memcpy(a->un.sun_path + 1, name, len);
+	a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len);
+	return NULL;
+}
+
 static const char *
 parse_unix(struct addr *a, const char *path, const char *prefix)
 {
@@ -43,8 +63,13 @@ parse_unix(struct addr *a, const char *path, const char *prefix)
 	size_t len;
 	int n;
 
+	if (path[0] == '@')
+		return parse_abstract(a, path + 1);
 	if (path[0] == '\0')
 		return "a path is expected behind unix:";
+	for (const char *p = path; *p != '\0'; p++)
+		if ((unsigned char)*p < ' ')
+			return "the path has a control byte";
 	if (path[0] == '/')
 		prefix = "";
 	else if (prefix == NULL)
@@ -394,6 +419,13 @@ addr_equal(const struct addr *a, const struct addr *b)
 	default:
 		return true;
 	}
+}
+
+bool
+addr_is_abstract(const struct addr *a)
+{
+	return a->sa.sa_family == AF_UNIX && a->un.sun_path[0] == '\0' &&
+	    a->len > offsetof(struct sockaddr_un, sun_path) + 1;
 }
 
 bool

@@ -32,9 +32,10 @@ struct addr_packed {
 #define ADDR_TEXT_MAX 128	/* with "unix:" and any path */
 
 /*
- * Reads PORT, IPV4:PORT, [IPV6]:PORT, *:PORT or unix:PATH. PORT and *:PORT are
- * IPv6 any, to be bound with IPV6_V6ONLY off. A relative PATH is put behind
- * prefix (NULL: refused). Returns NULL, or a phrase that says what is wrong.
+ * Reads PORT, IPV4:PORT, [IPV6]:PORT, *:PORT, unix:PATH or unix:@NAME, which is an
+ * abstract one (unix(7)). PORT and *:PORT are IPv6 any, to be bound with IPV6_V6ONLY
+ * off. A relative PATH is put behind prefix (NULL: refused). Returns NULL, or a
+ * phrase that says what is wrong.
  */
 const char *addr_parse(struct addr *, const char *text, const char *prefix);
 
@@ -46,12 +47,17 @@ const char *addr_parse(struct addr *, const char *text, const char *prefix);
 const char *addr_resolve(struct addr *, unsigned max, unsigned *n, const char *text,
     const char *prefix);
 
-/* "192.0.2.1:80", "[2001:db8::1]:80", "*:80", "unix:/run/x.sock". Returns out. */
+/* "192.0.2.1:80", "[2001:db8::1]:80", "*:80", "unix:/run/x.sock", "unix:@name".
+ * Returns out. */
 char *addr_print(const struct addr *, char out[ADDR_TEXT_MAX]);
 char *addr_print_packed(const struct addr_packed *, char out[ADDR_TEXT_MAX]);
 
 void addr_pack(struct addr_packed *, const struct addr *);
 bool addr_equal(const struct addr *, const struct addr *);
+
+/* Whether it is a UNIX address that has no file: no mode, no owner, nothing to
+ * remove, and it is gone with its listener. */
+bool addr_is_abstract(const struct addr *);
 
 /* Whether binding both at once would collide: the same port, and the same
  * address or one of them a wildcard that covers the other. */

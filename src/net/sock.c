@@ -47,7 +47,7 @@ sock_probe(const struct listen_spec *spec)
 {
 	int fd, served;
 
-	if (spec->addr.sa.sa_family == AF_UNIX) {
+	if (spec->addr.sa.sa_family == AF_UNIX && !addr_is_abstract(&spec->addr)) {
 		served = unix_is_served(&spec->addr);
 		if (served > 0)
 			errno = EADDRINUSE;
@@ -70,13 +70,13 @@ sock_probe(const struct listen_spec *spec)
 int
 sock_listen(const struct listen_spec *spec, const char **step)
 {
-	bool local = spec->addr.sa.sa_family == AF_UNIX;
+	bool file = spec->addr.sa.sa_family == AF_UNIX && !addr_is_abstract(&spec->addr);
 	int  fd;
 
 	fd = socket(spec->addr.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return failed(step, "socket");
-	if (local) {
+	if (file) {
 		if (bind_unix(fd, spec, step) < 0)
 			goto fail;
 	} else {

@@ -33,8 +33,8 @@ struct listen_spec {
 	bool                transparent;
 	uint32_t            fastopen;	/* TCP_FASTOPEN queue; 0: off */
 	char                device[16];	/* SO_BINDTODEVICE; "": any */
-	mode_t              mode;	/* AF_UNIX */
-	uid_t               owner;	/* AF_UNIX; -1: as created */
+	mode_t              mode;	/* of a UNIX socket's file */
+	uid_t               owner;	/* the same; -1: as created */
 	gid_t               group;
 };
 
@@ -52,7 +52,7 @@ int sock_probe(const struct listen_spec *) __attribute__((warn_unused_result));
  * A listening socket, non-blocking, close-on-exec. For AF_UNIX a stale file is
  * replaced, one that somebody answers on is EADDRINUSE; mode and owner are set
  * before it listens. Returns the fd, or -1 with errno; *step (may be NULL)
- * names the call that failed.
+ * names the call that failed. An abstract one has no file: nothing of this is done.
  */
 int sock_listen(const struct listen_spec *, const char **step) __attribute__((warn_unused_result));
 

@@ -200,7 +200,11 @@ parse_listen_option(struct listen_spec *spec, char *word)
 		if (!str_number(value, &n) || n < 1 || n > INT32_MAX)
 			return "backlog is a number from 1";
 		spec->backlog = (uint32_t)n;
-	} else if (local && strcmp(word, "mode") == 0 && value != NULL) {
+	} else if (addr_is_abstract(&spec->addr) &&
+	    (strcmp(word, "mode") == 0 || strcmp(word, "owner") == 0))
+		return "an abstract socket has no file, and so no mode or owner: all in its "
+		       "network namespace may connect";
+	else if (local && strcmp(word, "mode") == 0 && value != NULL) {
 		n = strtoul(value, &end, 8);
 		if (*value == '\0' || *end != '\0' || n > 0777)
 			return "mode is octal, like 0660";

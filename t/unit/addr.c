@@ -35,6 +35,15 @@ static const struct reading readings[] = {
 	{ "unix:" PATH_107 "8", NULL },
 	{ "unix:" PATH_107 PATH_107 PATH_107, NULL },
 	{ "unix:", NULL },
+	{ "unix:a\nb", NULL },
+	{ "unix:@weir", "unix:@weir" },
+	{ "unix:@", NULL },
+	{ "unix:@a/b c@", "unix:@a/b c@" },
+	{ "unix:@" PATH_107, "unix:@" PATH_107 },
+	{ "unix:@" PATH_107 "8", NULL },
+	{ "unix:@a\nb", NULL },
+	{ "unix:@\xc3\xa4", NULL },
+	{ "unix:./@x", "unix:/prefix/./@x" },
 	{ "", NULL },
 	{ "0", NULL },
 	{ "65536", NULL },
@@ -277,6 +286,9 @@ test_comparing(void)
 		{ "unix:/a", "unix:/b", false },
 		{ "unix:/a", "unix:/ab", false },
 		{ "unix:/a", "*:80", false },
+		{ "unix:@a", "unix:@a", true },
+		{ "unix:@a", "unix:@ab", false },
+		{ "unix:@/a", "unix:/a", false },
 	};
 	struct addr a, b;
 	unsigned i;

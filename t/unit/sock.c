@@ -249,6 +249,39 @@ test_unix(void)
 	unlink(path);
 }
 
+static void
+test_abstract(void)
+{
+	static const struct sock_options none;
+	struct addr                      bound = { .len = sizeof bound.un };
+	struct listen_spec               s;
+	const char                      *step = NULL;
+	char                             text[64];
+	int                              fd, client;
+
+	snprintf(text, sizeof text, "unix:@weir-unit-%d", (int)getpid());
+	s = spec_of(text);
+	s.reuseport = false;
+	is_number(sock_probe(&s), 0, "an abstract name is free");
+	fd = sock_listen(&s, &step);
+	ok(fd >= 0, "and can be listened on (%s)", step ? step : "no step failed");
+	ok(getsockname(fd, &bound.sa, &bound.len) == 0 && bound.len == s.addr.len &&
+		addr_equal(&bound, &s.addr),
+	    "the kernel has the same name, to the byte");
+	ok(access(text + strlen("unix:"), F_OK) < 0, "there is no file");
+	client = sock_connect(&s.addr, NULL, &none);
+	ok(client >= 0, "it is connected to");
+	close(client);
+	ok(sock_probe(&s) < 0 && errno == EADDRINUSE, "while somebody listens it is in use");
+	ok(sock_listen(&s, &step) < 0 && errno == EADDRINUSE, "and cannot be taken");
+	is_string(step, "bind", "the step");
+	s.addr.len--;
+	is_number(sock_probe(&s), 0, "a name that is a part of it is another one");
+	s.addr.len++;
+	close(fd);
+	is_number(sock_probe(&s), 0, "with its listener the name is gone");
+}
+
 /* How many of n connections each of the two listeners got. */
 static void
 spread(const struct listen_spec *s, int a, int b, unsigned n, unsigned *at_a, unsigned *at_b)
@@ -335,6 +368,7 @@ main(void)
 	test_sources();
 	test_taking_back();
 	test_unix();
+	test_abstract();
 	test_sharing();
 	test_same_listener();
 	test_keepalive();

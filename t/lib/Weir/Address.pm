@@ -3,7 +3,7 @@
 #
 #	my ($family, $name) = resolve($address);
 #
-# PORT (of 127.0.0.1), IPV4:PORT, [IPV6]:PORT, unix:PATH.
+# PORT (of 127.0.0.1), IPV4:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME.
 package Weir::Address;
 use v5.36;
 use Exporter 'import';
@@ -13,6 +13,10 @@ our @EXPORT = qw(resolve);
 
 sub resolve($address)
 {
+	# pack_sockaddr_un pads abstract names with NUL bytes, which would belong to them.
+	if (my ($name) = $address =~ /^unix:\@(.+)/) {
+		return (AF_UNIX, pack('S', AF_UNIX) . "\0$name");
+	}
 	if (my ($path) = $address =~ /^unix:(.+)/) {
 		return (AF_UNIX, pack_sockaddr_un($path));
 	}

@@ -3,7 +3,8 @@
 #
 #	my $c = Weir::Client->open($address, %option);
 #
-# The address is a port of 127.0.0.1, or HOST:PORT, [IPV6]:PORT, unix:PATH.
+# The address is a port of 127.0.0.1, or HOST:PORT, [IPV6]:PORT, unix:PATH,
+# unix:@NAME.
 # Options: source (local IPv4 address), rcvbuf, sndbuf (bytes), timeout (seconds
 # for each operation, 10).  open dies when it cannot connect; try gives undef
 # and leaves the reason in $!.
