@@ -23,13 +23,13 @@ static struct {
 
 /* With the header: what was allocated. */
 static size_t
-whole_size(const struct buf *b)
+buf_whole(const struct buf *b)
 {
 	return b->size + HEADER;
 }
 
 static unsigned
-class_of(size_t size)
+buf_class(size_t size)
 {
 	unsigned class = 0;
 
@@ -40,7 +40,7 @@ class_of(size_t size)
 
 /* An empty buffer with room for n bytes. */
 static struct buf *
-borrow(size_t n)
+buf_borrow(size_t n)
 {
 	struct buf *b;
 	unsigned class;
@@ -50,7 +50,7 @@ borrow(size_t n)
 		errno = EMSGSIZE;
 		return NULL;
 	}
-	class = class_of(n + HEADER);
+	class = buf_class(n + HEADER);
 	size = (size_t)BUF_SIZE_MIN << class;
 	b = cache.list[class];
 	if (b != NULL) {
@@ -72,7 +72,7 @@ borrow(size_t n)
 }
 
 static void
-move_to_front(struct buf *b)
+buf_move_to_front(struct buf *b)
 {
 	memmove(b->data, b->data + b->head, b->tail - b->head);
 	b->tail -= b->head;
@@ -83,20 +83,20 @@ move_to_front(struct buf *b)
  * is free in front than it holds: what stays is then moved once for each time as
  * many bytes have gone, however small the steps. Otherwise a larger buffer. */
 static int
-make_room(struct buf **held, size_t n)
+buf_make_room(struct buf **held, size_t n)
 {
 	struct buf *b = *held, *larger;
 	size_t len = b->tail - b->head;
 	bool fits = n <= b->size - len;
 
 	if (fits && b->head >= len) {
-		move_to_front(b);
+		buf_move_to_front(b);
 		return 0;
 	}
-	larger = borrow(fits ? (size_t)b->size + 1 : len + n);
+	larger = buf_borrow(fits ? (size_t)b->size + 1 : len + n);
 	if (larger == NULL) {
 		if (fits)
-			move_to_front(b);
+			buf_move_to_front(b);
 		return fits ? 0 : -1;
 	}
 	memcpy(larger->data, b->data + b->head, len);
@@ -116,11 +116,11 @@ buf_reserve(struct buf **held, size_t n)
 		return NULL;
 	}
 	if (b == NULL) {
-		b = borrow(n);
+		b = buf_borrow(n);
 		if (b == NULL)
 			return NULL;
 		*held = b;
-	} else if (n > b->size - b->tail && make_room(held, n) == -1) {
+	} else if (n > b->size - b->tail && buf_make_room(held, n) == -1) {
 		return NULL;
 	}
 	return (*held)->data + (*held)->tail;
@@ -175,13 +175,13 @@ buf_return(struct buf **held)
 	*held = NULL;
 	if (b == NULL)
 		return;
-	size = whole_size(b);
+	size = buf_whole(b);
 	cache.stats.lent -= size;
 	if (size > CACHED_MAX || cache.stats.cached + size > BUF_CACHE_MAX) {
 		free(b);
 		return;
 	}
-	class = class_of(size);
+	class = buf_class(size);
 	b->next = cache.list[class];
 	cache.list[class] = b;
 	cache.stats.cached += size;

@@ -138,7 +138,7 @@ log_level_find(const char *name)
 /* --------------------------------------------------------------- settings */
 
 static const char *
-parse_facility(const char *name, int *facility)
+log_parse_facility(const char *name, int *facility)
 {
 	const struct name *f;
 
@@ -152,7 +152,7 @@ parse_facility(const char *name, int *facility)
 }
 
 static const char *
-parse_target(const char *text, struct log_spec *spec)
+log_parse_target(const char *text, struct log_spec *spec)
 {
 	size_t len = strlen(text);
 
@@ -167,7 +167,7 @@ parse_target(const char *text, struct log_spec *spec)
 	if (spec->kind == LOG_SYSLOG_SINK) {
 		spec->facility = LOG_DAEMON;
 		if (spec->path[6] == ':')
-			return parse_facility(spec->path + 7, &spec->facility);
+			return log_parse_facility(spec->path + 7, &spec->facility);
 	}
 	return NULL;
 }
@@ -181,7 +181,7 @@ log_spec_parse(struct log_spec *out, const char *target, const char *level)
 
 	if (*target == '\0')
 		return "a file, stderr or syslog is expected";
-	wrong = parse_target(target, &spec);
+	wrong = log_parse_target(target, &spec);
 	if (wrong != NULL)
 		return wrong;
 	if (spec.kind != LOG_FILE)
@@ -577,7 +577,7 @@ log_wanted(enum weir_level level)
 
 /* While it is described a subject may log, without its own description. */
 static void
-describe_subject(char *out, size_t size)
+log_describe_subject(char *out, size_t size)
 {
 	struct log_subject subject;
 
@@ -605,7 +605,7 @@ log_vwrite(enum weir_level level, const char *format, va_list args)
 	if (n < 0)
 		message[0] = '\0';
 	whole = n >= 0 && (size_t)n < sizeof(message);
-	describe_subject(subject, sizeof(subject));
+	log_describe_subject(subject, sizeof(subject));
 	if (!state.configured)
 		log_plain(message, whole, subject);
 	for (i = 0; i < state.count; i++) {

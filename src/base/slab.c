@@ -161,7 +161,7 @@ slab_init(struct slab *s, size_t size)
 
 /* A page with room, in the list of partial ones. */
 static struct page *
-find_page(struct slab *s)
+slab_find_page(struct slab *s)
 {
 	struct node *n;
 
@@ -183,7 +183,7 @@ slab_take(struct slab *s)
 	struct object *o;
 	struct page *p;
 
-	p = find_page(s);
+	p = slab_find_page(s);
 	if (p == NULL)
 		return NULL;
 	if (p->free != NULL) {
@@ -205,7 +205,7 @@ slab_take(struct slab *s)
 }
 
 static void
-keep(struct slab *s, struct page *p)
+slab_keep(struct slab *s, struct page *p)
 {
 	list_append(&s->empty, &p->link);
 	s->kept++;
@@ -213,7 +213,7 @@ keep(struct slab *s, struct page *p)
 
 /* All but so many; one that cannot be unmapped stays. */
 static void
-free_empty(struct slab *s, unsigned left)
+slab_free_empty(struct slab *s, unsigned left)
 {
 	unsigned n = s->kept;
 	struct page *p;
@@ -223,7 +223,7 @@ free_empty(struct slab *s, unsigned left)
 		node_unlink(&p->link);
 		s->kept--;
 		if (page_destroy(p) == -1)
-			keep(s, p);
+			slab_keep(s, p);
 	}
 }
 
@@ -251,18 +251,18 @@ slab_give(struct slab *s, void *object)
 	if (p->used > 0)
 		list_append(&s->partial, &p->link);
 	else if (s->kept < s->spare || page_destroy(p) == -1)
-		keep(s, p);
+		slab_keep(s, p);
 }
 
 void
 slab_trim(struct slab *s)
 {
-	free_empty(s, 1);
+	slab_free_empty(s, 1);
 }
 
 void
 slab_finish(struct slab *s)
 {
 	assert(s->used == 0);
-	free_empty(s, 0);
+	slab_free_empty(s, 0);
 }

@@ -31,7 +31,7 @@ static const struct unit time_units[] = {
 };
 
 static const char *
-read_digits(const char *text, uint64_t *out)
+str_read_digits(const char *text, uint64_t *out)
 {
 	uint64_t value = 0;
 	const char *p;
@@ -48,13 +48,13 @@ read_digits(const char *text, uint64_t *out)
 }
 
 static bool
-read_with_unit(const char *text, const struct unit *units, const char *bare, uint64_t *out)
+str_read_with_unit(const char *text, const struct unit *units, const char *bare, uint64_t *out)
 {
 	const struct unit *u;
 	uint64_t value;
 	const char *suffix;
 
-	suffix = read_digits(text, &value);
+	suffix = str_read_digits(text, &value);
 	if (suffix == NULL)
 		return false;
 	if (*suffix == '\0')
@@ -70,7 +70,7 @@ read_with_unit(const char *text, const struct unit *units, const char *bare, uin
 }
 
 static char *
-print_with_unit(uint64_t value, const struct unit *units, char *out)
+str_print_with_unit(uint64_t value, const struct unit *units, char *out)
 {
 	const struct unit *u, *best = units;
 
@@ -91,7 +91,7 @@ str_number(const char *text, uint64_t *out)
 	uint64_t value;
 	const char *end;
 
-	end = read_digits(text, &value);
+	end = str_read_digits(text, &value);
 	if (end == NULL || *end != '\0')
 		return false;
 	*out = value;
@@ -101,13 +101,13 @@ str_number(const char *text, uint64_t *out)
 bool
 str_size(const char *text, uint64_t *out)
 {
-	return read_with_unit(text, size_units, "", out);
+	return str_read_with_unit(text, size_units, "", out);
 }
 
 bool
 str_time(const char *text, uint64_t *out)
 {
-	return read_with_unit(text, time_units, "s", out);
+	return str_read_with_unit(text, time_units, "s", out);
 }
 
 bool
@@ -125,7 +125,7 @@ str_switch(const char *text, bool *out)
 char *
 str_print_size(uint64_t bytes, char out[STR_UNIT_MAX])
 {
-	return print_with_unit(bytes, size_units, out);
+	return str_print_with_unit(bytes, size_units, out);
 }
 
 char *
@@ -133,7 +133,7 @@ str_print_time(uint64_t ms, char out[STR_UNIT_MAX])
 {
 	if (ms == 0)
 		return strcpy(out, "0s");
-	return print_with_unit(ms, time_units, out);
+	return str_print_with_unit(ms, time_units, out);
 }
 
 char *
@@ -156,7 +156,7 @@ str_word(char **text)
 }
 
 static unsigned
-least(unsigned a, unsigned b)
+str_least(unsigned a, unsigned b)
 {
 	return a < b ? a : b;
 }
@@ -179,14 +179,15 @@ str_distance(const char *a, const char *b, unsigned limit)
 		low = row[0] = (unsigned)i + 1;
 		for (j = 1; j <= len; j++) {
 			above = row[j];
-			row[j] = least(least(above, row[j - 1]) + 1, corner + (a[i] != b[j - 1]));
+			row[j] = str_least(str_least(above, row[j - 1]) + 1,
+			    corner + (a[i] != b[j - 1]));
 			corner = above;
-			low = least(low, row[j]);
+			low = str_least(low, row[j]);
 		}
 		if (low > limit)
 			return limit + 1;
 	}
-	return least(row[len], limit + 1);
+	return str_least(row[len], limit + 1);
 }
 
 const char *

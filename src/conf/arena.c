@@ -16,7 +16,7 @@ struct arena_piece {
 	_Alignas(max_align_t) char memory[];
 };
 
-static void out_of_memory(void) __attribute__((noreturn));
+static void arena_out_of_memory(void) __attribute__((noreturn));
 
 void *
 arena_alloc(struct arena *a, size_t size)
@@ -24,10 +24,10 @@ arena_alloc(struct arena *a, size_t size)
 	struct arena_piece *p;
 
 	if (size > PTRDIFF_MAX - sizeof(*p))
-		out_of_memory();
+		arena_out_of_memory();
 	p = calloc(1, sizeof(*p) + size);
 	if (p == NULL)
-		out_of_memory();
+		arena_out_of_memory();
 	p->next = a->pieces;
 	a->pieces = p;
 	return p->memory;
@@ -64,7 +64,7 @@ arena_vprint(struct arena *a, const char *format, va_list ap)
 	length = vsnprintf(NULL, 0, format, again);
 	va_end(again);
 	if (length < 0)
-		out_of_memory();
+		arena_out_of_memory();
 	text = arena_alloc(a, (size_t)length + 1);
 	vsnprintf(text, (size_t)length + 1, format, ap);
 	return text;
@@ -82,7 +82,7 @@ arena_free(struct arena *a)
 }
 
 static void
-out_of_memory(void)
+arena_out_of_memory(void)
 {
 	log_alert("out of memory while the configuration is loaded");
 	exit(1);

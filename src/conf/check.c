@@ -16,13 +16,13 @@ struct check {
 	void                     *context;
 };
 
-static FILE    *open_sysctl(const char *sysctl, const char *name);
-static bool     local_ports(const char *sysctl, uint64_t *ports);
-static uint64_t reserved_ports(const char *sysctl, unsigned first, unsigned last);
+static FILE    *check_open_sysctl(const char *sysctl, const char *name);
+static bool     check_local_ports(const char *sysctl, uint64_t *ports);
+static uint64_t check_reserved_ports(const char *sysctl, unsigned first, unsigned last);
 static void check_descriptors(const struct check *);
 static void check_files(const struct check *);
 static void check_backlog(const struct check *);
-static void say(const struct check *, const char *key, const char *format, ...)
+static void check_say(const struct check *, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 void
@@ -43,10 +43,10 @@ check_ports(const struct check_ports *p,
 	const struct check c = { NULL, warn, context };
 	uint64_t ports, all;
 
-	if (p->peers == 0 || !local_ports(p->sysctl, &ports) ||
+	if (p->peers == 0 || !check_local_ports(p->sysctl, &ports) ||
 	    __builtin_mul_overflow(ports, p->pairs, &all) || p->connections <= all)
 		return;
-	say(&c, p->pooled ? "pool_size" : "server",
+	check_say(&c, p->pooled ? "pool_size" : "server",
 	    "%" PRIu64 " connections to %" PRIu64 " peer%s may be wanted, but there are ports for "
 	    "%" PRIu64 " only: %" PRIu64 " for each source address and peer; add source = more "
 	    "addresses of this machine, widen net.ipv4.ip_local_port_range, or %s",
@@ -59,7 +59,7 @@ int
 check_sysctl(const char *sysctl, const char *name, uint64_t *value)
 {
 	char text[64];
-	FILE *f = open_sysctl(sysctl, name);
+	FILE *f = check_open_sysctl(sysctl, name);
 
 	if (f == NULL)
 		return -1;
@@ -74,7 +74,7 @@ check_sysctl(const char *sysctl, const char *name, uint64_t *value)
 }
 
 static FILE *
-open_sysctl(const char *sysctl, const char *name)
+check_open_sysctl(const char *sysctl, const char *name)
 {
 	char path[256];
 
@@ -84,10 +84,10 @@ open_sysctl(const char *sysctl, const char *name)
 
 /* Those that the kernel may choose for connect(2), of IPv6, too; false: unknown. */
 static bool
-local_ports(const char *sysctl, uint64_t *ports)
+check_local_ports(const char *sysctl, uint64_t *ports)
 {
 	unsigned first, last;
-	FILE *f = open_sysctl(sysctl, "net/ipv4/ip_local_port_range");
+	FILE *f = check_open_sysctl(sysctl, "net/ipv4/ip_local_port_range");
 	bool found;
 
 	if (f == NULL)
@@ -95,17 +95,17 @@ local_ports(const char *sysctl, uint64_t *ports)
 	found = fscanf(f, "%u %u", &first, &last) == 2 && first <= last && last <= 65535;
 	fclose(f);
 	if (found)
-		*ports = last - first + 1 - reserved_ports(sysctl, first, last);
+		*ports = last - first + 1 - check_reserved_ports(sysctl, first, last);
 	return found;
 }
 
 /* How many of first … last are kept free. The kernel writes "8080,9000-9099",
  * in order, each port once. */
 static uint64_t
-reserved_ports(const char *sysctl, unsigned first, unsigned last)
+check_reserved_ports(const char *sysctl, unsigned first, unsigned last)
 {
 	unsigned from, to, n = 0;
-	FILE *f = open_sysctl(sysctl, "net/ipv4/ip_local_reserved_ports");
+	FILE *f = check_open_sysctl(sysctl, "net/ipv4/ip_local_reserved_ports");
 
 	if (f == NULL)
 		return 0;
@@ -130,13 +130,13 @@ check_descriptors(const struct check *c)
 	if (n->descriptors <= n->limit)
 		return;
 	if (check_sysctl(n->sysctl, "fs/nr_open", &most) == 0 && n->descriptors > most)
-		say(c, "worker_connections",
+		check_say(c, "worker_connections",
 		    "a worker needs %" PRIu64 " descriptors and may have %" PRIu64
 		    "; raise fs.nr_open (%" PRIu64 ") and the limit on open files (LimitNOFILE, "
 		    "ulimit -n), or lower worker_connections",
 		    n->descriptors, n->limit, most);
 	else
-		say(c, "worker_connections",
+		check_say(c, "worker_connections",
 		    "a worker needs %" PRIu64 " descriptors and may have %" PRIu64
 		    "; raise the limit on open files (LimitNOFILE, ulimit -n), or lower "
 		    "worker_connections",
@@ -152,7 +152,7 @@ check_files(const struct check *c)
 	if (check_sysctl(n->sysctl, "fs/file-max", &most) == -1 ||
 	    (!__builtin_mul_overflow(each, n->workers, &all) && all <= most))
 		return;
-	say(c, "worker_connections",
+	check_say(c, "worker_connections",
 	    "%" PRIu64 " workers with %" PRIu64 " descriptors each are more than this machine's "
 	    "%" PRIu64 " open files; raise fs.file-max, or lower worker_connections",
 	    n->workers, each, most);
@@ -166,14 +166,14 @@ check_backlog(const struct check *c)
 
 	if (check_sysctl(n->sysctl, "net/core/somaxconn", &most) == -1 || n->backlog <= most)
 		return;
-	say(c, "listen",
+	check_say(c, "listen",
 	    "a backlog of %" PRIu64 " is cut to %" PRIu64
 	    "; raise net.core.somaxconn, or write backlog=%" PRIu64,
 	    n->backlog, most, most);
 }
 
 static void
-say(const struct check *c, const char *key, const char *format, ...)
+check_say(const struct check *c, const char *key, const char *format, ...)
 {
 	char text[512];
 	va_list ap;

@@ -12,24 +12,24 @@
 #include "conf/word.h"
 
 static void conf_modules(struct conf *, const struct conf_request *);
-static void load_modules(struct conf *);
-static void find_keys(struct weir_scope *);
-static const char *misplaced_key(struct weir_scope *, const struct entry *);
-static const char *unknown_key(struct weir_scope *, const struct entry *);
-static void fill_all(struct conf *, bool core);
-static void fill_scope(struct weir_scope *, bool core);
-static void fill_key(struct weir_scope *, const struct key_ref *);
-static bool fill_value(struct weir_scope *, const struct key_ref *, struct entry *);
-static void refuse_unused(struct weir_scope *);
-static bool uses_another(const struct weir_scope *, const struct weir_module *);
-static void check_all(struct conf *, bool core);
-static void check_scope(struct weir_scope *, bool core);
-static void progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void conf_load_modules(struct conf *);
+static void conf_find_keys(struct weir_scope *);
+static const char *conf_misplaced_key(struct weir_scope *, const struct entry *);
+static const char *conf_unknown_key(struct weir_scope *, const struct entry *);
+static void conf_fill_all(struct conf *, bool core);
+static void conf_fill_scope(struct weir_scope *, bool core);
+static void conf_fill_key(struct weir_scope *, const struct key_ref *);
+static bool conf_fill_value(struct weir_scope *, const struct key_ref *, struct entry *);
+static void conf_refuse_unused(struct weir_scope *);
+static bool conf_uses_another(const struct weir_scope *, const struct weir_module *);
+static void conf_check_all(struct conf *, bool core);
+static void conf_check_scope(struct weir_scope *, bool core);
+static void conf_say_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The keys that the reader and the loader understand by themselves: here they
  * have their place in tables, -T and explain. */
 static const char *
-parse_nothing(struct weir_scope *s, const char *text, void *value)
+conf_parse_nothing(struct weir_scope *s, const char *text, void *value)
 {
 	(void)s, (void)text, (void)value;
 	return NULL;
@@ -41,7 +41,7 @@ static const struct weir_key reader_keys[] = {
 	    .where = WEIR_IN_WEIR,
 	    .type = WEIR_OWN,
 	    .flags = WEIR_REPEATED | WEIR_WORDS,
-	    .parse = parse_nothing,
+	    .parse = conf_parse_nothing,
 	    .syntax = "FILE",
 	    .help = "a module to load; in the module directory unless it has a /",
 	},
@@ -50,7 +50,7 @@ static const struct weir_key reader_keys[] = {
 	    .where = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM,
 	    .type = WEIR_OWN,
 	    .flags = WEIR_REPEATED | WEIR_WORDS,
-	    .parse = parse_nothing,
+	    .parse = conf_parse_nothing,
 	    .syntax = "FILE or pattern",
 	    .help = "more files to read, from the folder of this one; the section goes on",
 	},
@@ -89,18 +89,18 @@ conf_load(const struct conf_request *request)
 	c->module_dir = arena_copy(&c->arena, request->module_dir);
 	conf_modules(c, request);
 	read_scopes(c, request->path, request->globals);
-	load_modules(c);
+	conf_load_modules(c);
 	for (s = c->first; s != NULL; s = s->next) {
 		scope_prepare(s);
-		find_keys(s);
+		conf_find_keys(s);
 	}
 	if (request->path != NULL) {
-		fill_all(c, true);
-		check_all(c, true);
-		fill_all(c, false);
-		check_all(c, false);
+		conf_fill_all(c, true);
+		conf_check_all(c, true);
+		conf_fill_all(c, false);
+		conf_check_all(c, false);
 	}
-	progress("%s", "");
+	conf_say_progress("%s", "");
 	return c;
 }
 
@@ -135,7 +135,7 @@ conf_messages(const struct conf *c, unsigned *count)
 /* ------------------------------------------------------------------ modules */
 
 static void
-add_builtin(struct conf *c, const struct weir_module *module, bool core)
+conf_add_builtin(struct conf *c, const struct weir_module *module, bool core)
 {
 	const struct place nowhere = { NULL, 0 };
 	struct conf_module *m = NULL;
@@ -156,15 +156,15 @@ conf_modules(struct conf *c, const struct conf_request *request)
 {
 	const struct weir_module *const *m;
 
-	add_builtin(c, &reader_module, true);
+	conf_add_builtin(c, &reader_module, true);
 	for (m = request->core; m != NULL && *m != NULL; m++)
-		add_builtin(c, *m, true);
+		conf_add_builtin(c, *m, true);
 	for (m = request->builtin; m != NULL && *m != NULL; m++)
-		add_builtin(c, *m, false);
+		conf_add_builtin(c, *m, false);
 }
 
 static void
-load_modules(struct conf *c)
+conf_load_modules(struct conf *c)
 {
 	const char *wrong;
 	struct module module;
@@ -173,7 +173,7 @@ load_modules(struct conf *c)
 
 	e = scope_entry(conf_scope(c, SCOPE_WEIR, 0), "load_module");
 	for (; e != NULL; e = scope_entry_next(e)) {
-		progress("loading module %s", e->text);
+		conf_say_progress("loading module %s", e->text);
 		file = arena_copy(&c->arena, e->text);
 		wrong = word_whole(e->text, file);
 		if (wrong == NULL && *file == '\0')
@@ -193,23 +193,23 @@ load_modules(struct conf *c)
 			module_unload(&module);
 		}
 	}
-	progress("%s", "");
+	conf_say_progress("%s", "");
 }
 
 /* ------------------------------------------------------------------- values */
 
 /* Looks up what each line of the section sets, and says which may not. */
 static void
-find_keys(struct weir_scope *s)
+conf_find_keys(struct weir_scope *s)
 {
 	const char *wrong;
 	struct entry *e;
 
 	for (e = s->entries; e != NULL; e = e->next) {
 		if (registry_key(&s->conf->registry, s->kind, e->name, &e->key))
-			wrong = misplaced_key(s, e);
+			wrong = conf_misplaced_key(s, e);
 		else
-			wrong = unknown_key(s, e);
+			wrong = conf_unknown_key(s, e);
 		if (wrong == NULL)
 			continue;
 		conf_error_at(s, e->place, "%s", wrong);
@@ -219,7 +219,7 @@ find_keys(struct weir_scope *s)
 
 /* NULL, or why a key of this section may not stand at this line. */
 static const char *
-misplaced_key(struct weir_scope *s, const struct entry *e)
+conf_misplaced_key(struct weir_scope *s, const struct entry *e)
 {
 	const struct entry *first = scope_entry(s, e->name);
 
@@ -235,7 +235,7 @@ misplaced_key(struct weir_scope *s, const struct entry *e)
 }
 
 static const char *
-unknown_key(struct weir_scope *s, const struct entry *e)
+conf_unknown_key(struct weir_scope *s, const struct entry *e)
 {
 	const struct registry *registry = &s->conf->registry;
 	struct arena *arena = &s->conf->arena;
@@ -261,19 +261,19 @@ unknown_key(struct weir_scope *s, const struct entry *e)
 /* Reads the values: those of the core, which say what modules a section uses;
  * or those of the modules. */
 static void
-fill_all(struct conf *c, bool core)
+conf_fill_all(struct conf *c, bool core)
 {
 	struct weir_scope *s;
 
 	for (s = c->first; s != NULL; s = s->next) {
-		fill_scope(s, core);
+		conf_fill_scope(s, core);
 		if (!core && !s->spare)
-			refuse_unused(s);
+			conf_refuse_unused(s);
 	}
 }
 
 static void
-fill_scope(struct weir_scope *s, bool core)
+conf_fill_scope(struct weir_scope *s, bool core)
 {
 	const struct conf_module *m;
 	const struct weir_key *k;
@@ -284,13 +284,13 @@ fill_scope(struct weir_scope *s, bool core)
 			continue;
 		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++)
 			if ((k->where & scope_where(s->kind)) != 0)
-				fill_key(s, &(struct key_ref){ m, k });
+				conf_fill_key(s, &(struct key_ref){ m, k });
 	}
 }
 
 /* The section's own lines, or those of its defaults, or the initial value. */
 static void
-fill_key(struct weir_scope *s, const struct key_ref *ref)
+conf_fill_key(struct weir_scope *s, const struct key_ref *ref)
 {
 	const struct weir_key *k = ref->key;
 	struct entry initial = { .name = k->name, .text = k->initial, .key = *ref };
@@ -302,21 +302,21 @@ fill_key(struct weir_scope *s, const struct key_ref *ref)
 		repeated = false;
 	for (; e != NULL; e = repeated ? scope_entry_next(e) : NULL)
 		if (e->key.key == k)
-			filled |= fill_value(s, ref, e);
+			filled |= conf_fill_value(s, ref, e);
 	if (!filled && !repeated && k->initial != NULL)
-		fill_value(s, ref, &initial);
+		conf_fill_value(s, ref, &initial);
 }
 
 static bool
-fill_value(struct weir_scope *s, const struct key_ref *ref, struct entry *e)
+conf_fill_value(struct weir_scope *s, const struct key_ref *ref, struct entry *e)
 {
 	const struct weir_module *module = conf_module(ref->module);
 	char *block = s->blocks[ref->module->number];
 	const char *wrong;
 
 	if (!ref->module->core)
-		progress("reading \"%s = %s\" in %s with module %s", e->name, e->text, s->title,
-		    module->name);
+		conf_say_progress("reading \"%s = %s\" in %s with module %s", e->name, e->text,
+		    s->title, module->name);
 	s->conf->parsing = e->place.file != NULL ? e : NULL;
 	wrong = type_read(s, ref->key, e->text, block + ref->key->offset);
 	s->conf->parsing = NULL;
@@ -332,7 +332,7 @@ fill_value(struct weir_scope *s, const struct key_ref *ref, struct entry *e)
 /* Keys of a protocol that this server does not have are a mistake; but not when
  * it has none at all, which is told as the mistake that it is. */
 static void
-refuse_unused(struct weir_scope *s)
+conf_refuse_unused(struct weir_scope *s)
 {
 	struct entry *e;
 
@@ -340,14 +340,14 @@ refuse_unused(struct weir_scope *s)
 		return;
 	for (e = s->entries; e != NULL; e = e->next)
 		if (e->key.key != NULL && !s->used[e->key.module->number] &&
-		    uses_another(s, conf_module(e->key.module)))
+		    conf_uses_another(s, conf_module(e->key.module)))
 			conf_error_at(s, e->place, "%s is a key of module %s, not used by %s",
 			    e->name, conf_module(e->key.module)->name, s->title);
 }
 
 /* Whether the section uses a module of the same role. */
 static bool
-uses_another(const struct weir_scope *s, const struct weir_module *module)
+conf_uses_another(const struct weir_scope *s, const struct weir_module *module)
 {
 	const struct conf_module *m;
 	enum module_role role;
@@ -363,18 +363,18 @@ uses_another(const struct weir_scope *s, const struct weir_module *module)
 /* ------------------------------------------------------------------- checks */
 
 static void
-check_all(struct conf *c, bool core)
+conf_check_all(struct conf *c, bool core)
 {
 	static const enum scope_kind order[] = { SCOPE_WEIR, SCOPE_UPSTREAM, SCOPE_SERVER };
 	unsigned k, i;
 
 	for (k = 0; k < SCOPE_KINDS; k++)
 		for (i = 0; i < c->scope_count[order[k]]; i++)
-			check_scope(c->scopes[order[k]][i], core);
+			conf_check_scope(c->scopes[order[k]][i], core);
 }
 
 static void
-check_scope(struct weir_scope *s, bool core)
+conf_check_scope(struct weir_scope *s, bool core)
 {
 	const struct weir_module *module;
 	const struct conf_module *m;
@@ -388,9 +388,9 @@ check_scope(struct weir_scope *s, bool core)
 		if (!core && s->errors > 0)
 			continue;
 		if (core)
-			progress("checking %s", s->title);
+			conf_say_progress("checking %s", s->title);
 		else
-			progress("checking %s with module %s", s->title, module->name);
+			conf_say_progress("checking %s with module %s", s->title, module->name);
 		wrong = module->check(s);
 		if (wrong != NULL)
 			conf_error(s, NULL, "%s: %s", s->title, wrong);
@@ -398,7 +398,7 @@ check_scope(struct weir_scope *s, bool core)
 }
 
 static void
-progress(const char *format, ...)
+conf_say_progress(const char *format, ...)
 {
 	va_list ap;
 

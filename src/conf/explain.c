@@ -15,7 +15,7 @@ static const char *const section_names[SCOPE_KINDS] = {
 
 static void explain_key(const struct key_ref *, FILE *);
 static void explain_section(const struct conf *, enum scope_kind, FILE *);
-static void print_sections(const struct weir_key *, FILE *);
+static void explain_sections(const struct weir_key *, FILE *);
 
 bool
 conf_explain(const struct conf *c, const char *key, FILE *out)
@@ -63,7 +63,7 @@ explain_key(const struct key_ref *ref, FILE *out)
 	if (k->help != NULL)
 		fprintf(out, "    %s\n\n", k->help);
 	fprintf(out, "    section   ");
-	print_sections(k, out);
+	explain_sections(k, out);
 	fprintf(out, "\n    value     %s\n", type_syntax(k, text));
 	if (*type_bounds(k, text) != '\0')
 		fprintf(out, "    bounds    %s\n", text);
@@ -79,7 +79,7 @@ explain_key(const struct key_ref *ref, FILE *out)
 }
 
 static void
-print_sections(const struct weir_key *k, FILE *out)
+explain_sections(const struct weir_key *k, FILE *out)
 {
 	const char *comma = "";
 	unsigned kind;

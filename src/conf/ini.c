@@ -2,7 +2,7 @@
 /*
  * ini: the syntax of configuration files, through inih.
  *
- *	sources ─source_line─► line ─reader_next─► inih ─take_value─► sink
+ *	sources ─source_line─► line ─reader_next─► inih ─ini_take_value─► sink
  *	   ▲                    │ heads, errors ──────────────────────► sink
  *	   └─────────────────── include ───────────────────┘
  *
@@ -74,26 +74,26 @@ static bool          source_ready(struct reader *);
 static const char   *source_open(struct source *);
 static void          source_pop(struct reader *);
 static enum line_end source_line(struct reader *, char *line, size_t size, bool *nul);
-static void          take_head(struct reader *, char *line);
+static void          reader_take_head(struct reader *, char *line);
 static const char   *head_fault(char *line, char *head);
-static bool          is_key_line(struct reader *, char *line);
-static const char   *key_fault(const char *line, const char *equals);
-static const char   *value_cut(char *value);
-static void          value_restore(char *value);
-static int           take_value(void *context, const char *, const char *key, const char *seen);
-static void          take_include(struct reader *, const char *value);
-static void          include_file(struct reader *, const char *path, const struct place *);
-static bool          include_loop(const struct source *);
-static const char   *file_name(const char *path);
-static void          fault(struct reader *, const char *format, ...)
+static bool          reader_is_key_line(struct reader *, char *line);
+static const char   *ini_key_fault(const char *line, const char *equals);
+static const char   *ini_value_cut(char *value);
+static void          ini_value_restore(char *value);
+static int           ini_take_value(void *context, const char *, const char *key, const char *seen);
+static void          reader_take_include(struct reader *, const char *value);
+static void          reader_include_file(struct reader *, const char *path, const struct place *);
+static bool          source_is_loop(const struct source *);
+static const char   *ini_file_name(const char *path);
+static void          reader_fault(struct reader *, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-static void          fault_at(struct reader *, struct place, const char *format, ...)
+static void          reader_fault_at(struct reader *, struct place, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static void         *allocate(size_t);
+static void         *ini_allocate(size_t);
 
 #if HAVE_INIH_GLOBALS
 static void
-inih_prepare(void)
+ini_prepare_inih(void)
 {
 	ini_use_stack = false;
 	ini_initial_alloc = INI_LINE_MAX + 8;
@@ -107,7 +107,7 @@ inih_prepare(void)
 /* As it was compiled: the size of the buffer that it gives to reader_next says
  * how long a line may be. */
 static void
-inih_prepare(void)
+ini_prepare_inih(void)
 {
 }
 #endif
@@ -118,7 +118,7 @@ ini_read(const char *path, const struct ini_sink *sink)
 	struct reader r = { .sink = sink };
 	struct place nowhere = { NULL, 0 };
 
-	include_file(&r, path, &nowhere);
+	reader_include_file(&r, path, &nowhere);
 	reader_run(&r);
 }
 
@@ -128,8 +128,8 @@ ini_read_memory(const char *name, const char *data, size_t size, const struct in
 	struct reader r = { .sink = sink };
 	struct source *s;
 
-	s = allocate(sizeof(*s));
-	s->name = file_name(name);
+	s = ini_allocate(sizeof(*s));
+	s->name = ini_file_name(name);
 	s->data = data;
 	s->end = data + size;
 	r.top = s;
@@ -139,11 +139,12 @@ ini_read_memory(const char *name, const char *data, size_t size, const struct in
 static void
 reader_run(struct reader *r)
 {
-	inih_prepare();
+	ini_prepare_inih();
 	/* Its result is the first error's line, counted over all files: of no
 	 * use, each error has been told already. */
-	if (ini_parse_stream(reader_next, r, take_value, r) == -2)
-		fault_at(r, (struct place){ NULL, 0 }, "out of memory; nothing more was read");
+	if (ini_parse_stream(reader_next, r, ini_take_value, r) == -2)
+		reader_fault_at(r, (struct place){ NULL, 0 },
+		    "out of memory; nothing more was read");
 	while (r->top != NULL)
 		source_pop(r);
 }
@@ -158,7 +159,7 @@ reader_next(char *line, int size, void *context)
 
 	if (r->expected) {
 		r->expected = false;
-		fault_at(r, r->place, "this is not key = value");
+		reader_fault_at(r, r->place, "this is not key = value");
 	}
 	while (source_ready(r)) {
 		if (!reader_line(r, whole))
@@ -166,7 +167,8 @@ reader_next(char *line, int size, void *context)
 		length = strlen(whole);
 		/* Its own '\n' and the NUL. */
 		if (length + 2 > (size_t)size) {
-			fault(r, "line is longer than %d bytes, which is all that this inih takes; "
+			reader_fault(r,
+			    "line is longer than %d bytes, which is all that this inih takes; "
 				 "split it",
 			    size - 2);
 			continue;
@@ -204,7 +206,7 @@ reader_line(struct reader *r, char *line)
 		start += 3;
 	start += strspn(start, " \t");
 	if (wrong != NULL) {
-		fault(r, "%s", wrong);
+		reader_fault(r, "%s", wrong);
 		if (*start == '[')
 			r->top->head.state = HEAD_BAD;
 		return false;
@@ -214,10 +216,10 @@ reader_line(struct reader *r, char *line)
 	if (start != line)
 		memmove(line, start, strlen(start) + 1);
 	if (*line == '[') {
-		take_head(r, line);
+		reader_take_head(r, line);
 		return false;
 	}
-	return is_key_line(r, line);
+	return reader_is_key_line(r, line);
 }
 
 /* Makes the top of the stack an open source. False: nothing is left. */
@@ -231,16 +233,16 @@ source_ready(struct reader *r)
 		if (s->parent != NULL)
 			s->head = s->parent->head;
 		why = source_open(s);
-		if (why == NULL && include_loop(s))
+		if (why == NULL && source_is_loop(s))
 			why = "this file is being read already (a loop); take the include away";
 		if (why == NULL && ++r->opened > INI_FILES_MAX)
 			why = "too many files; put some of them together";
 		if (why == NULL)
 			continue;
 		if (s->parent == NULL)
-			fault_at(r, (struct place){ s->name, 0 }, "%s", why);
+			reader_fault_at(r, (struct place){ s->name, 0 }, "%s", why);
 		else
-			fault_at(r, s->included, "include %s: %s", s->name, why);
+			reader_fault_at(r, s->included, "include %s: %s", s->name, why);
 		source_pop(r);
 		/* Said once, not for each file that a pattern found. */
 		while (r->opened > INI_FILES_MAX && r->top != NULL && r->top->file == NULL)
@@ -308,7 +310,7 @@ source_line(struct reader *r, char *line, size_t size, bool *nul)
 	}
 	if (byte == EOF && length == 0) {
 		if (s->file != NULL && ferror(s->file))
-			fault(r, "cannot be read behind this line: %s", strerror(errno));
+			reader_fault(r, "cannot be read behind this line: %s", strerror(errno));
 		return LINE_NONE;
 	}
 	s->line++;
@@ -319,7 +321,7 @@ source_line(struct reader *r, char *line, size_t size, bool *nul)
 }
 
 static void
-take_head(struct reader *r, char *line)
+reader_take_head(struct reader *r, char *line)
 {
 	struct source *s = r->top;
 	char head[HEAD_MAX + 1];
@@ -329,7 +331,7 @@ take_head(struct reader *r, char *line)
 	s->head.state = wrong == NULL ? HEAD_GOOD : HEAD_BAD;
 	s->head.section = NULL;
 	if (wrong != NULL)
-		fault(r, "%s", wrong);
+		reader_fault(r, "%s", wrong);
 	else
 		s->head.section = r->sink->section(r->sink->context,
 		    (struct place){ s->name, s->line }, head);
@@ -371,7 +373,7 @@ head_fault(char *line, char *head)
 
 /* Checks what inih would take in silence; cuts the comment off. */
 static bool
-is_key_line(struct reader *r, char *line)
+reader_is_key_line(struct reader *r, char *line)
 {
 	struct head *head = &r->top->head;
 	char *equals;
@@ -380,15 +382,15 @@ is_key_line(struct reader *r, char *line)
 	if (head->state == HEAD_BAD)
 		return false;
 	equals = strpbrk(line, "=:");
-	wrong = key_fault(line, equals);
+	wrong = ini_key_fault(line, equals);
 	if (wrong == NULL)
-		wrong = value_cut(equals + 1);
+		wrong = ini_value_cut(equals + 1);
 	if (wrong != NULL) {
-		fault(r, "%s", wrong);
+		reader_fault(r, "%s", wrong);
 		return false;
 	}
 	if (head->state == HEAD_NONE) {
-		fault(r, "keys stand before any section; write [weir] above them");
+		reader_fault(r, "keys stand before any section; write [weir] above them");
 		head->state = HEAD_BAD;
 		return false;
 	}
@@ -398,7 +400,7 @@ is_key_line(struct reader *r, char *line)
 /* equals: the first = or :, where inih ends the key. Returns NULL, or what is
  * wrong. */
 static const char *
-key_fault(const char *line, const char *equals)
+ini_key_fault(const char *line, const char *equals)
 {
 	static char text[256];
 	char shown[128];
@@ -430,7 +432,7 @@ key_fault(const char *line, const char *equals)
  * has of its own. Returns NULL, or what is wrong.
  */
 static const char *
-value_cut(char *value)
+ini_value_cut(char *value)
 {
 	const char *wrong;
 	size_t      length;
@@ -450,7 +452,7 @@ value_cut(char *value)
 
 /* The other way: the value as it is written. */
 static void
-value_restore(char *value)
+ini_value_restore(char *value)
 {
 	for (char *p = value; *p != '\0'; p++) {
 		if (*p == STAND_IN_BLANK)
@@ -462,7 +464,7 @@ value_restore(char *value)
 
 /* inih's handler: it has understood the line. */
 static int
-take_value(void *context, const char *section, const char *key, const char *seen)
+ini_take_value(void *context, const char *section, const char *key, const char *seen)
 {
 	struct reader *r = context;
 	char value[INI_LINE_MAX + 1];
@@ -470,16 +472,16 @@ take_value(void *context, const char *section, const char *key, const char *seen
 	(void)section;		/* cut at 49 bytes; ours is in the source's head */
 	r->expected = false;
 	snprintf(value, sizeof value, "%s", seen);
-	value_restore(value);
+	ini_value_restore(value);
 	if (strcmp(key, "include") == 0)
-		take_include(r, value);
+		reader_take_include(r, value);
 	else if (r->top->head.section != NULL)
 		r->sink->value(r->top->head.section, r->place, key, value);
 	return 1;
 }
 
 static void
-take_include(struct reader *r, const char *value)
+reader_take_include(struct reader *r, const char *value)
 {
 	struct place place = r->place;
 	char pattern[INI_LINE_MAX + 1], *path;
@@ -488,7 +490,7 @@ take_include(struct reader *r, const char *value)
 	int error;
 
 	if (r->top->file == NULL) {
-		fault_at(r, place, "include works in files only");
+		reader_fault_at(r, place, "include works in files only");
 		return;
 	}
 	if (r->sink->include != NULL && r->top->head.section != NULL)
@@ -497,22 +499,23 @@ take_include(struct reader *r, const char *value)
 	if (wrong == NULL && *pattern == '\0')
 		wrong = "no file is named";
 	if (wrong != NULL) {
-		fault_at(r, place, "include = %s: %s", value, wrong);
+		reader_fault_at(r, place, "include = %s: %s", value, wrong);
 		return;
 	}
 	if (r->top->depth == INI_DEPTH_MAX) {
-		fault_at(r, place, "include %s: more than %u files deep; include it further up",
-		    pattern, INI_DEPTH_MAX);
+		reader_fault_at(r, place,
+		    "include %s: more than %u files deep; include it further up", pattern,
+		    INI_DEPTH_MAX);
 		return;
 	}
 	slash = *pattern != '/' ? strrchr(r->top->name, '/') : NULL;
 	if (asprintf(&path, "%.*s%s", slash != NULL ? (int)(slash - r->top->name) + 1 : 0,
 		r->top->name, pattern) == -1) {
-		fault_at(r, place, "include %s: out of memory", pattern);
+		reader_fault_at(r, place, "include %s: out of memory", pattern);
 		return;
 	}
 	if (strpbrk(path, "*?[") == NULL) {
-		include_file(r, path, &place);
+		reader_include_file(r, path, &place);
 		free(path);
 		return;
 	}
@@ -520,24 +523,24 @@ take_include(struct reader *r, const char *value)
 	if (error == 0)
 		/* The first is to be on top of the stack. */
 		for (size_t i = found.gl_pathc; i-- > 0;)
-			include_file(r, found.gl_pathv[i], &place);
+			reader_include_file(r, found.gl_pathv[i], &place);
 	else if (error != GLOB_NOMATCH)
-		fault_at(r, place, "include %s: %s", pattern,
+		reader_fault_at(r, place, "include %s: %s", pattern,
 		    error == GLOB_NOSPACE ? "out of memory" : strerror(errno));
 	globfree(&found);
 	free(path);
 }
 
 static void
-include_file(struct reader *r, const char *path, const struct place *place)
+reader_include_file(struct reader *r, const char *path, const struct place *place)
 {
 	struct source *s, *parent;
 
 	/* Those that were put on the stack before it have the same parent. */
 	for (parent = r->top; parent != NULL && parent->file == NULL;)
 		parent = parent->below;
-	s = allocate(sizeof(*s));
-	s->name = file_name(path);
+	s = ini_allocate(sizeof(*s));
+	s->name = ini_file_name(path);
 	s->parent = parent;
 	s->depth = parent != NULL ? parent->depth + 1 : 0;
 	s->included = *place;
@@ -547,7 +550,7 @@ include_file(struct reader *r, const char *path, const struct place *place)
 
 /* Whether the file is one of those that led to it. */
 static bool
-include_loop(const struct source *s)
+source_is_loop(const struct source *s)
 {
 	const struct source *other;
 
@@ -559,7 +562,7 @@ include_loop(const struct source *s)
 
 /* The one copy of a name, which lives as long as the process. */
 static const char *
-file_name(const char *path)
+ini_file_name(const char *path)
 {
 	struct name {
 		struct name *next;
@@ -573,7 +576,7 @@ file_name(const char *path)
 		if (strcmp(n->text, path) == 0)
 			return n->text;
 	size = strlen(path) + 1;
-	n = allocate(sizeof(*n) + size);
+	n = ini_allocate(sizeof(*n) + size);
 	memcpy(n->text, path, size);
 	n->next = names;
 	names = n;
@@ -581,7 +584,7 @@ file_name(const char *path)
 }
 
 static void
-fault(struct reader *r, const char *format, ...)
+reader_fault(struct reader *r, const char *format, ...)
 {
 	char text[ERROR_MAX];
 	va_list ap;
@@ -589,11 +592,11 @@ fault(struct reader *r, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	fault_at(r, (struct place){ r->top->name, r->top->line }, "%s", text);
+	reader_fault_at(r, (struct place){ r->top->name, r->top->line }, "%s", text);
 }
 
 static void
-fault_at(struct reader *r, struct place place, const char *format, ...)
+reader_fault_at(struct reader *r, struct place place, const char *format, ...)
 {
 	char text[ERROR_MAX];
 	va_list ap;
@@ -605,7 +608,7 @@ fault_at(struct reader *r, struct place place, const char *format, ...)
 }
 
 static void *
-allocate(size_t size)
+ini_allocate(size_t size)
 {
 	void *memory = calloc(1, size);
 

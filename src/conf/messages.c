@@ -15,15 +15,15 @@ struct message {
 	unsigned            number;	/* as they came */
 };
 
-static unsigned file_rank(const struct messages *, const char *file);
-static int      compare(const void *, const void *);
+static unsigned messages_file_rank(const struct messages *, const char *file);
+static int      messages_compare(const void *, const void *);
 
 void
 messages_file(struct messages *m, const char *file)
 {
 	const char **files;
 
-	if (file_rank(m, file) < m->file_count)
+	if (messages_file_rank(m, file) < m->file_count)
 		return;
 	/* Room for twice as many when a power of two is full. */
 	if ((m->file_count & (m->file_count - 1)) == 0) {
@@ -83,14 +83,15 @@ messages_list(struct messages *m, unsigned *count)
 		return m->list;
 	sorted = arena_alloc(m->arena, m->count * sizeof(struct message *));
 	for (one = m->first; one != NULL; one = one->next) {
-		one->rank = one->said.file != NULL ? file_rank(m, one->said.file) : m->file_count;
+		one->rank = one->said.file != NULL ? messages_file_rank(m, one->said.file)
+						   : m->file_count;
 		/* Too many: those that stop the start are told. */
 		if (told < m->count && one->said.warning)
 			one->rank += m->file_count + 1;
 		sorted[n++] = one;
 	}
 	if (n > 0)
-		qsort(sorted, n, sizeof(struct message *), compare);
+		qsort(sorted, n, sizeof(struct message *), messages_compare);
 	list = arena_alloc(m->arena, (MESSAGES_MAX + 1) * sizeof(*list));
 	for (i = 0; i < told; i++)
 		list[i] = sorted[i]->said;
@@ -116,7 +117,7 @@ conf_message_print(const struct conf_message *m, char *out, size_t size)
 }
 
 static unsigned
-file_rank(const struct messages *m, const char *file)
+messages_file_rank(const struct messages *m, const char *file)
 {
 	unsigned i;
 
@@ -127,7 +128,7 @@ file_rank(const struct messages *m, const char *file)
 }
 
 static int
-compare(const void *left, const void *right)
+messages_compare(const void *left, const void *right)
 {
 	const struct message *a = *(struct message *const *)left;
 	const struct message *b = *(struct message *const *)right;

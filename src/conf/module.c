@@ -27,20 +27,21 @@ struct module_copy {
 	struct weir_key      keys[];
 };
 
-static int         open_file(struct module *, const char *path, char *error, size_t size);
-static const char *file_fault(const char *path, uint64_t size);
-static const char *dl_fault(const char *path, char *error, size_t size);
-static const char *abi_fault(const struct weir_abi *);
-static uint32_t    abi_exchange_size(const struct weir_abi *);
-static int         abi_check(const struct weir_abi *, const char *path, char *error, size_t size);
-static const struct weir_key *abi_key(const struct weir_abi *, const struct weir_key *, size_t i);
-static struct module_copy *copy_module(const struct weir_abi *, const char *path, char *error,
+static int         module_open(struct module *, const char *path, char *error, size_t size);
+static const char *module_file_fault(const char *path, uint64_t size);
+static const char *module_dl_fault(const char *path, char *error, size_t size);
+static const char *module_abi_fault(const struct weir_abi *);
+static uint32_t    module_abi_exchange_size(const struct weir_abi *);
+static int         module_abi_check(const struct weir_abi *, const char *path, char *error, size_t size);
+static const struct weir_key *module_abi_key(const struct weir_abi *, const struct weir_key *,
+    size_t i);
+static struct module_copy *module_make_copy(const struct weir_abi *, const char *path, char *error,
     size_t size);
-static const char *exchange_fault(const struct weir_exchange *);
-static const char *key_fault(const struct weir_module *, const struct weir_key *, char *error,
-    size_t size);
-static bool        is_name(const char *);
-static void        print_key(const struct weir_key *, FILE *);
+static const char *module_exchange_fault(const struct weir_exchange *);
+static const char *module_key_fault(const struct weir_module *, const struct weir_key *,
+    char *error, size_t size);
+static bool        module_is_name(const char *);
+static void        module_print_key(const struct weir_key *, FILE *);
 
 void
 module_builtin(struct module *m, const struct weir_module *builtin)
@@ -68,7 +69,7 @@ module_load(struct module *m, const char *file, const char *dir, char *error, si
 		snprintf(error, size, "%s", strerror(ENOMEM));
 		return -1;
 	}
-	if (open_file(m, path, error, size) == -1)
+	if (module_open(m, path, error, size) == -1)
 		goto fail;
 	abi = dlsym(m->handle, "weir_abi");
 	if (abi == NULL) {
@@ -77,9 +78,9 @@ module_load(struct module *m, const char *file, const char *dir, char *error, si
 		    path);
 		goto fail;
 	}
-	if (abi_check(abi, path, error, size) == -1)
+	if (module_abi_check(abi, path, error, size) == -1)
 		goto fail;
-	m->copy = copy_module(abi, path, error, size);
+	m->copy = module_make_copy(abi, path, error, size);
 	if (m->copy == NULL)
 		goto fail;
 	if (module_fault(&m->copy->module, fault, sizeof(fault)) != NULL) {
@@ -115,7 +116,7 @@ module_fault(const struct weir_module *m, char *error, size_t size)
 	const struct weir_key *k;
 	const char *wrong;
 
-	if (m->name == NULL || !is_name(m->name))
+	if (m->name == NULL || !module_is_name(m->name))
 		snprintf(error, size, "module: no good name; letters, digits and _ - . make one");
 	else if (m->conf_size > CONF_SIZE_MAX || m->state_size > STATE_SIZE_MAX)
 		snprintf(error, size, "module %s: conf_size or state_size is too large", m->name);
@@ -124,11 +125,11 @@ module_fault(const struct weir_module *m, char *error, size_t size)
 	else if (m->protocol != NULL && m->exchange != NULL)
 		snprintf(error, size,
 		    "module %s: it has a protocol and an exchange; keep one of them", m->name);
-	else if (m->exchange != NULL && (wrong = exchange_fault(m->exchange)) != NULL)
+	else if (m->exchange != NULL && (wrong = module_exchange_fault(m->exchange)) != NULL)
 		snprintf(error, size, "module %s: %s", m->name, wrong);
 	else {
 		for (k = m->keys; k != NULL && k->name != NULL; k++)
-			if (key_fault(m, k, error, size) != NULL)
+			if (module_key_fault(m, k, error, size) != NULL)
 				return error;
 		return NULL;
 	}
@@ -166,12 +167,12 @@ module_print(const struct module *m, FILE *out)
 	}
 	fprintf(out, "keys\n");
 	for (k = w->keys; k->name != NULL; k++)
-		print_key(k, out);
+		module_print_key(k, out);
 }
 
 /* Returns 0, or -1 with a sentence in error. */
 static int
-open_file(struct module *m, const char *path, char *error, size_t size)
+module_open(struct module *m, const char *path, char *error, size_t size)
 {
 	const char *wrong;
 	struct stat st;
@@ -186,14 +187,14 @@ open_file(struct module *m, const char *path, char *error, size_t size)
 		snprintf(error, size, "%s: not a weir module: it is not a regular file", path);
 		return -1;
 	}
-	wrong = file_fault(path, (uint64_t)st.st_size);
+	wrong = module_file_fault(path, (uint64_t)st.st_size);
 	if (wrong != NULL) {
 		snprintf(error, size, "%s: not a weir module: %s", path, wrong);
 		return -1;
 	}
 	m->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (m->handle == NULL) {
-		dl_fault(path, error, size);
+		module_dl_fault(path, error, size);
 		return -1;
 	}
 	return 0;
@@ -204,7 +205,7 @@ open_file(struct module *m, const char *path, char *error, size_t size)
  * is not there, and dies of SIGBUS. Returns NULL, or what is wrong.
  */
 static const char *
-file_fault(const char *path, uint64_t size)
+module_file_fault(const char *path, uint64_t size)
 {
 	const char *wrong = NULL;
 	ElfW(Ehdr) head;
@@ -232,7 +233,7 @@ file_fault(const char *path, uint64_t size)
 
 /* Turns what dlerror(3) says into what is to be done. */
 static const char *
-dl_fault(const char *path, char *error, size_t size)
+module_dl_fault(const char *path, char *error, size_t size)
 {
 	static const char missing[] = "undefined symbol: ";
 	const char *said = dlerror(), *symbol;
@@ -259,9 +260,9 @@ dl_fault(const char *path, char *error, size_t size)
 }
 
 static int
-abi_check(const struct weir_abi *abi, const char *path, char *error, size_t size)
+module_abi_check(const struct weir_abi *abi, const char *path, char *error, size_t size)
 {
-	const char *wrong = abi_fault(abi);
+	const char *wrong = module_abi_fault(abi);
 
 	if (wrong == NULL)
 		return 0;
@@ -275,7 +276,7 @@ abi_check(const struct weir_abi *abi, const char *path, char *error, size_t size
 
 /* Nothing is read beyond what has been checked. Returns NULL, or a phrase. */
 static const char *
-abi_fault(const struct weir_abi *abi)
+module_abi_fault(const struct weir_abi *abi)
 {
 	if (abi->magic != WEIR_ABI_MAGIC)
 		return "not a weir module: its weir_abi is something else";
@@ -287,7 +288,7 @@ abi_fault(const struct weir_abi *abi)
 	    abi->key_size > sizeof(struct weir_key) ||
 	    abi->protocol_size > sizeof(struct weir_protocol) ||
 	    abi->balancer_size > sizeof(struct weir_balancer) ||
-	    abi_exchange_size(abi) > sizeof(struct weir_exchange))
+	    module_abi_exchange_size(abi) > sizeof(struct weir_exchange))
 		return "built for a newer weir; build it again with the weir.h of this one";
 	if (abi->module == NULL || abi->module_size == 0 || abi->key_size == 0)
 		return "not a weir module: its weir_abi names no module";
@@ -296,14 +297,14 @@ abi_fault(const struct weir_abi *abi)
 
 /* The record itself grows at its end, too. */
 static uint32_t
-abi_exchange_size(const struct weir_abi *abi)
+module_abi_exchange_size(const struct weir_abi *abi)
 {
 	return abi->size >= sizeof(*abi) ? abi->exchange_size : 0;
 }
 
 /* The module's i-th key, in a table of its own stride; NULL: the table is over. */
 static const struct weir_key *
-abi_key(const struct weir_abi *abi, const struct weir_key *keys, size_t i)
+module_abi_key(const struct weir_abi *abi, const struct weir_key *keys, size_t i)
 {
 	const struct weir_key *k;
 
@@ -315,14 +316,14 @@ abi_key(const struct weir_abi *abi, const struct weir_key *keys, size_t i)
 
 /* What its structs are too short for is zero. */
 static struct module_copy *
-copy_module(const struct weir_abi *abi, const char *path, char *error, size_t size)
+module_make_copy(const struct weir_abi *abi, const char *path, char *error, size_t size)
 {
 	struct weir_module module = { 0 };
 	struct module_copy *copy;
 	size_t n = 0, i;
 
 	memcpy(&module, abi->module, abi->module_size);
-	while (n < KEYS_MAX && abi_key(abi, module.keys, n) != NULL)
+	while (n < KEYS_MAX && module_abi_key(abi, module.keys, n) != NULL)
 		n++;
 	if (n == KEYS_MAX) {
 		snprintf(error, size, "%s: its keys have no end; end the table with { 0 }", path);
@@ -335,7 +336,7 @@ copy_module(const struct weir_abi *abi, const char *path, char *error, size_t si
 	}
 	copy->module = module;
 	for (i = 0; i < n; i++)
-		memcpy(&copy->keys[i], abi_key(abi, module.keys, i), abi->key_size);
+		memcpy(&copy->keys[i], module_abi_key(abi, module.keys, i), abi->key_size);
 	copy->module.keys = copy->keys;
 	if (module.protocol != NULL) {
 		memcpy(&copy->protocol, module.protocol, abi->protocol_size);
@@ -346,14 +347,14 @@ copy_module(const struct weir_abi *abi, const char *path, char *error, size_t si
 		copy->module.balancer = &copy->balancer;
 	}
 	if (module.exchange != NULL) {
-		memcpy(&copy->exchange, module.exchange, abi_exchange_size(abi));
+		memcpy(&copy->exchange, module.exchange, module_abi_exchange_size(abi));
 		copy->module.exchange = &copy->exchange;
 	}
 	return copy;
 }
 
 static const char *
-exchange_fault(const struct weir_exchange *x)
+module_exchange_fault(const struct weir_exchange *x)
 {
 	if (x->request == NULL || x->reply == NULL)
 		return "an exchange needs request and reply";
@@ -363,7 +364,7 @@ exchange_fault(const struct weir_exchange *x)
 }
 
 static const char *
-key_fault(const struct weir_module *m, const struct weir_key *k, char *error, size_t size)
+module_key_fault(const struct weir_module *m, const struct weir_key *k, char *error, size_t size)
 {
 	const unsigned everywhere = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM;
 	const unsigned known =
@@ -371,7 +372,7 @@ key_fault(const struct weir_module *m, const struct weir_key *k, char *error, si
 	const char *what = NULL;
 	size_t length;
 
-	if (!is_name(k->name))
+	if (!module_is_name(k->name))
 		what = "its name may hold letters, digits and _ - . only";
 	else if (k->where == 0 || (k->where & ~everywhere) != 0)
 		what = "it stands in no section that this weir knows";
@@ -396,7 +397,7 @@ key_fault(const struct weir_module *m, const struct weir_key *k, char *error, si
 }
 
 static bool
-is_name(const char *name)
+module_is_name(const char *name)
 {
 	size_t length = strnlen(name, INI_NAME_MAX + 1);
 
@@ -405,7 +406,7 @@ is_name(const char *name)
 }
 
 static void
-print_key(const struct weir_key *k, FILE *out)
+module_print_key(const struct weir_key *k, FILE *out)
 {
 	char syntax[TYPE_TEXT_MAX], bounds[TYPE_TEXT_MAX];
 

@@ -30,42 +30,43 @@ static const struct form {
 
 #define FORMS (sizeof(forms) / sizeof(forms[0]))
 
-static void              *take_section(void *context, struct place, const char *head);
-static void               take_value(void *, struct place, const char *key, const char *value);
-static void               take_include(void *, struct place, const char *pattern);
-static void               take_error(void *context, struct place, const char *text);
+static void              *read_take_section(void *context, struct place, const char *head);
+static void               read_take_value(void *, struct place, const char *key, const char *value);
+static void               read_take_include(void *, struct place, const char *pattern);
+static void               read_take_error(void *context, struct place, const char *text);
 static const struct form *form_find(struct conf *, struct place, const char *head,
     const char **name);
 static void form_unknown(struct conf *, struct place, const char *head, const char *first);
-static struct weir_scope *scope_create(struct conf *, const struct form *, const char *name,
+static struct weir_scope *read_scope_create(struct conf *, const struct form *, const char *name,
     struct place);
-static struct weir_scope *scope_find(const struct conf *, const struct form *, const char *name);
+static struct weir_scope *read_scope_find(const struct conf *, const struct form *,
+    const char *name);
 static void               read_global(struct conf *, struct weir_scope *weir, const char *text);
-static void               replace_entries(struct weir_scope *, const struct weir_scope *globals);
-static void               index_scopes(struct conf *);
+static void               read_replace_entries(struct weir_scope *, const struct weir_scope *globals);
+static void               read_index_scopes(struct conf *);
 
 void
 read_scopes(struct conf *c, const char *path, const char *const *globals)
 {
-	const struct ini_sink sink = { c, take_section, take_value, take_include, take_error };
+	const struct ini_sink sink = { c, read_take_section, read_take_value, read_take_include, read_take_error };
 	struct weir_scope *weir, given = { .conf = c };
 
 	if (path != NULL)
 		ini_read(path, &sink);
-	weir = scope_find(c, &forms[0], "");
+	weir = read_scope_find(c, &forms[0], "");
 	if (weir == NULL)
-		weir = scope_create(c, &forms[0], "", (struct place){ NULL, 0 });
+		weir = read_scope_create(c, &forms[0], "", (struct place){ NULL, 0 });
 	given.entries_end = &given.entries;
 	for (; globals != NULL && *globals != NULL; globals++)
 		read_global(c, &given, *globals);
-	replace_entries(weir, &given);
-	index_scopes(c);
+	read_replace_entries(weir, &given);
+	read_index_scopes(c);
 }
 
 /* ---------------------------------------------------------- the reader's sink */
 
 static void *
-take_section(void *context, struct place place, const char *head)
+read_take_section(void *context, struct place place, const char *head)
 {
 	struct conf *c = context;
 	const struct form *form;
@@ -76,8 +77,8 @@ take_section(void *context, struct place place, const char *head)
 	form = form_find(c, place, head, &name);
 	if (form == NULL)
 		return NULL;
-	first = scope_find(c, form, name);
-	s = scope_create(c, form, name, place);
+	first = read_scope_find(c, form, name);
+	s = read_scope_create(c, form, name, place);
 	if (first != NULL) {
 		s->spare = true;
 		conf_say(c, false, place, "%s stands twice, first at %s; %s", s->title,
@@ -88,7 +89,7 @@ take_section(void *context, struct place place, const char *head)
 }
 
 static void
-take_value(void *section, struct place place, const char *key, const char *value)
+read_take_value(void *section, struct place place, const char *key, const char *value)
 {
 	struct weir_scope *s = section;
 
@@ -98,13 +99,13 @@ take_value(void *section, struct place place, const char *key, const char *value
 
 /* Known to -T and explain as any other key. */
 static void
-take_include(void *section, struct place place, const char *pattern)
+read_take_include(void *section, struct place place, const char *pattern)
 {
-	take_value(section, place, "include", pattern);
+	read_take_value(section, place, "include", pattern);
 }
 
 static void
-take_error(void *context, struct place place, const char *text)
+read_take_error(void *context, struct place place, const char *text)
 {
 	conf_say(context, false, place, "%s", text);
 }
@@ -175,7 +176,7 @@ form_unknown(struct conf *c, struct place place, const char *head, const char *f
 }
 
 static struct weir_scope *
-scope_create(struct conf *c, const struct form *form, const char *name, struct place place)
+read_scope_create(struct conf *c, const struct form *form, const char *name, struct place place)
 {
 	struct weir_scope *s = arena_alloc(&c->arena, sizeof(*s));
 
@@ -195,7 +196,7 @@ scope_create(struct conf *c, const struct form *form, const char *name, struct p
 
 /* The first section of this form and name. */
 static struct weir_scope *
-scope_find(const struct conf *c, const struct form *form, const char *name)
+read_scope_find(const struct conf *c, const struct form *form, const char *name)
 {
 	struct weir_scope *s;
 
@@ -209,20 +210,20 @@ scope_find(const struct conf *c, const struct form *form, const char *name)
 /* ------------------------------------------------------------------------- -g */
 
 static void *
-take_global_section(void *context, struct place place, const char *head)
+read_take_global_section(void *context, struct place place, const char *head)
 {
 	(void)place, (void)head;
 	return context;
 }
 
 static void
-take_global(void *section, struct place place, const char *key, const char *value)
+read_take_global(void *section, struct place place, const char *key, const char *value)
 {
 	scope_add(section, key, value, (struct place){ place.file, 0 });
 }
 
 static void
-take_global_error(void *context, struct place place, const char *text)
+read_take_global_error(void *context, struct place place, const char *text)
 {
 	struct weir_scope *given = context;
 
@@ -233,8 +234,8 @@ take_global_error(void *context, struct place place, const char *text)
 static void
 read_global(struct conf *c, struct weir_scope *given, const char *text)
 {
-	const struct ini_sink sink = { given, take_global_section, take_global, NULL,
-		take_global_error };
+	const struct ini_sink sink = { given, read_take_global_section, read_take_global, NULL,
+		read_take_global_error };
 	struct entry **end = given->entries_end;
 	unsigned errors = given->errors;
 	const char *file;
@@ -244,13 +245,13 @@ read_global(struct conf *c, struct weir_scope *given, const char *text)
 	if (*text != '[' && strchr(text, '\n') == NULL)
 		ini_read_memory(GLOBAL_FILE, file, strlen(file), &sink);
 	if (given->entries_end == end && given->errors == errors)
-		take_global_error(given, (struct place){ GLOBAL_FILE, 0 },
+		read_take_global_error(given, (struct place){ GLOBAL_FILE, 0 },
 		    "this sets no key; write -g 'key = value', once for each key of [weir]");
 }
 
 /* Takes the lines of the same keys out of [weir] and puts these behind. */
 static void
-replace_entries(struct weir_scope *weir, const struct weir_scope *given)
+read_replace_entries(struct weir_scope *weir, const struct weir_scope *given)
 {
 	struct entry **link = &weir->entries, *e;
 
@@ -265,7 +266,7 @@ replace_entries(struct weir_scope *weir, const struct weir_scope *given)
 }
 
 static void
-index_scopes(struct conf *c)
+read_index_scopes(struct conf *c)
 {
 	unsigned total[SCOPE_KINDS] = { 0 };
 	struct weir_scope *s;

@@ -8,8 +8,9 @@
 #include "base/str.h"
 #include "conf/scope.h"
 
-static bool module_fits(const struct registry *, const struct module *, char *error, size_t size);
-static bool keys_collide(const struct registry *, const struct weir_module *, char *error,
+static bool registry_module_fits(const struct registry *, const struct module *, char *error,
+    size_t size);
+static bool registry_keys_collide(const struct registry *, const struct weir_module *, char *error,
     size_t size);
 
 struct conf_module *
@@ -18,7 +19,7 @@ registry_add(struct registry *r, struct arena *arena, const struct module *modul
 {
 	struct conf_module *m;
 
-	if (!module_fits(r, module, error, size))
+	if (!registry_module_fits(r, module, error, size))
 		return NULL;
 	m = arena_alloc(arena, sizeof(*m));
 	m->loaded = *module;
@@ -96,7 +97,8 @@ module_stands_in(const struct weir_module *module, enum scope_kind kind)
 }
 
 static bool
-module_fits(const struct registry *r, const struct module *module, char *error, size_t size)
+registry_module_fits(const struct registry *r, const struct module *module, char *error,
+    size_t size)
 {
 	const char *name = module->module->name;
 	const struct conf_module *m;
@@ -114,11 +116,12 @@ module_fits(const struct registry *r, const struct module *module, char *error, 
 			    name);
 		return false;
 	}
-	return !keys_collide(r, module->module, error, size);
+	return !registry_keys_collide(r, module->module, error, size);
 }
 
 static bool
-keys_collide(const struct registry *r, const struct weir_module *module, char *error, size_t size)
+registry_keys_collide(const struct registry *r, const struct weir_module *module, char *error,
+    size_t size)
 {
 	const struct weir_key *k;
 	struct key_ref taken;

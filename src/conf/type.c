@@ -23,15 +23,15 @@ static const struct {
 	[WEIR_OWN] = { 0, "a text" },
 };
 
-static const char *read_own(struct weir_scope *, const struct weir_key *, const char *text,
+static const char *type_read_own(struct weir_scope *, const struct weir_key *, const char *text,
     const char *plain, void *value);
-static const char *read_amount(struct weir_scope *, const struct weir_key *, const char *text,
+static const char *type_read_amount(struct weir_scope *, const struct weir_key *, const char *text,
     const char *plain, uint64_t *value);
-static void        read_text(struct weir_scope *, const struct weir_key *, const char *text,
+static void        type_read_text(struct weir_scope *, const struct weir_key *, const char *text,
     const char **value);
-static bool        is_word(const struct weir_key *, const char *text, unsigned flag);
-static const char *unlike(struct weir_scope *, const struct weir_key *, const char *text);
-static char       *print_amount(const struct weir_key *, uint64_t amount, char out[STR_UNIT_MAX]);
+static bool        type_is_word(const struct weir_key *, const char *text, unsigned flag);
+static const char *type_unlike(struct weir_scope *, const struct weir_key *, const char *text);
+static char       *type_print_amount(const struct weir_key *, uint64_t amount, char out[STR_UNIT_MAX]);
 
 const char *
 type_read(struct weir_scope *s, const struct weir_key *k, const char *text, void *value)
@@ -46,18 +46,18 @@ type_read(struct weir_scope *s, const struct weir_key *k, const char *text, void
 	if (wrong != NULL)
 		return arena_print(&s->conf->arena, "%s = %s: %s", k->name, text, wrong);
 	if (k->type == WEIR_OWN)
-		return read_own(s, k, text, plain, value);
+		return type_read_own(s, k, text, plain, value);
 	if (*plain == '\0')
-		return unlike(s, k, text);
+		return type_unlike(s, k, text);
 	switch (k->type) {
 	case WEIR_SWITCH:
-		return str_switch(plain, value) ? NULL : unlike(s, k, text);
+		return str_switch(plain, value) ? NULL : type_unlike(s, k, text);
 	case WEIR_NUMBER:
 	case WEIR_SIZE:
 	case WEIR_TIME:
-		return read_amount(s, k, text, plain, value);
+		return type_read_amount(s, k, text, plain, value);
 	default:
-		read_text(s, k, plain, value);
+		type_read_text(s, k, plain, value);
 		return NULL;
 	}
 }
@@ -88,8 +88,8 @@ type_bounds(const struct weir_key *k, char out[TYPE_TEXT_MAX])
 	*out = '\0';
 	if (k->type != WEIR_NUMBER && k->type != WEIR_SIZE && k->type != WEIR_TIME)
 		return out;
-	print_amount(k, k->min, least);
-	print_amount(k, k->max, most);
+	type_print_amount(k, k->min, least);
+	type_print_amount(k, k->max, most);
 	if (k->min > 0 && k->max > 0)
 		snprintf(out, TYPE_TEXT_MAX, "at least %s, at most %s", least, most);
 	else if (k->min > 0)
@@ -101,7 +101,7 @@ type_bounds(const struct weir_key *k, char out[TYPE_TEXT_MAX])
 
 /* text: as it is written; plain: without quotes, but of a list. */
 static const char *
-read_own(struct weir_scope *s, const struct weir_key *k, const char *text, const char *plain,
+type_read_own(struct weir_scope *s, const struct weir_key *k, const char *text, const char *plain,
     void *value)
 {
 	const char *wrong = k->parse(s, plain, value);
@@ -112,8 +112,8 @@ read_own(struct weir_scope *s, const struct weir_key *k, const char *text, const
 }
 
 static const char *
-read_amount(struct weir_scope *s, const struct weir_key *k, const char *text, const char *plain,
-    uint64_t *value)
+type_read_amount(struct weir_scope *s, const struct weir_key *k, const char *text,
+    const char *plain, uint64_t *value)
 {
 	static bool (*const readers[])(const char *text, uint64_t *amount) = {
 		[WEIR_NUMBER] = str_number,
@@ -124,16 +124,16 @@ read_amount(struct weir_scope *s, const struct weir_key *k, const char *text, co
 	uint64_t amount;
 	bool low;
 
-	if (is_word(k, plain, WEIR_OFF)) {
+	if (type_is_word(k, plain, WEIR_OFF)) {
 		*value = 0;
 		return NULL;
 	}
-	if (is_word(k, plain, WEIR_AUTO)) {
+	if (type_is_word(k, plain, WEIR_AUTO)) {
 		*value = WEIR_AUTOMATIC;
 		return NULL;
 	}
 	if (!readers[k->type](plain, &amount))
-		return unlike(s, k, text);
+		return type_unlike(s, k, text);
 	low = amount < k->min;
 	if (!low && (k->max == 0 ? amount != WEIR_AUTOMATIC : amount <= k->max)) {
 		*value = amount;
@@ -144,11 +144,11 @@ read_amount(struct weir_scope *s, const struct weir_key *k, const char *text, co
 }
 
 static void
-read_text(struct weir_scope *s, const struct weir_key *k, const char *text, const char **value)
+type_read_text(struct weir_scope *s, const struct weir_key *k, const char *text, const char **value)
 {
-	if (is_word(k, text, WEIR_OFF))
+	if (type_is_word(k, text, WEIR_OFF))
 		*value = NULL;
-	else if (is_word(k, text, WEIR_AUTO))
+	else if (type_is_word(k, text, WEIR_AUTO))
 		*value = (const char *)(uintptr_t)WEIR_AUTOMATIC;
 	else if (k->type == WEIR_PATH)
 		*value = conf_path(s, text);
@@ -157,13 +157,13 @@ read_text(struct weir_scope *s, const struct weir_key *k, const char *text, cons
 }
 
 static bool
-is_word(const struct weir_key *k, const char *text, unsigned flag)
+type_is_word(const struct weir_key *k, const char *text, unsigned flag)
 {
 	return (k->flags & flag) != 0 && strcmp(text, flag == WEIR_OFF ? "off" : "auto") == 0;
 }
 
 static const char *
-unlike(struct weir_scope *s, const struct weir_key *k, const char *text)
+type_unlike(struct weir_scope *s, const struct weir_key *k, const char *text)
 {
 	char syntax[TYPE_TEXT_MAX];
 
@@ -172,7 +172,7 @@ unlike(struct weir_scope *s, const struct weir_key *k, const char *text)
 }
 
 static char *
-print_amount(const struct weir_key *k, uint64_t amount, char out[STR_UNIT_MAX])
+type_print_amount(const struct weir_key *k, uint64_t amount, char out[STR_UNIT_MAX])
 {
 	if (k->type == WEIR_SIZE)
 		return str_print_size(amount, out);

@@ -26,7 +26,7 @@ static const char bad_port[] = "the port is not a number from 1 to 65535";
 /* ---------------------------------------------------------------- reading */
 
 static const char *
-parse_port(const char *text, in_port_t *port)
+addr_parse_port(const char *text, in_port_t *port)
 {
 	uint64_t number;
 
@@ -57,7 +57,7 @@ parse_abstract(struct addr *a, const char *name)
 }
 
 static const char *
-parse_unix(struct addr *a, const char *path, const char *prefix)
+addr_parse_unix(struct addr *a, const char *path, const char *prefix)
 {
 	const char *slash = "";
 	size_t len;
@@ -86,16 +86,16 @@ parse_unix(struct addr *a, const char *path, const char *prefix)
 }
 
 static const char *
-parse_any(struct addr *a, const char *port)
+addr_parse_any(struct addr *a, const char *port)
 {
 	a->in6.sin6_family = AF_INET6;
 	a->in6.sin6_addr = in6addr_any;
 	a->len = sizeof(a->in6);
-	return parse_port(port, &a->in6.sin6_port);
+	return addr_parse_port(port, &a->in6.sin6_port);
 }
 
 static const char *
-parse_scope(const char *name, uint32_t *scope)
+addr_parse_scope(const char *name, uint32_t *scope)
 {
 	uint64_t number;
 
@@ -108,7 +108,7 @@ parse_scope(const char *name, uint32_t *scope)
 
 /* text: what is behind the "[". */
 static const char *
-parse_ipv6(struct addr *a, const char *text)
+addr_parse_ipv6(struct addr *a, const char *text)
 {
 	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
 	const char *end, *wrong;
@@ -131,18 +131,18 @@ parse_ipv6(struct addr *a, const char *text)
 	if (inet_pton(AF_INET6, host, &a->in6.sin6_addr) != 1)
 		return "what is between [ and ] is not an IPv6 address";
 	if (scope != NULL) {
-		wrong = parse_scope(scope + 1, &a->in6.sin6_scope_id);
+		wrong = addr_parse_scope(scope + 1, &a->in6.sin6_scope_id);
 		if (wrong != NULL)
 			return wrong;
 	}
 	if (end[1] != ':')
 		return end[1] == '\0' ? no_port : "behind ] only :PORT may stand";
-	return parse_port(end + 2, &a->in6.sin6_port);
+	return addr_parse_port(end + 2, &a->in6.sin6_port);
 }
 
 /* Splits NAME:PORT; NULL or a phrase. */
 static const char *
-split_host(const char *text, char host[HOST_MAX], const char **port)
+addr_split_host(const char *text, char host[HOST_MAX], const char **port)
 {
 	const char *colon;
 	size_t len;
@@ -164,23 +164,23 @@ split_host(const char *text, char host[HOST_MAX], const char **port)
 }
 
 static const char *
-parse_ipv4(struct addr *a, const char *text)
+addr_parse_ipv4(struct addr *a, const char *text)
 {
 	char host[HOST_MAX];
 	const char *port, *wrong;
 
-	wrong = split_host(text, host, &port);
+	wrong = addr_split_host(text, host, &port);
 	if (wrong != NULL)
 		return wrong;
 	if (inet_pton(AF_INET, host, &a->in.sin_addr) != 1)
 		return "not an IPv4 address, [IPv6 address], * or unix:PATH";
 	a->in.sin_family = AF_INET;
 	a->len = sizeof(a->in);
-	return parse_port(port, &a->in.sin_port);
+	return addr_parse_port(port, &a->in.sin_port);
 }
 
 static bool
-only(const char *text, const char *characters)
+addr_is_only(const char *text, const char *characters)
 {
 	return text[strspn(text, characters)] == '\0';
 }
@@ -195,15 +195,15 @@ addr_parse(struct addr *out, const char *text, const char *prefix)
 	if (text[0] == '\0')
 		wrong = "an address is expected";
 	else if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
-		wrong = parse_unix(&a, text + strlen(UNIX_PREFIX), prefix);
+		wrong = addr_parse_unix(&a, text + strlen(UNIX_PREFIX), prefix);
 	else if (text[0] == '[')
-		wrong = parse_ipv6(&a, text + 1);
+		wrong = addr_parse_ipv6(&a, text + 1);
 	else if (text[0] == '*' && text[1] == ':')
-		wrong = parse_any(&a, text + 2);
-	else if (only(text, "0123456789"))
-		wrong = parse_any(&a, text);
+		wrong = addr_parse_any(&a, text + 2);
+	else if (addr_is_only(text, "0123456789"))
+		wrong = addr_parse_any(&a, text);
 	else
-		wrong = parse_ipv4(&a, text);
+		wrong = addr_parse_ipv4(&a, text);
 	if (wrong == NULL)
 		*out = a;
 	return wrong;
@@ -212,7 +212,7 @@ addr_parse(struct addr *out, const char *text, const char *prefix)
 /* -------------------------------------------------------------- resolving */
 
 static bool
-known_already(const struct addr *list, unsigned n, const struct addr *a)
+addr_is_known(const struct addr *list, unsigned n, const struct addr *a)
 {
 	unsigned i;
 
@@ -224,7 +224,7 @@ known_already(const struct addr *list, unsigned n, const struct addr *a)
 }
 
 static const char *
-resolve_name(struct addr *out, unsigned max, unsigned *n, const char *host, in_port_t port)
+addr_resolve_name(struct addr *out, unsigned max, unsigned *n, const char *host, in_port_t port)
 {
 	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list, *i;
@@ -246,7 +246,7 @@ resolve_name(struct addr *out, unsigned max, unsigned *n, const char *host, in_p
 			a.in6.sin6_port = port;
 		else
 			continue;
-		if (!known_already(out, *n, &a))
+		if (!addr_is_known(out, *n, &a))
 			out[(*n)++] = a;
 	}
 	freeaddrinfo(list);
@@ -265,16 +265,16 @@ addr_resolve(struct addr *out, unsigned max, unsigned *n, const char *text, cons
 	assert(max > 0);
 	if (text[0] == '\0')
 		return "an address is expected";
-	if (text[0] == '*' || only(text, "0123456789"))
+	if (text[0] == '*' || addr_is_only(text, "0123456789"))
 		return "a peer has an ADDRESS:PORT of its own";
 	if (text[0] == '[' || strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0) {
 		wrong = addr_parse(out, text, prefix);
 		*n = wrong == NULL;
 		return wrong;
 	}
-	wrong = split_host(text, host, &port);
+	wrong = addr_split_host(text, host, &port);
 	if (wrong == NULL)
-		wrong = parse_port(port, &number);
+		wrong = addr_parse_port(port, &number);
 	if (wrong != NULL)
 		return wrong;
 	if (inet_pton(AF_INET, host, &in) == 1) {
@@ -282,15 +282,15 @@ addr_resolve(struct addr *out, unsigned max, unsigned *n, const char *text, cons
 		return addr_parse(out, text, prefix);
 	}
 	/* What getaddrinfo would read as an address of another kind: 127.1, 0x7f000001. */
-	if (only(host, "0123456789.") || inet_aton(host, &in) != 0)
+	if (addr_is_only(host, "0123456789.") || inet_aton(host, &in) != 0)
 		return "not an IPv4 address";
-	return resolve_name(out, max, n, host, number);
+	return addr_resolve_name(out, max, n, host, number);
 }
 
 /* --------------------------------------------------------------- printing */
 
 static char *
-print_ip(int family, const void *ip, uint32_t scope, uint16_t port, char out[ADDR_TEXT_MAX])
+addr_print_ip(int family, const void *ip, uint32_t scope, uint16_t port, char out[ADDR_TEXT_MAX])
 {
 	char host[INET6_ADDRSTRLEN], name[IF_NAMESIZE];
 
@@ -307,7 +307,7 @@ print_ip(int family, const void *ip, uint32_t scope, uint16_t port, char out[ADD
 }
 
 static bool
-is_any6(const struct addr *a)
+addr_is_any6(const struct addr *a)
 {
 	return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
 }
@@ -315,7 +315,7 @@ is_any6(const struct addr *a)
 /* What a UNIX address holds behind its family; the kernel's have no NUL at the end
  * when the path fills the field, and none at all when unbound or abstract. */
 static struct weir_span
-unix_name(const struct addr *a)
+addr_unix_name(const struct addr *a)
 {
 	size_t len = 0, before = offsetof(struct sockaddr_un, sun_path);
 
@@ -327,9 +327,9 @@ unix_name(const struct addr *a)
 }
 
 static char *
-print_unix(const struct addr *a, char out[ADDR_TEXT_MAX])
+addr_print_unix(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
-	struct weir_span name = unix_name(a);
+	struct weir_span name = addr_unix_name(a);
 	char text[ADDR_TEXT_MAX - sizeof(UNIX_PREFIX)];
 
 	if (name.len > 0 && name.data[0] == '\0') {
@@ -346,15 +346,15 @@ addr_print(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
 	switch (a->sa.sa_family) {
 	case AF_INET:
-		return print_ip(AF_INET, &a->in.sin_addr, 0, ntohs(a->in.sin_port), out);
+		return addr_print_ip(AF_INET, &a->in.sin_addr, 0, ntohs(a->in.sin_port), out);
 	case AF_INET6:
-		if (!is_any6(a) || a->in6.sin6_scope_id != 0)
-			return print_ip(AF_INET6, &a->in6.sin6_addr, a->in6.sin6_scope_id,
+		if (!addr_is_any6(a) || a->in6.sin6_scope_id != 0)
+			return addr_print_ip(AF_INET6, &a->in6.sin6_addr, a->in6.sin6_scope_id,
 			    ntohs(a->in6.sin6_port), out);
 		snprintf(out, ADDR_TEXT_MAX, "*:%u", ntohs(a->in6.sin6_port));
 		return out;
 	case AF_UNIX:
-		return print_unix(a, out);
+		return addr_print_unix(a, out);
 	default:
 		snprintf(out, ADDR_TEXT_MAX, "unknown");
 		return out;
@@ -365,7 +365,7 @@ char *
 addr_print_packed(const struct addr_packed *p, char out[ADDR_TEXT_MAX])
 {
 	if (p->family == AF_INET || p->family == AF_INET6)
-		return print_ip(p->family, p->ip, 0, p->port, out);
+		return addr_print_ip(p->family, p->ip, 0, p->port, out);
 	snprintf(out, ADDR_TEXT_MAX, "%s", p->family == AF_UNIX ? UNIX_PREFIX : "unknown");
 	return out;
 }
@@ -394,9 +394,9 @@ addr_pack(struct addr_packed *p, const struct addr *a)
 }
 
 static bool
-unix_equal(const struct addr *a, const struct addr *b)
+addr_unix_equal(const struct addr *a, const struct addr *b)
 {
-	struct weir_span x = unix_name(a), y = unix_name(b);
+	struct weir_span x = addr_unix_name(a), y = addr_unix_name(b);
 
 	return x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
 }
@@ -415,7 +415,7 @@ addr_equal(const struct addr *a, const struct addr *b)
 		    a->in6.sin6_scope_id == b->in6.sin6_scope_id &&
 		    IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
 	case AF_UNIX:
-		return unix_equal(a, b);
+		return addr_unix_equal(a, b);
 	default:
 		return true;
 	}
@@ -441,7 +441,7 @@ addr_overlap(const struct addr *a, const struct addr *b)
 	addr_pack(&y, b);
 	if (x.port != y.port)
 		return false;
-	if (is_any6(a) || is_any6(b))
+	if (addr_is_any6(a) || addr_is_any6(b))
 		return true;
 	if (x.family != y.family)
 		return false;

@@ -22,20 +22,20 @@ static_assert(sizeof(struct conn) - sizeof(struct loop_watch) <= 80,
 /* What is kept up to here is copied to where the next bytes are read. */
 #define COPIED_MAX 4096u
 
-static ssize_t plain_recv(struct conn *, void *, size_t);
-static ssize_t plain_send(struct conn *, const void *, size_t);
-static int     plain_finish(struct conn *);
-static void    happened(int, short, void *);
-static void    turn(struct task *);
-static bool    fail(struct conn *, int error);
-static size_t  send_now(struct conn *, struct weir_span);
-static bool    keep(struct conn *, struct weir_span);
-static void    finish_when_sent(struct conn *);
+static ssize_t conn_plain_recv(struct conn *, void *, size_t);
+static ssize_t conn_plain_send(struct conn *, const void *, size_t);
+static int     conn_plain_finish(struct conn *);
+static void    conn_happened(int, short, void *);
+static void    conn_turn(struct task *);
+static bool    conn_fail(struct conn *, int error);
+static size_t  conn_send_now(struct conn *, struct weir_span);
+static bool    conn_keep_out(struct conn *, struct weir_span);
+static void    conn_finish_when_sent(struct conn *);
 
 static const struct transport_ops plain_ops = {
-	.recv   = plain_recv,
-	.send   = plain_send,
-	.finish = plain_finish,
+	.recv   = conn_plain_recv,
+	.send   = conn_plain_send,
+	.finish = conn_plain_finish,
 };
 static const struct transport plain = { &plain_ops };
 
@@ -155,7 +155,7 @@ conn_take(struct conn *c, size_t limit)
 	}
 	size = size < kept.len ? size : kept.len;	/* it grows with what is there */
 	if ((into = buf_reserve(&c->in, size)) == NULL) {
-		fail(c, errno);
+		conn_fail(c, errno);
 		return span(NULL, 0);
 	}
 	if ((n = conn_read(c, into, size)) == 0)
@@ -185,9 +185,9 @@ conn_read_ended(struct conn *c, int error)
 	if (error == 0 && c->error == 0)
 		c->eof = true;
 	else if (error == 0)
-		fail(c, c->error);	/* told already, by conn_look or by sending */
+		conn_fail(c, c->error);	/* told already, by conn_look or by sending */
 	else if (error != EAGAIN)
-		fail(c, error);
+		conn_fail(c, error);
 }
 
 bool
@@ -196,20 +196,20 @@ conn_send(struct conn *c, struct weir_span s)
 	if (c->out != NULL && !conn_flush(c))
 		return false;
 	if (c->out == NULL)
-		s = span_skip(s, send_now(c, s));
-	return keep(c, s);
+		s = span_skip(s, conn_send_now(c, s));
+	return conn_keep_out(c, s);
 }
 
 size_t
 conn_push(struct conn *c, struct weir_span s)
 {
-	return send_now(c, s);
+	return conn_send_now(c, s);
 }
 
 bool
 conn_gather(struct conn *c, struct weir_span s)
 {
-	return keep(c, s);
+	return conn_keep_out(c, s);
 }
 
 bool
@@ -218,12 +218,12 @@ conn_flush(struct conn *c)
 	size_t n;
 
 	if (c->out != NULL) {
-		n = send_now(c, buf_span(c->out));
+		n = conn_send_now(c, buf_span(c->out));
 		if (n > 0) {
 			c->progress = true;
 			buf_consume(&c->out, n);
 		}
-		finish_when_sent(c);
+		conn_finish_when_sent(c);
 	}
 	return !c->deaf && !c->broken;
 }
@@ -232,7 +232,7 @@ void
 conn_finish(struct conn *c)
 {
 	c->finish = true;
-	finish_when_sent(c);
+	conn_finish_when_sent(c);
 }
 
 void
@@ -304,25 +304,25 @@ conn_disarm(struct conn *c)
 }
 
 static ssize_t
-plain_recv(struct conn *c, void *into, size_t size)
+conn_plain_recv(struct conn *c, void *into, size_t size)
 {
 	return recv(conn_fd(c), into, size, 0);
 }
 
 static ssize_t
-plain_send(struct conn *c, const void *from, size_t size)
+conn_plain_send(struct conn *c, const void *from, size_t size)
 {
 	return send(conn_fd(c), from, size, MSG_NOSIGNAL);
 }
 
 static int
-plain_finish(struct conn *c)
+conn_plain_finish(struct conn *c)
 {
 	return shutdown(conn_fd(c), SHUT_WR);
 }
 
 static void
-happened(int fd, short what, void *argument)
+conn_happened(int fd, short what, void *argument)
 {
 	struct conn *c = argument;
 
@@ -341,7 +341,7 @@ happened(int fd, short what, void *argument)
 }
 
 static void
-turn(struct task *t)
+conn_turn(struct task *t)
 {
 	struct conn *c = container_of(t, struct conn, task);
 
@@ -349,7 +349,7 @@ turn(struct task *t)
 }
 
 static bool
-fail(struct conn *c, int error)
+conn_fail(struct conn *c, int error)
 {
 	c->broken = true;
 	c->error = (uint16_t)error;
@@ -359,7 +359,7 @@ fail(struct conn *c, int error)
 
 /* How much the socket took. */
 static size_t
-send_now(struct conn *c, struct weir_span s)
+conn_send_now(struct conn *c, struct weir_span s)
 {
 	ssize_t n;
 
@@ -377,17 +377,17 @@ send_now(struct conn *c, struct weir_span s)
 }
 
 static bool
-keep(struct conn *c, struct weir_span s)
+conn_keep_out(struct conn *c, struct weir_span s)
 {
 	if (c->broken || c->deaf)
 		return false;
 	if (s.len == 0 || buf_append(&c->out, s) == 0)
 		return true;
-	return fail(c, errno);
+	return conn_fail(c, errno);
 }
 
 static void
-finish_when_sent(struct conn *c)
+conn_finish_when_sent(struct conn *c)
 {
 	if (!c->finish || c->finished || c->out != NULL || c->deaf || c->broken || !c->open)
 		return;

@@ -10,10 +10,10 @@
 
 enum outcome { ACCEPTED, QUEUE_EMPTY, STARVED };
 
-static void         ready(int fd, short, void *);
-static void         pause_over(void *);
-static enum outcome accept_one(struct listener *);
-static void         update(struct listener *, bool watch);
+static void         listener_ready(int fd, short, void *);
+static void         listener_pause_over(void *);
+static enum outcome listener_accept_one(struct listener *);
+static void         listener_update(struct listener *, bool watch);
 
 void
 listener_init(struct listener *l, int fd, bool shared, const struct listener_ops *ops)
@@ -23,21 +23,21 @@ listener_init(struct listener *l, int fd, bool shared, const struct listener_ops
 		.fd = fd,
 		.batch = shared ? LISTENER_BATCH_SHARED : LISTENER_BATCH,
 	};
-	loop_timer_init(&l->pause, pause_over, l);
+	loop_timer_init(&l->pause, listener_pause_over, l);
 }
 
 void
 listener_start(struct listener *l)
 {
 	l->wanted = true;
-	update(l, true);
+	listener_update(l, true);
 }
 
 void
 listener_stop(struct listener *l)
 {
 	l->wanted = false;
-	update(l, false);
+	listener_update(l, false);
 	loop_timer_stop(&l->pause);
 }
 
@@ -45,18 +45,18 @@ void
 listener_resume(struct listener *l)
 {
 	if (l->wanted)
-		update(l, true);
+		listener_update(l, true);
 }
 
 void
 listener_sweep(struct listener *l, unsigned most)
 {
-	while (most-- > 0 && l->ops->may_accept(l) && accept_one(l) == ACCEPTED)
+	while (most-- > 0 && l->ops->may_accept(l) && listener_accept_one(l) == ACCEPTED)
 		;
 }
 
 static void
-ready(int fd, short what, void *argument)
+listener_ready(int fd, short what, void *argument)
 {
 	struct listener *l = argument;
 
@@ -64,17 +64,17 @@ ready(int fd, short what, void *argument)
 	(void)what;
 	for (uint32_t i = 0; i < l->batch; i++) {
 		if (!l->ops->may_accept(l)) {
-			update(l, false);
+			listener_update(l, false);
 			return;
 		}
-		switch (accept_one(l)) {
+		switch (listener_accept_one(l)) {
 		case ACCEPTED:
 			break;
 		case QUEUE_EMPTY:
 			return;
 		case STARVED:
 			/* Level-triggered, it would come back at once, for nothing. */
-			update(l, false);
+			listener_update(l, false);
 			loop_timer_start(&l->pause, LISTENER_PAUSE);
 			return;
 		}
@@ -82,13 +82,13 @@ ready(int fd, short what, void *argument)
 }
 
 static void
-pause_over(void *argument)
+listener_pause_over(void *argument)
 {
 	listener_resume(argument);
 }
 
 static enum outcome
-accept_one(struct listener *l)
+listener_accept_one(struct listener *l)
 {
 	struct addr from;
 	int         fd;
@@ -131,7 +131,7 @@ accept_one(struct listener *l)
 }
 
 static void
-update(struct listener *l, bool watch)
+listener_update(struct listener *l, bool watch)
 {
 	if (watch == l->watching)
 		return;

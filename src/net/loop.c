@@ -37,9 +37,9 @@ static struct {
 
 uint64_t loop_clock;
 
-static void run_queue(void);
-static void set_wake(void);
-static void woken(void *);
+static void loop_run_queue(void);
+static void loop_set_wake(void);
+static void loop_woken(void *);
 static void loop_timer_fired(evutil_socket_t, short, void *);
 static struct event *loop_watch_event(const struct loop_watch *);
 static struct event *loop_timer_event(struct loop_timer *);
@@ -98,14 +98,14 @@ loop_run(void)
 	int how;
 
 	while (!loop.stopping) {
-		set_wake();
+		loop_set_wake();
 		how = EVLOOP_ONCE;
 		if (!list_empty(&loop.queue))
 			how |= EVLOOP_NONBLOCK;
 		loop_clock = 0;
 		if (event_base_loop(loop.base, how) < 0)
 			return -1;
-		run_queue();
+		loop_run_queue();
 		timer_wheel_run(&loop.wheel, loop_now(), loop.fired);
 		for (unsigned i = 0; i < loop.pass_ends; i++)
 			loop.pass_end[i]();
@@ -246,7 +246,7 @@ loop_on_pass_end(void (*work)(void))
 /* Runs what is queued now; what is queued meanwhile has its turn in the next
  * pass, so that events come in between. */
 static void
-run_queue(void)
+loop_run_queue(void)
 {
 	struct node  due;
 	struct node *n;
@@ -265,7 +265,7 @@ run_queue(void)
 /* Sees to it that waiting ends when the wheel has something to do. A wake that
  * comes too early is harmless, so it is moved only to an earlier time. */
 static void
-set_wake(void)
+loop_set_wake(void)
 {
 	uint64_t now = loop_read_clock();
 	int64_t  wait = timer_wheel_wait(&loop.wheel, now);
@@ -279,7 +279,7 @@ set_wake(void)
 }
 
 static void
-woken(void *argument)
+loop_woken(void *argument)
 {
 	(void)argument;
 	loop.wake_at = 0;

@@ -13,8 +13,8 @@
 static struct pipe *idle;
 static unsigned     count;	/* lent ones, too */
 
-static struct pipe *create(void);
-static void         destroy(struct pipe *);
+static struct pipe *pipe_create(void);
+static void         pipe_destroy(struct pipe *);
 
 struct pipe *
 pipe_borrow(void)
@@ -22,7 +22,7 @@ pipe_borrow(void)
 	struct pipe *p = idle;
 
 	if (p == NULL)
-		return count < PIPES_MAX ? create() : NULL;
+		return count < PIPES_MAX ? pipe_create() : NULL;
 	idle = p->next;
 	return p;
 }
@@ -36,7 +36,7 @@ pipe_return(struct pipe **lent)
 	if (p == NULL)
 		return;
 	if (p->held > 0) {
-		destroy(p);
+		pipe_destroy(p);
 		return;
 	}
 	p->next = idle;
@@ -50,7 +50,7 @@ pipe_trim(void)
 
 	while ((p = idle) != NULL) {
 		idle = p->next;
-		destroy(p);
+		pipe_destroy(p);
 	}
 }
 
@@ -111,7 +111,7 @@ pipe_spill(struct pipe *p, struct conn *to)
 }
 
 static struct pipe *
-create(void)
+pipe_create(void)
 {
 	struct pipe *p = calloc(1, sizeof *p);
 
@@ -128,7 +128,7 @@ create(void)
 }
 
 static void
-destroy(struct pipe *p)
+pipe_destroy(struct pipe *p)
 {
 	close(p->end[0]);
 	close(p->end[1]);

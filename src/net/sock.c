@@ -19,23 +19,23 @@
 
 enum { LOCK_SNDBUF = 1, LOCK_RCVBUF = 2 };	/* of SO_BUF_LOCK, linux/socket.h */
 
-static int  set_options(int fd, int family, const struct sock_options *, bool fresh,
+static int  sock_set_options(int fd, int family, const struct sock_options *, bool fresh,
     const char **step);
-static int  set_listener(int fd, const struct listen_spec *, const struct listen_spec *was,
+static int  sock_set_listener(int fd, const struct listen_spec *, const struct listen_spec *was,
     const char **step);
-static int  set_back(int fd, const struct listen_spec *, const struct listen_spec *was,
+static int  sock_set_back(int fd, const struct listen_spec *, const struct listen_spec *was,
     const char **step);
-static int  set_back_buffer(int fd, int fresh, int option, int lock);
-static int  set_int(int fd, int level, int option, int value);
-static int  set_before_bind(int fd, const struct listen_spec *, const char **step);
-static int  set_keepalive(int fd, const struct sock_options *);
-static int  bind_source(int fd, const struct addr *);
-static int  bind_unix(int fd, const struct listen_spec *, const char **step);
-static int  unix_is_served(const struct addr *);
-static void close_keeping_errno(int fd);
+static int  sock_set_back_buffer(int fd, int fresh, int option, int lock);
+static int  sock_set_int(int fd, int level, int option, int value);
+static int  sock_set_before_bind(int fd, const struct listen_spec *, const char **step);
+static int  sock_set_keepalive(int fd, const struct sock_options *);
+static int  sock_bind_source(int fd, const struct addr *);
+static int  sock_bind_unix(int fd, const struct listen_spec *, const char **step);
+static int  sock_unix_is_served(const struct addr *);
+static void sock_close_keeping_errno(int fd);
 
 static int
-failed(const char **step, const char *name)
+sock_failed(const char **step, const char *name)
 {
 	if (step != NULL)
 		*step = name;
@@ -48,7 +48,7 @@ sock_probe(const struct listen_spec *spec)
 	int fd, served;
 
 	if (spec->addr.sa.sa_family == AF_UNIX && !addr_is_abstract(&spec->addr)) {
-		served = unix_is_served(&spec->addr);
+		served = sock_unix_is_served(&spec->addr);
 		if (served > 0)
 			errno = EADDRINUSE;
 		return served == 0 ? 0 : -1;
@@ -57,10 +57,10 @@ sock_probe(const struct listen_spec *spec)
 	if (fd < 0)
 		return -1;
 	/* SO_REUSEADDR passes over connections in TIME_WAIT, never over a listener. */
-	if (set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
-	    set_before_bind(fd, spec, NULL) < 0 ||
+	if (sock_set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
+	    sock_set_before_bind(fd, spec, NULL) < 0 ||
 	    bind(fd, &spec->addr.sa, spec->addr.len) < 0) {
-		close_keeping_errno(fd);
+		sock_close_keeping_errno(fd);
 		return -1;
 	}
 	close(fd);
@@ -75,20 +75,20 @@ sock_listen(const struct listen_spec *spec, const char **step)
 
 	fd = socket(spec->addr.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return failed(step, "socket");
+		return sock_failed(step, "socket");
 	if (file) {
-		if (bind_unix(fd, spec, step) < 0)
+		if (sock_bind_unix(fd, spec, step) < 0)
 			goto fail;
 	} else {
-		if (set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
-		    (spec->reuseport && set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0)) {
-			failed(step, "setsockopt");
+		if (sock_set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
+		    (spec->reuseport && sock_set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0)) {
+			sock_failed(step, "setsockopt");
 			goto fail;
 		}
-		if (set_before_bind(fd, spec, step) < 0)
+		if (sock_set_before_bind(fd, spec, step) < 0)
 			goto fail;
 		if (bind(fd, &spec->addr.sa, spec->addr.len) < 0) {
-			failed(step, "bind");
+			sock_failed(step, "bind");
 			goto fail;
 		}
 	}
@@ -96,7 +96,7 @@ sock_listen(const struct listen_spec *spec, const char **step)
 		goto fail;
 	return fd;
 fail:
-	close_keeping_errno(fd);
+	sock_close_keeping_errno(fd);
 	return -1;
 }
 
@@ -104,10 +104,10 @@ int
 sock_relisten(int fd, const struct listen_spec *spec, const struct listen_spec *was,
     const char **step)
 {
-	if (set_listener(fd, spec, was, step) < 0)
+	if (sock_set_listener(fd, spec, was, step) < 0)
 		return -1;
 	if (listen(fd, (int)spec->backlog) < 0)
-		return failed(step, "listen");
+		return sock_failed(step, "listen");
 	return 0;
 }
 
@@ -118,9 +118,9 @@ sock_try(const struct listen_spec *spec, const struct listen_spec *was, const ch
 	int result;
 
 	if (fd < 0)
-		return failed(step, "socket");
-	result = set_listener(fd, spec, was, step);
-	close_keeping_errno(fd);
+		return sock_failed(step, "socket");
+	result = sock_set_listener(fd, spec, was, step);
+	sock_close_keeping_errno(fd);
 	return result;
 }
 
@@ -164,10 +164,10 @@ sock_connect(const struct addr *to, const struct addr *from, const struct sock_o
 
 	if (fd < 0)
 		return -1;
-	if (set_options(fd, to->sa.sa_family, options, true, NULL) < 0 ||
-	    (from != NULL && bind_source(fd, from) < 0) ||
+	if (sock_set_options(fd, to->sa.sa_family, options, true, NULL) < 0 ||
+	    (from != NULL && sock_bind_source(fd, from) < 0) ||
 	    (connect(fd, &to->sa, to->len) < 0 && errno != EINPROGRESS)) {
-		close_keeping_errno(fd);
+		sock_close_keeping_errno(fd);
 		return -1;
 	}
 	return fd;
@@ -180,8 +180,8 @@ sock_try_source(const struct addr *from)
 
 	if (fd < 0)
 		return -1;
-	result = bind_source(fd, from);
-	close_keeping_errno(fd);
+	result = sock_bind_source(fd, from);
+	sock_close_keeping_errno(fd);
 	return result;
 }
 
@@ -228,60 +228,60 @@ sock_keepalive_parse(struct sock_options *o, const char *text)
 
 /* A fresh socket has the kernel's defaults: what is one is not set again. */
 static int
-set_options(int fd, int family, const struct sock_options *o, bool fresh, const char **step)
+sock_set_options(int fd, int family, const struct sock_options *o, bool fresh, const char **step)
 {
-	if (o->rcvbuf > 0 && set_int(fd, SOL_SOCKET, SO_RCVBUF, (int)o->rcvbuf) < 0)
-		return failed(step, "SO_RCVBUF");
-	if (o->sndbuf > 0 && set_int(fd, SOL_SOCKET, SO_SNDBUF, (int)o->sndbuf) < 0)
-		return failed(step, "SO_SNDBUF");
+	if (o->rcvbuf > 0 && sock_set_int(fd, SOL_SOCKET, SO_RCVBUF, (int)o->rcvbuf) < 0)
+		return sock_failed(step, "SO_RCVBUF");
+	if (o->sndbuf > 0 && sock_set_int(fd, SOL_SOCKET, SO_SNDBUF, (int)o->sndbuf) < 0)
+		return sock_failed(step, "SO_SNDBUF");
 	if (family == AF_UNIX)
 		return 0;
-	if ((o->nodelay || !fresh) && set_int(fd, IPPROTO_TCP, TCP_NODELAY, o->nodelay) < 0)
-		return failed(step, "TCP_NODELAY");
-	if ((o->keepalive_idle > 0 || !fresh) && set_keepalive(fd, o) < 0)
-		return failed(step, "SO_KEEPALIVE");
+	if ((o->nodelay || !fresh) && sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, o->nodelay) < 0)
+		return sock_failed(step, "TCP_NODELAY");
+	if ((o->keepalive_idle > 0 || !fresh) && sock_set_keepalive(fd, o) < 0)
+		return sock_failed(step, "SO_KEEPALIVE");
 	if ((o->user_timeout > 0 || !fresh) &&
-	    set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)o->user_timeout) < 0)
-		return failed(step, "TCP_USER_TIMEOUT");
+	    sock_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)o->user_timeout) < 0)
+		return sock_failed(step, "TCP_USER_TIMEOUT");
 	if (o->congestion[0] != '\0' &&
 	    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
 		(socklen_t)strlen(o->congestion)) < 0)
-		return failed(step, "TCP_CONGESTION");
+		return sock_failed(step, "TCP_CONGESTION");
 	return 0;
 }
 
 static int
-set_listener(int fd, const struct listen_spec *spec, const struct listen_spec *was,
+sock_set_listener(int fd, const struct listen_spec *spec, const struct listen_spec *was,
     const char **step)
 {
-	if (was != NULL && set_back(fd, spec, was, step) < 0)
+	if (was != NULL && sock_set_back(fd, spec, was, step) < 0)
 		return -1;
-	if (set_options(fd, spec->addr.sa.sa_family, &spec->options, false, step) < 0)
+	if (sock_set_options(fd, spec->addr.sa.sa_family, &spec->options, false, step) < 0)
 		return -1;
 	if (spec->addr.sa.sa_family == AF_UNIX)
 		return 0;
 	/* Seconds after which a silent client is given up (tcp(7)). */
-	if (set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, spec->deferred ? 10 : 0) < 0)
-		return failed(step, "TCP_DEFER_ACCEPT");
+	if (sock_set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, spec->deferred ? 10 : 0) < 0)
+		return sock_failed(step, "TCP_DEFER_ACCEPT");
 	if ((spec->fastopen > 0 || (was != NULL && was->fastopen > 0)) &&
-	    set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)spec->fastopen) < 0)
-		return failed(step, "TCP_FASTOPEN");
+	    sock_set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)spec->fastopen) < 0)
+		return sock_failed(step, "TCP_FASTOPEN");
 	return 0;
 }
 
 static int
-copy_int(int to, int from, int level, int option)
+sock_copy_int(int to, int from, int level, int option)
 {
 	int       value;
 	socklen_t len = sizeof value;
 
 	if (getsockopt(from, level, option, &value, &len) < 0)
 		return -1;
-	return set_int(to, level, option, value);
+	return sock_set_int(to, level, option, value);
 }
 
 static int
-copy_congestion(int to, int from)
+sock_copy_congestion(int to, int from)
 {
 	char      name[16];
 	socklen_t len = sizeof name;
@@ -295,7 +295,7 @@ copy_congestion(int to, int from)
  * has. An option that weir never set stays as it is: whoever opened an
  * inherited socket may have set it. */
 static int
-set_back(int fd, const struct listen_spec *spec, const struct listen_spec *was,
+sock_set_back(int fd, const struct listen_spec *spec, const struct listen_spec *was,
     const char **step)
 {
 	const struct sock_options *o = &spec->options, *old = &was->options;
@@ -303,80 +303,80 @@ set_back(int fd, const struct listen_spec *spec, const struct listen_spec *was,
 	int fresh = socket(spec->addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fresh < 0)
-		return failed(step, "socket");
+		return sock_failed(step, "socket");
 	if (old->rcvbuf > 0 && o->rcvbuf == 0 &&
-	    set_back_buffer(fd, fresh, SO_RCVBUF, LOCK_RCVBUF) < 0)
+	    sock_set_back_buffer(fd, fresh, SO_RCVBUF, LOCK_RCVBUF) < 0)
 		name = "SO_RCVBUF";
 	else if (old->sndbuf > 0 && o->sndbuf == 0 &&
-	    set_back_buffer(fd, fresh, SO_SNDBUF, LOCK_SNDBUF) < 0)
+	    sock_set_back_buffer(fd, fresh, SO_SNDBUF, LOCK_SNDBUF) < 0)
 		name = "SO_SNDBUF";
 	else if (old->keepalive_interval > 0 && o->keepalive_interval == 0 &&
-	    copy_int(fd, fresh, IPPROTO_TCP, TCP_KEEPINTVL) < 0)
+	    sock_copy_int(fd, fresh, IPPROTO_TCP, TCP_KEEPINTVL) < 0)
 		name = "TCP_KEEPINTVL";
 	else if (old->keepalive_count > 0 && o->keepalive_count == 0 &&
-	    copy_int(fd, fresh, IPPROTO_TCP, TCP_KEEPCNT) < 0)
+	    sock_copy_int(fd, fresh, IPPROTO_TCP, TCP_KEEPCNT) < 0)
 		name = "TCP_KEEPCNT";
 	else if (old->congestion[0] != '\0' && o->congestion[0] == '\0' &&
-	    copy_congestion(fd, fresh) < 0)
+	    sock_copy_congestion(fd, fresh) < 0)
 		name = "TCP_CONGESTION";
-	close_keeping_errno(fresh);
-	return name == NULL ? 0 : failed(step, name);
+	sock_close_keeping_errno(fresh);
+	return name == NULL ? 0 : sock_failed(step, name);
 }
 
 /* Setting a size also locks it, which ends the kernel's tuning: this takes the
  * lock off again (Linux 5.14). What is got is twice what was set (socket(7)). */
 static int
-set_back_buffer(int fd, int fresh, int option, int lock)
+sock_set_back_buffer(int fd, int fresh, int option, int lock)
 {
 	int       size, locks;
 	socklen_t len = sizeof size;
 
 	if (getsockopt(fresh, SOL_SOCKET, option, &size, &len) < 0 ||
-	    set_int(fd, SOL_SOCKET, option, size / 2) < 0)
+	    sock_set_int(fd, SOL_SOCKET, option, size / 2) < 0)
 		return -1;
 	len = sizeof locks;
 	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &len) < 0)
 		return -1;
-	return set_int(fd, SOL_SOCKET, SO_BUF_LOCK, locks & ~lock);
+	return sock_set_int(fd, SOL_SOCKET, SO_BUF_LOCK, locks & ~lock);
 }
 
 static int
-set_int(int fd, int level, int option, int value)
+sock_set_int(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof value);
 }
 
 static int
-set_before_bind(int fd, const struct listen_spec *spec, const char **step)
+sock_set_before_bind(int fd, const struct listen_spec *spec, const char **step)
 {
 	int family = spec->addr.sa.sa_family;
 
-	if (family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->v6only) < 0)
-		return failed(step, "IPV6_V6ONLY");
+	if (family == AF_INET6 && sock_set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->v6only) < 0)
+		return sock_failed(step, "IPV6_V6ONLY");
 	if (spec->transparent &&
-	    set_int(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
+	    sock_set_int(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
 		family == AF_INET6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, 1) < 0)
-		return failed(step, "IP_TRANSPARENT");
+		return sock_failed(step, "IP_TRANSPARENT");
 	if (spec->device[0] != '\0' &&
 	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, spec->device,
 		(socklen_t)strlen(spec->device)) < 0)
-		return failed(step, "SO_BINDTODEVICE");
+		return sock_failed(step, "SO_BINDTODEVICE");
 	return 0;
 }
 
 static int
-set_keepalive(int fd, const struct sock_options *o)
+sock_set_keepalive(int fd, const struct sock_options *o)
 {
-	if (set_int(fd, SOL_SOCKET, SO_KEEPALIVE, o->keepalive_idle > 0) < 0)
+	if (sock_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, o->keepalive_idle > 0) < 0)
 		return -1;
 	if (o->keepalive_idle > 0 &&
-	    set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)o->keepalive_idle) < 0)
+	    sock_set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)o->keepalive_idle) < 0)
 		return -1;
 	if (o->keepalive_interval > 0 &&
-	    set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)o->keepalive_interval) < 0)
+	    sock_set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)o->keepalive_interval) < 0)
 		return -1;
 	if (o->keepalive_count > 0 &&
-	    set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)o->keepalive_count) < 0)
+	    sock_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)o->keepalive_count) < 0)
 		return -1;
 	return 0;
 }
@@ -386,9 +386,9 @@ set_keepalive(int fd, const struct sock_options *o)
  * connect(2) chooses the port, when it knows the peer. Its level is that of IPv4
  * for both families. */
 static int
-bind_source(int fd, const struct addr *from)
+sock_bind_source(int fd, const struct addr *from)
 {
-	if (set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1) < 0)
+	if (sock_set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1) < 0)
 		return -1;
 	return bind(fd, &from->sa, from->len);
 }
@@ -396,37 +396,37 @@ bind_source(int fd, const struct addr *from)
 /* The file gets its mode and owner before anybody can connect: connecting
  * needs listen(2). */
 static int
-bind_unix(int fd, const struct listen_spec *spec, const char **step)
+sock_bind_unix(int fd, const struct listen_spec *spec, const char **step)
 {
 	const char *path = spec->addr.un.sun_path;
-	int         served = unix_is_served(&spec->addr);
+	int         served = sock_unix_is_served(&spec->addr);
 	mode_t      mask;
 	int         bound;
 
 	if (served != 0) {
 		if (served > 0)
 			errno = EADDRINUSE;
-		return failed(step, "bind");
+		return sock_failed(step, "bind");
 	}
 	if (unlink(path) < 0 && errno != ENOENT)
-		return failed(step, "unlink");
+		return sock_failed(step, "unlink");
 	mask = umask(0777 & ~spec->mode);
 	bound = bind(fd, &spec->addr.sa, spec->addr.len);
 	umask(mask);
 	if (bound < 0)
-		return failed(step, "bind");
+		return sock_failed(step, "bind");
 	if (chmod(path, spec->mode) < 0)
-		return failed(step, "chmod");
+		return sock_failed(step, "chmod");
 	if ((spec->owner != (uid_t)-1 || spec->group != (gid_t)-1) &&
 	    chown(path, spec->owner, spec->group) < 0)
-		return failed(step, "chown");
+		return sock_failed(step, "chown");
 	return 0;
 }
 
 /* 1: somebody answers; 0: the path is free or a socket that nobody answers on;
  * -1: with errno (EEXIST: something that is no socket). */
 static int
-unix_is_served(const struct addr *a)
+sock_unix_is_served(const struct addr *a)
 {
 	struct stat st;
 	int         fd, error;
@@ -452,7 +452,7 @@ unix_is_served(const struct addr *a)
 }
 
 static void
-close_keeping_errno(int fd)
+sock_close_keeping_errno(int fd)
 {
 	int saved = errno;
 

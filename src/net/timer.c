@@ -29,7 +29,7 @@ static_assert(sizeof(((struct timer_wheel *)NULL)->slot[0]) == SLOTS * sizeof(st
 
 /* The first tick at which `at` has come: never early. */
 static uint64_t
-due_tick(uint64_t at)
+timer_due_tick(uint64_t at)
 {
 	return at / TIMER_TICK + (at % TIMER_TICK != 0);
 }
@@ -50,7 +50,7 @@ timer_wheel_init(struct timer_wheel *w, uint64_t now)
 
 /* due: the wheel's tick or later. */
 static void
-place(struct timer_wheel *w, struct timer *t, uint64_t due)
+timer_insert(struct timer_wheel *w, struct timer *t, uint64_t due)
 {
 	unsigned level = 0, i;
 
@@ -71,8 +71,8 @@ timer_arm(struct timer_wheel *w, struct timer *t, uint64_t at)
 	if (timer_armed(t))
 		timer_disarm(w, t);
 	t->at = at;
-	due = due_tick(at);
-	place(w, t, due > w->tick ? due : w->tick + 1);
+	due = timer_due_tick(at);
+	timer_insert(w, t, due > w->tick ? due : w->tick + 1);
 	w->count++;
 }
 
@@ -97,7 +97,7 @@ timer_disarm(struct timer_wheel *w, struct timer *t)
 
 /* The next tick at which a slot is to be turned to. */
 static uint64_t
-next_tick(const struct timer_wheel *w)
+timer_next_tick(const struct timer_wheel *w)
 {
 	uint64_t next = NEVER, reached, bits, tick;
 	unsigned level, shift;
@@ -119,7 +119,7 @@ next_tick(const struct timer_wheel *w)
 
 /* Spreads those slots of the higher levels whose span begins at the wheel's tick. */
 static void
-turn(struct timer_wheel *w)
+timer_turn(struct timer_wheel *w)
 {
 	struct node *n, *head;
 	struct timer *t;
@@ -136,7 +136,7 @@ turn(struct timer_wheel *w)
 		while ((n = list_first(head)) != NULL) {
 			t = container_of(n, struct timer, link);
 			node_unlink(n);
-			place(w, t, due_tick(t->at));
+			timer_insert(w, t, timer_due_tick(t->at));
 		}
 	}
 }
@@ -147,9 +147,9 @@ timer_wheel_run(struct timer_wheel *w, uint64_t now, void (*fire)(struct timer *
 	uint64_t end = now / TIMER_TICK, tick;
 	struct node *n, *head;
 
-	while ((tick = next_tick(w)) <= end) {
+	while ((tick = timer_next_tick(w)) <= end) {
 		w->tick = tick;
-		turn(w);
+		timer_turn(w);
 		head = &w->slot[0][tick & (SLOTS - 1)];
 		while ((n = list_first(head)) != NULL) {
 			struct timer *t = container_of(n, struct timer, link);
@@ -165,7 +165,7 @@ timer_wheel_run(struct timer_wheel *w, uint64_t now, void (*fire)(struct timer *
 int64_t
 timer_wheel_wait(const struct timer_wheel *w, uint64_t now)
 {
-	uint64_t next = next_tick(w);
+	uint64_t next = timer_next_tick(w);
 
 	if (next == NEVER)
 		return INT64_MAX;
