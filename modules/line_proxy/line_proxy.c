@@ -17,13 +17,13 @@ struct line_scan {
 	size_t scanned;
 };
 
-static enum weir_parse line_request(const void *conf, void *memory, struct weir_span in,
+static enum weir_parse line_proxy_request(const void *conf, void *memory, struct weir_span in,
     struct weir_message *);
-static enum weir_parse line_reply(const void *conf, void *memory, uint32_t kind,
+static enum weir_parse line_proxy_reply(const void *conf, void *memory, uint32_t kind,
     struct weir_span in, struct weir_message *);
-static struct weir_span line_failure(const void *conf, uint32_t kind, enum weir_failure);
-static const char      *line_check(struct weir_scope *);
-static const char      *check_failure(struct weir_scope *, struct line_conf *);
+static struct weir_span line_proxy_failure(const void *conf, uint32_t kind, enum weir_failure);
+static const char      *line_proxy_check(struct weir_scope *);
+static const char      *line_proxy_check_failure(struct weir_scope *, struct line_conf *);
 
 static const struct weir_key line_keys[] = {
 	{ .name = "line_max", .where = WEIR_IN_SERVER, .type = WEIR_SIZE,
@@ -37,9 +37,9 @@ static const struct weir_key line_keys[] = {
 };
 
 static const struct weir_exchange line = {
-	.request  = line_request,
-	.reply    = line_reply,
-	.failure  = line_failure,
+	.request  = line_proxy_request,
+	.reply    = line_proxy_reply,
+	.failure  = line_proxy_failure,
 	.mem_size = sizeof(struct line_scan),
 };
 
@@ -47,13 +47,13 @@ const struct weir_module line_proxy_module = {
 	.name      = "line_proxy",
 	.keys      = line_keys,
 	.conf_size = sizeof(struct line_conf),
-	.check     = line_check,
+	.check     = line_proxy_check,
 	.exchange  = &line,
 };
 WEIR_MODULE(line_proxy_module);
 
 static enum weir_parse
-line_request(const void *conf, void *memory, struct weir_span in, struct weir_message *m)
+line_proxy_request(const void *conf, void *memory, struct weir_span in, struct weir_message *m)
 {
 	const struct line_conf *c = conf;
 	struct line_scan       *scan = memory;
@@ -70,15 +70,15 @@ line_request(const void *conf, void *memory, struct weir_span in, struct weir_me
 }
 
 static enum weir_parse
-line_reply(const void *conf, void *memory, uint32_t kind, struct weir_span in,
+line_proxy_reply(const void *conf, void *memory, uint32_t kind, struct weir_span in,
     struct weir_message *m)
 {
 	(void)kind;
-	return line_request(conf, memory, in, m);
+	return line_proxy_request(conf, memory, in, m);
 }
 
 static struct weir_span
-line_failure(const void *conf, uint32_t kind, enum weir_failure why)
+line_proxy_failure(const void *conf, uint32_t kind, enum weir_failure why)
 {
 	const struct line_conf *c = conf;
 
@@ -87,7 +87,7 @@ line_failure(const void *conf, uint32_t kind, enum weir_failure why)
 }
 
 static const char *
-line_check(struct weir_scope *scope)
+line_proxy_check(struct weir_scope *scope)
 {
 	struct line_conf *c = weir_scope_conf(scope, &line_proxy_module);
 	const uint64_t    most = weir_scope_read_buffer(scope);
@@ -102,12 +102,12 @@ line_check(struct weir_scope *scope)
 		    c->line_max, most);
 		return text;
 	}
-	return c->line_failure != NULL ? check_failure(scope, c) : NULL;
+	return c->line_failure != NULL ? line_proxy_check_failure(scope, c) : NULL;
 }
 
 /* A carriage return cannot stand in a configuration: \r at the end is one. */
 static const char *
-check_failure(struct weir_scope *scope, struct line_conf *c)
+line_proxy_check_failure(struct weir_scope *scope, struct line_conf *c)
 {
 	size_t length = strlen(c->line_failure), size = length + 2;
 	bool   cr = length >= 2 && strcmp(c->line_failure + length - 2, "\\r") == 0;

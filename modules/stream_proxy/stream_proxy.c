@@ -3,13 +3,13 @@
 #include <weir.h>
 
 static enum weir_verdict
-stream_open(struct weir_session *s)
+stream_proxy_open(struct weir_session *s)
 {
 	return weir_relay(s, weir_session_upstream(s), (struct weir_span){ NULL, 0 });
 }
 
 static const struct weir_protocol stream = {
-	.open  = stream_open,
+	.open  = stream_proxy_open,
 	.needs = WEIR_NEEDS_UPSTREAM,
 };
 

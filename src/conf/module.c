@@ -32,7 +32,8 @@ static const char *module_file_fault(const char *path, uint64_t size);
 static const char *module_dl_fault(const char *path, char *error, size_t size);
 static const char *module_abi_fault(const struct weir_abi *);
 static uint32_t    module_abi_exchange_size(const struct weir_abi *);
-static int         module_abi_check(const struct weir_abi *, const char *path, char *error, size_t size);
+static int         module_abi_check(const struct weir_abi *, const char *path, char *error,
+    size_t size);
 static const struct weir_key *module_abi_key(const struct weir_abi *, const struct weir_key *,
     size_t i);
 static struct module_copy *module_make_copy(const struct weir_abi *, const char *path, char *error,

@@ -42,13 +42,15 @@ static struct weir_scope *read_scope_create(struct conf *, const struct form *, 
 static struct weir_scope *read_scope_find(const struct conf *, const struct form *,
     const char *name);
 static void               read_global(struct conf *, struct weir_scope *weir, const char *text);
-static void               read_replace_entries(struct weir_scope *, const struct weir_scope *globals);
+static void               read_replace_entries(struct weir_scope *,
+    const struct weir_scope *globals);
 static void               read_index_scopes(struct conf *);
 
 void
 read_scopes(struct conf *c, const char *path, const char *const *globals)
 {
-	const struct ini_sink sink = { c, read_take_section, read_take_value, read_take_include, read_take_error };
+	const struct ini_sink sink = { c, read_take_section, read_take_value, read_take_include,
+	    read_take_error };
 	struct weir_scope *weir, given = { .conf = c };
 
 	if (path != NULL)

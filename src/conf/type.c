@@ -31,7 +31,8 @@ static void        type_read_text(struct weir_scope *, const struct weir_key *, 
     const char **value);
 static bool        type_is_word(const struct weir_key *, const char *text, unsigned flag);
 static const char *type_unlike(struct weir_scope *, const struct weir_key *, const char *text);
-static char       *type_print_amount(const struct weir_key *, uint64_t amount, char out[STR_UNIT_MAX]);
+static char       *type_print_amount(const struct weir_key *, uint64_t amount,
+    char out[STR_UNIT_MAX]);
 
 const char *
 type_read(struct weir_scope *s, const struct weir_key *k, const char *text, void *value)

@@ -39,7 +39,7 @@ addr_parse_port(const char *text, in_port_t *port)
 /* name: what is behind the @. The kernel compares names up to the address's length:
  * there is no NUL at the end. */
 static const char *
-parse_abstract(struct addr *a, const char *name)
+addr_parse_abstract(struct addr *a, const char *name)
 {
 	size_t len = strlen(name), i;
 
@@ -64,7 +64,7 @@ addr_parse_unix(struct addr *a, const char *path, const char *prefix)
 	int n;
 
 	if (path[0] == '@')
-		return parse_abstract(a, path + 1);
+		return addr_parse_abstract(a, path + 1);
 	if (path[0] == '\0')
 		return "a path is expected behind unix:";
 	for (const char *p = path; *p != '\0'; p++)

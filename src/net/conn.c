@@ -42,7 +42,7 @@ static const struct transport plain = { &plain_ops };
 void
 conn_start(void)
 {
-	loop_on_task(turn);
+	loop_on_task(conn_turn);
 }
 
 void
@@ -64,7 +64,7 @@ conn_adopt(struct conn *c, int fd, const struct conn_handler *handler)
 	c->finish = c->finished = c->progress = false;
 	c->error = 0;
 	if (loop_watch_start(&c->watch, fd, LOOP_READ | LOOP_WRITE | LOOP_END | LOOP_EDGE,
-		happened, c) < 0)
+		conn_happened, c) < 0)
 		return -1;
 	c->open = true;
 	return 0;

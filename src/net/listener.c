@@ -137,7 +137,7 @@ listener_update(struct listener *l, bool watch)
 		return;
 	if (!watch)
 		loop_watch_stop(&l->watch);
-	else if (loop_watch_start(&l->watch, l->fd, LOOP_READ, ready, l) < 0) {
+	else if (loop_watch_start(&l->watch, l->fd, LOOP_READ, listener_ready, l) < 0) {
 		loop_timer_start(&l->pause, LISTENER_PAUSE);
 		return;
 	}

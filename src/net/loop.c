@@ -65,7 +65,7 @@ loop_open(size_t scratch, void (*fired)(struct timer *))
 	loop.fired = fired;
 	list_init(&loop.queue);
 	timer_wheel_init(&loop.wheel, loop_read_clock());
-	loop_timer_init(&loop.wake, woken, NULL);
+	loop_timer_init(&loop.wake, loop_woken, NULL);
 	loop.wake_at = 0;
 	return 0;
 fail:

@@ -15,15 +15,15 @@
 #include "upstream/sock_keys.h"
 #include "upstream/upstream.h"
 
-static const char *parse_listen(struct weir_scope *, const char *, void *);
-static const char *parse_listen_option(struct listen_spec *, char *word);
-static const char *parse_owner(struct listen_spec *, const char *text);
-static bool        find_group(const char *name, gid_t *);
-static const char *check(struct weir_scope *);
-static void        check_protocol(struct weir_scope *, struct server *);
-static void        check_upstream(struct weir_scope *, struct server *);
-static void        check_listens(struct weir_scope *, struct server *);
-static void        check_listen(struct weir_scope *, const struct server_listen *,
+static const char *server_parse_listen(struct weir_scope *, const char *, void *);
+static const char *server_parse_listen_option(struct listen_spec *, char *word);
+static const char *server_parse_owner(struct listen_spec *, const char *text);
+static bool        server_find_group(const char *name, gid_t *);
+static const char *server_check(struct weir_scope *);
+static void        server_check_protocol(struct weir_scope *, struct server *);
+static void        server_check_upstream(struct weir_scope *, struct server *);
+static void        server_check_listens(struct weir_scope *, struct server *);
+static void        server_check_listen(struct weir_scope *, const struct server_listen *,
     const struct server *, unsigned n);
 
 #define HERE(member) offsetof(struct server, member)
@@ -31,7 +31,7 @@ static void        check_listen(struct weir_scope *, const struct server_listen 
 
 static const struct weir_key keys[] = {
 	{ .name = "listen", .where = WEIR_IN_SERVER, .type = WEIR_OWN, .offset = HERE(listens),
-	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS, .parse = parse_listen,
+	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS, .parse = server_parse_listen,
 	  .syntax = "ADDRESS [backlog=N] [reuseport=on|off] [deferred] [fastopen=N] [device=IF] "
 		    "[v6only] [transparent] [mode=0660] [owner=USER[:GROUP]]",
 	  .help = "where clients connect" },
@@ -81,7 +81,7 @@ const struct weir_module server_module = {
 	.name      = "server",
 	.keys      = keys,
 	.conf_size = sizeof(struct server),
-	.check     = check,
+	.check     = server_check,
 };
 
 static const struct board_field fields[] = {
@@ -144,7 +144,7 @@ weir_scope_read_buffer(struct weir_scope *scope)
 /* ------------------------------------------------------------------- listen */
 
 static const char *
-parse_listen(struct weir_scope *scope, const char *text, void *value)
+server_parse_listen(struct weir_scope *scope, const char *text, void *value)
 {
 	struct server        *s = weir_scope_conf(scope, &server_module);
 	struct server_listen *grown;
@@ -179,7 +179,7 @@ parse_listen(struct weir_scope *scope, const char *text, void *value)
 	if (spec->addr.sa.sa_family == AF_UNIX)
 		spec->reuseport = false;
 	while ((word = weir_word(&rest)) != NULL)
-		if ((wrong = parse_listen_option(spec, word)) != NULL)
+		if ((wrong = server_parse_listen_option(spec, word)) != NULL)
 			return wrong;
 	addr_print(&spec->addr, spec->name);
 	s->listens[s->listen_count++].place = scope_value_place(scope);
@@ -187,7 +187,7 @@ parse_listen(struct weir_scope *scope, const char *text, void *value)
 }
 
 static const char *
-parse_listen_option(struct listen_spec *spec, char *word)
+server_parse_listen_option(struct listen_spec *spec, char *word)
 {
 	char    *value = strchr(word, '=');
 	bool     local = spec->addr.sa.sa_family == AF_UNIX;
@@ -210,7 +210,7 @@ parse_listen_option(struct listen_spec *spec, char *word)
 			return "mode is octal, like 0660";
 		spec->mode = (mode_t)n;
 	} else if (local && strcmp(word, "owner") == 0 && value != NULL)
-		return parse_owner(spec, value);
+		return server_parse_owner(spec, value);
 	else if (local)
 		return "a UNIX socket takes backlog=N, mode=0660 and owner=USER[:GROUP] only";
 	else if (strcmp(word, "mode") == 0 || strcmp(word, "owner") == 0)
@@ -241,7 +241,7 @@ parse_listen_option(struct listen_spec *spec, char *word)
 }
 
 static const char *
-parse_owner(struct listen_spec *spec, const char *text)
+server_parse_owner(struct listen_spec *spec, const char *text)
 {
 	char           name[64], *group;
 	struct passwd *user;
@@ -254,13 +254,13 @@ parse_owner(struct listen_spec *spec, const char *text)
 	if ((user = getpwnam(name)) == NULL)
 		return "owner names a user that does not exist";
 	spec->owner = user->pw_uid;
-	if (group != NULL && !find_group(group, &spec->group))
+	if (group != NULL && !server_find_group(group, &spec->group))
 		return "owner names a group that does not exist";
 	return NULL;
 }
 
 static bool
-find_group(const char *name, gid_t *out)
+server_find_group(const char *name, gid_t *out)
 {
 	struct group *g = getgrnam(name);
 
@@ -272,7 +272,7 @@ find_group(const char *name, gid_t *out)
 /* -------------------------------------------------------------------- checks */
 
 static const char *
-check(struct weir_scope *scope)
+server_check(struct weir_scope *scope)
 {
 	struct server *s = weir_scope_conf(scope, &server_module);
 
@@ -284,14 +284,14 @@ check(struct weir_scope *scope)
 		conf_error(scope, "write_buffer",
 			"write_buffer is smaller than read_buffer: a read could not be passed on; "
 			"raise it to at least that");
-	check_protocol(scope, s);
-	check_upstream(scope, s);
-	check_listens(scope, s);
+	server_check_protocol(scope, s);
+	server_check_upstream(scope, s);
+	server_check_listens(scope, s);
 	return NULL;
 }
 
 static void
-check_protocol(struct weir_scope *scope, struct server *s)
+server_check_protocol(struct weir_scope *scope, struct server *s)
 {
 	bool needs_upstream;
 
@@ -317,7 +317,7 @@ check_protocol(struct weir_scope *scope, struct server *s)
 }
 
 static void
-check_upstream(struct weir_scope *scope, struct server *s)
+server_check_upstream(struct weir_scope *scope, struct server *s)
 {
 	if (s->upstream_name == NULL)
 		return;
@@ -341,7 +341,7 @@ check_upstream(struct weir_scope *scope, struct server *s)
 /* An address belongs to one server; each pair of them is looked at once, by the
  * later one. */
 static void
-check_listens(struct weir_scope *scope, struct server *s)
+server_check_listens(struct weir_scope *scope, struct server *s)
 {
 	struct server *other = NULL;
 
@@ -350,14 +350,14 @@ check_listens(struct weir_scope *scope, struct server *s)
 	for (unsigned i = 0; other != s; i++) {
 		other = server_at(scope_conf(scope), i);
 		for (unsigned k = 0; k < s->listen_count; k++)
-			check_listen(scope, &s->listens[k], other,
+			server_check_listen(scope, &s->listens[k], other,
 			    other == s ? k : other->listen_count);
 	}
 }
 
 /* Against the first n of the other's. */
 static void
-check_listen(struct weir_scope *scope, const struct server_listen *listen,
+server_check_listen(struct weir_scope *scope, const struct server_listen *listen,
     const struct server *other, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)

@@ -7,7 +7,7 @@
 
 #include "base/str.h"
 
-static const char *parse_buffer(uint32_t *out, const char *text);
+static const char *sock_key_parse_buffer(uint32_t *out, const char *text);
 
 const char *
 sock_key_nodelay(struct weir_scope *scope, const char *text, void *options)
@@ -73,7 +73,7 @@ sock_key_rcvbuf(struct weir_scope *scope, const char *text, void *options)
 	struct sock_options *o = options;
 
 	(void)scope;
-	return parse_buffer(&o->rcvbuf, text);
+	return sock_key_parse_buffer(&o->rcvbuf, text);
 }
 
 const char *
@@ -82,11 +82,11 @@ sock_key_sndbuf(struct weir_scope *scope, const char *text, void *options)
 	struct sock_options *o = options;
 
 	(void)scope;
-	return parse_buffer(&o->sndbuf, text);
+	return sock_key_parse_buffer(&o->sndbuf, text);
 }
 
 static const char *
-parse_buffer(uint32_t *out, const char *text)
+sock_key_parse_buffer(uint32_t *out, const char *text)
 {
 	uint64_t bytes;
 

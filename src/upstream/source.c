@@ -24,15 +24,15 @@ static const char has_port[] = "has a port, which the kernel chooses: write the 
 static const char any[] = "is any address: leave the key out and the kernel chooses";
 static const char unfit[] = "is no address that a connection can come from";
 
-static const char *parse_source(struct addr *, const char *word);
-static const char *parse_v6(struct addr *, char *text);
-static const char *add(struct weir_scope *, struct source_list *, const struct addr *);
-static int         connect_from(struct weir_upstream *, const struct weir_peer *,
+static const char *source_parse(struct addr *, const char *word);
+static const char *source_parse_v6(struct addr *, char *text);
+static const char *source_add(struct weir_scope *, struct source_list *, const struct addr *);
+static int         source_connect_from(struct weir_upstream *, const struct weir_peer *,
     const struct addr *from);
-static unsigned    sources(const struct source_list *);
-static size_t      pairs(const struct weir_upstream *);
-static bool        fits(const struct addr *source, const struct addr *to);
-static const char *phrase(struct weir_scope *, const char *format, ...)
+static unsigned    source_places(const struct source_list *);
+static size_t      source_pairs(const struct weir_upstream *);
+static bool        source_fits(const struct addr *source, const struct addr *to);
+static const char *source_phrase(struct weir_scope *, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 const char *
@@ -47,11 +47,11 @@ source_key(struct weir_scope *scope, const char *text, void *list)
 	if ((word = weir_word(&rest)) == NULL)
 		return "is empty: write addresses of this machine, like 192.0.2.10 192.0.2.11";
 	do {
-		wrong = parse_source(&a, word);
+		wrong = source_parse(&a, word);
 		if (wrong == NULL)
-			wrong = add(scope, list, &a);
+			wrong = source_add(scope, list, &a);
 		if (wrong != NULL)
-			return phrase(scope, "%s %s", word, wrong);
+			return source_phrase(scope, "%s %s", word, wrong);
 	} while ((word = weir_word(&rest)) != NULL);
 	return NULL;
 }
@@ -62,7 +62,7 @@ source_check(struct weir_scope *scope, struct weir_upstream *u)
 	const struct weir_peer *peer;
 	struct in6_addr         ip;
 
-	u->sources.rests = weir_scope_alloc(scope, pairs(u) * sizeof *u->sources.rests);
+	u->sources.rests = weir_scope_alloc(scope, source_pairs(u) * sizeof *u->sources.rests);
 	for (unsigned i = 0; u->sources.count > 0 && i < u->peer_count; i++) {
 		peer = &u->peers[i];
 		if (peer->addr.sa.sa_family == AF_UNIX ||
@@ -70,11 +70,11 @@ source_check(struct weir_scope *scope, struct weir_upstream *u)
 			continue;
 		ip = peer->addr.sa.sa_family == AF_INET6 ? peer->addr.in6.sin6_addr : in6addr_any;
 		if (IN6_IS_ADDR_V4MAPPED(&ip))
-			return phrase(scope,
+			return source_phrase(scope,
 			    "the peer %s is an IPv4-mapped IPv6 address: with "
 			    "sources it has to be written as IPv4",
 			    peer->name);
-		return phrase(scope,
+		return source_phrase(scope,
 		    "none of these can reach the peer %s: add a source that is "
 		    "%s",
 		    peer->name, peer->addr.sa.sa_family == AF_INET ? "IPv4" : "IPv6");
@@ -88,7 +88,7 @@ source_count(const struct source_list *list, const struct addr *to)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < list->count; i++)
-		n += fits(&list->addresses[i], to);
+		n += source_fits(&list->addresses[i], to);
 	return n;
 }
 
@@ -100,7 +100,7 @@ source_next(struct source_list *list, const struct addr *to)
 	for (unsigned i = 0; i < list->count; i++) {
 		at = *next;
 		*next = at + 1 == list->count ? 0 : at + 1;
-		if (fits(&list->addresses[at], to))
+		if (source_fits(&list->addresses[at], to))
 			return &list->addresses[at];
 	}
 	return NULL;
@@ -113,7 +113,7 @@ upstream_connect(struct weir_upstream *u, const struct weir_peer *peer)
 	int      fd;
 
 	do
-		fd = connect_from(u, peer, source_next(&u->sources, &peer->addr));
+		fd = source_connect_from(u, peer, source_next(&u->sources, &peer->addr));
 	while (fd < 0 && errno == EADDRNOTAVAIL && left-- > 1);
 	return fd;
 }
@@ -122,11 +122,11 @@ upstream_connect(struct weir_upstream *u, const struct weir_peer *peer)
  * in which the worker does nothing else. So the rest is as long as makes them a
  * small part of its time. */
 static int
-connect_from(struct weir_upstream *u, const struct weir_peer *peer, const struct addr *from)
+source_connect_from(struct weir_upstream *u, const struct weir_peer *peer, const struct addr *from)
 {
 	struct source_list *list = &u->sources;
 	size_t    source = from != NULL ? (size_t)(from - list->addresses) : 0;
-	uint64_t *rest = &list->rests[peer->index * sources(list) + source], began;
+	uint64_t *rest = &list->rests[peer->index * source_places(list) + source], began;
 	int       fd;
 
 	if (*rest > loop_now()) {
@@ -136,7 +136,7 @@ connect_from(struct weir_upstream *u, const struct weir_peer *peer, const struct
 	began = clock_ns();
 	fd = sock_connect(&peer->addr, from, &u->options);
 	if (fd < 0 && errno == EADDRNOTAVAIL) {
-		uint64_t ms = (clock_ns() - began) * SEARCH_SHARE * pairs(u) / 1000000;
+		uint64_t ms = (clock_ns() - began) * SEARCH_SHARE * source_pairs(u) / 1000000;
 
 		*rest = loop_now() + (ms < REST_MAX ? ms : REST_MAX);
 	}
@@ -145,26 +145,26 @@ connect_from(struct weir_upstream *u, const struct weir_peer *peer, const struct
 
 /* Without any the kernel's choice is one. */
 static unsigned
-sources(const struct source_list *list)
+source_places(const struct source_list *list)
 {
 	return list->count > 0 ? list->count : 1;
 }
 
 static size_t
-pairs(const struct weir_upstream *u)
+source_pairs(const struct weir_upstream *u)
 {
-	return (size_t)u->peer_count * sources(&u->sources);
+	return (size_t)u->peer_count * source_places(&u->sources);
 }
 
 static bool
-fits(const struct addr *source, const struct addr *to)
+source_fits(const struct addr *source, const struct addr *to)
 {
 	return source->sa.sa_family == to->sa.sa_family &&
 	    (to->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&to->in6.sin6_addr));
 }
 
 static const char *
-parse_source(struct addr *a, const char *word)
+source_parse(struct addr *a, const char *word)
 {
 	char           copy[INET6_ADDRSTRLEN + IF_NAMESIZE + 3], *colon;
 	struct in_addr in;
@@ -185,13 +185,13 @@ parse_source(struct addr *a, const char *word)
 	if ((colon = strchr(copy, ':')) == NULL)
 		return not_one;
 	if (strchr(colon + 1, ':') != NULL)
-		return parse_v6(a, copy);
+		return source_parse_v6(a, copy);
 	*colon = '\0';
 	return inet_pton(AF_INET, copy, &in) == 1 ? has_port : not_one;
 }
 
 static const char *
-parse_v6(struct addr *a, char *text)
+source_parse_v6(struct addr *a, char *text)
 {
 	char    *zone, *end;
 	uint64_t number;
@@ -228,7 +228,7 @@ parse_v6(struct addr *a, char *text)
 }
 
 static const char *
-add(struct weir_scope *scope, struct source_list *list, const struct addr *a)
+source_add(struct weir_scope *scope, struct source_list *list, const struct addr *a)
 {
 	struct addr *grown;
 
@@ -240,7 +240,7 @@ add(struct weir_scope *scope, struct source_list *list, const struct addr *a)
 	if (sock_try_source(a) < 0) {
 		if (errno == EADDRNOTAVAIL)
 			return "is not an address of this machine (ip addr lists them)";
-		return phrase(scope, "cannot be used: %s", strerror(errno));
+		return source_phrase(scope, "cannot be used: %s", strerror(errno));
 	}
 	if ((list->count & (list->count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
 		grown = weir_scope_alloc(scope,
@@ -255,7 +255,7 @@ add(struct weir_scope *scope, struct source_list *list, const struct addr *a)
 
 /* In the configuration's memory. */
 static const char *
-phrase(struct weir_scope *scope, const char *format, ...)
+source_phrase(struct weir_scope *scope, const char *format, ...)
 {
 	va_list ap, again;
 	char   *text;

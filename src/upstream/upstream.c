@@ -11,18 +11,19 @@
 
 #define ADDRESSES_MAX 64u	/* of one name */
 
-static const char *parse_pool(struct weir_scope *, const char *, void *);
-static const char *parse_server(struct weir_scope *, const char *, void *);
-static const char *parse_server_option(struct weir_peer *, char *word);
-static const char *add_peer(struct weir_scope *, struct weir_upstream *, const struct weir_peer *);
-static const char *check(struct weir_scope *);
+static const char *upstream_parse_pool(struct weir_scope *, const char *, void *);
+static const char *upstream_parse_server(struct weir_scope *, const char *, void *);
+static const char *upstream_parse_server_option(struct weir_peer *, char *word);
+static const char *upstream_add_peer(struct weir_scope *, struct weir_upstream *,
+    const struct weir_peer *);
+static const char *upstream_check(struct weir_scope *);
 
 #define UPSTREAM_TIME_MAX (UINT64_C(365) * 24 * 3600 * 1000)	/* ms: no deadline overflows */
 #define HERE(member) offsetof(struct weir_upstream, member)
 
 static const struct weir_key keys[] = {
 	{ .name = "server", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN, .offset = HERE(peers),
-	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS, .parse = parse_server,
+	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS, .parse = upstream_parse_server,
 	  .syntax = "ADDRESS [weight=N] [max_conns=N] [max_fails=N] [fail_timeout=T] [backup] "
 		    "[down]",
 	  .help = "a backend; a name stands for each of its addresses" },
@@ -36,7 +37,8 @@ static const struct weir_key keys[] = {
 	  .offset = HERE(retries), .initial = "1", .max = UPSTREAM_RETRIES_MAX,
 	  .help = "other peers tried, while nothing has been sent" },
 	{ .name = "pool", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN, .offset = HERE(mode),
-	  .initial = "pipeline", .parse = parse_pool, .syntax = "pipeline | request | session",
+	  .initial = "pipeline", .parse = upstream_parse_pool,
+	  .syntax = "pipeline | request | session",
 	  .help = "how clients share the connections to a peer" },
 	{ .name = "pool_size", .where = WEIR_IN_UPSTREAM, .type = WEIR_NUMBER,
 	  .offset = HERE(pool_size), .initial = "16", .min = 1, .max = 65535,
@@ -82,7 +84,7 @@ const struct weir_module upstream_module = {
 	.name      = "upstream",
 	.keys      = keys,
 	.conf_size = sizeof(struct weir_upstream),
-	.check     = check,
+	.check     = upstream_check,
 };
 
 #define FAILED(why, name) [UPSTREAM_FAILED + WEIR_FAILED_##why] = { "failed_" name, BOARD_COUNTER }
@@ -172,7 +174,7 @@ upstreams_enter(const struct conf *conf, unsigned generation)
 }
 
 static const char *
-parse_pool(struct weir_scope *scope, const char *text, void *value)
+upstream_parse_pool(struct weir_scope *scope, const char *text, void *value)
 {
 	static const char *const names[] = {
 		[POOL_PIPELINE] = "pipeline",
@@ -190,7 +192,7 @@ parse_pool(struct weir_scope *scope, const char *text, void *value)
 }
 
 static const char *
-parse_server(struct weir_scope *scope, const char *text, void *value)
+upstream_parse_server(struct weir_scope *scope, const char *text, void *value)
 {
 	struct weir_upstream *u = weir_scope_conf(scope, &upstream_module);
 	struct weir_peer      peer = { .weight = 1, .max_fails = 1, .fail_timeout = 10000 };
@@ -206,18 +208,18 @@ parse_server(struct weir_scope *scope, const char *text, void *value)
 		return "is empty: write an address like 127.0.0.1:6379, db.example:5432 or "
 		       "unix:run/app.sock";
 	while ((word = weir_word(&rest)) != NULL)
-		if ((wrong = parse_server_option(&peer, word)) != NULL)
+		if ((wrong = upstream_parse_server_option(&peer, word)) != NULL)
 			return wrong;
 	wrong = addr_resolve(addresses, ADDRESSES_MAX, &n, address, conf_prefix(scope_conf(scope)));
 	for (unsigned i = 0; wrong == NULL && i < n; i++) {
 		peer.addr = addresses[i];
-		wrong = add_peer(scope, u, &peer);
+		wrong = upstream_add_peer(scope, u, &peer);
 	}
 	return wrong;
 }
 
 static const char *
-add_peer(struct weir_scope *scope, struct weir_upstream *u, const struct weir_peer *peer)
+upstream_add_peer(struct weir_scope *scope, struct weir_upstream *u, const struct weir_peer *peer)
 {
 	struct weir_peer *grown;
 
@@ -241,7 +243,7 @@ add_peer(struct weir_scope *scope, struct weir_upstream *u, const struct weir_pe
 }
 
 static const char *
-parse_server_option(struct weir_peer *peer, char *word)
+upstream_parse_server_option(struct weir_peer *peer, char *word)
 {
 	char    *value = strchr(word, '=');
 	uint64_t n;
@@ -272,7 +274,7 @@ parse_server_option(struct weir_peer *peer, char *word)
 }
 
 static const char *
-check(struct weir_scope *scope)
+upstream_check(struct weir_scope *scope)
 {
 	struct weir_upstream *u = weir_scope_conf(scope, &upstream_module);
 	const char           *wrong;

@@ -77,7 +77,7 @@ const struct weir_module reverse_module = {
 WEIR_MODULE(reverse_module);
 
 static struct weir_span
-span_of(const char *text)
+reverse_span(const char *text)
 {
 	return (struct weir_span){ text, strlen(text) };
 }
@@ -106,9 +106,9 @@ reverse_open(struct weir_session *s)
 
 	if (!conf->greeting)
 		return WEIR_GO_ON;
-	if (weir_send(s, span_of(conf->greeting)) == WEIR_CLOSE)
+	if (weir_send(s, reverse_span(conf->greeting)) == WEIR_CLOSE)
 		return WEIR_CLOSE;
-	return weir_send(s, span_of("\n"));
+	return weir_send(s, reverse_span("\n"));
 }
 
 /* Hooks run one at a time, so one buffer a worker is enough. */
@@ -139,7 +139,7 @@ reverse_data(struct weir_session *s, struct weir_span in)
 
 		if (length >= conf->line_max) {
 			weir_log(WEIR_INFO, "line too long");
-			weir_send(s, span_of("line too long\n"));
+			weir_send(s, reverse_span("line too long\n"));
 			return WEIR_CLOSE;
 		}
 		if (!end)
@@ -162,7 +162,7 @@ reverse_eof(struct weir_session *s)
 
 	snprintf(farewell, sizeof farewell, "%" PRIu64 " line%s\n", state->lines,
 	    state->lines == 1 ? "" : "s");
-	weir_send(s, span_of(farewell));
+	weir_send(s, reverse_span(farewell));
 	return WEIR_CLOSE;
 }
 
