@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/stdfd.h"
 #include "conf/module.h"
 #include "config.h"
 #include "ctl/commands.h"
@@ -49,6 +50,7 @@ main(int argc, char **argv, char **envp)
 	struct options   o;
 	int              status;
 
+	stdfd_fill();
 	title_init(argc, argv, envp);
 	status = read_arguments(&a, argc, argv);
 	if (status != 0 || a.job == JOB_NONE)

@@ -329,6 +329,46 @@ it 'daemon = on tells of a failure to start' => sub {
 	like $result->{text}, qr/weir\.conf:2/;
 };
 
+# The command of a shell that closes these descriptors first.
+sub closed($w, $closed, @args)
+{
+	my $redirect = join(' ', map { "$_>&-" } split(//, $closed));
+	return ['sh', '-c', "exec \"\$@\" $redirect", 'sh', $w->_command(@args)];
+}
+
+for my $closed (qw(0 1 2 01 02 12 012)) {
+	it "it may be started with $closed closed" => sub {
+		my $port = free_port;
+		my $w = Weir::Daemon->new(<<"CONF", daemon => 1);
+[weir]
+workers = 2
+error_log = stderr debug
+error_log = logs/error.log info
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+CONF
+		my $starter = Weir::Process::spawn(closed($w, $closed), group_leader => 1,
+		    env => { $w->_env }, output => $w->path('console'));
+		is Weir::Process::reap($starter, 20), 0, 'the starter returns when weir serves';
+		$w->{child} = $starter;
+		$w->{status} = 0;
+		my @workers = $w->workers;
+		ok client($port)->ping, 'it serves';
+		for my $p ($w->processes) {
+			my %fd = map { $_ => readlink("/proc/$p->{pid}/fd/$_") } 0 .. 2;
+			is $fd{$_}, '/dev/null', "$p->{title}: $_" for split(//, $closed);
+		}
+		for my $command (['-t'], ['-T'], ['status'], ['-s', 'reload']) {
+			my $result = Weir::Process::run(closed($w, $closed, @$command));
+			is $result->{exit}, 0, "weir @$command" or diag $result->{text};
+		}
+		ok client($port)->ping, 'and goes on to serve';
+		unlike $w->log, qr/killed|ended with/, 'no worker has ended otherwise than asked';
+		$w->stop;
+	};
+}
+
 it 'tells the service manager' => sub {
 	my $port = free_port;
 	my $notify;
