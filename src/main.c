@@ -50,7 +50,7 @@ main(int argc, char **argv, char **envp)
 	struct options   o;
 	int              status;
 
-	stdfd_fill();
+	stdfd_fill("weir");
 	title_init(argc, argv, envp);
 	status = read_arguments(&a, argc, argv);
 	if (status != 0 || a.job == JOB_NONE)

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 void
-stdfd_fill(void)
+stdfd_fill(const char *program)
 {
 	int fd;
 
@@ -19,8 +19,7 @@ stdfd_fill(void)
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd < 0) {
-		dprintf(STDERR_FILENO, "%s: /dev/null: %s\n", program_invocation_short_name,
-		    strerror(errno));
+		dprintf(STDERR_FILENO, "%s: /dev/null: %s\n", program, strerror(errno));
 		exit(1);
 	}
 	close(fd);

@@ -16,18 +16,16 @@ struct arena_piece {
 	_Alignas(max_align_t) char memory[];
 };
 
-static void arena_out_of_memory(void) __attribute__((noreturn));
-
 void *
 arena_alloc(struct arena *a, size_t size)
 {
 	struct arena_piece *p;
 
 	if (size > PTRDIFF_MAX - sizeof(*p))
-		arena_out_of_memory();
+		arena_exhausted();
 	p = calloc(1, sizeof(*p) + size);
 	if (p == NULL)
-		arena_out_of_memory();
+		arena_exhausted();
 	p->next = a->pieces;
 	a->pieces = p;
 	return p->memory;
@@ -64,7 +62,7 @@ arena_vprint(struct arena *a, const char *format, va_list ap)
 	length = vsnprintf(NULL, 0, format, again);
 	va_end(again);
 	if (length < 0)
-		arena_out_of_memory();
+		arena_exhausted();
 	text = arena_alloc(a, (size_t)length + 1);
 	vsnprintf(text, (size_t)length + 1, format, ap);
 	return text;
@@ -81,8 +79,8 @@ arena_free(struct arena *a)
 	}
 }
 
-static void
-arena_out_of_memory(void)
+void
+arena_exhausted(void)
 {
 	log_alert("out of memory while the configuration is loaded");
 	exit(1);

@@ -20,6 +20,9 @@ char *arena_print(struct arena *, const char *format, ...) __attribute__((format
 char *arena_vprint(struct arena *, const char *format, va_list)
     __attribute__((format(printf, 2, 0)));
 
+/* Ends the process with that message: for memory that others give. */
+void arena_exhausted(void) __attribute__((noreturn));
+
 /* Frees all of it; it may be used again. */
 void arena_free(struct arena *);
 

@@ -114,6 +114,8 @@ conf_free(struct conf *c)
 		return;
 	for (m = c->registry.first; m != NULL; m = m->next)
 		module_unload(&m->loaded);
+	for (unsigned kind = 0; kind < SCOPE_KINDS; kind++)
+		hash_free(&c->names[kind]);
 	/* It lies in its own memory. */
 	arena = c->arena;
 	arena_free(&arena);

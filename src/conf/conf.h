@@ -84,6 +84,7 @@ void conf_error_at(struct weir_scope *, struct place, const char *format, ...)
 /* Scopes of a kind in the order of the file, without [defaults …]; [weir] is
  * always there, once. NULL behind the last. */
 struct weir_scope *conf_scope(const struct conf *, enum scope_kind, unsigned index);
+unsigned           conf_scope_count(const struct conf *, enum scope_kind);
 struct weir_scope *conf_find(const struct conf *, enum scope_kind, const char *name);
 struct conf       *scope_conf(const struct weir_scope *);
 

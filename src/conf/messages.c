@@ -121,6 +121,9 @@ messages_file_rank(const struct messages *m, const char *file)
 {
 	unsigned i;
 
+	/* Mostly that of the line before. */
+	if (m->file_count > 0 && strcmp(m->files[m->file_count - 1], file) == 0)
+		return m->file_count - 1;
 	for (i = 0; i < m->file_count; i++)
 		if (strcmp(m->files[i], file) == 0)
 			break;

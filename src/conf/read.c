@@ -39,8 +39,6 @@ static const struct form *form_find(struct conf *, struct place, const char *hea
 static void form_unknown(struct conf *, struct place, const char *head, const char *first);
 static struct weir_scope *read_scope_create(struct conf *, const struct form *, const char *name,
     struct place);
-static struct weir_scope *read_scope_find(const struct conf *, const struct form *,
-    const char *name);
 static void               read_global(struct conf *, struct weir_scope *weir, const char *text);
 static void               read_replace_entries(struct weir_scope *,
     const struct weir_scope *globals);
@@ -55,7 +53,7 @@ read_scopes(struct conf *c, const char *path, const char *const *globals)
 
 	if (path != NULL)
 		ini_read(path, &sink);
-	weir = read_scope_find(c, &forms[0], "");
+	weir = scope_by_name(c, SCOPE_WEIR, "");
 	if (weir == NULL)
 		weir = read_scope_create(c, &forms[0], "", (struct place){ NULL, 0 });
 	given.entries_end = &given.entries;
@@ -79,7 +77,7 @@ read_take_section(void *context, struct place place, const char *head)
 	form = form_find(c, place, head, &name);
 	if (form == NULL)
 		return NULL;
-	first = read_scope_find(c, form, name);
+	first = scope_by_name(c, form->kind, name);
 	s = read_scope_create(c, form, name, place);
 	if (first != NULL) {
 		s->spare = true;
@@ -193,20 +191,10 @@ read_scope_create(struct conf *c, const struct form *form, const char *name, str
 		c->end = &c->first;
 	*c->end = s;
 	c->end = &s->next;
+	if (scope_by_name(c, s->kind, s->name) == NULL &&
+	    hash_add(&c->names[s->kind], hash_text(HASH_START, s->name), (uintptr_t)s) < 0)
+		arena_exhausted();
 	return s;
-}
-
-/* The first section of this form and name. */
-static struct weir_scope *
-read_scope_find(const struct conf *c, const struct form *form, const char *name)
-{
-	struct weir_scope *s;
-
-	for (s = c->first; s != NULL; s = s->next)
-		if (s->kind == form->kind && s->defaults == form->defaults &&
-		    strcmp(s->name, name) == 0)
-			return s;
-	return NULL;
 }
 
 /* ------------------------------------------------------------------------- -g */

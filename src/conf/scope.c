@@ -96,15 +96,31 @@ conf_scope(const struct conf *c, enum scope_kind kind, unsigned index)
 	return index < c->scope_count[kind] ? c->scopes[kind][index] : NULL;
 }
 
+unsigned
+conf_scope_count(const struct conf *c, enum scope_kind kind)
+{
+	return c->scope_count[kind];
+}
+
+static bool
+scope_is_named(uintptr_t value, const void *name)
+{
+	return strcmp(((const struct weir_scope *)value)->name, name) == 0;
+}
+
+struct weir_scope *
+scope_by_name(const struct conf *c, enum scope_kind kind, const char *name)
+{
+	return (struct weir_scope *)hash_find(&c->names[kind], hash_text(HASH_START, name),
+	    scope_is_named, name);
+}
+
 struct weir_scope *
 conf_find(const struct conf *c, enum scope_kind kind, const char *name)
 {
-	unsigned i;
+	struct weir_scope *s = scope_by_name(c, kind, name);
 
-	for (i = 0; i < c->scope_count[kind]; i++)
-		if (strcmp(c->scopes[kind][i]->name, name) == 0)
-			return c->scopes[kind][i];
-	return NULL;
+	return s != NULL && !s->defaults ? s : NULL;
 }
 
 bool

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/hash.h"
 #include "conf/arena.h"
 #include "conf/conf.h"
 #include "conf/messages.h"
@@ -52,6 +53,7 @@ struct conf {
 	struct weir_scope     *defaults[SCOPE_KINDS];
 	struct weir_scope    **scopes[SCOPE_KINDS];	/* without defaults and spares */
 	unsigned               scope_count[SCOPE_KINDS];
+	struct hash            names[SCOPE_KINDS];	/* of the first section of each name */
 	const struct entry    *parsing;	/* the value in hand */
 };
 
@@ -63,6 +65,10 @@ scope_where(enum scope_kind kind)
 {
 	return 1u << kind;
 }
+
+/* The first section of a kind with this name, which defaults have not ("").
+ * NULL: there is none. */
+struct weir_scope *scope_by_name(const struct conf *, enum scope_kind, const char *name);
 
 /* Gives it its blocks, when all modules are known. */
 void scope_prepare(struct weir_scope *);

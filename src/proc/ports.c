@@ -25,37 +25,49 @@ struct survey {
 	uint64_t limit;		/* max_conns of all of these; UINT64_MAX: one has none */
 };
 
+/* What the servers of an upstream ask of it. */
+struct ports_demand {
+	uint64_t relayed;	/* connections, one for each session */
+	bool     framed;	/* pooled connections as well */
+};
+
 static void          check_upstream(struct weir_scope *, const struct weir_upstream *,
-    uint64_t sessions);
+    const struct ports_demand *);
 static struct survey look_at(const struct weir_upstream *);
 static bool          has_primary(const struct weir_upstream *);
-static void          look_at_servers(const struct conf *, const struct weir_upstream *,
-    uint64_t sessions, uint64_t *relayed, bool *framed);
+static void          ports_count_demand(const struct conf *, uint64_t sessions,
+    struct ports_demand *);
 static void          warn(void *scope, const char *key, const char *text);
 
 void
 ports_check(const struct conf *conf, uint64_t sessions)
 {
+	unsigned              count = conf_scope_count(conf, SCOPE_UPSTREAM);
+	struct ports_demand  *demands;
 	struct weir_upstream *u;
 
+	if (count == 0)
+		return;
+	demands = weir_scope_alloc(conf_scope(conf, SCOPE_UPSTREAM, 0), count * sizeof *demands);
+	for (unsigned i = 0; i < count; i++)
+		upstream_at(conf, i)->index = i;
+	ports_count_demand(conf, sessions, demands);
 	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++)
-		check_upstream(conf_scope(conf, SCOPE_UPSTREAM, i), u, sessions);
+		check_upstream(conf_scope(conf, SCOPE_UPSTREAM, i), u, &demands[i]);
 }
 
 static void
-check_upstream(struct weir_scope *scope, const struct weir_upstream *u, uint64_t sessions)
+check_upstream(struct weir_scope *scope, const struct weir_upstream *u,
+    const struct ports_demand *demand)
 {
 	const struct survey s = look_at(u);
 	struct check_ports  ports = { .peers = s.tcp, .pairs = s.pairs };
-	uint64_t            relayed;
-	bool                framed;
 
 	if (s.tcp == 0)
 		return;
-	look_at_servers(scope_conf(scope), u, sessions, &relayed, &framed);
-	ports.pooled = relayed == 0;
+	ports.pooled = demand->relayed == 0;
 	/* Others are reached by UNIX sockets: they have their part of the sessions. */
-	ports.connections = relayed * s.tcp / s.peers + (framed ? s.links : 0);
+	ports.connections = demand->relayed * s.tcp / s.peers + (demand->framed ? s.links : 0);
 	if (ports.connections > s.limit)
 		ports.connections = s.limit;
 	check_ports(&ports, warn, scope);
@@ -101,33 +113,31 @@ has_primary(const struct weir_upstream *u)
 
 /* This is before the checks of servers, so nothing but their values is there. */
 static void
-look_at_servers(const struct conf *conf, const struct weir_upstream *u, uint64_t sessions,
-    uint64_t *relayed, bool *framed)
+ports_count_demand(const struct conf *conf, uint64_t sessions, struct ports_demand *demands)
 {
-	const struct weir_module *protocol;
-	const struct server      *server;
-	uint64_t                  most;
+	const struct weir_module   *protocol;
+	const struct weir_upstream *u;
+	const struct server        *server;
+	struct ports_demand        *d;
+	uint64_t                    most;
 
-	*relayed = 0;
-	*framed = false;
 	for (unsigned i = 0; (server = server_at(conf, i)) != NULL; i++) {
 		if (server->protocol_name == NULL || server->upstream_name == NULL ||
-		    upstream_find(conf, server->upstream_name) != u)
+		    (u = upstream_find(conf, server->upstream_name)) == NULL ||
+		    (protocol = conf_role(conf, ROLE_PROTOCOL, server->protocol_name)) == NULL)
 			continue;
-		protocol = conf_role(conf, ROLE_PROTOCOL, server->protocol_name);
-		if (protocol == NULL)
-			continue;
+		d = &demands[u->index];
 		if (protocol->exchange != NULL) {
-			*framed = true;
+			d->framed = true;
 			continue;
 		}
 		if ((protocol->protocol->needs & WEIR_NEEDS_UPSTREAM) == 0)
 			continue;
 		most = server->max_connections;
-		*relayed += most > 0 && most < sessions ? most : sessions;
+		d->relayed += most > 0 && most < sessions ? most : sessions;
+		if (d->relayed > sessions)	/* all servers together take no more */
+			d->relayed = sessions;
 	}
-	if (*relayed > sessions)	/* all servers together take no more */
-		*relayed = sessions;
 }
 
 static void

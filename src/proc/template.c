@@ -3,6 +3,7 @@
 #include "proc/template.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,10 +23,12 @@
 #include "proc/settings.h"
 #include "proc/worker.h"
 #include "session/server.h"
+#include "upstream/board.h"
 
 #define PROGRESS_MAX 512u
 
 static bool load(struct template *);
+static bool template_enter_board(struct template *);
 static void print(const struct conf *);
 static void report_messages(const struct template *);
 static void tell(const struct template *, enum weir_level, const char *text);
@@ -91,12 +94,8 @@ load(struct template *t)
 	if (conf_errors(t->conf) > 0)
 		return false;
 	t->settings = settings_of(t->conf);
-	if (t->job->mode == TEMPLATE_SERVE && servers_enter(t->conf, t->job->index) < 0) {
-		snprintf(text, sizeof text,
-		    "error: servers and upstreams do not fit on the board: %s", strerror(errno));
-		tell(t, WEIR_ERROR, text);
+	if (!template_enter_board(t))
 		return false;
-	}
 	if (digest_send(t->conf, t->job->channel) < 0) {
 		snprintf(text, sizeof text,
 		    "error: the configuration cannot be told to the master: %s", strerror(errno));
@@ -106,6 +105,36 @@ load(struct template *t)
 	if (progress != NULL)
 		progress[0] = '\0';
 	return true;
+}
+
+/* -t does it as well, on a board of its own: what does not fit is an error there. */
+static bool
+template_enter_board(struct template *t)
+{
+	uint64_t entries = servers_entries(t->conf);
+	int      board = -1;
+	char     text[320];
+
+	if (entries > BOARD_ENTRIES_EACH) {
+		snprintf(text, sizeof text,
+		    "error: %" PRIu64 " servers, listeners, upstreams and peers together: there is "
+		    "room for %u of them",
+		    entries, BOARD_ENTRIES_EACH);
+		tell(t, WEIR_ERROR, text);
+		return false;
+	}
+	if (t->job->mode == TEMPLATE_SERVE || (board = board_create()) >= 0) {
+		fd_close(&board);
+		if (servers_enter(t->conf, t->job->index) == 0)
+			return true;
+	}
+	snprintf(text, sizeof text,
+	    "error: servers, listeners, upstreams and peers do not fit on the board: %s",
+	    errno == ENOSPC ? "those of older generations fill it; when they have ended (weir "
+			      "generations) there is room"
+			    : strerror(errno));
+	tell(t, WEIR_ERROR, text);
+	return false;
 }
 
 /* After the verdict: whoever reads it may take as long as he likes. */

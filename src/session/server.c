@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/str.h"
 #include "conf/conf.h"
 #include "session/session.h"
@@ -22,9 +23,8 @@ static bool        server_find_group(const char *name, gid_t *);
 static const char *server_check(struct weir_scope *);
 static void        server_check_protocol(struct weir_scope *, struct server *);
 static void        server_check_upstream(struct weir_scope *, struct server *);
-static void        server_check_listens(struct weir_scope *, struct server *);
-static void        server_check_listen(struct weir_scope *, const struct server_listen *,
-    const struct server *, unsigned n);
+static bool        server_is_last(struct weir_scope *);
+static void        server_check_listens(const struct conf *);
 
 #define HERE(member) offsetof(struct server, member)
 #define YEAR         (UINT64_C(365) * 24 * 3600 * 1000)	/* ms: no deadline overflows */
@@ -113,6 +113,17 @@ server_at(const struct conf *conf, unsigned index)
 	struct weir_scope *scope = conf_scope(conf, SCOPE_SERVER, index);
 
 	return scope != NULL ? weir_scope_conf(scope, &server_module) : NULL;
+}
+
+uint64_t
+servers_entries(const struct conf *conf)
+{
+	const struct server *s;
+	uint64_t             count = upstreams_entries(conf);
+
+	for (unsigned i = 0; (s = server_at(conf, i)) != NULL; i++)
+		count += 1 + s->listen_count;
+	return count;
 }
 
 int
@@ -286,7 +297,10 @@ server_check(struct weir_scope *scope)
 			"raise it to at least that");
 	server_check_protocol(scope, s);
 	server_check_upstream(scope, s);
-	server_check_listens(scope, s);
+	for (unsigned k = 0; k < s->listen_count; k++)
+		s->listens[k].spec.options = s->options;
+	if (server_is_last(scope))
+		server_check_listens(scope_conf(scope));
 	return NULL;
 }
 
@@ -338,32 +352,54 @@ server_check_upstream(struct weir_scope *scope, struct server *s)
 		    s->upstream_name, s->upstream->framed_by->name, s->protocol->name);
 }
 
-/* An address belongs to one server; each pair of them is looked at once, by the
- * later one. */
-static void
-server_check_listens(struct weir_scope *scope, struct server *s)
-{
-	struct server *other = NULL;
+/* A server's address, while they are compared. */
+struct listen_taken {
+	const struct server        *server;
+	const struct server_listen *listen;
+};
 
-	for (unsigned k = 0; k < s->listen_count; k++)
-		s->listens[k].spec.options = s->options;
-	for (unsigned i = 0; other != s; i++) {
-		other = server_at(scope_conf(scope), i);
-		for (unsigned k = 0; k < s->listen_count; k++)
-			server_check_listen(scope, &s->listens[k], other,
-			    other == s ? k : other->listen_count);
-	}
+static bool
+listen_taken_is(uintptr_t value, const void *addr)
+{
+	return addr_equal(&((const struct listen_taken *)value)->listen->spec.addr, addr);
 }
 
-/* Against the first n of the other's. */
+/* An address belongs to one server: the later one is told. */
 static void
-server_check_listen(struct weir_scope *scope, const struct server_listen *listen,
-    const struct server *other, unsigned n)
+server_check_listens(const struct conf *conf)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (addr_equal(&other->listens[i].spec.addr, &listen->spec.addr))
-			conf_error_at(scope, listen->place,
-			    "%s is listened on twice: by [server %s] (%s:%u), too",
-			    listen->spec.name, other->name, other->listens[i].place.file,
-			    other->listens[i].place.line);
+	struct hash                taken = { 0 };
+	const struct listen_taken *first;
+	struct listen_taken       *own;
+	struct weir_scope         *scope;
+	struct server             *s;
+	uint32_t                   hash;
+
+	for (unsigned i = 0; (s = server_at(conf, i)) != NULL; i++) {
+		scope = conf_scope(conf, SCOPE_SERVER, i);
+		own = weir_scope_alloc(scope, s->listen_count * sizeof *own);
+		for (unsigned k = 0; k < s->listen_count; k++) {
+			own[k] = (struct listen_taken){ s, &s->listens[k] };
+			hash = hash_text(HASH_START, s->listens[k].spec.name);
+			first = (const struct listen_taken *)hash_find(&taken, hash,
+			    listen_taken_is, &s->listens[k].spec.addr);
+			if (first != NULL)
+				conf_error_at(scope, s->listens[k].place,
+				    "%s is listened on twice: by [server %s] (%s:%u), too",
+				    s->listens[k].spec.name, weir_scope_name(first->server->scope),
+				    first->listen->place.file, first->listen->place.line);
+			else if (hash_add(&taken, hash, (uintptr_t)&own[k]) < 0)
+				conf_error(scope, NULL, "%s", strerror(errno));
+		}
+	}
+	hash_free(&taken);
+}
+
+static bool
+server_is_last(struct weir_scope *scope)
+{
+	const struct conf *conf = scope_conf(scope);
+	unsigned           count = conf_scope_count(conf, SCOPE_SERVER);
+
+	return conf_scope(conf, SCOPE_SERVER, count - 1) == scope;
 }

@@ -93,8 +93,9 @@ struct server *server_at(const struct conf *, unsigned index);
 void servers_each_listen(const struct conf *,
     void (*each)(const struct listen_spec *, void *context), void *context);
 
-/* template: enters servers, listeners, upstreams and peers on the board.
- * Returns 0, or -1 with errno (ENOSPC: the board is full). */
+/* template: how many servers, listeners, upstreams and peers there are; enters them
+ * on the board: returns 0, or -1 with errno (ENOSPC: the board is full). */
+uint64_t servers_entries(const struct conf *);
 int servers_enter(const struct conf *, unsigned generation) __attribute__((warn_unused_result));
 
 #endif

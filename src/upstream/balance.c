@@ -45,7 +45,9 @@ upstreams_start(const struct conf *conf, unsigned seat)
 		for (unsigned k = 0; k < u->peer_count; k++) {
 			u->peers[k].cell = board_cell(u->peers[k].board, seat);
 			u->peers[k].shared = board_shared(u->peers[k].board);
-			atomic_store(&u->peers[k].cell[PEER_DOWN], u->peers[k].down);
+			/* A new cell reads as zeros, and has no memory before it is written to. */
+			if (u->peers[k].down)
+				atomic_store(&u->peers[k].cell[PEER_DOWN], true);
 			u->peers[k].memory = memories + at;
 			at += aligned(b->peer_size);
 		}

@@ -2,13 +2,17 @@
 /*
  * board: one memfd, mapped by all processes at once.
  *
- *	head | seats | slots | schemas | entries | shared words | cells …
+ *	head | seats | slots | schemas | chunk | chunk …
+ *	                                 entries | shared words | cells
  *
  * Who writes what: the master the seats, a template the schemas and entries, a
  * worker its own cells, everybody shared words and slots. An entry is free when
  * no generation uses it. What a free one held stays until it is claimed again:
  * only the claimer clears, so the master may take a generation off the board
  * while a template enters the next.
+ *
+ * The file has room for all chunks there may be, as holes. A process maps those
+ * that hold entries; mremap(2) maps more of the same file, without its fd.
  */
 #include "upstream/board.h"
 
@@ -22,10 +26,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
+
 #define MAGIC      UINT64_C(0x6472616f62726965)	/* "eirboard", read backwards */
-#define VERSION    1u
+#define VERSION    2u
 #define CACHE_LINE 64u
-#define CELLS_AT   65536u	/* whole pages, whichever size they have */
+#define PAGES_AT   65536u	/* whole pages, whichever size they have */
+#define CHUNK      256u		/* entries that are mapped at once */
+#define CHUNKS     (BOARD_ENTRIES / CHUNK)
 
 #define KIND_MAX   BOARD_KIND_MAX
 #define FIELD_MAX  32u
@@ -41,6 +49,7 @@ struct head {
 	atomic_uint  schemas;		/* used at least once: 0 … n-1 */
 	atomic_uint  entries;
 	atomic_uint  seats;		/* one more than the highest in use */
+	atomic_uint  claims;		/* how often an entry was claimed */
 };
 
 struct field {
@@ -56,8 +65,7 @@ struct schema {
 
 struct entry {
 	board_word generations;		/* a bit each; 0: free */
-	uint32_t   schema;
-	uint32_t   hash;
+	uint64_t   schema;
 	char       name[BOARD_NAME_MAX];
 };
 
@@ -65,24 +73,30 @@ struct cell {
 	_Alignas(CACHE_LINE) board_word words[BOARD_FIELDS];
 };
 
+struct chunk {
+	struct entry entries[CHUNK];
+	_Alignas(CACHE_LINE) board_word shared[CHUNK][BOARD_SHARED];
+	_Alignas(PAGES_AT) struct cell cells[CHUNK][BOARD_SEATS];
+};
+
 struct board {
 	_Alignas(CACHE_LINE) struct head head;
 	_Alignas(CACHE_LINE) board_word seats[BOARD_SEATS / BITS_PER_WORD];
 	_Alignas(CACHE_LINE) board_word slots[BOARD_SLOTS];
 	struct schema schemas[BOARD_SCHEMAS];
-	struct entry entries[BOARD_ENTRIES];
-	_Alignas(CACHE_LINE) board_word shared[BOARD_ENTRIES][BOARD_SHARED];
-	_Alignas(CELLS_AT) struct cell cells[BOARD_ENTRIES][BOARD_SEATS];
+	_Alignas(PAGES_AT) struct chunk chunks[];
 };
 
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
 	"atomics that work between processes");
 static_assert(sizeof(board_word) == 8, "a word is a plain 64-bit number");
 static_assert(sizeof(struct cell) % CACHE_LINE == 0, "two seats never share a cache line");
-static_assert(sizeof(((struct board *)NULL)->shared[0]) % CACHE_LINE == 0,
+static_assert(sizeof(((struct chunk *)NULL)->shared[0]) % CACHE_LINE == 0,
 	"nor do the shared words of two entries");
-static_assert(sizeof(((struct board *)NULL)->cells[0]) % CELLS_AT == 0,
+static_assert(sizeof(((struct chunk *)NULL)->cells[0]) % PAGES_AT == 0,
 	"an entry's cells are whole pages");
+static_assert(BOARD_ENTRIES % CHUNK == 0, "whole chunks");
+static_assert(sizeof(off_t) == 8 && sizeof(size_t) == 8, "the file is larger than 4 GiB");
 static_assert(BOARD_GENERATIONS == 64, "a bit a generation");
 static_assert(BOARD_SEATS % BITS_PER_WORD == 0, "a bit a seat");
 
@@ -90,26 +104,60 @@ static const uint32_t limits[8] = { BOARD_FIELDS, BOARD_SHARED, BOARD_SEATS, BOA
 	BOARD_SCHEMAS, BOARD_SLOTS, BOARD_GENERATIONS, BOARD_NAME_MAX };
 
 static struct board *board;
+static unsigned      mapped;	/* chunks */
 
 /* Which seats are taken: the master's own, so that it need not believe what a
  * broken worker writes over the board's copy, which is for the next master. */
 static uint64_t taken[BOARD_SEATS / BITS_PER_WORD];
 
+/* Of the process that enters entries: where they are (ids plus 1, by kind and name),
+ * some of them free by now. */
+static struct {
+	struct hash names;
+	unsigned    claims;	/* head.claims when it was right */
+	unsigned    free;	/* no entry before this one is, but for those freed since */
+} known;
+
 /* ----------------------------------------------------------------- mapping */
 
+static size_t
+board_size(unsigned chunks)
+{
+	return sizeof(struct board) + chunks * sizeof(struct chunk);
+}
+
 static int
-map(int fd)
+board_map(int fd)
 {
 	struct board *b;
 
-	b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	b = mmap(NULL, board_size(1), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (b == MAP_FAILED)
 		return -1;
-	/* Nearly a gigabyte, if mostly holes: not in every core file. */
-	madvise(b, sizeof(*b), MADV_DONTDUMP);
+	/* Gigabytes, if mostly holes: not in every core file. */
+	madvise(b, board_size(1), MADV_DONTDUMP);
 	if (board != NULL)
-		munmap(board, sizeof(*board));
+		munmap(board, board_size(mapped));
 	board = b;
+	mapped = 1;
+	hash_free(&known.names);
+	return 0;
+}
+
+/* Maps chunks until there is room for n entries. Returns 0, or -1 with errno. */
+static int
+board_map_entries(unsigned n)
+{
+	unsigned      chunks = (n + CHUNK - 1) / CHUNK;
+	struct board *b;
+
+	if (chunks <= mapped)
+		return 0;
+	b = mremap(board, board_size(mapped), board_size(chunks), MREMAP_MAYMOVE);
+	if (b == MAP_FAILED)
+		return -1;
+	board = b;
+	mapped = chunks;
 	return 0;
 }
 
@@ -119,17 +167,17 @@ board_create(void)
 	int fd, why;
 
 	fd = memfd_create("weir-board", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd == -1)
+	if (fd < 0)
 		return -1;
-	if (ftruncate(fd, sizeof(struct board)) == -1 || fcntl(fd, F_ADD_SEALS, SEALS) == -1 ||
-	    map(fd) == -1) {
+	if (ftruncate(fd, (off_t)board_size(CHUNKS)) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0 ||
+	    board_map(fd) < 0) {
 		why = errno;
 		close(fd);
 		errno = why;
 		return -1;
 	}
 	board->head.version = VERSION;
-	board->head.size = sizeof(struct board);
+	board->head.size = board_size(CHUNKS);
 	memcpy(board->head.limits, limits, sizeof(limits));
 	board->head.seats = 1;
 	memset(taken, 0, sizeof(taken));
@@ -141,30 +189,30 @@ board_create(void)
 
 /* Reads instead of mapping: a file that can shrink must not be touched. */
 static bool
-is_board(int fd)
+board_is_valid(int fd)
 {
 	struct head head;
 	struct stat st;
 	int seals;
 
 	seals = fcntl(fd, F_GET_SEALS);
-	return seals != -1 && (seals & F_SEAL_SHRINK) != 0 && fstat(fd, &st) == 0 &&
-	    st.st_size == (off_t)sizeof(struct board) &&
+	return seals >= 0 && (seals & F_SEAL_SHRINK) != 0 && fstat(fd, &st) == 0 &&
+	    st.st_size == (off_t)board_size(CHUNKS) &&
 	    pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) && head.magic == MAGIC &&
-	    head.version == VERSION && head.size == sizeof(struct board) &&
+	    head.version == VERSION && head.size == board_size(CHUNKS) &&
 	    memcmp(head.limits, limits, sizeof(limits)) == 0;
 }
 
 int
 board_attach(int fd)
 {
-	if (fcntl(fd, F_GETFD) == -1)
+	if (fcntl(fd, F_GETFD) < 0)
 		return -1;
-	if (!is_board(fd)) {
+	if (!board_is_valid(fd)) {
 		errno = EPROTO;
 		return -1;
 	}
-	if (map(fd) == -1)
+	if (board_map(fd) < 0)
 		return -1;
 	for (unsigned i = 0; i < BOARD_SEATS / BITS_PER_WORD; i++)
 		taken[i] = board->seats[i];
@@ -175,20 +223,27 @@ board_attach(int fd)
 /* ----------------------------------------------------------------- entries */
 
 static struct entry *
+entry_at(unsigned id)
+{
+	assert(id / CHUNK < mapped);
+	return &board->chunks[id / CHUNK].entries[id % CHUNK];
+}
+
+static struct entry *
 entry_of(int id)
 {
-	assert(board != NULL && id >= 0 && (unsigned)id < BOARD_ENTRIES);
-	return &board->entries[id];
+	assert(board != NULL && id >= 0);
+	return entry_at((unsigned)id);
 }
 
 static struct schema *
-schema_of(const struct entry *e)
+entry_schema(const struct entry *e)
 {
 	return &board->schemas[e->schema % BOARD_SCHEMAS];
 }
 
 static uint64_t
-users_of(const struct entry *e)
+entry_users(const struct entry *e)
 {
 	return atomic_load_explicit(&e->generations, memory_order_acquire);
 }
@@ -196,35 +251,34 @@ users_of(const struct entry *e)
 /* Counts are read with a bound, and so are names: whatever a broken worker writes
  * over them, the master stays within the board. What it reads may be wrong. */
 static unsigned
-bounded(atomic_uint *count, unsigned most)
+board_bounded(atomic_uint *count, unsigned most)
 {
 	unsigned n = atomic_load(count);
 
 	return n < most ? n : most;
 }
 
+/* Entries 0 … n-1 have been used at least once, and are mapped: those that cannot
+ * be mapped are as if they were not there. */
 static unsigned
-entries_used(void)
+board_entries_used(void)
 {
-	return bounded(&board->head.entries, BOARD_ENTRIES);
+	unsigned n = board_bounded(&board->head.entries, BOARD_ENTRIES);
+
+	if (board_map_entries(n) < 0)
+		n = mapped * CHUNK;
+	return n;
 }
 
-/* FNV-1a of kind and name: spares most of the comparisons. */
-static uint32_t
-hash_of(const char *kind, const char *name)
+/* A name that lacks its end is cut. */
+static void
+board_copy_name(char *out, size_t size, const char *name)
 {
-	uint32_t hash = 2166136261u;
-
-	for (; *kind != '\0'; kind++)
-		hash = (hash ^ (unsigned char)*kind) * 16777619u;
-	hash *= 16777619u;
-	for (; *name != '\0'; name++)
-		hash = (hash ^ (unsigned char)*name) * 16777619u;
-	return hash;
+	snprintf(out, size, "%.*s", (int)size - 1, name);
 }
 
 static bool
-schema_is(const struct schema *s, const struct board_schema *wanted)
+schema_equals(const struct schema *s, const struct board_schema *wanted)
 {
 	unsigned i;
 
@@ -241,10 +295,10 @@ schema_is(const struct schema *s, const struct board_schema *wanted)
 static bool
 schema_in_use(unsigned index)
 {
-	unsigned i, n = entries_used();
+	unsigned i, n = board_entries_used();
 
 	for (i = 0; i < n; i++) {
-		if (board->entries[i].schema == index && users_of(&board->entries[i]) != 0)
+		if (entry_at(i)->schema == index && entry_users(entry_at(i)) != 0)
 			return true;
 	}
 	return false;
@@ -253,9 +307,9 @@ schema_in_use(unsigned index)
 /* A place for a new schema: behind the others, or that of one whose entries are
  * all gone. -1: none. */
 static int
-schema_room(void)
+schema_claim(void)
 {
-	unsigned i, n = bounded(&board->head.schemas, BOARD_SCHEMAS);
+	unsigned i, n = board_bounded(&board->head.schemas, BOARD_SCHEMAS);
 
 	if (n < BOARD_SCHEMAS) {
 		atomic_store(&board->head.schemas, n + 1);
@@ -272,16 +326,16 @@ schema_room(void)
 static int
 schema_enter(const struct board_schema *wanted)
 {
-	unsigned i, n = bounded(&board->head.schemas, BOARD_SCHEMAS);
+	unsigned i, n = board_bounded(&board->head.schemas, BOARD_SCHEMAS);
 	struct schema *s;
 	int index;
 
 	for (i = 0; i < n; i++) {
-		if (schema_is(&board->schemas[i], wanted))
+		if (schema_equals(&board->schemas[i], wanted))
 			return (int)i;
 	}
-	index = schema_room();
-	if (index == -1)
+	index = schema_claim();
+	if (index < 0)
 		return -1;
 	s = &board->schemas[index];
 	memset(s, 0, sizeof(*s));
@@ -294,27 +348,75 @@ schema_enter(const struct board_schema *wanted)
 	return index;
 }
 
-static int
-entry_find(const char *kind, const char *name)
-{
-	uint32_t hash = hash_of(kind, name);
-	unsigned i, n = entries_used();
-	const struct entry *e;
+struct entry_key {
+	const char *kind;
+	const char *name;
+};
 
-	for (i = 0; i < n; i++) {
-		e = &board->entries[i];
-		if (e->hash == hash && users_of(e) != 0 && strcmp(e->name, name) == 0 &&
-		    strcmp(schema_of(e)->kind, kind) == 0)
-			return (int)i;
-	}
-	return -1;
+static uint32_t
+entry_hash(const struct entry_key *key)
+{
+	return hash_text(hash_text(HASH_START, key->kind) * 16777619u, key->name);
+}
+
+static bool
+entry_is(uintptr_t value, const void *wanted)
+{
+	const struct entry     *e = entry_at((unsigned)value - 1);
+	const struct entry_key *key = wanted;
+
+	return entry_users(e) != 0 && strcmp(e->name, key->name) == 0 &&
+	    strcmp(entry_schema(e)->kind, key->kind) == 0;
+}
+
+static int
+entry_know(unsigned id)
+{
+	char                   kind[KIND_MAX], name[BOARD_NAME_MAX];
+	const struct entry_key key = { kind, name };
+
+	board_copy_name(kind, sizeof(kind), entry_schema(entry_at(id))->kind);
+	board_copy_name(name, sizeof(name), entry_at(id)->name);
+	return hash_add(&known.names, entry_hash(&key), id + 1);
+}
+
+/* Looks at all entries once, unless nobody else has claimed one since. */
+static int
+board_know_entries(void)
+{
+	unsigned claims = atomic_load(&board->head.claims), n = board_entries_used();
+
+	if (known.names.count > 0 && known.claims == claims &&
+	    known.names.count <= 2 * (n + CHUNK))
+		return 0;
+	hash_free(&known.names);
+	known.free = 0;
+	for (unsigned i = 0; i < n; i++)
+		if (entry_users(entry_at(i)) != 0 && entry_know(i) < 0)
+			return -1;
+	known.claims = claims;
+	return 0;
+}
+
+/* The id of a free one, at most n; BOARD_ENTRIES: there is none. */
+static unsigned
+entry_find_free(unsigned n)
+{
+	while (known.free < n && entry_users(entry_at(known.free)) != 0)
+		known.free++;
+	/* Some may have been freed behind its back. */
+	if (known.free == BOARD_ENTRIES)
+		for (known.free = 0;
+		     known.free < n && entry_users(entry_at(known.free)) != 0;)
+			known.free++;
+	return known.free;
 }
 
 /* Joins the entry's users, unless the last of them has left meanwhile. */
 static bool
 entry_join(struct entry *e, uint64_t generation)
 {
-	uint64_t users = users_of(e);
+	uint64_t users = entry_users(e);
 
 	while (users != 0) {
 		if (atomic_compare_exchange_weak(&e->generations, &users, users | generation))
@@ -326,31 +428,36 @@ entry_join(struct entry *e, uint64_t generation)
 static void
 entry_clear(unsigned id)
 {
+	struct chunk *c = &board->chunks[id / CHUNK];
+
 	/* A hole again, which reads as zeros. */
-	if (madvise(board->cells[id], sizeof(board->cells[id]), MADV_REMOVE) == -1)
-		memset(board->cells[id], 0, sizeof(board->cells[id]));
-	memset(board->shared[id], 0, sizeof(board->shared[id]));
+	if (madvise(c->cells[id % CHUNK], sizeof(c->cells[0]), MADV_REMOVE) < 0)
+		memset(c->cells[id % CHUNK], 0, sizeof(c->cells[0]));
+	memset(c->shared[id % CHUNK], 0, sizeof(c->shared[0]));
 }
 
 static int
 entry_claim(const struct board_schema *wanted, const char *name, uint64_t generation)
 {
-	unsigned i, n = entries_used();
+	unsigned n = board_entries_used(), i = entry_find_free(n);
 	struct entry *e;
 	int schema;
 
-	for (i = 0; i < n && users_of(&board->entries[i]) != 0; i++)
-		;
 	schema = i < BOARD_ENTRIES ? schema_enter(wanted) : -1;
-	if (schema == -1) {
+	if (schema < 0) {
 		errno = ENOSPC;
 		return -1;
 	}
-	entry_clear(i);
-	e = &board->entries[i];
-	e->schema = (uint32_t)schema;
-	e->hash = hash_of(wanted->kind, name);
+	if (board_map_entries(i + 1) < 0)
+		return -1;
+	if (i < n)
+		entry_clear(i);
+	e = entry_at(i);
+	e->schema = (uint64_t)schema;
 	strcpy(e->name, name);
+	if (entry_know(i) < 0)
+		return -1;
+	known.claims = atomic_fetch_add(&board->head.claims, 1) + 1;
 	atomic_store_explicit(&e->generations, generation, memory_order_release);
 	if (i == n)
 		atomic_store_explicit(&board->head.entries, n + 1, memory_order_release);
@@ -360,6 +467,7 @@ entry_claim(const struct board_schema *wanted, const char *name, uint64_t genera
 int
 board_enter(const struct board_schema *wanted, const char *name, unsigned generation)
 {
+	const struct entry_key key = { wanted->kind, name };
 	uint64_t bit = UINT64_C(1) << generation;
 	unsigned i;
 	int id;
@@ -372,12 +480,14 @@ board_enter(const struct board_schema *wanted, const char *name, unsigned genera
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	id = entry_find(wanted->kind, name);
-	if (id != -1 && !schema_is(schema_of(entry_of(id)), wanted)) {
+	if (board_know_entries() < 0)
+		return -1;
+	id = (int)hash_find(&known.names, entry_hash(&key), entry_is, &key) - 1;
+	if (id >= 0 && !schema_equals(entry_schema(entry_of(id)), wanted)) {
 		errno = EPROTO;
 		return -1;
 	}
-	if (id != -1 && entry_join(entry_of(id), bit))
+	if (id >= 0 && entry_join(entry_of(id), bit))
 		return id;
 	return entry_claim(wanted, name, bit);
 }
@@ -385,11 +495,11 @@ board_enter(const struct board_schema *wanted, const char *name, unsigned genera
 void
 board_leave(unsigned generation)
 {
-	unsigned i, n = entries_used();
+	unsigned i, n = board_entries_used();
 
 	assert(generation < BOARD_GENERATIONS);
 	for (i = 0; i < n; i++)
-		atomic_fetch_and(&board->entries[i].generations, ~(UINT64_C(1) << generation));
+		atomic_fetch_and(&entry_at(i)->generations, ~(UINT64_C(1) << generation));
 }
 
 /* ---------------------------------------------------------------- counting */
@@ -397,23 +507,22 @@ board_leave(unsigned generation)
 board_word *
 board_cell(int id, unsigned seat)
 {
-	(void)entry_of(id);
-	assert(seat < BOARD_SEATS);
-	return board->cells[id][seat].words;
+	assert(board != NULL && id >= 0 && (unsigned)id / CHUNK < mapped && seat < BOARD_SEATS);
+	return board->chunks[(unsigned)id / CHUNK].cells[(unsigned)id % CHUNK][seat].words;
 }
 
 board_word *
 board_shared(int id)
 {
-	(void)entry_of(id);
-	return board->shared[id];
+	assert(board != NULL && id >= 0 && (unsigned)id / CHUNK < mapped);
+	return board->chunks[(unsigned)id / CHUNK].shared[(unsigned)id % CHUNK];
 }
 
 /* All seats' words of a field, from `first` on. */
 static uint64_t
-sum_from(int id, unsigned field, unsigned first, memory_order order)
+board_sum_from(int id, unsigned field, unsigned first, memory_order order)
 {
-	unsigned seat, n = bounded(&board->head.seats, BOARD_SEATS);
+	unsigned seat, n = board_bounded(&board->head.seats, BOARD_SEATS);
 	uint64_t sum = 0;
 
 	assert(field < BOARD_FIELDS);
@@ -425,13 +534,13 @@ sum_from(int id, unsigned field, unsigned first, memory_order order)
 uint64_t
 board_sum(int id, unsigned field)
 {
-	return sum_from(id, field, BOARD_PAST, memory_order_relaxed);
+	return board_sum_from(id, field, BOARD_PAST, memory_order_relaxed);
 }
 
 unsigned
 board_seats(void)
 {
-	return bounded(&board->head.seats, BOARD_SEATS);
+	return board_bounded(&board->head.seats, BOARD_SEATS);
 }
 
 /*
@@ -446,7 +555,7 @@ board_take(int id, unsigned field, unsigned seat, uint64_t limit)
 	uint64_t held = atomic_load_explicit(own, memory_order_relaxed);
 
 	atomic_store(own, held + 1);
-	if (limit == 0 || sum_from(id, field, BOARD_PAST + 1, memory_order_seq_cst) <= limit)
+	if (limit == 0 || board_sum_from(id, field, BOARD_PAST + 1, memory_order_seq_cst) <= limit)
 		return true;
 	atomic_store(own, held);
 	return false;
@@ -465,13 +574,13 @@ board_give(int id, unsigned field, unsigned seat)
 /* ------------------------------------------------------------------- seats */
 
 static bool
-seat_in_use(unsigned seat)
+board_seat_in_use(unsigned seat)
 {
 	return (taken[seat / BITS_PER_WORD] >> (seat % BITS_PER_WORD) & 1) != 0;
 }
 
 static void
-seat_mark(unsigned seat, bool used)
+board_seat_mark(unsigned seat, bool used)
 {
 	uint64_t bit = UINT64_C(1) << (seat % BITS_PER_WORD);
 	unsigned at = seat / BITS_PER_WORD, n;
@@ -481,7 +590,7 @@ seat_mark(unsigned seat, bool used)
 	else
 		taken[at] &= ~bit;
 	board->seats[at] = taken[at];
-	for (n = BOARD_SEATS; !seat_in_use(n - 1); n--)
+	for (n = BOARD_SEATS; !board_seat_in_use(n - 1); n--)
 		;
 	atomic_store(&board->head.seats, n);
 }
@@ -492,8 +601,8 @@ board_seat_take(void)
 	unsigned seat;
 
 	for (seat = BOARD_PAST + 1; seat < BOARD_SEATS; seat++) {
-		if (!seat_in_use(seat)) {
-			seat_mark(seat, true);
+		if (!board_seat_in_use(seat)) {
+			board_seat_mark(seat, true);
 			return (int)seat;
 		}
 	}
@@ -503,18 +612,18 @@ board_seat_take(void)
 
 /* Nobody works on this seat any more. */
 static void
-seat_settle(unsigned seat, bool keep_counters)
+board_seat_settle(unsigned seat, bool keep_counters)
 {
-	unsigned i, field, n = entries_used();
+	unsigned i, field, n = board_entries_used();
 	const struct schema *s;
 	board_word *cell, *past;
 	uint64_t value;
 
 	assert(seat > BOARD_PAST && seat < BOARD_SEATS);
 	for (i = 0; i < n; i++) {
-		if (users_of(&board->entries[i]) == 0)
+		if (entry_users(entry_at(i)) == 0)
 			continue;
-		s = schema_of(&board->entries[i]);
+		s = entry_schema(entry_at(i));
 		cell = board_cell((int)i, seat);
 		past = board_cell((int)i, BOARD_PAST);
 		for (field = 0; field < s->count && field < BOARD_FIELDS; field++) {
@@ -533,14 +642,14 @@ seat_settle(unsigned seat, bool keep_counters)
 void
 board_seat_clear(unsigned seat)
 {
-	seat_settle(seat, true);
+	board_seat_settle(seat, true);
 }
 
 void
 board_seat_give(unsigned seat)
 {
-	seat_settle(seat, false);
-	seat_mark(seat, false);
+	board_seat_settle(seat, false);
+	board_seat_mark(seat, false);
 }
 
 /* ------------------------------------------------------------------- slots */
@@ -578,37 +687,28 @@ board_slot_get(unsigned slot, uint32_t *generation)
 
 /* The order of board_next. */
 static int
-compare(const struct entry *a, const struct entry *b)
+entry_compare(const void *left, const void *right)
 {
+	const struct entry *a = entry_at(*(const uint32_t *)left);
+	const struct entry *b = entry_at(*(const uint32_t *)right);
+
 	if (a->schema != b->schema)
 		return a->schema < b->schema ? -1 : 1;
 	return strncmp(a->name, b->name, sizeof(a->name));
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	return compare(&board->entries[*(const uint16_t *)a],
-	    &board->entries[*(const uint16_t *)b]);
-}
-
 static void
-sort(struct board_view *v)
+board_view_sort(struct board_view *v)
 {
-	unsigned n = entries_used();
+	unsigned n = board_entries_used();
 
 	v->count = v->next = 0;
-	for (unsigned i = 0; i < n; i++)
-		if (users_of(&board->entries[i]) != 0)
-			v->order[v->count++] = (uint16_t)i;
-	qsort(v->order, v->count, sizeof(*v->order), compare_ids);
-}
-
-/* A name that lacks its end is cut. */
-static void
-copy_name(char *out, size_t size, const char *name)
-{
-	snprintf(out, size, "%.*s", (int)size - 1, name);
+	v->order = malloc((n + 1) * sizeof(*v->order));
+	for (unsigned i = 0; v->order != NULL && i < n; i++)
+		if (entry_users(entry_at(i)) != 0)
+			v->order[v->count++] = i;
+	if (v->count > 0)
+		qsort(v->order, v->count, sizeof(*v->order), entry_compare);
 }
 
 bool
@@ -616,28 +716,31 @@ board_next(struct board_view *v)
 {
 	const struct entry *e;
 
-	if (v->id == -1)
-		sort(v);
-	if (v->next == v->count)
+	if (v->id < 0)
+		board_view_sort(v);
+	if (v->next == v->count) {
+		free(v->order);
+		v->order = NULL;
 		return false;
-	v->id = v->order[v->next++];
+	}
+	v->id = (int)v->order[v->next++];
 	e = entry_of(v->id);
-	copy_name(v->kind, sizeof(v->kind), schema_of(e)->kind);
-	copy_name(v->name, sizeof(v->name), e->name);
-	v->generations = users_of(e);
+	board_copy_name(v->kind, sizeof(v->kind), entry_schema(e)->kind);
+	board_copy_name(v->name, sizeof(v->name), e->name);
+	v->generations = entry_users(e);
 	return true;
 }
 
 const char *
 board_field_name(int id, unsigned field, enum board_type *type)
 {
-	const struct schema *s = schema_of(entry_of(id));
+	const struct schema *s = entry_schema(entry_of(id));
 	static char name[FIELD_MAX];
 
 	if (field >= s->count || field >= BOARD_FIELDS)
 		return NULL;
 	if (type != NULL)
 		*type = (enum board_type)s->fields[field].type;
-	copy_name(name, sizeof(name), s->fields[field].name);
+	board_copy_name(name, sizeof(name), s->fields[field].name);
 	return name;
 }

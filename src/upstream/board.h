@@ -7,9 +7,10 @@
  *	        ├── shared    a few words for all processes (a peer's failures)
  *	        └── cells     one a seat: a word for each field
  *
- * The first master makes it, as a sparse memfd; it is never rebuilt, so counts
- * and limits hold over reloads. Entries are found by (kind, name); each belongs
- * to the generations that use it and is freed with the last of them.
+ * The first master makes it, as a sparse memfd that is as large as it may ever
+ * become; a process maps as much of it as has entries. It is never rebuilt, so
+ * counts and limits hold over reloads. Entries are found by (kind, name); each
+ * belongs to the generations that use it and is freed with the last of them.
  *
  * A seat is a worker's place on the board: one for each slot of each
  * generation; a respawned worker takes over the seat. A cell is written by its
@@ -26,7 +27,8 @@
 #define BOARD_FIELDS      48u	/* of one entry */
 #define BOARD_SHARED       8u
 #define BOARD_SEATS     1024u
-#define BOARD_ENTRIES   2048u
+#define BOARD_ENTRIES 131072u
+#define BOARD_ENTRIES_EACH (BOARD_ENTRIES / 2)	/* of one generation: the next has as much room */
 #define BOARD_SCHEMAS     64u
 #define BOARD_SLOTS      256u	/* workers of one generation */
 #define BOARD_GENERATIONS 64u	/* alive at once */
@@ -66,8 +68,10 @@ int board_attach(int fd) __attribute__((warn_unused_result));
 /*
  * Template: the entry (kind, name) for a generation (0 … BOARD_GENERATIONS-1),
  * made when it is not there. One process at a time may call this. Returns its
- * id, or -1 with errno: ENOSPC (board full), ENAMETOOLONG, EPROTO (the kind's
- * fields are not those of the entry that is there).
+ * id, or -1 with errno: ENOSPC (board full), ENOMEM, ENAMETOOLONG, EPROTO (the
+ * kind's fields are not those of the entry that is there). More of the board may
+ * be mapped by this, elsewhere: addresses of cells and shared words hold until
+ * the next call, and in a process that enters nothing, like a worker.
  */
 int board_enter(const struct board_schema *, const char *name, unsigned generation)
     __attribute__((warn_unused_result));
@@ -133,10 +137,11 @@ struct board_view {
 	char     name[BOARD_NAME_MAX];
 	uint64_t generations;	/* bits: who uses it */
 	/* for board_next: */
-	uint16_t order[BOARD_ENTRIES];
-	unsigned count, next;
+	uint32_t *order;
+	unsigned  count, next;
 };
-/* The next one; false at the end. */
+/* The next one; false at the end, or when there is no memory for the walk. To be
+ * called until it is false. */
 bool board_next(struct board_view *);
 /* Name (until the next call) and type (may be NULL) of a field of that entry;
  * NULL behind the last. */

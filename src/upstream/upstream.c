@@ -154,6 +154,17 @@ upstream_at(const struct conf *conf, unsigned index)
 	return scope != NULL ? weir_scope_conf(scope, &upstream_module) : NULL;
 }
 
+uint64_t
+upstreams_entries(const struct conf *conf)
+{
+	const struct weir_upstream *u;
+	uint64_t                    count = 0;
+
+	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++)
+		count += 1 + u->peer_count;
+	return count;
+}
+
 int
 upstreams_enter(const struct conf *conf, unsigned generation)
 {

@@ -61,6 +61,7 @@ struct weir_upstream {
 	uint64_t                  retries;		/* other peers tried */
 	struct sock_options       options;
 	struct source_list        sources;
+	unsigned                  index;		/* of all upstreams; set by the checks of [weir] */
 	const struct weir_module *framed_by;		/* what its servers speak; or NULL */
 
 	/* of framed protocols; times in ms, 0: off */
@@ -142,6 +143,8 @@ struct weir_upstream *upstream_find(const struct conf *, const char *name);
 struct weir_upstream *upstream_at(const struct conf *, unsigned index);
 
 /* template: board entries. Returns 0, or -1 with errno. */
+/* template: how many upstreams and peers there are, for which: */
+uint64_t upstreams_entries(const struct conf *);
 int upstreams_enter(const struct conf *, unsigned generation) __attribute__((warn_unused_result));
 
 /* Worker: cells and the balancers' memory. Returns 0, or -1 with errno. */

@@ -22,7 +22,7 @@ my %library = (
 
 # The owner closes: those who own descriptors.
 my %closes = map { $_ => 1 } qw(
-	src/base/log.c
+	src/base/log.c src/base/stdfd.c
 	src/net/conn.c
 	src/net/listener.c
 	src/net/pipe.c
