@@ -61,7 +61,7 @@ struct weir_upstream {
 	uint64_t                  retries;		/* other peers tried */
 	struct sock_options       options;
 	struct source_list        sources;
-	unsigned                  index;		/* of all upstreams; set by the checks of [weir] */
+	unsigned                  index;	/* of all; set by the checks of [weir] */
 	const struct weir_module *framed_by;		/* what its servers speak; or NULL */
 
 	/* of framed protocols; times in ms, 0: off */
