@@ -21,9 +21,9 @@ arena_alloc(struct arena *a, size_t size)
 {
 	struct arena_piece *p;
 
-	if (size > PTRDIFF_MAX - sizeof(*p))
+	if (size > PTRDIFF_MAX - sizeof *p)
 		arena_exhausted();
-	p = calloc(1, sizeof(*p) + size);
+	p = calloc(1, sizeof *p + size);
 	if (p == NULL)
 		arena_exhausted();
 	p->next = a->pieces;

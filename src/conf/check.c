@@ -63,7 +63,7 @@ check_sysctl(const char *sysctl, const char *name, uint64_t *value)
 
 	if (f == NULL)
 		return -1;
-	if (fgets(text, sizeof(text), f) == NULL)
+	if (fgets(text, sizeof text, f) == NULL)
 		*text = '\0';
 	fclose(f);
 	text[strcspn(text, "\n")] = '\0';
@@ -78,7 +78,7 @@ check_open_sysctl(const char *sysctl, const char *name)
 {
 	char path[256];
 
-	snprintf(path, sizeof(path), "%s/%s", sysctl != NULL ? sysctl : "/proc/sys", name);
+	snprintf(path, sizeof path, "%s/%s", sysctl != NULL ? sysctl : "/proc/sys", name);
 	return fopen(path, "re");
 }
 
@@ -149,7 +149,7 @@ check_files(const struct check *c)
 	const struct check_needs *n = c->needs;
 	uint64_t each = n->descriptors < n->limit ? n->descriptors : n->limit, all, most;
 
-	if (check_sysctl(n->sysctl, "fs/file-max", &most) == -1 ||
+	if (check_sysctl(n->sysctl, "fs/file-max", &most) < 0 ||
 	    (!__builtin_mul_overflow(each, n->workers, &all) && all <= most))
 		return;
 	check_say(c, "worker_connections",
@@ -164,7 +164,7 @@ check_backlog(const struct check *c)
 	const struct check_needs *n = c->needs;
 	uint64_t most;
 
-	if (check_sysctl(n->sysctl, "net/core/somaxconn", &most) == -1 || n->backlog <= most)
+	if (check_sysctl(n->sysctl, "net/core/somaxconn", &most) < 0 || n->backlog <= most)
 		return;
 	check_say(c, "listen",
 	    "a backlog of %" PRIu64 " is cut to %" PRIu64
@@ -179,7 +179,7 @@ check_say(const struct check *c, const char *key, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
+	vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
 	c->warn(c->context, key, text);
 }

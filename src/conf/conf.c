@@ -82,7 +82,7 @@ conf_load(const struct conf_request *request)
 	struct weir_scope *s;
 	struct conf *c;
 
-	c = arena_alloc(&first, sizeof(*c));
+	c = arena_alloc(&first, sizeof *c);
 	c->arena = first;
 	c->messages.arena = &c->arena;
 	c->prefix = arena_copy(&c->arena, request->prefix);
@@ -145,8 +145,8 @@ conf_add_builtin(struct conf *c, const struct weir_module *module, bool core)
 	char error[512];
 
 	module_builtin(&builtin, module);
-	if (module_fault(module, error, sizeof(error)) == NULL)
-		m = registry_add(&c->registry, &c->arena, &builtin, error, sizeof(error));
+	if (module_fault(module, error, sizeof error) == NULL)
+		m = registry_add(&c->registry, &c->arena, &builtin, error, sizeof error);
 	if (m != NULL)
 		m->core = core;
 	else
@@ -186,11 +186,11 @@ conf_load_modules(struct conf *c)
 		}
 		if (strchr(file, '/') != NULL && *file != '/')
 			file = arena_print(&c->arena, "%s/%s", c->prefix, file);
-		if (module_load(&module, file, c->module_dir, error, sizeof(error)) == -1) {
+		if (module_load(&module, file, c->module_dir, error, sizeof error) < 0) {
 			conf_say(c, false, e->place, "load_module = %s", error);
 			continue;
 		}
-		if (registry_add(&c->registry, &c->arena, &module, error, sizeof(error)) == NULL) {
+		if (registry_add(&c->registry, &c->arena, &module, error, sizeof error) == NULL) {
 			conf_say(c, false, e->place, "load_module = %s: %s", e->text, error);
 			module_unload(&module);
 		}

@@ -128,7 +128,7 @@ ini_read_memory(const char *name, const char *data, size_t size, const struct in
 	struct reader r = { .sink = sink };
 	struct source *s;
 
-	s = ini_allocate(sizeof(*s));
+	s = ini_allocate(sizeof *s);
 	s->name = ini_file_name(name);
 	s->data = data;
 	s->end = data + size;
@@ -263,8 +263,8 @@ source_open(struct source *s)
 		return S_ISDIR(st.st_mode) ? "this is a directory; name files in it, DIR/*.conf"
 					   : "this is not a regular file";
 	s->file = fopen(s->name, "re");
-	if (s->file == NULL || fstat(fileno(s->file), &st) == -1) {
-		snprintf(text, sizeof(text), "cannot be opened: %s", strerror(errno));
+	if (s->file == NULL || fstat(fileno(s->file), &st) < 0) {
+		snprintf(text, sizeof text, "cannot be opened: %s", strerror(errno));
 		return text;
 	}
 	s->device = st.st_dev;
@@ -356,7 +356,7 @@ head_fault(char *line, char *head)
 	for (line++; (word = str_word(&line)) != NULL;) {
 		more = strlen(word);
 		if (more > INI_NAME_MAX) {
-			snprintf(text, sizeof(text),
+			snprintf(text, sizeof text,
 			    "name is longer than %u bytes; the section is left out", INI_NAME_MAX);
 			return text;
 		}
@@ -409,18 +409,18 @@ ini_key_fault(const char *line, const char *equals)
 	length = equals != NULL ? (size_t)(equals - line) : strlen(line);
 	while (length > 0 && (line[length - 1] == ' ' || line[length - 1] == '\t'))
 		length--;
-	str_printable(span(line, length < 60 ? length : 60), shown, sizeof(shown));
+	str_printable(span(line, length < 60 ? length : 60), shown, sizeof shown);
 	if (equals == NULL)
-		snprintf(text, sizeof(text), "\"%s\" is not key = value", shown);
+		snprintf(text, sizeof text, "\"%s\" is not key = value", shown);
 	else if (length == 0)
 		return "no key in front of the =; write key = value";
 	else if (length > INI_NAME_MAX)
-		snprintf(text, sizeof(text), "key is longer than %u bytes", INI_NAME_MAX);
+		snprintf(text, sizeof text, "key is longer than %u bytes", INI_NAME_MAX);
 	else if (strspn(line, INI_NAME_BYTES) < length)
-		snprintf(text, sizeof(text),
+		snprintf(text, sizeof text,
 		    "\"%s\" is no name for a key; letters, digits and _ - . make one", shown);
 	else if (*equals == ':')
-		snprintf(text, sizeof(text), "a : behind the key; write %s = value", shown);
+		snprintf(text, sizeof text, "a : behind the key; write %s = value", shown);
 	else
 		return NULL;
 	return text;
@@ -510,7 +510,7 @@ reader_take_include(struct reader *r, const char *value)
 	}
 	slash = *pattern != '/' ? strrchr(r->top->name, '/') : NULL;
 	if (asprintf(&path, "%.*s%s", slash != NULL ? (int)(slash - r->top->name) + 1 : 0,
-		r->top->name, pattern) == -1) {
+		r->top->name, pattern) < 0) {
 		reader_fault_at(r, place, "include %s: out of memory", pattern);
 		return;
 	}
@@ -539,7 +539,7 @@ reader_include_file(struct reader *r, const char *path, const struct place *plac
 	/* Those that were put on the stack before it have the same parent. */
 	for (parent = r->top; parent != NULL && parent->file == NULL;)
 		parent = parent->below;
-	s = ini_allocate(sizeof(*s));
+	s = ini_allocate(sizeof *s);
 	s->name = ini_file_name(path);
 	s->parent = parent;
 	s->depth = parent != NULL ? parent->depth + 1 : 0;
@@ -576,7 +576,7 @@ ini_file_name(const char *path)
 		if (strcmp(n->text, path) == 0)
 			return n->text;
 	size = strlen(path) + 1;
-	n = ini_allocate(sizeof(*n) + size);
+	n = ini_allocate(sizeof *n + size);
 	memcpy(n->text, path, size);
 	n->next = names;
 	names = n;
@@ -590,7 +590,7 @@ reader_fault(struct reader *r, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
+	vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
 	reader_fault_at(r, (struct place){ r->top->name, r->top->line }, "%s", text);
 }
@@ -602,7 +602,7 @@ reader_fault_at(struct reader *r, struct place place, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
+	vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
 	r->sink->error(r->sink->context, place, text);
 }

@@ -27,9 +27,9 @@ messages_file(struct messages *m, const char *file)
 		return;
 	/* Room for twice as many when a power of two is full. */
 	if ((m->file_count & (m->file_count - 1)) == 0) {
-		files = arena_alloc(m->arena, (m->file_count + 1) * 2 * sizeof(*files));
+		files = arena_alloc(m->arena, (m->file_count + 1) * 2 * sizeof *files);
 		if (m->file_count > 0)
-			memcpy(files, m->files, m->file_count * sizeof(*files));
+			memcpy(files, m->files, m->file_count * sizeof *files);
 		m->files = files;
 	}
 	m->files[m->file_count++] = file;
@@ -49,7 +49,7 @@ messages_add(struct messages *m, bool warning, struct place place, const char *f
 	}
 	if (place.file != NULL)
 		messages_file(m, place.file);
-	new = arena_alloc(m->arena, sizeof(*new));
+	new = arena_alloc(m->arena, sizeof *new);
 	new->said.file = place.file;
 	new->said.line = place.line;
 	new->said.warning = warning;
@@ -92,7 +92,7 @@ messages_list(struct messages *m, unsigned *count)
 	}
 	if (n > 0)
 		qsort(sorted, n, sizeof(struct message *), messages_compare);
-	list = arena_alloc(m->arena, (MESSAGES_MAX + 1) * sizeof(*list));
+	list = arena_alloc(m->arena, (MESSAGES_MAX + 1) * sizeof *list);
 	for (i = 0; i < told; i++)
 		list[i] = sorted[i]->said;
 	if (told < m->count) {

@@ -64,13 +64,13 @@ module_load(struct module *m, const char *file, const char *dir, char *error, si
 	*m = (struct module){ 0 };
 	if (strchr(file, '/') != NULL)
 		path = strdup(file);
-	else if (asprintf(&path, "%s/%s", dir, file) == -1)
+	else if (asprintf(&path, "%s/%s", dir, file) < 0)
 		path = NULL;
 	if (path == NULL) {
 		snprintf(error, size, "%s", strerror(ENOMEM));
 		return -1;
 	}
-	if (module_open(m, path, error, size) == -1)
+	if (module_open(m, path, error, size) < 0)
 		goto fail;
 	abi = dlsym(m->handle, "weir_abi");
 	if (abi == NULL) {
@@ -79,12 +79,12 @@ module_load(struct module *m, const char *file, const char *dir, char *error, si
 		    path);
 		goto fail;
 	}
-	if (module_abi_check(abi, path, error, size) == -1)
+	if (module_abi_check(abi, path, error, size) < 0)
 		goto fail;
 	m->copy = module_make_copy(abi, path, error, size);
 	if (m->copy == NULL)
 		goto fail;
-	if (module_fault(&m->copy->module, fault, sizeof(fault)) != NULL) {
+	if (module_fault(&m->copy->module, fault, sizeof fault) != NULL) {
 		snprintf(error, size, "%s: %s", path, fault);
 		goto fail;
 	}
@@ -179,7 +179,7 @@ module_open(struct module *m, const char *path, char *error, size_t size)
 	struct stat st;
 
 	/* dlopen opens what it is told to: a FIFO would keep it waiting. */
-	if (stat(path, &st) == -1) {
+	if (stat(path, &st) < 0) {
 		snprintf(error, size, "%s: %s%s", path, strerror(errno),
 		    errno == ENOENT ? "; names without / are of the module directory" : "");
 		return -1;
@@ -217,14 +217,14 @@ module_file_fault(const char *path, uint64_t size)
 	f = fopen(path, "re");
 	if (f == NULL)
 		return strerror(errno);
-	if (fread(&head, sizeof(head), 1, f) != 1 || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
+	if (fread(&head, sizeof head, 1, f) != 1 || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
 		wrong = "it is no shared object";
-	else if (head.e_phentsize != sizeof(segment))
+	else if (head.e_phentsize != sizeof segment)
 		wrong = "it is for another machine";
-	else if (fseek(f, (long)head.e_phoff, SEEK_SET) == -1)
+	else if (fseek(f, (long)head.e_phoff, SEEK_SET) < 0)
 		wrong = strerror(errno);
 	for (i = 0; wrong == NULL && i < head.e_phnum; i++)
-		if (fread(&segment, sizeof(segment), 1, f) != 1 ||
+		if (fread(&segment, sizeof segment, 1, f) != 1 ||
 		    (segment.p_type == PT_LOAD &&
 			(segment.p_offset > size || segment.p_filesz > size - segment.p_offset)))
 			wrong = "its end is missing; copy it again";
@@ -285,7 +285,7 @@ module_abi_fault(const struct weir_abi *abi)
 		return "built for another weir; build it again with the weir.h of this one";
 	if (abi->size < offsetof(struct weir_abi, exchange_size))	/* 1.0 had no more */
 		return "not a weir module: its weir_abi is cut short";
-	if (abi->size > sizeof(*abi) || abi->module_size > sizeof(struct weir_module) ||
+	if (abi->size > sizeof *abi || abi->module_size > sizeof(struct weir_module) ||
 	    abi->key_size > sizeof(struct weir_key) ||
 	    abi->protocol_size > sizeof(struct weir_protocol) ||
 	    abi->balancer_size > sizeof(struct weir_balancer) ||
@@ -300,7 +300,7 @@ module_abi_fault(const struct weir_abi *abi)
 static uint32_t
 module_abi_exchange_size(const struct weir_abi *abi)
 {
-	return abi->size >= sizeof(*abi) ? abi->exchange_size : 0;
+	return abi->size >= sizeof *abi ? abi->exchange_size : 0;
 }
 
 /* The module's i-th key, in a table of its own stride; NULL: the table is over. */
@@ -330,7 +330,7 @@ module_make_copy(const struct weir_abi *abi, const char *path, char *error, size
 		snprintf(error, size, "%s: its keys have no end; end the table with { 0 }", path);
 		return NULL;
 	}
-	copy = calloc(1, sizeof(*copy) + (n + 1) * sizeof(struct weir_key));
+	copy = calloc(1, sizeof *copy + (n + 1) * sizeof(struct weir_key));
 	if (copy == NULL) {
 		snprintf(error, size, "%s", strerror(ENOMEM));
 		return NULL;

@@ -28,7 +28,7 @@ static const struct form {
 	{ "upstream", SCOPE_UPSTREAM, false, true, "[upstream NAME]" },
 };
 
-#define FORMS (sizeof(forms) / sizeof(forms[0]))
+#define FORMS (sizeof forms / sizeof forms[0])
 
 static void              *read_take_section(void *context, struct place, const char *head);
 static void               read_take_value(void *, struct place, const char *key, const char *value);
@@ -178,7 +178,7 @@ form_unknown(struct conf *c, struct place place, const char *head, const char *f
 static struct weir_scope *
 read_scope_create(struct conf *c, const struct form *form, const char *name, struct place place)
 {
-	struct weir_scope *s = arena_alloc(&c->arena, sizeof(*s));
+	struct weir_scope *s = arena_alloc(&c->arena, sizeof *s);
 
 	s->conf = c;
 	s->kind = form->kind;
@@ -265,7 +265,7 @@ read_index_scopes(struct conf *c)
 	for (s = c->first; s != NULL; s = s->next)
 		total[s->kind]++;
 	for (kind = 0; kind < SCOPE_KINDS; kind++)
-		c->scopes[kind] = arena_alloc(&c->arena, total[kind] * sizeof(*c->scopes[kind]));
+		c->scopes[kind] = arena_alloc(&c->arena, total[kind] * sizeof *c->scopes[kind]);
 	for (s = c->first; s != NULL; s = s->next) {
 		if (s->spare)
 			continue;
@@ -319,7 +319,7 @@ conf_peek(const struct conf_request *request, const char *key)
 	char *file;
 
 	for (global = request->globals; global != NULL && *global != NULL; global++) {
-		if (asprintf(&file, "[weir]\n%s", *global) == -1)
+		if (asprintf(&file, "[weir]\n%s", *global) < 0)
 			return NULL;
 		ini_read_memory(GLOBAL_FILE, file, strlen(file), &sink);
 		free(file);

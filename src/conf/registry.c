@@ -21,7 +21,7 @@ registry_add(struct registry *r, struct arena *arena, const struct module *modul
 
 	if (!registry_module_fits(r, module, error, size))
 		return NULL;
-	m = arena_alloc(arena, sizeof(*m));
+	m = arena_alloc(arena, sizeof *m);
 	m->loaded = *module;
 	m->number = r->count++;
 	if (r->end == NULL)
@@ -72,7 +72,7 @@ registry_nearest(const struct registry *r, enum scope_kind kind, const char *nam
 	for (m = r->first; m != NULL; m = m->next)
 		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++)
 			n++;
-	names = arena_alloc(arena, (n + 1) * sizeof(*names));
+	names = arena_alloc(arena, (n + 1) * sizeof *names);
 	n = 0;
 	for (m = r->first; m != NULL; m = m->next)
 		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++)

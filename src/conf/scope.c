@@ -21,8 +21,8 @@ scope_prepare(struct weir_scope *s)
 	const struct conf_module *m;
 	bool roleless;
 
-	s->blocks = arena_alloc(&s->conf->arena, r->count * sizeof(*s->blocks));
-	s->used = arena_alloc(&s->conf->arena, r->count * sizeof(*s->used));
+	s->blocks = arena_alloc(&s->conf->arena, r->count * sizeof *s->blocks);
+	s->used = arena_alloc(&s->conf->arena, r->count * sizeof *s->used);
 	for (m = r->first; m != NULL; m = m->next) {
 		module = conf_module(m);
 		if (!module_stands_in(module, s->kind))
@@ -38,7 +38,7 @@ scope_prepare(struct weir_scope *s)
 void
 scope_add(struct weir_scope *s, const char *key, const char *text, struct place place)
 {
-	struct entry *e = arena_alloc(&s->conf->arena, sizeof(*e));
+	struct entry *e = arena_alloc(&s->conf->arena, sizeof *e);
 
 	e->name = arena_copy(&s->conf->arena, key);
 	e->text = arena_copy(&s->conf->arena, text);
