@@ -24,6 +24,9 @@ static struct {
 	double        interval;	/* ns; 0: nothing is ever due */
 	struct cursor due;
 	struct cursor taken;
+	struct cursor first;	/* where `taken` goes on behind what waits from before */
+	uint64_t      before;	/* how many those are … */
+	uint64_t      began_before;	/* … and when their schedule began */
 	uint64_t      waiting;	/* between the cursors */
 	uint64_t      left;	/* requests that are still to become due */
 } pace;
@@ -45,22 +48,28 @@ pace_time(const struct cursor *c)
 }
 
 /* At equal intervals the processes take turns, so that all together keep them, too. */
-void
-stress_pace_begin(uint64_t now, double rate, uint64_t limit)
+static void
+pace_restart(uint64_t now)
 {
-	const struct run *run = worker.run;
-
 	pace.began = now;
-	pace.interval = rate > 0 ? 1e9 / rate : 0;
-	pace.waiting = 0;
-	pace.left = rate > 0 ? limit : 0;
-	pace.due.rng = stress_rng_make(run->seed, worker.number);
-	pace.due.next = pace.interval * worker.number / run->workers;
-	if (run->pacing == PACE_POISSON && rate > 0) {
+	pace.due.next = pace.interval * worker.number / worker.run->workers;
+	if (worker.run->pacing == PACE_POISSON && pace.interval > 0) {
 		pace.due.next = 0;
 		pace_advance(&pace.due);
 	}
-	pace.taken = pace.due;
+	pace.first = pace.due;
+}
+
+void
+stress_pace_begin(uint64_t now, double rate, uint64_t limit)
+{
+	pace.interval = rate > 0 ? 1e9 / rate : 0;
+	pace.waiting = 0;
+	pace.left = rate > 0 ? limit : 0;
+	pace.before = 0;
+	pace.due.rng = stress_rng_make(worker.run->seed, worker.number);
+	pace_restart(now);
+	pace.taken = pace.first;
 }
 
 uint64_t
@@ -68,6 +77,11 @@ stress_pace_go_on(uint64_t now, uint64_t limit)
 {
 	for (; pace_time(&pace.due) <= now && pace.interval > 0; pace.waiting++)
 		pace_advance(&pace.due);
+	pace.before = pace.waiting;
+	pace.began_before = pace.began;
+	pace_restart(now);
+	if (pace.before == 0)
+		pace.taken = pace.first;
 	pace.left = pace.interval > 0 ? limit : 0;
 	return limit < UINT64_MAX - pace.waiting ? limit + pace.waiting : limit;
 }
@@ -106,9 +120,12 @@ stress_pace_due(uint64_t now, uint64_t *due)
 		stress_pace_count(now);
 	if (pace.waiting == 0)
 		return false;
-	*due = pace_time(&pace.taken);
+	*due = pace.before > 0 ? pace.began_before + (uint64_t)pace.taken.next
+			       : pace_time(&pace.taken);
 	pace_advance(&pace.taken);
 	pace.waiting--;
+	if (pace.before > 0 && --pace.before == 0)
+		pace.taken = pace.first;
 	return true;
 }
 

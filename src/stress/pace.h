@@ -3,7 +3,7 @@
  * pace: when the requests of a worker are due. Closed loop: at once.
  *
  *	stress_pace_begin                    the schedule begins anew
- *	stress_pace_go_on                    it goes on, but what is due from now on counts anew
+ *	stress_pace_go_on                    it begins anew behind what waits
  *	stress_pace_end                      nothing more becomes due; what waits can be taken
  *	stress_pace_abandon                  what still waits will never be sent
  */
@@ -16,8 +16,8 @@
 void stress_pace_begin(uint64_t now, double rate, uint64_t limit);
 void stress_pace_end(uint64_t now);
 
-/* The same rate; `limit` requests more, and those that wait are not among them. Returns how
- * many can be taken in all. */
+/* The same rate, from now on; `limit` requests more, and those that wait are not among them.
+ * Returns how many can be taken in all. */
 uint64_t stress_pace_go_on(uint64_t now, uint64_t limit);
 
 /* Counts what waits as requests that took until now, at least: leaving them out would

@@ -3,6 +3,7 @@
 #include "stress/worker.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,34 +205,61 @@ stress_worker_follow(void)
 		stress_worker_begin_phase(phase, now);
 }
 
+/* A drain is told when the time is over for the parent; a request may be due a little later. */
+static bool
+stress_worker_has_due(void)
+{
+	return worker.mode->paced &&
+	    (stress_pace_waiting() > 0 || stress_pace_next() < UINT64_MAX);
+}
+
+/* -d at equal intervals is a number of requests, whatever the moments at which the processes
+ * are told that it begins and ends: those of all that fall to this one. UINT64_MAX: no end. */
+static uint64_t
+stress_worker_due_in_time(double rate)
+{
+	const struct run *run = worker.run;
+	double            all = ceil(rate * (double)run->duration / 1000 - 1e-6);
+
+	if (!worker.mode->paced || run->pacing != PACE_FIXED || run->duration == 0 ||
+	    (run->requests > 0 && all > (double)run->requests))
+		return UINT64_MAX;
+	return ((uint64_t)all + run->workers - 1 - worker.number) / run->workers;
+}
+
 /* Requests may be sent: how many, and from when on. */
 static void
 stress_worker_begin_requests(uint32_t phase, uint64_t now)
 {
 	static bool warm;
-	double      rate = atomic_load(&worker.shared->rate) / worker.run->workers;
+	double      rate = atomic_load(&worker.shared->rate);
+	uint64_t    in_time = stress_worker_due_in_time(rate), limit;
 
 	if (phase == PHASE_WARM)
 		worker.quota = UINT64_MAX;
 	else if (phase == PHASE_MEASURE)
-		worker.quota = worker.quota_whole;
+		worker.quota = in_time < UINT64_MAX ? UINT64_MAX : worker.quota_whole;
 	worker.asking = worker.mode->paced && (phase == PHASE_WARM || phase == PHASE_MEASURE);
 	if (worker.asking && worker.run->pacing != PACE_CLOSED) {
+		limit = phase == PHASE_MEASURE && in_time < worker.quota ? in_time : worker.quota;
 		/* A server that is behind already does not begin anew. */
-		if (warm)
-			worker.quota = stress_pace_go_on(now, worker.quota);
+		if (warm && worker.quota == UINT64_MAX)
+			(void)stress_pace_go_on(now, limit);
+		else if (warm)
+			worker.quota = stress_pace_go_on(now, limit);
 		else
-			stress_pace_begin(now, rate, worker.quota);
+			stress_pace_begin(now, rate / worker.run->workers, limit);
 	}
 	warm = phase == PHASE_WARM;
 	if (phase < PHASE_DRAIN)
 		return;
 	/* What was due before the end is sent behind it: users would have asked, too. */
 	worker.draining = loop_now();
-	stress_pace_end(now);
 	if (phase == PHASE_STOP || atomic_load(&worker.tally->state) >= TALLY_LOST)
 		stress_pace_abandon(now);
-	worker.asking = stress_pace_waiting() > 0;
+	else if (in_time == UINT64_MAX)
+		stress_pace_end(now);
+	worker.asking = stress_worker_has_due();
 }
 
 static void
@@ -446,7 +474,7 @@ stress_worker_update_state(void)
 		kill(parent, SIGUSR1);
 	}
 	if (worker.phase >= PHASE_DRAIN)
-		used_up = !worker.asking || stress_pace_waiting() == 0;
+		used_up = !worker.asking || !stress_worker_has_due();
 	else if (stress_worker_by_connection() && worker.active > 0)
 		used_up = false;
 	/* On its way to a connection of its own, a request is not in flight yet. */

@@ -92,6 +92,16 @@ limited(void)
 	is_number(tally.due, 5, "of which only those count");
 
 	begin(PACE_FIXED, 1, 0, 1000);
+	stress_pace_count(BEGAN + 1500000);
+	(void)stress_pace_go_on(BEGAN + 1500000, 2);
+	good = stress_pace_take(BEGAN + SECOND, &due) && due == BEGAN &&
+	    stress_pace_take(BEGAN + SECOND, &due) && due == BEGAN + 1000000;
+	ok(good, "what waits keeps its times");
+	good = stress_pace_take(BEGAN + SECOND, &due) && due == BEGAN + 1500000 &&
+	    stress_pace_take(BEGAN + SECOND, &due) && due == BEGAN + 2500000;
+	ok(good && !stress_pace_take(BEGAN + SECOND, &due), "what comes behind it begins anew");
+
+	begin(PACE_FIXED, 1, 0, 1000);
 	ok(stress_pace_take(BEGAN, &due), "one is taken");
 	stress_pace_abandon(BEGAN + 9500000);
 	is_number(stress_pace_waiting(), 0, "what is given up does not wait");
