@@ -108,7 +108,8 @@ const char *conf_path(struct weir_scope *, const char *path);
 enum module_role { ROLE_PROTOCOL, ROLE_BALANCER };
 const struct weir_module *conf_role(const struct conf *, enum module_role, const char *name);
 void scope_uses(struct weir_scope *, const struct weir_module *);
-/* "echo, stream_proxy": for errors. In the configuration's memory. */
+/* "echo, stream_proxy", or "none loaded": for errors, behind "there are". In the
+ * configuration's memory. */
 const char *conf_role_names(struct weir_scope *, enum module_role);
 
 /* -T: the effective configuration, each value with where it came from. */

@@ -200,7 +200,7 @@ conf_role_names(struct weir_scope *s, enum module_role role)
 		if (module_has_role(conf_module(m), role))
 			names = arena_print(&s->conf->arena, "%s%s%s", names, *names ? ", " : "",
 			    conf_module(m)->name);
-	return names;
+	return *names != '\0' ? names : "none loaded";
 }
 
 /* --------------------------------------------------------------- messages */

@@ -310,7 +310,7 @@ server_check_protocol(struct weir_scope *scope, struct server *s)
 	bool needs_upstream;
 
 	if (s->protocol_name == NULL) {
-		conf_error(scope, "protocol", "no protocol: add protocol = NAME (there are %s)",
+		conf_error(scope, "protocol", "no protocol: add protocol = NAME; there are %s",
 		    conf_role_names(scope, ROLE_PROTOCOL));
 		return;
 	}

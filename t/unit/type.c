@@ -175,6 +175,7 @@ main(void)
 	test_others();
 	test_descriptions();
 	test_quotes();
+	is_string(conf_role_names(scope, ROLE_PROTOCOL), "none loaded", "there are no protocols");
 	conf_free(conf);
 	return done_testing();
 }
