@@ -60,7 +60,7 @@ conn_adopt(struct conn *c, int fd, const struct conn_handler *handler)
 	c->transport = &plain;
 	c->handler = handler;
 	c->readable = c->writable = c->closed = c->eof = false;
-	c->deaf = c->broken = c->unsure = false;
+	c->write_shut = c->broken = c->unsure = false;
 	c->finish = c->finished = c->progress = false;
 	c->error = 0;
 	if (loop_watch_start(&c->watch, fd, LOOP_READ | LOOP_WRITE | LOOP_END | LOOP_EDGE,
@@ -95,7 +95,7 @@ conn_hang_up(struct conn *c)
 }
 
 void
-conn_spoil(struct conn *c)
+conn_abort(struct conn *c)
 {
 	struct linger none = { .l_onoff = 1, .l_linger = 0 };
 
@@ -225,7 +225,7 @@ conn_flush(struct conn *c)
 		}
 		conn_finish_when_sent(c);
 	}
-	return !c->deaf && !c->broken;
+	return !c->write_shut && !c->broken;
 }
 
 void
@@ -241,7 +241,7 @@ conn_send_ended(struct conn *c, int error)
 	c->writable = false;
 	if (error == EAGAIN)
 		return;
-	c->deaf = true;
+	c->write_shut = true;
 	c->error = (uint16_t)error;
 	buf_return(&c->out);
 	/* Whatever came before is still there, and then the error. */
@@ -333,7 +333,7 @@ conn_happened(int fd, short what, void *argument)
 		(void)conn_look(c);
 	if (what & LOOP_READ)
 		c->readable = true;
-	if ((what & LOOP_WRITE) && !c->deaf)
+	if ((what & LOOP_WRITE) && !c->write_shut)
 		c->writable = true;
 	if (what & LOOP_END)
 		c->closed = c->readable = true;
@@ -379,7 +379,7 @@ conn_send_now(struct conn *c, struct weir_span s)
 static bool
 conn_keep_out(struct conn *c, struct weir_span s)
 {
-	if (c->broken || c->deaf)
+	if (c->broken || c->write_shut)
 		return false;
 	if (s.len == 0 || buf_append(&c->out, s) == 0)
 		return true;
@@ -389,7 +389,7 @@ conn_keep_out(struct conn *c, struct weir_span s)
 static void
 conn_finish_when_sent(struct conn *c)
 {
-	if (!c->finish || c->finished || c->out != NULL || c->deaf || c->broken || !c->open)
+	if (!c->finish || c->finished || c->out != NULL || c->write_shut || c->broken || !c->open)
 		return;
 	c->finished = true;
 	/* ENOTCONN: the peer has gone already; reading will tell. */

@@ -11,7 +11,7 @@
  *	closed     the peer has ended its side (a FIN may have come with data and
  *	           makes no second edge: read until `eof` when this is set)
  *	eof        the last byte has been read
- *	deaf       nothing can be sent any more; what the peer sent before can
+ *	write_shut nothing can be sent any more; what the peer sent before can
  *	           still be read, until eof or broken
  *	broken     nothing can be read or sent any more
  *	unsure     the last read fell short, and nothing has been sent since:
@@ -66,14 +66,14 @@ struct conn {
 	bool                       writable : 1;
 	bool                       closed : 1;
 	bool                       eof : 1;
-	bool                       deaf : 1;
+	bool                       write_shut : 1;
 	bool                       broken : 1;
 	bool                       unsure : 1;
 	bool                       open : 1;	/* has an fd */
 	bool                       finish : 1;	/* end our side once `out` is empty */
 	bool                       finished : 1;
 	bool                       progress : 1;	/* some of `out` went; for the owner */
-	uint16_t                   error;	/* errno of `deaf` or `broken` */
+	uint16_t                   error;	/* errno of `write_shut` or `broken` */
 };
 
 /* Sets up what all conns of a process share: after loop_open, which is given
@@ -96,10 +96,10 @@ int conn_detach(struct conn *);
 /* Closes the fd; what waits in the buffers stays, for another fd. */
 void conn_hang_up(struct conn *);
 
-/* Makes the close that follows a reset: for what was cut short, so that the
+/* Makes the close that follows an abortive one, which sends a reset: for what was cut short, so that the
  * other end does not take the end for a good one, and one whose FIN it has
  * already learns of it at all. */
-void conn_spoil(struct conn *);
+void conn_abort(struct conn *);
 
 /* Ends everything: fd, transport, buffers, timer, turn. Twice is once. */
 void conn_close(struct conn *);
@@ -129,20 +129,20 @@ bool             conn_keep(struct conn *, struct weir_span taken, size_t used);
 
 /*
  * Sends, behind what waits already: at once as far as the socket takes it, the
- * rest is copied to `out`. Returns false when the conn is deaf or memory is
+ * rest is copied to `out`. Returns false when write_shut is set or memory is
  * short (it is then broken, with error ENOMEM or EMSGSIZE).
  */
 bool conn_send(struct conn *, struct weir_span);
 
 /* Sends at once what the socket takes, and keeps nothing. Returns how many
- * bytes; look at deaf when it is fewer. */
+ * bytes; look at write_shut when it is fewer. */
 size_t conn_push(struct conn *, struct weir_span);
 
 /* conn_send without touching the socket: several small pieces go out with one
  * conn_flush. */
 bool conn_gather(struct conn *, struct weir_span);
 
-/* Sends what waits. Returns false when deaf or broken. */
+/* Sends what waits. Returns false when write_shut or broken is set. */
 bool conn_flush(struct conn *);
 
 /* Ends the sending side behind what waits (half-close). */
@@ -161,7 +161,7 @@ bool conn_is_plain(const struct conn *);
 void conn_read_ended(struct conn *, int error);
 void conn_send_ended(struct conn *, int error);
 
-/* Asks the socket for an error that no event has told yet; it then is deaf.
+/* Asks the socket for an error that no event has told yet; write_shut is set then.
  * Returns false when there is one. */
 bool conn_look(struct conn *);
 

@@ -90,7 +90,7 @@ pipe_drain(struct pipe *p, struct conn *to)
 		} else if (n == 0 || errno != EINTR)
 			conn_send_ended(to, n < 0 ? errno : EPIPE);
 	}
-	return !to->deaf && !to->broken;
+	return !to->write_shut && !to->broken;
 }
 
 bool

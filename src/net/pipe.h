@@ -39,7 +39,7 @@ void pipe_trim(void);
 size_t pipe_fill(struct pipe *, struct conn *from, size_t size);
 
 /* Moves what is held to the conn, behind all that it was sent before: nothing
- * may wait in its `out`. Returns false when the conn is deaf or broken. */
+ * may wait in its `out`. Returns false when the conn is write_shut or broken. */
 bool pipe_drain(struct pipe *, struct conn *to);
 
 /* Takes out what is held and sends it as conn_gather does. */

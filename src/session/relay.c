@@ -119,11 +119,11 @@ relay_run(struct weir_session *s)
 	}
 	relay_pump(r, &r->up, client, peer);
 	relay_pump(r, &r->down, peer, client);
-	if (client->broken || client->deaf) {
+	if (client->broken || client->write_shut) {
 		session_close(s, session_failure(client, SESSION_CLIENT_FAILED));
 		return;
 	}
-	if (peer->broken || (peer->deaf && peer->eof)) {
+	if (peer->broken || (peer->write_shut && peer->eof)) {
 		session_finish(s, session_failure(peer, SESSION_PEER_FAILED));
 		return;
 	}
@@ -184,7 +184,7 @@ relay_leave(struct weir_session *s)
 		(void)pipe_spill(r->down.pipe, client);
 	if (client->broken || conn_waiting(peer) + flow_held(&r->up) > 0 ||
 	    (peer->finished && !peer->eof))
-		conn_spoil(peer);
+		conn_abort(peer);
 	pipe_return(&r->up.pipe);
 	pipe_return(&r->down.pipe);
 	conn_close(peer);

@@ -148,7 +148,7 @@ session_close(struct weir_session *s, enum session_reason reason)
 	if (s->step != STEP_LINGER)
 		s->reason = (uint8_t)reason;
 	if (session_unsent(s) > 0)
-		conn_spoil(&s->client);
+		conn_abort(&s->client);
 	session_log_end(s);
 	/* Before anybody can see that it has ended, so that the counters know it by then. */
 	all.ops->ending(s);
@@ -262,7 +262,7 @@ session_end_turn(struct weir_session *s)
 	if (c->unsure)
 		session_look_later(s);
 	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
-	if (!c->broken && !c->deaf)
+	if (!c->broken && !c->write_shut)
 		return true;
 	session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
 	return false;
@@ -432,7 +432,7 @@ session_linger(struct weir_session *s)
 	for (unsigned share = SESSION_SHARE; share > 0 && c->readable; share--)
 		(void)conn_read(c, loop_scratch(), loop_scratch_size());
 	if (s->reason == SESSION_PEER_FAILED && (over || conn_unacknowledged(c) == 0)) {
-		conn_spoil(c);
+		conn_abort(c);
 		over = true;
 	}
 	if (over || c->broken || (c->eof && s->reason != SESSION_PEER_FAILED))

@@ -153,7 +153,7 @@ talk_obey(struct weir_session *s, enum weir_verdict verdict)
 {
 	if (s->step >= STEP_RELAY)
 		return;
-	if (s->client.broken || s->client.deaf)
+	if (s->client.broken || s->client.write_shut)
 		session_close(s, session_failure(&s->client, SESSION_CLIENT_FAILED));
 	else if (verdict != WEIR_GO_ON)
 		session_finish(s, SESSION_PROTOCOL_CLOSED);

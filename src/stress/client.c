@@ -246,7 +246,7 @@ stress_client_ready(struct conn *conn)
 
 	read_at = 0;
 	if (c->state == CLIENT_CONNECTING) {
-		if (conn->writable || conn->closed || conn->deaf)
+		if (conn->writable || conn->closed || conn->write_shut)
 			stress_client_connected(c, read_at = clock_ns());
 		if (c->state != CLIENT_OPEN)
 			return;

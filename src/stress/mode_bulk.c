@@ -143,7 +143,7 @@ mode_bulk_drain(struct stress_client *c)
 		stress_client_tick(c, limit - now);
 		return;
 	}
-	conn_spoil(&c->conn);
+	conn_abort(&c->conn);
 	mode_bulk_cut_short(c);
 }
 

@@ -124,7 +124,7 @@ mode_unruly_go_on(struct stress_client *c)
 {
 	struct habit *h = habit_of(c);
 
-	if (worker.phase == PHASE_RAMP || h->ending || c->conn.deaf || c->conn.broken)
+	if (worker.phase == PHASE_RAMP || h->ending || c->conn.write_shut || c->conn.broken)
 		return;
 	if (h->at == h->len && h->leave == STAY)
 		mode_unruly_burst(c);
@@ -272,7 +272,7 @@ mode_unruly_leave(struct stress_client *c)
 	worker.flying -= flying;
 	c->answered = c->asked;
 	if (h->leave == RESET)
-		conn_spoil(&c->conn);
+		conn_abort(&c->conn);
 	h->leave = STAY;
 	stress_client_finish(c);
 }

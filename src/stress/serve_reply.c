@@ -108,7 +108,7 @@ stress_replies_release(struct stress_session *s)
 	}
 	if (s->conn.out != NULL)
 		(void)conn_flush(&s->conn);
-	if (s->conn.deaf || s->conn.broken)
+	if (s->conn.write_shut || s->conn.broken)
 		stress_session_close(s);
 	else if (s->end != HARM_NONE && s->conn.out == NULL)
 		stress_reply_harm_end(s, s->end);
@@ -164,7 +164,7 @@ stress_reply_harm_end(struct stress_session *s, enum harm harm)
 	switch (harm) {
 	case HARM_CRASH:
 		stress_door_crash(s->door);
-		conn_spoil(&s->conn);
+		conn_abort(&s->conn);
 		stress_session_close(s);
 		break;
 	case HARM_STALL:
@@ -172,7 +172,7 @@ stress_reply_harm_end(struct stress_session *s, enum harm harm)
 		s->stalled = true;
 		break;
 	case HARM_RESET:
-		conn_spoil(&s->conn);
+		conn_abort(&s->conn);
 		stress_session_close(s);
 		break;
 	default:

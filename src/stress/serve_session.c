@@ -90,7 +90,7 @@ stress_sessions_end(struct door *d, bool reset)
 	list_each(n, following, &d->sessions) {
 		s = container_of(n, struct stress_session, link);
 		if (reset)
-			conn_spoil(&s->conn);
+			conn_abort(&s->conn);
 		stress_session_close(s);
 	}
 }

@@ -404,7 +404,7 @@ transmit(struct link *l)
 	board_add(&l->pool->peer->cell[PEER_BYTES_SENT], n);
 	finish_silent(l);
 	/* What it had sent before it went is there to be read, and then its end. */
-	if (l->state != LINK_CLOSED && l->conn.deaf)
+	if (l->state != LINK_CLOSED && l->conn.write_shut)
 		receive(l);
 }
 

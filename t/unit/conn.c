@@ -113,9 +113,9 @@ is_closed(void)
 	return conn.closed;
 }
 static bool
-is_deaf(void)
+is_write_shut(void)
 {
-	return conn.deaf;
+	return conn.write_shut;
 }
 static bool
 has_expired(void)
@@ -370,7 +370,7 @@ test_reset(void)
 	is_number(write(far, "unread", 6), 6, "bytes that nobody reads");
 	run_until(is_readable);
 	reset_far();
-	ok(run_until(is_deaf), "a reset is seen while reading is paused");
+	ok(run_until(is_write_shut), "a reset is seen while reading is paused");
 	is_number(conn.error, ECONNRESET, "with its errno");
 	ok(!conn.broken && conn.readable, "what came before is still there");
 	is_number(conn_read(&conn, got, sizeof got), 6, "all of it");
