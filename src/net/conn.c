@@ -78,7 +78,7 @@ conn_detach(struct conn *c)
 	/* Before the fd can be closed: a reused number would otherwise get no
 	 * events (libevent keeps its registration by number). */
 	loop_watch_stop(&c->watch);
-	loop_disarm(&c->timer);
+	conn_disarm(c);
 	loop_unqueue(&c->task);
 	c->open = false;
 	return conn_fd(c);
@@ -87,6 +87,9 @@ conn_detach(struct conn *c)
 void
 conn_hang_up(struct conn *c)
 {
+	/* One that has no fd yet may have them, too. */
+	conn_disarm(c);
+	loop_unqueue(&c->task);
 	if (!c->open)
 		return;
 	if (c->transport->ops->destroy != NULL)

@@ -93,12 +93,13 @@ int conn_adopt(struct conn *, int fd, const struct conn_handler *)
  * nothing is closed; buffers stay. -1 when it has none. */
 int conn_detach(struct conn *);
 
-/* Closes the fd; what waits in the buffers stays, for another fd. */
+/* Closes the fd, if there is one; timer and turn are cancelled. What waits in the
+ * buffers stays, for another fd. */
 void conn_hang_up(struct conn *);
 
-/* Makes the close that follows an abortive one, which sends a reset: for what was cut short, so that the
- * other end does not take the end for a good one, and one whose FIN it has
- * already learns of it at all. */
+/* Makes the close that follows an abortive one, which sends a reset: for what was
+ * cut short, so that the other end does not take the end for a good one, and one
+ * whose FIN it has already learns of it at all. */
 void conn_abort(struct conn *);
 
 /* Ends everything: fd, transport, buffers, timer, turn. Twice is once. */

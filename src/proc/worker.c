@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "net/dial.h"
 #include "net/loop.h"
 #include "proc/child.h"
 #include "proc/fdtable.h"
@@ -224,6 +225,7 @@ open_loop(void)
 	if (loop_open(scratch, conn_fired) < 0)
 		fail("event loop: %s", strerror(errno));
 	conn_start();
+	dial_init();
 	loop_timer_init(&worker.end, close_all, NULL);
 	if (loop_watch_start(&worker.mail, worker.inbox, LOOP_READ, mail_came, NULL) < 0 ||
 	    loop_watch_start(&worker.signal, worker.signals, LOOP_READ, signal_came, NULL) < 0)

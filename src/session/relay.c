@@ -5,12 +5,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/slab.h"
 #include "base/str.h"
-#include "net/sock.h"
 #include "session/server.h"
 #include "upstream/source.h"
 
@@ -30,7 +28,8 @@ static void relay_peer_ready(struct conn *);
 static void relay_peer_expired(struct conn *);
 static bool relay_connect(struct relay *, enum session_reason *why);
 static bool relay_connect_to(struct relay *, struct weir_peer *);
-static void relay_connect_failed(struct relay *, enum peer_outcome, int error);
+static int relay_dial(struct dial *);
+static void relay_connect_failed(struct relay *);
 static bool relay_connected(struct relay *);
 static void relay_give_token(struct relay *);
 static void relay_pump(struct relay *, struct flow *, struct conn *from, struct conn *to);
@@ -108,9 +107,10 @@ relay_run(struct weir_session *s)
 	struct relay *r = s->relay;
 	struct conn  *client = &s->client, *peer = &r->peer_conn;
 
-	if (r->connect_by != 0) {
+	if (r->dial.state == DIAL_GOING) {
 		/* Nobody reads the client yet: an error must be asked for. */
-		if (client->readable && !conn_look(client)) {
+		if (client->broken || client->write_shut ||
+		    (client->readable && !conn_look(client))) {
 			session_close(s, SESSION_CLIENT_FAILED);
 			return;
 		}
@@ -140,8 +140,8 @@ relay_deadline(const struct weir_session *s, struct session_deadline *d)
 	const struct relay  *r = s->relay;
 	const struct server *server = s->server;
 
-	if (r->connect_by != 0) {
-		session_deadline_add(d, 0, r->connect_by, SESSION_CONNECT_FAILED);
+	if (r->dial.state == DIAL_GOING) {
+		session_deadline_add(d, 0, r->dial.give_up, SESSION_CONNECT_FAILED);
 		return;
 	}
 	if (r->blocked != 0)
@@ -157,10 +157,10 @@ relay_expired(struct weir_session *s, enum session_reason reason)
 {
 	struct relay *r = s->relay;
 
-	if (r->connect_by == 0)
+	if (r->dial.state != DIAL_GOING)
 		session_note_moved(s, &r->peer_conn, &r->blocked);
 	else if (reason == SESSION_CONNECT_FAILED)
-		relay_connect_failed(r, PEER_TIMED_OUT, ETIMEDOUT);
+		session_run(s);
 }
 
 static void
@@ -187,9 +187,10 @@ relay_leave(struct weir_session *s)
 		conn_abort(peer);
 	pipe_return(&r->up.pipe);
 	pipe_return(&r->down.pipe);
-	conn_close(peer);
-	if (r->connect_by != 0 && r->holds)
+	if (r->dial.state == DIAL_GOING && r->holds)
 		peer_unreported(r->peer, &r->attempt);
+	dial_cancel(&r->dial);
+	conn_close(peer);
 	relay_give_token(r);
 }
 
@@ -262,36 +263,35 @@ relay_connect(struct relay *r, enum session_reason *why)
 static bool
 relay_connect_to(struct relay *r, struct weir_peer *peer)
 {
-	int fd = upstream_connect(r->upstream, peer);
-
 	r->peer = peer;
 	r->holds = true;
-	if (fd < 0) {
-		(void)peer_refused(peer, errno, loop_now());
-		goto fail;
-	}
-	if (conn_adopt(&r->peer_conn, fd, &relay_peer_handler) < 0) {
-		log_error("watching a connection: %m");
-		close(fd);
-		goto fail;
-	}
-	r->connect_by = loop_now() + r->upstream->connect_timeout;
-	return true;
-fail:
+	if (dial_start(&r->dial, &r->peer_conn, &relay_peer_handler, relay_dial,
+		r->upstream->connect_timeout) == DIAL_GOING)
+		return true;
+	(void)peer_refused(peer, r->dial.error, loop_now());
 	relay_give_token(r);
 	return false;
 }
 
+static int
+relay_dial(struct dial *d)
+{
+	struct relay *r = container_of(d, struct relay, dial);
+
+	return upstream_connect(r->upstream, r->peer);
+}
+
 static void
-relay_connect_failed(struct relay *r, enum peer_outcome outcome, int error)
+relay_connect_failed(struct relay *r)
 {
 	enum session_reason why;
 
-	log_info("connect: %s", strerror(error));
-	peer_report(r->peer, outcome, error, loop_now());
-	conn_hang_up(&r->peer_conn);
+	if (r->dial.error == ETIMEDOUT) {
+		log_info("connect: %s", strerror(ETIMEDOUT));
+		peer_report(r->peer, PEER_TIMED_OUT, ETIMEDOUT, loop_now());
+	} else if (!peer_refused(r->peer, r->dial.error, loop_now()))
+		peer_unreported(r->peer, &r->attempt);
 	relay_give_token(r);
-	r->connect_by = 0;
 	if (!relay_connect(r, &why))
 		session_finish(r->session, why);
 	else
@@ -306,23 +306,16 @@ relay_give_token(struct relay *r)
 	r->holds = false;
 }
 
-/* A connecting socket is silent until it is writable, or broken: then it is
- * readable, too, and only SO_ERROR tells that from a peer that spoke first. */
 static bool
 relay_connected(struct relay *r)
 {
-	struct conn *c = &r->peer_conn;
-	int          error;
+	enum dial_state state = dial_check(&r->dial);
 
-	if (!c->writable && !c->readable)
-		return false;
-	if (c->readable && (error = sock_error(conn_fd(c))) != 0) {
-		relay_connect_failed(r, PEER_REFUSED, error);
-		return false;
-	}
-	r->connect_by = 0;
-	peer_report(r->peer, PEER_CONNECTED, 0, loop_now());
-	return true;
+	if (state == DIAL_DONE)
+		peer_report(r->peer, PEER_CONNECTED, 0, loop_now());
+	else if (state == DIAL_FAILED)
+		relay_connect_failed(r);
+	return state == DIAL_DONE;
 }
 
 /* ------------------------------------------------------------------- moving */

@@ -13,6 +13,7 @@
 #ifndef SESSION_RELAY_H
 #define SESSION_RELAY_H
 
+#include "net/dial.h"
 #include "net/pipe.h"
 #include "session/session.h"
 #include "upstream/upstream.h"
@@ -32,7 +33,7 @@ struct relay {
 	struct weir_upstream *upstream;
 	struct weir_peer     *peer;		/* NULL: none yet */
 	bool                  holds;		/* the peer's token */
-	uint64_t              connect_by;	/* ms; 0: connected */
+	struct dial           dial;
 	struct flow           up;		/* client to peer */
 	struct flow           down;
 	uint64_t              blocked;		/* the peer takes nothing since; 0: all sent */

@@ -19,16 +19,14 @@
 #define PAUSE_MS   100u		/* after a failure; doubled with each further one … */
 #define PAUSES_MAX 5u		/* … so often */
 #define UNSURE_MS  200u		/* then a reset behind what was read last is found */
-#define BACKLOG_MS 10u		/* a UNIX socket whose backlog is full raises no event */
 #define USED_UP_MS 1000u	/* a source without ports is not asked again for so long */
 #define TURNS_MAX  128u		/* clients that are given room in a pass */
 
 static void stress_client_ready(struct conn *);
 static void stress_client_expired(struct conn *);
-static void stress_client_connect(struct stress_client *);
-static int  stress_client_connect_from(uint64_t number);
-static void stress_client_connected(struct stress_client *, uint64_t now);
-static void stress_client_connect_failed(struct stress_client *, int error);
+static int  stress_client_dial(struct dial *);
+static void stress_client_connected(struct stress_client *);
+static void stress_client_connect_failed(struct stress_client *);
 static bool stress_client_read(struct stress_client *);
 static bool stress_client_process(struct stress_client *, struct weir_span in, uint64_t now);
 static void stress_client_reply_taken(struct stress_client *, uint64_t now);
@@ -113,31 +111,19 @@ stress_client_open(struct stress_client *c, uint64_t due)
 	c->state = CLIENT_CONNECTING;
 	worker.active++;
 	worker.opening++;
-	stress_client_connect(c);
-}
-
-/* Begins connecting; where a UNIX socket's backlog was full, again and again. */
-static void
-stress_client_connect(struct stress_client *c)
-{
-	int fd = stress_client_connect_from(c->id);
-
-	if (fd >= 0 && conn_adopt(&c->conn, fd, &handler) < 0) {
-		close(fd);
-		fd = -1;
-		errno = ENOMEM;
-	}
-	if (fd < 0)
-		stress_client_connect_failed(c, errno);
+	if (dial_start(&c->dial, &c->conn, &handler, stress_client_dial, worker.run->timeout) ==
+	    DIAL_GOING)
+		conn_arm(&c->conn, c->dial.give_up);
 	else
-		conn_arm(&c->conn, loop_now() + worker.run->timeout);
+		stress_client_connect_failed(c);
 }
 
 /* From the next source that has ports. One that had none is left alone for a while: to
  * find that out the kernel looks at all of them, which takes it many milliseconds. */
 static int
-stress_client_connect_from(uint64_t number)
+stress_client_dial(struct dial *d)
 {
+	const struct stress_client      *c = container_of(d, struct stress_client, dial);
 	static const struct sock_options options = { .nodelay = true };
 	const struct run                *run = worker.run;
 	unsigned                         n = run->source_count > 0 ? run->source_count : 1, at;
@@ -145,7 +131,7 @@ stress_client_connect_from(uint64_t number)
 	int                              fd;
 
 	for (unsigned i = 0; i < n; i++) {
-		at = (unsigned)((number + i) % n);
+		at = (unsigned)((c->id + i) % n);
 		if (used_up[at] > now)
 			continue;
 		fd = sock_connect(&run->target, run->source_count > 0 ? &run->sources[at] : NULL,
@@ -159,14 +145,16 @@ stress_client_connect_from(uint64_t number)
 }
 
 static void
-stress_client_connected(struct stress_client *c, uint64_t now)
+stress_client_connected(struct stress_client *c)
 {
-	int error = sock_error(conn_fd(&c->conn));
+	enum dial_state state = dial_check(&c->dial);
+	uint64_t        now;
 
-	if (error != 0) {
-		stress_client_connect_failed(c, error);
+	if (state == DIAL_FAILED)
+		stress_client_connect_failed(c);
+	if (state != DIAL_DONE)
 		return;
-	}
+	now = read_at = clock_ns();
 	c->state = CLIENT_OPEN;
 	worker.opening--;
 	worker.open++;
@@ -216,16 +204,9 @@ stress_client_connect_fault(int error)
 }
 
 static void
-stress_client_connect_failed(struct stress_client *c, int error)
+stress_client_connect_failed(struct stress_client *c)
 {
-	if (error == EAGAIN && worker.run->target.sa.sa_family == AF_UNIX) {
-		if (clock_ns() - c->began < worker.run->timeout * 1000000) {
-			conn_arm(&c->conn, loop_now() + BACKLOG_MS);
-			return;
-		}
-		error = ETIMEDOUT;
-	}
-	stress_client_fault(c, stress_client_connect_fault(error), error);
+	stress_client_fault(c, stress_client_connect_fault(c->dial.error), c->dial.error);
 }
 
 static void
@@ -246,8 +227,7 @@ stress_client_ready(struct conn *conn)
 
 	read_at = 0;
 	if (c->state == CLIENT_CONNECTING) {
-		if (conn->writable || conn->closed || conn->write_shut)
-			stress_client_connected(c, read_at = clock_ns());
+		stress_client_connected(c);
 		if (c->state != CLIENT_OPEN)
 			return;
 	}
@@ -331,10 +311,7 @@ stress_client_expired(struct conn *conn)
 		list_append(&worker.waiting, &c->link);
 		return;
 	case CLIENT_CONNECTING:
-		if (!conn->open)
-			stress_client_connect(c);
-		else
-			stress_client_fault(c, FAULT_CONNECT_TIMEOUT, ETIMEDOUT);
+		stress_client_ready(conn);
 		return;
 	case CLIENT_OPEN:
 		if (!conn->unsure)
@@ -636,6 +613,7 @@ stress_client_close(struct stress_client *c, bool well)
 	stress_tally_add(&worker.tally->lost, c->asked - c->answered);
 	if (node_linked(&c->link))
 		node_unlink(&c->link);
+	dial_cancel(&c->dial);
 	conn_close(&c->conn);
 	c->state = CLIENT_WAITING;
 	c->tick = 0;

@@ -12,6 +12,7 @@
 #define STRESS_CLIENT_H
 
 #include "net/conn.h"
+#include "net/dial.h"
 #include "stress/run.h"
 #include "stress/tally.h"
 
@@ -30,6 +31,7 @@ enum client_state {
 
 struct stress_client {
 	struct conn     conn;
+	struct dial     dial;
 	struct node     link;		/* of those that wait to be opened, or for a request */
 	uint64_t        id;		/* no other connection of this run has or had it */
 	uint64_t        began;		/* ns: connecting, or the mode's */

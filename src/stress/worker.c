@@ -121,6 +121,7 @@ stress_worker_run(const struct run *run, struct shared *shared, unsigned number,
 	if (alarm_fd < 0 || loop_open(SCRATCH, conn_fired) < 0)
 		_exit(1);
 	conn_start();
+	dial_init();
 	stress_client_setup();
 	if (loop_watch_start(&wake_watch, shared->wake, LOOP_READ | LOOP_EDGE, stress_worker_woken,
 		NULL) < 0 ||

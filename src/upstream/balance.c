@@ -224,7 +224,7 @@ static bool
 is_blamed(int error)
 {
 	return error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH ||
-	    error == ENETUNREACH || error == ECONNRESET || error == ENOENT || error == EAGAIN ||
+	    error == ENETUNREACH || error == ECONNRESET || error == ENOENT || error == EPIPE ||
 	    error == EACCES;
 }
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/slab.h"
@@ -19,6 +18,7 @@
 static void link_ready(struct conn *);
 static void link_expired(struct conn *);
 static void link_describe(const void *link, char *out, size_t size);
+static int link_dial(struct dial *);
 static bool connected(struct link *);
 static void receive(struct link *);
 static bool receive_once(struct link *);
@@ -71,7 +71,6 @@ link_open(struct pool *p, const struct weir_attempt *a, bool *blamed)
 	struct weir_upstream *u = p->peer->upstream;
 	struct link          *l = slab_take(&links.slab);
 	struct log_subject    outer;
-	int                   fd = -1;
 
 	*blamed = false;
 	if (l == NULL)
@@ -79,10 +78,12 @@ link_open(struct pool *p, const struct weir_attempt *a, bool *blamed)
 	l->pool = p;
 	list_init(&l->requests);
 	outer = log_about((struct log_subject){ link_describe, l });
-	fd = upstream_connect(u, p->peer);
-	if (fd < 0 || conn_adopt(&l->conn, fd, &handler) < 0) {
-		*blamed = peer_refused(p->peer, errno, loop_now());
-		goto fail;
+	if (dial_start(&l->dial, &l->conn, &handler, link_dial, u->connect_timeout) !=
+	    DIAL_GOING) {
+		*blamed = peer_refused(p->peer, l->dial.error, loop_now());
+		log_about(outer);
+		slab_give(&links.slab, l);
+		return NULL;
 	}
 	log_about(outer);
 	l->since = loop_now();
@@ -98,12 +99,14 @@ link_open(struct pool *p, const struct weir_attempt *a, bool *blamed)
 	p->connecting++;
 	watch(l);
 	return l;
-fail:
-	log_about(outer);
-	if (fd >= 0)
-		close(fd);
-	slab_give(&links.slab, l);
-	return NULL;
+}
+
+static int
+link_dial(struct dial *d)
+{
+	const struct weir_peer *peer = container_of(d, struct link, dial)->pool->peer;
+
+	return upstream_connect(peer->upstream, peer);
 }
 
 bool
@@ -216,20 +219,15 @@ link_ready(struct conn *c)
 	log_about(outer);
 }
 
-/* A connecting socket is silent until it is writable, or broken: then it is
- * readable, too, and only SO_ERROR tells that from a peer that spoke first. */
 static bool
 connected(struct link *l)
 {
-	struct conn *c = &l->conn;
-	int          error;
+	enum dial_state state = dial_check(&l->dial);
 
-	if (!c->writable && !c->readable)
+	if (state == DIAL_FAILED)
+		link_break(l, WEIR_FAILED_CONNECT, l->dial.error);
+	if (state != DIAL_DONE)
 		return false;
-	if (c->readable && (error = sock_error(conn_fd(c))) != 0) {
-		link_break(l, WEIR_FAILED_CONNECT, error);
-		return false;
-	}
 	peer_report(l->pool->peer, PEER_REACHED, 0, loop_now());
 	l->pool->connecting--;
 	l->state = LINK_OPEN;
@@ -473,6 +471,7 @@ close_now(struct link *l)
 
 		peer_unreported(p->peer, &a);
 	}
+	dial_cancel(&l->dial);
 	conn_close(&l->conn);
 	buf_return(&l->out);
 	node_unlink(&l->node);
@@ -581,7 +580,7 @@ deadline(const struct link *l)
 	uint64_t at;
 
 	if (l->state == LINK_CONNECTING)
-		return l->since + l->pool->peer->upstream->connect_timeout;
+		return l->dial.give_up;
 	if (l->parting)
 		return l->since + LINK_PARTING;
 	at = l->depth > 0 ? reply_due(l) : idle_due(l);
@@ -608,7 +607,7 @@ link_expired(struct conn *c)
 	if (l->state == LINK_CLOSED)
 		return;
 	if (l->state == LINK_CONNECTING && now >= deadline(l))
-		link_break(l, WEIR_FAILED_CONNECT, ETIMEDOUT);
+		link_ready(c);
 	else if (l->parting) {
 		if (now >= deadline(l))
 			link_abandon(l);

@@ -16,6 +16,7 @@
 #define UPSTREAM_LINK_H
 
 #include "net/conn.h"
+#include "net/dial.h"
 #include "upstream/request.h"
 
 struct pool;
@@ -29,6 +30,7 @@ enum link_state { LINK_CONNECTING, LINK_OPEN, LINK_DRAINING, LINK_CLOSED };
 
 struct link {
 	struct conn     conn;
+	struct dial     dial;
 	struct pool    *pool;
 	struct node     node;		/* of the pool's; then of those to be freed */
 	struct node     requests;	/* the FIFO */

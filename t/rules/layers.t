@@ -24,19 +24,17 @@ my %library = (
 my %closes = map { $_ => 1 } qw(
 	src/base/log.c src/base/stdfd.c
 	src/net/conn.c
+	src/net/dial.c
 	src/net/listener.c
 	src/net/pipe.c
 	src/net/sock.c
 	src/proc/fdtable.c
-	src/session/relay.c
 	src/stress/across.c
-	src/stress/client.c
 	src/stress/serve.c
 	src/stress/serve_alarm.c
 	src/stress/serve_door.c
 	src/stress/procfs.c
 	src/upstream/board.c
-	src/upstream/link.c
 );
 
 # libevent's names, too, stay where it is included.

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* dial: the one way to connect to somebody. */
+#include "net/dial.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/addr.h"
+#include "net/conn.h"
+#include "net/loop.h"
+#include "net/sock.h"
+
+/* Those whose peer is busy. */
+static struct {
+	struct node       list;
+	struct loop_timer timer;	/* runs while there are some */
+} busy;
+
+static void            dial_attempt(struct dial *);
+static void            dial_wait(struct dial *);
+static void            dial_retry(void *);
+static enum dial_state dial_fail(struct dial *, int error);
+static bool            dial_reached_itself(int fd);
+
+void
+dial_init(void)
+{
+	list_init(&busy.list);
+	loop_timer_init(&busy.timer, dial_retry, NULL);
+}
+
+enum dial_state
+dial_start(struct dial *d, struct conn *c, const struct conn_handler *handler,
+    int (*connect)(struct dial *), uint64_t timeout)
+{
+	assert(d->state != DIAL_GOING && !c->open);
+	c->handler = handler;
+	*d = (struct dial){
+		.conn = c,
+		.connect = connect,
+		.give_up = loop_now() + timeout,
+		.state = DIAL_GOING,
+	};
+	dial_attempt(d);
+	return d->state;
+}
+
+/* A connecting socket is silent until it is writable, or broken: then it is readable,
+ * too, and only SO_ERROR tells that from a peer that spoke first. */
+enum dial_state
+dial_check(struct dial *d)
+{
+	struct conn *c = d->conn;
+	int          error = 0;
+
+	if (d->state != DIAL_GOING)
+		return d->state;
+	if (c->open && (c->writable || c->readable)) {
+		if (c->readable)
+			error = c->error != 0 ? c->error : sock_error(conn_fd(c));
+		if (error == 0 && dial_reached_itself(conn_fd(c)))
+			error = ECONNREFUSED;
+		if (error != 0)
+			return dial_fail(d, error);
+		return d->state = DIAL_DONE;
+	}
+	if (loop_now() >= d->give_up)
+		return dial_fail(d, ETIMEDOUT);
+	return DIAL_GOING;
+}
+
+void
+dial_cancel(struct dial *d)
+{
+	if (d->state != DIAL_GOING)
+		return;
+	(void)dial_fail(d, ECANCELED);
+	d->state = DIAL_NONE;
+}
+
+static void
+dial_attempt(struct dial *d)
+{
+	int fd = d->connect(d);
+
+	if (fd >= 0 && conn_adopt(d->conn, fd, d->conn->handler) < 0) {
+		close(fd);
+		fd = -1;
+		errno = ENOMEM;
+	}
+	if (fd < 0 && errno == EAGAIN)
+		dial_wait(d);
+	else if (fd < 0)
+		(void)dial_fail(d, errno);
+}
+
+static void
+dial_wait(struct dial *d)
+{
+	if (list_empty(&busy.list))
+		loop_timer_start(&busy.timer, DIAL_RETRY);
+	list_append(&busy.list, &d->link);
+}
+
+/* Those that are still busy, and who begins meanwhile, wait for the next time. */
+static void
+dial_retry(void *argument)
+{
+	struct node  due = busy.list;
+	struct node *n;
+	struct dial *d;
+
+	(void)argument;
+	due.next->prev = due.prev->next = &due;
+	list_init(&busy.list);
+	while ((n = list_first(&due)) != NULL) {
+		node_unlink(n);
+		d = container_of(n, struct dial, link);
+		dial_attempt(d);
+		if (d->state == DIAL_FAILED)
+			d->conn->handler->ready(d->conn);
+	}
+}
+
+static enum dial_state
+dial_fail(struct dial *d, int error)
+{
+	if (node_linked(&d->link))
+		node_unlink(&d->link);
+	conn_hang_up(d->conn);
+	d->error = (uint16_t)error;
+	return d->state = DIAL_FAILED;
+}
+
+/* Both ends are one socket, which nobody listens at: the kernel chose the port that was
+ * to be connected to, and the two first packets crossed. */
+static bool
+dial_reached_itself(int fd)
+{
+	struct addr ours = { .len = sizeof ours.un }, theirs = { .len = sizeof theirs.un };
+
+	if (getsockname(fd, &ours.sa, &ours.len) < 0 || ours.sa.sa_family == AF_UNIX)
+		return false;
+	return getpeername(fd, &theirs.sa, &theirs.len) == 0 && addr_equal(&ours, &theirs);
+}

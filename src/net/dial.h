@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dial: the one way to connect to somebody.
+ *
+ *	dial_start ──► GOING ──► DONE     the conn is connected, and its owner's
+ *	     │           │
+ *	     └───────────┴─────► FAILED   and why: dial.error; the conn has no fd
+ *
+ * The owner embeds the dial beside a conn. While it is GOING the conn's handler is
+ * called when something has changed, and asks dial_check what has become of it; nobody
+ * else is told, and only the owner's timer says when dial.give_up has come. When it is
+ * DONE the dial is of no use any more until it is started again.
+ *
+ * Found out here, for all who connect:
+ *
+ *	an error	of connect(2), at once or later (SO_ERROR)
+ *	oneself		a port of the local range at which nobody listens can be
+ *			connected to itself: both ends are the same socket. It counts
+ *			as refused (ECONNREFUSED)
+ *	busy		a UNIX socket whose backlog is full says EAGAIN, and raises no
+ *			event when there is room: its owner is alive. It is asked again
+ *			every DIAL_RETRY, all of those that wait with one timer, until
+ *			give_up
+ *	too late	give_up has come: ETIMEDOUT
+ */
+#ifndef NET_DIAL_H
+#define NET_DIAL_H
+
+#include <stdint.h>
+
+#include "base/queue.h"
+
+struct conn;
+struct conn_handler;
+
+#define DIAL_RETRY 10u	/* ms between attempts to reach a UNIX socket that is busy */
+
+enum dial_state {
+	DIAL_NONE,	/* never started, or cancelled */
+	DIAL_GOING,
+	DIAL_DONE,
+	DIAL_FAILED,
+};
+
+struct dial {
+	struct conn *conn;
+	/* A socket on its way to the peer (sock_connect), or -1 with errno. Called by
+	 * dial_start, and again for each attempt at a peer that is busy. */
+	int        (*connect)(struct dial *);
+	uint64_t     give_up;	/* ms, of loop_now */
+	struct node  link;	/* of those whose peer is busy */
+	uint16_t     error;	/* errno of DIAL_FAILED */
+	uint8_t      state;	/* enum dial_state */
+};
+
+/*
+ * Begins to connect, for at most timeout ms. The conn has no fd (what waits in its
+ * buffers stays) and gets one from `connect`, with this handler. Returns GOING, or
+ * FAILED with dial.error. The owner arms a timer for give_up.
+ */
+enum dial_state dial_start(struct dial *, struct conn *, const struct conn_handler *,
+    int (*connect)(struct dial *), uint64_t timeout) __attribute__((warn_unused_result));
+
+/* What has become of it: to be asked when the conn's handler is called, and when
+ * give_up has come. DONE and FAILED are final. */
+enum dial_state dial_check(struct dial *);
+
+/* Gives it up when it is still GOING: the conn's fd is closed. Of one that is not it
+ * changes nothing. Before the memory of either goes. */
+void dial_cancel(struct dial *);
+
+/* Per process, after loop_open: no dial is going. */
+void dial_init(void);
+
+#endif
