@@ -16,12 +16,14 @@
 /* Those whose peer is busy. */
 static struct {
 	struct node       list;
+	unsigned          count;
 	struct loop_timer timer;	/* runs while there are some */
 } busy;
 
 static void            dial_attempt(struct dial *);
 static void            dial_wait(struct dial *);
 static void            dial_retry(void *);
+static void            dial_stop_waiting(struct dial *);
 static enum dial_state dial_fail(struct dial *, int error);
 static bool            dial_reached_itself(int fd);
 
@@ -29,6 +31,7 @@ void
 dial_init(void)
 {
 	list_init(&busy.list);
+	busy.count = 0;
 	loop_timer_init(&busy.timer, dial_retry, NULL);
 }
 
@@ -100,36 +103,44 @@ dial_attempt(struct dial *d)
 static void
 dial_wait(struct dial *d)
 {
-	if (list_empty(&busy.list))
+	if (busy.count++ == 0)
 		loop_timer_start(&busy.timer, DIAL_RETRY);
 	list_append(&busy.list, &d->link);
 }
 
-/* Those that are still busy, and who begins meanwhile, wait for the next time. */
+/* Whoever finds its peer busy still goes behind the others. */
 static void
 dial_retry(void *argument)
 {
-	struct node  due = busy.list;
+	unsigned     left = busy.count < DIAL_SHARE ? busy.count : DIAL_SHARE;
 	struct node *n;
 	struct dial *d;
 
 	(void)argument;
-	due.next->prev = due.prev->next = &due;
-	list_init(&busy.list);
-	while ((n = list_first(&due)) != NULL) {
-		node_unlink(n);
+	while (left-- > 0 && (n = list_first(&busy.list)) != NULL) {
 		d = container_of(n, struct dial, link);
+		dial_stop_waiting(d);
 		dial_attempt(d);
 		if (d->state == DIAL_FAILED)
 			d->conn->handler->ready(d->conn);
 	}
+	if (busy.count > 0)
+		loop_timer_start(&busy.timer, DIAL_RETRY);
+}
+
+static void
+dial_stop_waiting(struct dial *d)
+{
+	if (!node_linked(&d->link))
+		return;
+	node_unlink(&d->link);
+	busy.count--;
 }
 
 static enum dial_state
 dial_fail(struct dial *d, int error)
 {
-	if (node_linked(&d->link))
-		node_unlink(&d->link);
+	dial_stop_waiting(d);
 	conn_hang_up(d->conn);
 	d->error = (uint16_t)error;
 	return d->state = DIAL_FAILED;

@@ -33,7 +33,8 @@
 struct conn;
 struct conn_handler;
 
-#define DIAL_RETRY 10u	/* ms between attempts to reach a UNIX socket that is busy */
+#define DIAL_RETRY 10u	/* ms between attempts to reach UNIX sockets that are busy … */
+#define DIAL_SHARE 128u	/* … of which there are so many at a time, in turn */
 
 enum dial_state {
 	DIAL_NONE,	/* never started, or cancelled */

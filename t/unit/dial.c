@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* dial: what becomes of connecting, over real sockets. */
+#include "net/dial.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "net/conn.h"
+#include "net/sock.h"
+#include "tap.h"
+
+#define GUARD 10000u	/* ms: a condition that never comes true ends the run */
+
+static struct conn       conn;
+static struct dial       dial;
+static struct addr       target;
+static unsigned          attempts, turns;
+static bool            (*until)(void);
+static struct loop_timer guard;
+static bool              guarded;
+static char              folder[] = "/tmp/weir-dial.XXXXXX";
+
+static void
+dial_ready(struct conn *c)
+{
+	(void)c;
+	turns++;
+	(void)dial_check(&dial);
+}
+
+static const struct conn_handler handler = { dial_ready, dial_ready };
+
+static int
+dial_target(struct dial *d)
+{
+	static const struct sock_options options;
+
+	(void)d;
+	attempts++;
+	return sock_connect(&target, NULL, &options);
+}
+
+/* From the very port that it connects to. */
+static int
+dial_self(struct dial *d)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	(void)d;
+	if (fd < 0 || bind(fd, &target.sa, target.len) < 0 ||
+	    (connect(fd, &target.sa, target.len) < 0 && errno != EINPROGRESS))
+		bail_out("no socket that connects to itself: %s", strerror(errno));
+	return fd;
+}
+
+static void
+pass_ended(void)
+{
+	if (until())
+		loop_stop();
+}
+
+static void
+guard_fire(void *argument)
+{
+	(void)argument;
+	guarded = true;
+	loop_stop();
+}
+
+static bool
+run_until(bool (*condition)(void))
+{
+	until = condition;
+	guarded = false;
+	if (condition())
+		return true;
+	loop_timer_start(&guard, GUARD);
+	if (loop_run() < 0)
+		bail_out("loop_run: %s", strerror(errno));
+	loop_timer_stop(&guard);
+	return !guarded;
+}
+
+static bool
+is_over(void)
+{
+	return dial.state != DIAL_GOING;
+}
+
+static bool
+is_tried_again(void)
+{
+	return attempts > 2;
+}
+
+static void
+dial_begin(uint64_t timeout)
+{
+	attempts = turns = 0;
+	if (dial_start(&dial, &conn, &handler, dial_target, timeout) == DIAL_GOING)
+		conn_arm(&conn, dial.give_up);
+}
+
+/* A socket that is bound to a free port, and `target`. */
+static int
+tcp_bind(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	memset(&target, 0, sizeof target);
+	target.in.sin_family = AF_INET;
+	target.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	target.len = sizeof target.in;
+	if (bind(fd, &target.sa, target.len) < 0 || getsockname(fd, &target.sa, &target.len) < 0)
+		bail_out("no port: %s", strerror(errno));
+	return fd;
+}
+
+/* A listener with room for one connection, which is taken: by *first. */
+static int
+unix_busy(int *first)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	memset(&target, 0, sizeof target);
+	target.un.sun_family = AF_UNIX;
+	snprintf(target.un.sun_path, sizeof target.un.sun_path, "%s/sock", folder);
+	target.len = sizeof target.un;
+	*first = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (bind(fd, &target.sa, target.len) < 0 || listen(fd, 0) < 0 ||
+	    connect(*first, &target.sa, target.len) < 0)
+		bail_out("no UNIX socket: %s", strerror(errno));
+	return fd;
+}
+
+static void
+test_done(void)
+{
+	int fd = tcp_bind(), far;
+
+	listen(fd, 1);
+	dial_begin(GUARD);
+	is_number(dial.state, DIAL_GOING, "it begins");
+	far = accept(fd, NULL, NULL);
+	ok(write(far, "first", 5) == 5, "the peer speaks first");
+	ok(run_until(is_over) && dial.state == DIAL_DONE, "it is connected");
+	ok(conn.open && dial_check(&dial) == DIAL_DONE, "and stays so");
+	dial_cancel(&dial);
+	ok(conn.open, "what is done cannot be cancelled");
+	conn_close(&conn);
+	close(far);
+	close(fd);
+}
+
+static void
+test_refused(void)
+{
+	int fd = tcp_bind();
+
+	dial_begin(GUARD);
+	ok(run_until(is_over) && dial.state == DIAL_FAILED, "nobody listens: it fails");
+	is_number(dial.error, ECONNREFUSED, "which was refused");
+	ok(!conn.open && !timer_armed(&conn.timer), "the conn has no descriptor and no timer");
+	close(fd);
+}
+
+static void
+test_self(void)
+{
+	close(tcp_bind());
+	attempts = 0;
+	if (dial_start(&dial, &conn, &handler, dial_self, GUARD) == DIAL_GOING)
+		conn_arm(&conn, dial.give_up);
+	ok(run_until(is_over) && dial.state == DIAL_FAILED, "connected to itself: it fails");
+	is_number(dial.error, ECONNREFUSED, "as if it had been refused");
+	ok(!conn.open, "and the socket is closed");
+}
+
+static void
+test_busy(void)
+{
+	int  first, fd = unix_busy(&first), far;
+	char name[sizeof target.un.sun_path];
+
+	dial_begin(GUARD);
+	is_number(dial.state, DIAL_GOING, "a full backlog is no failure");
+	ok(!conn.open, "though there is no descriptor yet");
+	ok(run_until(is_tried_again) && dial.state == DIAL_GOING, "it is tried again");
+	close(accept(fd, NULL, NULL));
+	ok(run_until(is_over) && dial.state == DIAL_DONE, "with room it is connected");
+	far = accept(fd, NULL, NULL);
+	ok(conn_send(&conn, span("x", 1)) && read(far, name, sizeof name) == 1,
+	    "and carries bytes");
+	conn_close(&conn);
+	close(far);
+	close(first);
+	first = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (connect(first, &target.sa, target.len) < 0)
+		bail_out("no UNIX socket: %s", strerror(errno));
+	dial_begin(GUARD);
+	is_number(dial.state, DIAL_GOING, "it is busy again");
+	unlink(target.un.sun_path);
+	ok(run_until(is_over) && dial.state == DIAL_FAILED, "and then gone");
+	is_number(dial.error, ENOENT, "which is the error");
+	ok(turns > 0, "and its owner is told");
+	close(first);
+	close(fd);
+}
+
+static void
+test_late(void)
+{
+	int first, fd = unix_busy(&first);
+
+	dial_begin(3 * DIAL_RETRY);
+	ok(run_until(is_over) && dial.state == DIAL_FAILED, "busy for too long");
+	is_number(dial.error, ETIMEDOUT, "is too late");
+	dial_begin(GUARD);
+	is_number(dial.state, DIAL_GOING, "another one waits");
+	dial_cancel(&dial);
+	ok(dial.state == DIAL_NONE && !timer_armed(&conn.timer), "it is cancelled");
+	turns = attempts = 0;
+	dial_cancel(&dial);
+	dial_begin(3 * DIAL_RETRY);
+	ok(run_until(is_over) && attempts > 0, "and can be started again");
+	unlink(target.un.sun_path);
+	close(first);
+	close(fd);
+}
+
+int
+main(void)
+{
+	if (mkdtemp(folder) == NULL || loop_open(65536, conn_fired) < 0)
+		bail_out("loop_open: %s", strerror(errno));
+	conn_start();
+	dial_init();
+	loop_on_pass_end(pass_ended);
+	loop_timer_init(&guard, guard_fire, NULL);
+	test_done();
+	test_refused();
+	test_self();
+	test_busy();
+	test_late();
+	rmdir(folder);
+	loop_close();
+	return done_testing();
+}
