@@ -29,6 +29,7 @@ struct arguments {
 	const char         *prefix;	/* as given; NULL: the built-in one */
 	const char         *path;
 	bool                quiet;
+	bool                force;	/* -s reload --force */
 	const char         *globals[GLOBALS_MAX + 1];
 	unsigned            global_count;
 	struct command_line command;
@@ -63,7 +64,7 @@ main(int argc, char **argv, char **envp)
 		status = test_run(&o, a.job == JOB_PRINT);
 		break;
 	case JOB_SIGNAL:
-		status = command_signal(&o, a.signal);
+		status = command_signal(&o, a.signal, a.force);
 		break;
 	case JOB_COMMAND:
 		status = command_run(&o, &a.command);
@@ -84,6 +85,7 @@ read_arguments(struct arguments *a, int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "force", no_argument, NULL, 'f' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option, status;
@@ -95,6 +97,10 @@ read_arguments(struct arguments *a, int argc, char **argv)
 			return status;
 	}
 	a->globals[a->global_count] = NULL;
+	if (a->force && (a->job != JOB_SIGNAL || strcmp(a->signal, "reload") != 0)) {
+		fprintf(stderr, "weir: --force: is for -s reload only\n");
+		return 2;
+	}
 	if (optind == argc) {
 		if (a->command.json) {
 			fprintf(stderr, "usage: weir status [--json]\n");
@@ -123,6 +129,7 @@ take_option(struct arguments *a, int option, char **argv)
 	case 'g': return take_global(a, optarg);
 	case 'q': a->quiet = true; return 0;
 	case 'j': a->command.json = true; return 0;
+	case 'f': a->force = true; return 0;
 	case 's':
 		a->job = JOB_SIGNAL;
 		a->signal = optarg;
@@ -242,6 +249,7 @@ print_usage(FILE *to)
 	    "  -T                the same, and prints it with every default\n"
 	    "  -q                prints errors only\n"
 	    "  -s SIGNAL         tells the running weir to reload, quit, stop or reopen\n"
+	    "  --force           with -s reload: even if that closes every listener\n"
 	    "  -v, -V            version; and how it was built\n"
 	    "\n"
 	    "  status [--json]   what the running weir counts\n"

@@ -50,7 +50,8 @@ it 'the file that comes with weir passes' => sub {
 };
 
 it '-g sets keys of [weir] in place of the file' => sub {
-	my $file = spurt("$prefix/g.conf", "[weir]\nworkers = 3\nerror_log = stderr\ndaemon = maybe\n");
+	my $file = spurt("$prefix/g.conf", "[weir]\nworkers = 3\nerror_log = stderr\ndaemon = maybe\n" .
+	    "[server echo]\nlisten = 127.0.0.1:65001\nprotocol = echo\n");
 	my $result = command('-T', '-c', $file, '-g', 'workers = 2', '-g', 'daemon = off');
 	is $result->{exit}, 0 or diag($result->{text});
 	like $result->{out}, qr/^workers = 2   ; -g$/m;

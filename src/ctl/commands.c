@@ -38,11 +38,11 @@ static const enum control_command signals[] = {
 };
 
 int
-command_signal(const struct options *o, const char *name)
+command_signal(const struct options *o, const char *name, bool force)
 {
 	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
 		if (strcmp(control_command_name(signals[i]), name) == 0)
-			return ask(o, signals[i]);
+			return ask(o, force ? CONTROL_RELOAD_FORCE : signals[i]);
 	fprintf(stderr, "weir: -s %s: there is no such; there are reload, quit, stop, reopen\n",
 	    name);
 	return 2;

@@ -13,8 +13,9 @@ struct command_line {
 	bool   json;		/* --json */
 };
 
-/* weir -s NAME. Returns the exit status; 2: there is no such. */
-int command_signal(const struct options *, const char *name);
+/* weir -s NAME; force: a reload that may close every listener. Returns the exit
+ * status; 2: there is no such. */
+int command_signal(const struct options *, const char *name, bool force);
 
 /* weir WORD …: status, generations, explain, modinfo. */
 int command_run(const struct options *, const struct command_line *);

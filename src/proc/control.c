@@ -66,6 +66,7 @@ static void answer_text(struct client *, struct text *);
 
 static const char *const names[CONTROL_COMMANDS] = {
 	[CONTROL_RELOAD] = "reload",
+	[CONTROL_RELOAD_FORCE] = "reload force",
 	[CONTROL_QUIT] = "quit",
 	[CONTROL_STOP] = "stop",
 	[CONTROL_REOPEN] = "reopen",
@@ -300,7 +301,10 @@ command(struct client *c, enum control_command which)
 	deadline_clear(&c->deadline);
 	switch (which) {
 	case CONTROL_RELOAD:
-		c->requester = (struct requester){ .line = requester_line, .done = requester_done };
+	case CONTROL_RELOAD_FORCE:
+		c->requester = (struct requester){ .line = requester_line,
+			.done = requester_done,
+			.forced = which == CONTROL_RELOAD_FORCE };
 		report_wanted(&c->requester);
 		return;
 	case CONTROL_STOP:

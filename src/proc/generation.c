@@ -98,6 +98,7 @@ generation_build(void)
 	g->number = running == NULL ? 1 : running->number + 1;
 	g->index = (unsigned)index;
 	g->channel = -1;
+	g->forced = report_is_forced();
 	snprintf(g->name, sizeof g->name, "%u", g->number);
 	list_append(&generations, &g->link);
 	enter(g, GENERATION_LOADING);
@@ -174,7 +175,8 @@ begin_loading(struct generation *g)
 		.mode = TEMPLATE_SERVE,
 		.generation = g->number,
 		.index = g->index,
-		.master = getpid() };
+		.master = getpid(),
+		.forced = g->forced };
 	int ends[2];
 
 	template_progress();
@@ -210,6 +212,12 @@ begin_opening(struct generation *g)
 {
 	if (!g->digest.good)
 		return -1;		/* and has said why */
+	if (!g->forced && listening_loses_all(g->digest.listens, g->digest.listen_count)) {
+		report(WEIR_ERROR,
+		    "error: none of the addresses that are listened on would be kept: "
+		    "if that is meant, weir -s reload --force does it");
+		return -1;
+	}
 	if (generation_running() == NULL && master_settle() < 0)
 		return -1;
 	return opening_open(g);

@@ -49,6 +49,7 @@ struct generation {
 	struct fdtable       offered;	/* to the template; owns nothing */
 	unsigned             sent;	/* of it */
 	unsigned             sockets;	/* slots that have sockets */
+	bool                 forced;	/* see requester.forced */
 	bool                 reopen;	/* its logs, as soon as it runs */
 	struct post         *posts;
 	unsigned             post_count;

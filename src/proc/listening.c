@@ -72,6 +72,22 @@ listening_inherit(void)
 	return inherit_sockets(&master_fds);
 }
 
+bool
+listening_loses_all(const struct digest_listen *listens, unsigned count)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &groups) {
+		struct group *g = container_of(n, struct group, link);
+
+		for (unsigned i = 0; i < count; i++)
+			if (strcmp(listens[i].spec.name, g->spec.name) == 0 ||
+			    addr_overlap(&listens[i].spec.addr, &g->spec.addr))
+				return false;
+	}
+	return !list_empty(&groups);
+}
+
 int
 listening_plan(const struct digest_listen *listens, unsigned count, unsigned workers)
 {

@@ -28,6 +28,10 @@
  */
 int listening_inherit(void) __attribute__((warn_unused_result));
 
+/* Whether there are listeners, and none of them is among these: neither its address
+ * nor one that covers it. */
+bool listening_loses_all(const struct digest_listen *, unsigned count);
+
 /*
  * Opens what is new and prepares what is kept, so that slots 0 … workers-1 have
  * their sockets. All that is wrong is reported; then -1 is returned and drop

@@ -48,6 +48,17 @@ report_is_wanted(void)
 	return by_nobody || !list_empty(&waiting);
 }
 
+bool
+report_is_forced(void)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &asking)
+		if (container_of(n, struct requester, link)->forced)
+			return true;
+	return false;
+}
+
 void
 report_begin(void)
 {

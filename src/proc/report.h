@@ -17,6 +17,7 @@
 
 struct requester {
 	struct node link;
+	bool        forced;	/* what would be refused as a likely mistake is meant */
 	void      (*line)(struct requester *, enum weir_level, const char *text);
 	/* The last call: whether the new configuration runs. */
 	void      (*done)(struct requester *, bool ok);
@@ -30,6 +31,9 @@ void report_unwanted(struct requester *);
 
 /* Whether somebody waits for the next build. */
 bool report_is_wanted(void);
+
+/* Whether one of those who asked for this build forces it. */
+bool report_is_forced(void);
 
 void report_begin(void);
 void report_end(bool ok);

@@ -266,8 +266,6 @@ check(struct weir_scope *scope)
 			check_file(scope, "error_log", s->logs.specs[i].path);
 	check_connections(scope, s);
 	ports_check(scope_conf(scope), s->workers * s->connections);
-	if (server_at(scope_conf(scope), 0) == NULL)
-		conf_warn(scope, NULL, "there is no [server]: nothing is served");
 	return NULL;
 }
 

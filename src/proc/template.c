@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 
 static bool load(struct template *);
 static bool template_enter_board(struct template *);
+static bool template_has_server(const struct template *);
 static void print(const struct conf *);
 static void report_messages(const struct template *);
 static void tell(const struct template *, enum weir_level, const char *text);
@@ -91,7 +93,7 @@ load(struct template *t)
 	}
 	t->conf = conf_load(&request);
 	report_messages(t);
-	if (conf_errors(t->conf) > 0)
+	if (conf_errors(t->conf) > 0 || !template_has_server(t))
 		return false;
 	t->settings = settings_of(t->conf);
 	if (!template_enter_board(t))
@@ -133,6 +135,21 @@ template_enter_board(struct template *t)
 	    errno == ENOSPC ? "those of older generations fill it; when they have ended (weir "
 			      "generations) there is room"
 			    : strerror(errno));
+	tell(t, WEIR_ERROR, text);
+	return false;
+}
+
+/* A file that is empty, or was cut off while it was written, is no reason to serve
+ * nothing. */
+static bool
+template_has_server(const struct template *t)
+{
+	char text[PATH_MAX + 128];
+
+	if (t->job->forced || server_at(t->conf, 0) != NULL)
+		return true;
+	snprintf(text, sizeof text, "%s: error: there is no [server], so nothing would be served",
+	    t->job->options->path);
 	tell(t, WEIR_ERROR, text);
 	return false;
 }

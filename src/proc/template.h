@@ -36,6 +36,7 @@ struct template_job {
 	uint32_t              generation;	/* its number */
 	unsigned              index;		/* and what the board knows it by */
 	pid_t                 master;
+	bool                  forced;		/* a configuration without a server is meant */
 };
 
 /* Of the forked child: never returns. */
