@@ -106,7 +106,10 @@ it 'every example is right' => sub {
 	cmp_ok scalar(@whole), '>', 5, 'there are some';
 	push @whole, map { [$_, join("\n", Weir::Sources::lines($_))] } grep { m{^conf/} } @confs;
 	for my $example (@whole) {
-		spurt("$prefix/conf/weir.conf", "$example->[1]\n");
+		my $text = "$example->[1]\n";
+		# One that shows [weir] alone is a part of a file.
+		$text .= "[server s]\nlisten = 127.0.0.1:8080\nprotocol = echo\n" if $text !~ /^\[server /m;
+		spurt("$prefix/conf/weir.conf", $text);
 		my $result = ask('-t', '-q');
 		is $result->{exit}, 0, $example->[0] or diag $result->{text};
 	}
