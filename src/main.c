@@ -35,14 +35,14 @@ struct arguments {
 	struct command_line command;
 };
 
-static int  read_arguments(struct arguments *, int argc, char **argv);
-static int  take_option(struct arguments *, int option, char **argv);
-static int  take_global(struct arguments *, const char *text);
-static int  locate(struct options *, const struct arguments *);
-static char *absolute(const char *path);
-static char *configuration(const struct arguments *, const char *prefix);
-static void print_usage(FILE *);
-static void print_build(void);
+static int  arguments_read(struct arguments *, int argc, char **argv);
+static int  arguments_take_option(struct arguments *, int option, char **argv);
+static int  arguments_take_global(struct arguments *, const char *text);
+static int  arguments_locate(struct options *, const struct arguments *);
+static char *main_absolute(const char *path);
+static char *main_configuration(const struct arguments *, const char *prefix);
+static void main_print_usage(FILE *);
+static void main_print_build(void);
 
 int
 main(int argc, char **argv, char **envp)
@@ -52,11 +52,11 @@ main(int argc, char **argv, char **envp)
 	int              status;
 
 	stdfd_fill("weir");
-	title_init(argc, argv, envp);
-	status = read_arguments(&a, argc, argv);
+	child_title_init(argc, argv, envp);
+	status = arguments_read(&a, argc, argv);
 	if (status != 0 || a.job == JOB_NONE)
 		return status;
-	if (locate(&o, &a) < 0)
+	if (arguments_locate(&o, &a) < 0)
 		return 1;
 	switch (a.job) {
 	case JOB_TEST:
@@ -79,7 +79,7 @@ main(int argc, char **argv, char **envp)
 }
 
 static int
-read_arguments(struct arguments *a, int argc, char **argv)
+arguments_read(struct arguments *a, int argc, char **argv)
 {
 	static const struct option words[] = {
 		{ "help", no_argument, NULL, 'h' },
@@ -92,7 +92,7 @@ read_arguments(struct arguments *a, int argc, char **argv)
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":c:g:hp:qs:tTvV", words, NULL)) != -1) {
-		status = take_option(a, option, argv);
+		status = arguments_take_option(a, option, argv);
 		if (status != 0)
 			return status;
 	}
@@ -121,12 +121,12 @@ read_arguments(struct arguments *a, int argc, char **argv)
 
 /* Returns 0, or an exit status. */
 static int
-take_option(struct arguments *a, int option, char **argv)
+arguments_take_option(struct arguments *a, int option, char **argv)
 {
 	switch (option) {
 	case 'c': a->path = optarg; return 0;
 	case 'p': a->prefix = optarg; return 0;
-	case 'g': return take_global(a, optarg);
+	case 'g': return arguments_take_global(a, optarg);
 	case 'q': a->quiet = true; return 0;
 	case 'j': a->command.json = true; return 0;
 	case 'f': a->force = true; return 0;
@@ -145,11 +145,11 @@ take_option(struct arguments *a, int option, char **argv)
 		return 0;
 	case 'V':
 		a->job = JOB_NONE;
-		print_build();
+		main_print_build();
 		return 0;
 	case 'h':
 		a->job = JOB_NONE;
-		print_usage(stdout);
+		main_print_usage(stdout);
 		return 0;
 	case ':':
 		fprintf(stderr, "weir: %s: its value is missing\n", argv[optind - 1]);
@@ -161,12 +161,12 @@ take_option(struct arguments *a, int option, char **argv)
 			fprintf(stderr, "weir: %s: there is no such option\n", argv[optind - 1]);
 		break;
 	}
-	print_usage(stderr);
+	main_print_usage(stderr);
 	return 2;
 }
 
 static int
-take_global(struct arguments *a, const char *text)
+arguments_take_global(struct arguments *a, const char *text)
 {
 	if (a->global_count == GLOBALS_MAX) {
 		fprintf(stderr, "weir: -g %s: there may be %d at most\n", text, GLOBALS_MAX);
@@ -178,9 +178,9 @@ take_global(struct arguments *a, const char *text)
 
 /* Everything becomes absolute: the daemon leaves the working directory. */
 static int
-locate(struct options *o, const struct arguments *a)
+arguments_locate(struct options *o, const struct arguments *a)
 {
-	char  *prefix = absolute(a->prefix == NULL ? PREFIX : a->prefix);
+	char  *prefix = main_absolute(a->prefix == NULL ? PREFIX : a->prefix);
 	size_t len;
 
 	if (prefix == NULL)
@@ -191,7 +191,7 @@ locate(struct options *o, const struct arguments *a)
 	if (strcmp(prefix, "/") == 0)
 		*prefix = '\0';
 	*o = (struct options){ .prefix = prefix,
-		.path = configuration(a, prefix),
+		.path = main_configuration(a, prefix),
 		.globals = a->globals,
 		.quiet = a->quiet };
 	if (o->path != NULL)
@@ -201,7 +201,7 @@ locate(struct options *o, const struct arguments *a)
 }
 
 static char *
-absolute(const char *path)
+main_absolute(const char *path)
 {
 	char  here[PATH_MAX];
 	char *whole;
@@ -217,25 +217,25 @@ absolute(const char *path)
 
 /* A relative -c is looked for in the working directory, then below the prefix. */
 static char *
-configuration(const struct arguments *a, const char *prefix)
+main_configuration(const struct arguments *a, const char *prefix)
 {
 	const char *path = a->path;
 	char       *whole;
 
 	if (path == NULL && a->prefix == NULL)
-		return absolute(CONF_PATH);
+		return main_absolute(CONF_PATH);
 	if (path != NULL && (*path == '/' || access(path, F_OK) == 0))
-		return absolute(path);
+		return main_absolute(path);
 	if (asprintf(&whole, "%s/%s", prefix, path == NULL ? "conf/weir.conf" : path) < 0)
 		return NULL;
 	if (path == NULL || access(whole, F_OK) == 0)
 		return whole;
 	free(whole);
-	return absolute(path);
+	return main_absolute(path);
 }
 
 static void
-print_usage(FILE *to)
+main_print_usage(FILE *to)
 {
 	fprintf(to,
 	    "usage: weir [-c FILE] [-p PREFIX] [-g 'KEY = VALUE'] [-q] [-t | -T | -s SIGNAL]\n"
@@ -259,7 +259,7 @@ print_usage(FILE *to)
 }
 
 static void
-print_build(void)
+main_print_build(void)
 {
 	printf("weir %s\n", VERSION);
 	printf("built by %s\n", COMPILER);

@@ -24,23 +24,23 @@ struct reply {
 	size_t room;
 };
 
-static int  connect_to(const char *path);
-static int  ask(int fd, enum control_command);
-static int  answer(int fd, bool quiet);
-static char *next_line(struct reply *, int fd);
-static bool wait_for(int fd);
+static int  client_connect(const char *path);
+static int  client_ask(int fd, enum control_command);
+static int  client_take_answer(int fd, bool quiet);
+static char *client_next_line(struct reply *, int fd);
+static bool client_wait(int fd);
 
 int
 client_run(const char *path, enum control_command command, bool quiet)
 {
-	int fd = connect_to(path), status = 1;
+	int fd = client_connect(path), status = 1;
 
 	if (fd < 0)
 		return 1;
-	if (ask(fd, command) < 0)
+	if (client_ask(fd, command) < 0)
 		fprintf(stderr, "weir: %s: %s\n", path, strerror(errno));
 	else
-		status = answer(fd, quiet);
+		status = client_take_answer(fd, quiet);
 	fd_close(&fd);
 	if (ferror(stdout)) {
 		fprintf(stderr, "weir: stdout: %s\n", strerror(errno));
@@ -50,7 +50,7 @@ client_run(const char *path, enum control_command command, bool quiet)
 }
 
 static int
-connect_to(const char *path)
+client_connect(const char *path)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	int                fd;
@@ -72,7 +72,7 @@ connect_to(const char *path)
 }
 
 static int
-ask(int fd, enum control_command command)
+client_ask(int fd, enum control_command command)
 {
 	char line[CONTROL_LINE_MAX + 2];
 	int  len = snprintf(line, sizeof line, "%s\n", control_command_name(command));
@@ -81,13 +81,13 @@ ask(int fd, enum control_command command)
 }
 
 static int
-answer(int fd, bool quiet)
+client_take_answer(int fd, bool quiet)
 {
 	struct reply r = { 0 };
 	char        *line;
 	int          status = -1;
 
-	while (status < 0 && (line = next_line(&r, fd)) != NULL) {
+	while (status < 0 && (line = client_next_line(&r, fd)) != NULL) {
 		if (*line == '=')
 			status = strcmp(line + 1, "0") == 0 ? 0 : 1;
 		else if (*line == '!')
@@ -105,7 +105,7 @@ answer(int fd, bool quiet)
 
 /* Without its end, valid until the next; NULL when there is no more. */
 static char *
-next_line(struct reply *r, int fd)
+client_next_line(struct reply *r, int fd)
 {
 	char   *end, *line, *grown;
 	ssize_t n;
@@ -124,7 +124,7 @@ next_line(struct reply *r, int fd)
 			r->data = grown;
 			r->room += CLIENT_READ;
 		}
-		n = wait_for(fd) ? recv(fd, r->data + r->size, r->room - r->size, 0) : 0;
+		n = client_wait(fd) ? recv(fd, r->data + r->size, r->room - r->size, 0) : 0;
 		if (n <= 0)
 			return NULL;
 		r->size += (size_t)n;
@@ -136,7 +136,7 @@ next_line(struct reply *r, int fd)
 }
 
 static bool
-wait_for(int fd)
+client_wait(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	int           n;

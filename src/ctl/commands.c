@@ -11,11 +11,11 @@
 #include "ctl/client.h"
 #include "proc/options.h"
 
-static int run_status(const struct options *, const struct command_line *);
-static int run_generations(const struct options *, const struct command_line *);
-static int run_explain(const struct options *, const struct command_line *);
-static int run_modinfo(const struct options *, const struct command_line *);
-static int ask(const struct options *, enum control_command);
+static int command_status(const struct options *, const struct command_line *);
+static int command_generations(const struct options *, const struct command_line *);
+static int command_explain(const struct options *, const struct command_line *);
+static int command_modinfo(const struct options *, const struct command_line *);
+static int command_ask(const struct options *, enum control_command);
 
 static const struct command {
 	const char *name;
@@ -24,10 +24,10 @@ static const struct command {
 	const char *usage;
 	int       (*run)(const struct options *, const struct command_line *);
 } commands[] = {
-	{ "status", 0, 0, true, "weir status [--json]", run_status },
-	{ "generations", 0, 0, false, "weir generations", run_generations },
-	{ "explain", 0, 1, false, "weir explain [KEY]", run_explain },
-	{ "modinfo", 1, 1, false, "weir modinfo FILE", run_modinfo },
+	{ "status", 0, 0, true, "weir status [--json]", command_status },
+	{ "generations", 0, 0, false, "weir generations", command_generations },
+	{ "explain", 0, 1, false, "weir explain [KEY]", command_explain },
+	{ "modinfo", 1, 1, false, "weir modinfo FILE", command_modinfo },
 };
 
 static const enum control_command signals[] = {
@@ -42,7 +42,7 @@ command_signal(const struct options *o, const char *name, bool force)
 {
 	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
 		if (strcmp(control_command_name(signals[i]), name) == 0)
-			return ask(o, force ? CONTROL_RELOAD_FORCE : signals[i]);
+			return command_ask(o, force ? CONTROL_RELOAD_FORCE : signals[i]);
 	fprintf(stderr, "weir: -s %s: there is no such; there are reload, quit, stop, reopen\n",
 	    name);
 	return 2;
@@ -72,22 +72,22 @@ command_run(const struct options *o, const struct command_line *line)
 }
 
 static int
-run_status(const struct options *o, const struct command_line *line)
+command_status(const struct options *o, const struct command_line *line)
 {
-	return ask(o, line->json ? CONTROL_STATUS_JSON : CONTROL_STATUS);
+	return command_ask(o, line->json ? CONTROL_STATUS_JSON : CONTROL_STATUS);
 }
 
 static int
-run_generations(const struct options *o, const struct command_line *line)
+command_generations(const struct options *o, const struct command_line *line)
 {
 	(void)line;
-	return ask(o, CONTROL_GENERATIONS);
+	return command_ask(o, CONTROL_GENERATIONS);
 }
 
 /* With a configuration its modules are explained, too; without one, or with a
  * broken one, there are still the others. */
 static int
-run_explain(const struct options *o, const struct command_line *line)
+command_explain(const struct options *o, const struct command_line *line)
 {
 	struct conf_request request = options_request(o);
 	struct conf        *conf = conf_load(&request);
@@ -99,7 +99,7 @@ run_explain(const struct options *o, const struct command_line *line)
 }
 
 static int
-run_modinfo(const struct options *o, const struct command_line *line)
+command_modinfo(const struct options *o, const struct command_line *line)
 {
 	struct module m;
 	char          error[1024];
@@ -115,7 +115,7 @@ run_modinfo(const struct options *o, const struct command_line *line)
 }
 
 static int
-ask(const struct options *o, enum control_command command)
+command_ask(const struct options *o, enum control_command command)
 {
 	char *path = options_file(o, "control", "run/weir.sock");
 	int   status;

@@ -82,7 +82,7 @@ child_default(int signal)
 }
 
 void
-title_init(int argc, char **argv, char **envp)
+child_title_init(int argc, char **argv, char **envp)
 {
 	title.start = argv[0];
 	title.name_end = argv[0] + strlen(argv[0]);
@@ -97,7 +97,7 @@ title_init(int argc, char **argv, char **envp)
  * one text stands there, up to its NUL.
  */
 void
-title_set(const char *format, ...)
+child_title_set(const char *format, ...)
 {
 	char    text[128], *end;
 	va_list args;

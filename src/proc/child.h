@@ -27,9 +27,9 @@ void child_ignore_signals(void);
 void child_default(int signal);
 
 /* main, first of all: the memory that titles are written to. */
-void title_init(int argc, char **argv, char **envp);
+void child_title_init(int argc, char **argv, char **envp);
 
 /* "weir: worker 0 (generation 3)", as ps shows it. What follows "weir: ". */
-void title_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void child_title_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

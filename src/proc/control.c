@@ -47,11 +47,11 @@ static struct file_id socket_file;
 static struct deadline door_shut;	/* while accepting pauses */
 static bool          starved;		/* and has been told of */
 
-static void accept_client(struct watch *, short what);
-static void door_pause(int error);
-static void door_open(struct deadline *);
-static bool may_command(int fd, uid_t *);
-static void refuse(int fd, const char *why);
+static void client_accept(struct watch *, short what);
+static void control_pause(int error);
+static void control_resume(struct deadline *);
+static bool client_may_command(int fd, uid_t *);
+static void client_refuse(int fd, const char *why);
 static void client_open(struct client *, int fd);
 static void client_close(struct client *);
 static void client_ready(struct watch *, short what);
@@ -59,10 +59,10 @@ static void client_overdue(struct deadline *);
 static void client_read(struct client *);
 static void client_flush(struct client *);
 static void client_finish(struct client *, bool ok);
-static void command(struct client *, enum control_command);
-static void requester_line(struct requester *, enum weir_level, const char *);
-static void requester_done(struct requester *, bool ok);
-static void answer_text(struct client *, struct text *);
+static void client_command(struct client *, enum control_command);
+static void client_requester_line(struct requester *, enum weir_level, const char *);
+static void client_requester_done(struct requester *, bool ok);
+static void client_answer_text(struct client *, struct text *);
 
 static const char *const names[CONTROL_COMMANDS] = {
 	[CONTROL_RELOAD] = "reload",
@@ -105,19 +105,19 @@ control_open(const char *path, const char *place)
 	snprintf(spec.addr.un.sun_path, sizeof spec.addr.un.sun_path, "%s", path);
 	fd = sock_listen(&spec, &step);
 	if (fd < 0) {
-		report(WEIR_ERROR, "%s: error: control = %s: %s: %s%s", place, path, step,
+		report_say(WEIR_ERROR, "%s: error: control = %s: %s: %s%s", place, path, step,
 		    strerror(errno), errno == EADDRINUSE ? ": another weir answers there" : "");
 		return -1;
 	}
 	file_id_note(&socket_file, path);
 	socket_path = strdup(path);
 	if (socket_path == NULL || fdtable_add(&master_fds, FD_CONTROL, "", 0, fd) < 0) {
-		report(WEIR_ERROR, "%s: error: control = %s: %s", place, path, strerror(errno));
+		report_say(WEIR_ERROR, "%s: error: control = %s: %s", place, path, strerror(errno));
 		fd_close(&fd);
 		unlink(path);
 		return -1;
 	}
-	watch_start(&door, fd, POLLIN, accept_client);
+	watch_start(&door, fd, POLLIN, client_accept);
 	return 0;
 }
 
@@ -143,7 +143,7 @@ control_close(bool ok)
 }
 
 static void
-accept_client(struct watch *w, short what)
+client_accept(struct watch *w, short what)
 {
 	int   fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	uid_t uid;
@@ -151,13 +151,13 @@ accept_client(struct watch *w, short what)
 	(void)what;
 	if (fd < 0) {
 		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-			door_pause(errno);
+			control_pause(errno);
 		return;
 	}
 	starved = false;
-	if (!may_command(fd, &uid)) {
+	if (!client_may_command(fd, &uid)) {
 		log_warn("control socket: user %u may not command", (unsigned)uid);
-		refuse(fd, "!only root and the user who started weir may command it\n=1\n");
+		client_refuse(fd, "!only root and the user who started weir may command it\n=1\n");
 		return;
 	}
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
@@ -166,30 +166,30 @@ accept_client(struct watch *w, short what)
 			client_open(&clients[i], fd);
 			return;
 		}
-	refuse(fd, "!too many others command weir right now: try again\n=1\n");
+	client_refuse(fd, "!too many others command weir right now: try again\n=1\n");
 }
 
 /* Out of descriptors or memory: who waits at the door stays there, and the door
  * stays readable. Told once, until a client gets in again. */
 static void
-door_pause(int error)
+control_pause(int error)
 {
 	if (!starved)
 		log_error("control socket: %s: clients have to wait", strerror(error));
 	starved = true;
 	door.events = 0;
-	deadline_set(&door_shut, DOOR_PAUSE, door_open);
+	deadline_set(&door_shut, DOOR_PAUSE, control_resume);
 }
 
 static void
-door_open(struct deadline *d)
+control_resume(struct deadline *d)
 {
 	(void)d;
 	door.events = POLLIN;
 }
 
 static bool
-may_command(int fd, uid_t *uid)
+client_may_command(int fd, uid_t *uid)
 {
 	struct ucred peer;
 	socklen_t    len = sizeof peer;
@@ -202,7 +202,7 @@ may_command(int fd, uid_t *uid)
 }
 
 static void
-refuse(int fd, const char *why)
+client_refuse(int fd, const char *why)
 {
 	if (send(fd, why, strlen(why), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_debug("control socket: a refusal is not heard: %s", strerror(errno));
@@ -289,11 +289,12 @@ client_read(struct client *c)
 	if (end == NULL && c->length < sizeof c->line - 1)
 		return;
 	c->commanded = true;
-	command(c, control_parse(c->line, end == NULL ? c->length : (size_t)(end - c->line)));
+	client_command(c,
+	    control_parse(c->line, end == NULL ? c->length : (size_t)(end - c->line)));
 }
 
 static void
-command(struct client *c, enum control_command which)
+client_command(struct client *c, enum control_command which)
 {
 	struct text text = { 0 };
 	unsigned    failed;
@@ -302,8 +303,8 @@ command(struct client *c, enum control_command which)
 	switch (which) {
 	case CONTROL_RELOAD:
 	case CONTROL_RELOAD_FORCE:
-		c->requester = (struct requester){ .line = requester_line,
-			.done = requester_done,
+		c->requester = (struct requester){ .line = client_requester_line,
+			.done = client_requester_done,
 			.forced = which == CONTROL_RELOAD_FORCE };
 		report_wanted(&c->requester);
 		return;
@@ -338,11 +339,11 @@ command(struct client *c, enum control_command which)
 		client_finish(c, false);
 		return;
 	}
-	answer_text(c, &text);
+	client_answer_text(c, &text);
 }
 
 static void
-answer_text(struct client *c, struct text *text)
+client_answer_text(struct client *c, struct text *text)
 {
 	char *rest = text->data, *line;
 
@@ -396,7 +397,7 @@ client_flush(struct client *c)
 }
 
 static void
-requester_line(struct requester *r, enum weir_level level, const char *text)
+client_requester_line(struct requester *r, enum weir_level level, const char *text)
 {
 	struct client *c = container_of(r, struct client, requester);
 
@@ -409,7 +410,7 @@ requester_line(struct requester *r, enum weir_level level, const char *text)
 }
 
 static void
-requester_done(struct requester *r, bool ok)
+client_requester_done(struct requester *r, bool ok)
 {
 	client_finish(container_of(r, struct client, requester), ok);
 }

@@ -13,8 +13,8 @@
 #include "proc/fdtable.h"
 #include "proc/master.h"
 
-static int  await(pid_t daemon, int fd);
-static void quieten(int first, int last);
+static int  daemon_await(pid_t daemon, int fd);
+static void daemon_quieten_fds(int first, int last);
 
 static bool is_daemon;	/* or was started by it */
 
@@ -37,7 +37,7 @@ daemon_start(void)
 		child_signals();
 		fd_close(&ends[1]);
 		fdtable_close_all(&master_fds);
-		return await(pid, ends[0]);
+		return daemon_await(pid, ends[0]);
 	}
 	fd_close(&ends[0]);
 	if (fdtable_add(&master_fds, FD_STARTER, "", 0, ends[1]) < 0 || setsid() < 0 ||
@@ -46,7 +46,7 @@ daemon_start(void)
 		_exit(1);
 	}
 	is_daemon = true;
-	quieten(STDIN_FILENO, STDOUT_FILENO);
+	daemon_quieten_fds(STDIN_FILENO, STDOUT_FILENO);
 	return -1;
 }
 
@@ -54,7 +54,7 @@ void
 daemon_quieten(bool keep_stderr)
 {
 	if (is_daemon && !keep_stderr)
-		quieten(STDERR_FILENO, STDERR_FILENO);
+		daemon_quieten_fds(STDERR_FILENO, STDERR_FILENO);
 }
 
 void
@@ -72,7 +72,7 @@ daemon_ready(bool keep_stderr)
 }
 
 static void
-quieten(int first, int last)
+daemon_quieten_fds(int first, int last)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -85,7 +85,7 @@ quieten(int first, int last)
 }
 
 static int
-await(pid_t daemon, int fd)
+daemon_await(pid_t daemon, int fd)
 {
 	char    byte, how[96];
 	ssize_t n;

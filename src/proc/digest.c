@@ -12,18 +12,19 @@
 #include "proc/settings.h"
 #include "session/server.h"
 
-static int send_settings(const struct conf *, int channel);
-static int send_logs(const struct settings_logs *, int channel);
-static int send_listens(const struct conf *, int channel);
-static int take_log(struct digest *, const struct message *);
-static int take_listen(struct digest *, const struct message *);
+static int digest_send_settings(const struct conf *, int channel);
+static int digest_send_logs(const struct settings_logs *, int channel);
+static int digest_send_listens(const struct conf *, int channel);
+static int digest_take_log(struct digest *, const struct message *);
+static int digest_take_listen(struct digest *, const struct message *);
 
 int
 digest_send(const struct conf *conf, int channel)
 {
-	if (send_settings(conf, channel) < 0 || send_logs(&settings_of(conf)->logs, channel) < 0)
+	if (digest_send_settings(conf, channel) < 0 ||
+	    digest_send_logs(&settings_of(conf)->logs, channel) < 0)
 		return -1;
-	return send_listens(conf, channel);
+	return digest_send_listens(conf, channel);
 }
 
 int
@@ -36,9 +37,9 @@ digest_take(struct digest *d, const struct message *m)
 		memcpy(&d->settings, m->data, sizeof d->settings);
 		return 0;
 	case MESSAGE_LOG_SPEC:
-		return take_log(d, m);
+		return digest_take_log(d, m);
 	case MESSAGE_LISTEN:
-		return take_listen(d, m);
+		return digest_take_listen(d, m);
 	case MESSAGE_LOADED:
 		d->whole = true;
 		d->good = m->a == 1;
@@ -58,7 +59,7 @@ digest_free(struct digest *d)
 }
 
 static int
-send_settings(const struct conf *conf, int channel)
+digest_send_settings(const struct conf *conf, int channel)
 {
 	const struct settings *s = settings_of(conf);
 	struct weir_scope     *scope = conf_scope(conf, SCOPE_WEIR, 0);
@@ -82,7 +83,7 @@ send_settings(const struct conf *conf, int channel)
 
 /* line 0: -g. */
 static void
-print_place(char *out, size_t size, struct place at)
+digest_print_place(char *out, size_t size, struct place at)
 {
 	if (at.file == NULL)
 		snprintf(out, size, "default");
@@ -93,7 +94,7 @@ print_place(char *out, size_t size, struct place at)
 }
 
 static int
-send_logs(const struct settings_logs *logs, int channel)
+digest_send_logs(const struct settings_logs *logs, int channel)
 {
 	struct digest_log d;
 	struct message    m = { .kind = MESSAGE_LOG_SPEC, .data = &d, .size = sizeof d };
@@ -101,7 +102,7 @@ send_logs(const struct settings_logs *logs, int channel)
 	for (unsigned i = 0; i < logs->count; i++) {
 		memset(&d, 0, sizeof d);
 		d.spec = logs->specs[i];
-		print_place(d.place, sizeof d.place, logs->places[i]);
+		digest_print_place(d.place, sizeof d.place, logs->places[i]);
 		if (message_send_wait(channel, &m) < 0)
 			return -1;
 	}
@@ -109,7 +110,7 @@ send_logs(const struct settings_logs *logs, int channel)
 }
 
 static int
-send_listens(const struct conf *conf, int channel)
+digest_send_listens(const struct conf *conf, int channel)
 {
 	struct digest_listen d;
 	struct message       m = { .kind = MESSAGE_LISTEN, .data = &d, .size = sizeof d };
@@ -120,7 +121,7 @@ send_listens(const struct conf *conf, int channel)
 		snprintf(d.server, sizeof d.server, "%s", s->name);
 		for (unsigned k = 0; k < s->listen_count; k++) {
 			d.spec = s->listens[k].spec;
-			print_place(d.place, sizeof d.place, s->listens[k].place);
+			digest_print_place(d.place, sizeof d.place, s->listens[k].place);
 			if (message_send_wait(channel, &m) < 0)
 				return -1;
 		}
@@ -129,7 +130,7 @@ send_listens(const struct conf *conf, int channel)
 }
 
 static int
-take_log(struct digest *d, const struct message *m)
+digest_take_log(struct digest *d, const struct message *m)
 {
 	struct digest_log log;
 
@@ -145,7 +146,7 @@ take_log(struct digest *d, const struct message *m)
 }
 
 static int
-take_listen(struct digest *d, const struct message *m)
+digest_take_listen(struct digest *d, const struct message *m)
 {
 	struct digest_listen *grown;
 

@@ -13,9 +13,10 @@
 
 #include "base/str.h"
 
-static bool     search(const struct fdtable *, enum fd_kind, const char *, unsigned, unsigned *);
-static void     remove_at(struct fdtable *, unsigned at);
-static int      decode_line(struct fd_entry *, char *line);
+static bool fdtable_search(const struct fdtable *, enum fd_kind, const char *, unsigned,
+    unsigned *);
+static void     fdtable_remove_at(struct fdtable *, unsigned at);
+static int      fdtable_decode_line(struct fd_entry *, char *line);
 
 static const char *const kind_names[FD_KINDS] = {
 	[FD_BOARD] = "board",
@@ -60,7 +61,7 @@ fdtable_add(struct fdtable *t, enum fd_kind kind, const char *name, unsigned slo
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	if (search(t, kind, name, slot, &at)) {
+	if (fdtable_search(t, kind, name, slot, &at)) {
 		errno = EEXIST;
 		return -1;
 	}
@@ -88,7 +89,7 @@ fdtable_find(const struct fdtable *t, enum fd_kind kind, const char *name, unsig
 {
 	unsigned at;
 
-	return search(t, kind, name, slot, &at) ? t->entries[at]->fd : -1;
+	return fdtable_search(t, kind, name, slot, &at) ? t->entries[at]->fd : -1;
 }
 
 int
@@ -97,10 +98,10 @@ fdtable_take(struct fdtable *t, enum fd_kind kind, const char *name, unsigned sl
 	unsigned at;
 	int      fd;
 
-	if (!search(t, kind, name, slot, &at))
+	if (!fdtable_search(t, kind, name, slot, &at))
 		return -1;
 	fd = t->entries[at]->fd;
-	remove_at(t, at);
+	fdtable_remove_at(t, at);
 	return fd;
 }
 
@@ -119,7 +120,7 @@ fdtable_close_kind(struct fdtable *t, enum fd_kind kind)
 		if (t->entries[i]->kind != kind)
 			continue;
 		fd_close(&t->entries[i]->fd);
-		remove_at(t, i);
+		fdtable_remove_at(t, i);
 	}
 }
 
@@ -179,11 +180,11 @@ fdtable_decode(struct fdtable *t, const char *text, size_t size, const int *fds,
 		memcpy(line, text, len);
 		line[len] = '\0';
 		text = eol + 1;
-		if (strlen(line) != len || decode_line(&e, line) < 0)
+		if (strlen(line) != len || fdtable_decode_line(&e, line) < 0)
 			goto malformed;
 		if (fds != NULL)
 			e.fd = fds[n];
-		if (search(t, e.kind, e.name, e.slot, &undo))
+		if (fdtable_search(t, e.kind, e.name, e.slot, &undo))
 			goto malformed;
 		if (fdtable_add(&added, e.kind, e.name, e.slot, e.fd) < 0)
 			goto fail;
@@ -212,7 +213,8 @@ fail:
 
 /* Whether the key is there, and where it is or belongs. */
 static bool
-search(const struct fdtable *t, enum fd_kind kind, const char *name, unsigned slot, unsigned *at)
+fdtable_search(const struct fdtable *t, enum fd_kind kind, const char *name, unsigned slot,
+    unsigned *at)
 {
 	unsigned low = 0, high = t->count;
 
@@ -237,7 +239,7 @@ search(const struct fdtable *t, enum fd_kind kind, const char *name, unsigned sl
 }
 
 static void
-remove_at(struct fdtable *t, unsigned at)
+fdtable_remove_at(struct fdtable *t, unsigned at)
 {
 	free(t->entries[at]);
 	t->count--;
@@ -246,7 +248,7 @@ remove_at(struct fdtable *t, unsigned at)
 }
 
 static int
-decode_line(struct fd_entry *e, char *line)
+fdtable_decode_line(struct fd_entry *e, char *line)
 {
 	const char *kind = strsep(&line, " ");
 	const char *slot = strsep(&line, " ");

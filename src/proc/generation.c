@@ -27,20 +27,20 @@
 #define TEMPLATE_AGAIN        5000u	/* ms to wait before a short-lived one is made anew */
 #define RETIRING_GRACE       30000u	/* ms beyond worker_shutdown_timeout */
 
-static int  begin_loading(struct generation *);
-static int  begin_opening(struct generation *);
-static int  begin_sending(struct generation *);
-static int  begin_starting(struct generation *);
-static int  begin_running(struct generation *);
-static int  begin_retiring(struct generation *);
-static int  begin_dropping(struct generation *);
-static int  begin_ended(struct generation *);
-static bool is_loaded(const struct generation *);
-static bool always(const struct generation *);
-static bool is_sent(const struct generation *);
-static bool are_ready(const struct generation *);
-static bool never(const struct generation *);
-static bool has_ended(const struct generation *);
+static int  generation_begin_loading(struct generation *);
+static int  generation_begin_opening(struct generation *);
+static int  generation_begin_sending(struct generation *);
+static int  generation_begin_starting(struct generation *);
+static int  generation_begin_running(struct generation *);
+static int  generation_begin_retiring(struct generation *);
+static int  generation_begin_dropping(struct generation *);
+static int  generation_begin_ended(struct generation *);
+static bool generation_is_loaded(const struct generation *);
+static bool generation_always(const struct generation *);
+static bool generation_is_sent(const struct generation *);
+static bool generation_is_ready(const struct generation *);
+static bool generation_never(const struct generation *);
+static bool generation_has_ended(const struct generation *);
 
 /* begin is called once on entering a step, done says when it is over. limit in
  * ms, 0: none; overdue is what is reported then. */
@@ -52,30 +52,36 @@ static const struct {
 	unsigned             limit;
 	const char          *overdue;
 } steps[GENERATION_STEPS] = {
-	[GENERATION_LOADING] = { "loading", begin_loading, is_loaded, GENERATION_OPENING, 60000,
-		"the configuration was not loaded and checked within 60 seconds" },
-	[GENERATION_OPENING] = { "opening", begin_opening, always, GENERATION_SENDING, 0, NULL },
-	[GENERATION_SENDING] = { "sending", begin_sending, is_sent, GENERATION_STARTING, 10000,
-		"the template took no descriptors for 10 seconds" },
-	[GENERATION_STARTING] = { "starting", begin_starting, are_ready, GENERATION_RUNNING, 30000,
-		"not all workers were ready within 30 seconds" },
-	[GENERATION_RUNNING] = { "running", begin_running, never, GENERATION_RETIRING, 0, NULL },
-	[GENERATION_RETIRING] = { "retiring", begin_retiring, has_ended, GENERATION_ENDED, 0,
-	    NULL },
-	[GENERATION_DROPPING] = { "dropping", begin_dropping, has_ended, GENERATION_ENDED, 0,
-	    NULL },
-	[GENERATION_ENDED] = { "ended", begin_ended, never, GENERATION_ENDED, 0, NULL },
+	[GENERATION_LOADING] = { "loading", generation_begin_loading, generation_is_loaded,
+	    GENERATION_OPENING, 60000,
+	    "the configuration was not loaded and checked within 60 seconds" },
+	[GENERATION_OPENING] = { "opening", generation_begin_opening, generation_always,
+	    GENERATION_SENDING, 0, NULL },
+	[GENERATION_SENDING] = { "sending", generation_begin_sending, generation_is_sent,
+	    GENERATION_STARTING, 10000,
+	    "the template took no descriptors for 10 seconds" },
+	[GENERATION_STARTING] = { "starting", generation_begin_starting, generation_is_ready,
+	    GENERATION_RUNNING, 30000,
+	    "not all workers were ready within 30 seconds" },
+	[GENERATION_RUNNING] = { "running", generation_begin_running, generation_never,
+	    GENERATION_RETIRING, 0, NULL },
+	[GENERATION_RETIRING] = { "retiring", generation_begin_retiring, generation_has_ended,
+	    GENERATION_ENDED, 0, NULL },
+	[GENERATION_DROPPING] = { "dropping", generation_begin_dropping, generation_has_ended,
+	    GENERATION_ENDED, 0, NULL },
+	[GENERATION_ENDED] = { "ended", generation_begin_ended, generation_never,
+	    GENERATION_ENDED, 0, NULL },
 };
 
-static void enter(struct generation *, enum generation_step);
-static void step_overdue(struct deadline *);
-static void tell_changes(const struct generation *, const struct generation *previous);
-static void channel_ready(struct watch *, short what);
-static void channel_message(struct generation *, struct message *);
-static void channel_close(struct generation *);
-static void template_again(struct deadline *);
-static void template_kill(struct deadline *);
-static void posts_kill(struct generation *);
+static void generation_enter(struct generation *, enum generation_step);
+static void generation_step_overdue(struct deadline *);
+static void generation_tell_changes(const struct generation *, const struct generation *previous);
+static void generation_channel_ready(struct watch *, short what);
+static void generation_channel_message(struct generation *, struct message *);
+static void generation_channel_close(struct generation *);
+static void generation_template_again(struct deadline *);
+static void generation_template_kill(struct deadline *);
+static void generation_kill_posts(struct generation *);
 
 /* ------------------------------------------------------------------- steps */
 
@@ -87,7 +93,7 @@ generation_build(void)
 
 	report_begin();
 	if (g == NULL || index < 0) {
-		report(WEIR_ERROR, "error: %s", g == NULL ? strerror(ENOMEM) : "too many "
+		report_say(WEIR_ERROR, "error: %s", g == NULL ? strerror(ENOMEM) : "too many "
 		    "generations are alive: their sessions have to end first, see "
 		    "worker_shutdown_timeout");
 		free(g);
@@ -101,7 +107,7 @@ generation_build(void)
 	g->forced = report_is_forced();
 	snprintf(g->name, sizeof g->name, "%u", g->number);
 	list_append(&generations, &g->link);
-	enter(g, GENERATION_LOADING);
+	generation_enter(g, GENERATION_LOADING);
 	generation_advance(g);
 }
 
@@ -111,7 +117,7 @@ generation_advance(struct generation *g)
 	while (steps[g->step].done(g)) {
 		enum generation_step next = steps[g->step].next;
 
-		enter(g, next);
+		generation_enter(g, next);
 		if (next == GENERATION_ENDED)
 			return;
 	}
@@ -127,15 +133,15 @@ generation_fail(struct generation *g, const char *format, ...)
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	assert(g->step < GENERATION_RUNNING);
-	report(WEIR_ERROR, "error: %s", text);
-	enter(g, GENERATION_DROPPING);
+	report_say(WEIR_ERROR, "error: %s", text);
+	generation_enter(g, GENERATION_DROPPING);
 	generation_advance(g);
 }
 
 void
 generation_retire(struct generation *g)
 {
-	enter(g, GENERATION_RETIRING);
+	generation_enter(g, GENERATION_RETIRING);
 	generation_advance(g);
 }
 
@@ -146,18 +152,18 @@ generation_step_name(enum generation_step step)
 }
 
 static void
-enter(struct generation *g, enum generation_step step)
+generation_enter(struct generation *g, enum generation_step step)
 {
 	deadline_clear(&g->overdue);
 	g->step = step;
 	if (steps[step].limit > 0)
-		deadline_set(&g->overdue, steps[step].limit, step_overdue);
+		deadline_set(&g->overdue, steps[step].limit, generation_step_overdue);
 	if (steps[step].begin(g) < 0)
-		enter(g, GENERATION_DROPPING);
+		generation_enter(g, GENERATION_DROPPING);
 }
 
 static void
-step_overdue(struct deadline *d)
+generation_step_overdue(struct deadline *d)
 {
 	struct generation *g = container_of(d, struct generation, overdue);
 	const char        *doing = template_progress();
@@ -169,7 +175,7 @@ step_overdue(struct deadline *d)
 }
 
 static int
-begin_loading(struct generation *g)
+generation_begin_loading(struct generation *g)
 {
 	struct template_job job = { .options = master_options(),
 		.mode = TEMPLATE_SERVE,
@@ -181,17 +187,17 @@ begin_loading(struct generation *g)
 
 	template_progress();
 	if (message_pair(ends, false) < 0) {
-		report(WEIR_ERROR, "error: channel to a template: %s", strerror(errno));
+		report_say(WEIR_ERROR, "error: channel to a template: %s", strerror(errno));
 		return -1;
 	}
 	if (fdtable_add(&master_fds, FD_CHANNEL, g->name, 0, ends[0]) < 0) {
-		report(WEIR_ERROR, "error: %s", strerror(errno));
+		report_say(WEIR_ERROR, "error: %s", strerror(errno));
 		fd_close(&ends[0]);
 		fd_close(&ends[1]);
 		return -1;
 	}
 	g->channel = ends[0];
-	watch_start(&g->watch, g->channel, POLLIN, channel_ready);
+	watch_start(&g->watch, g->channel, POLLIN, generation_channel_ready);
 	g->template = fork();
 	if (g->template == 0) {
 		job.channel = ends[1];
@@ -201,19 +207,19 @@ begin_loading(struct generation *g)
 	fd_close(&ends[1]);
 	if (g->template == -1) {
 		g->template = 0;
-		report(WEIR_ERROR, "error: starting a template: %s", strerror(errno));
+		report_say(WEIR_ERROR, "error: starting a template: %s", strerror(errno));
 		return -1;
 	}
 	return 0;
 }
 
 static int
-begin_opening(struct generation *g)
+generation_begin_opening(struct generation *g)
 {
 	if (!g->digest.good)
 		return -1;		/* and has said why */
 	if (!g->forced && listening_loses_all(g->digest.listens, g->digest.listen_count)) {
-		report(WEIR_ERROR,
+		report_say(WEIR_ERROR,
 		    "error: none of the addresses that are listened on would be kept: "
 		    "if that is meant, weir -s reload --force does it");
 		return -1;
@@ -224,16 +230,16 @@ begin_opening(struct generation *g)
 }
 
 static int
-begin_sending(struct generation *g)
+generation_begin_sending(struct generation *g)
 {
 	if (opening_send(g) == 0)
 		return 0;
-	report(WEIR_ERROR, "error: descriptors for the template: %s", strerror(errno));
+	report_say(WEIR_ERROR, "error: descriptors for the template: %s", strerror(errno));
 	return -1;
 }
 
 static int
-begin_starting(struct generation *g)
+generation_begin_starting(struct generation *g)
 {
 	fdtable_forget(&g->offered);
 	for (unsigned i = 0; i < g->post_count; i++) {
@@ -245,7 +251,7 @@ begin_starting(struct generation *g)
 
 /* The swap. Nothing here can fail. */
 static int
-begin_running(struct generation *g)
+generation_begin_running(struct generation *g)
 {
 	struct generation *previous = NULL;
 	struct node       *n, *following;
@@ -268,10 +274,10 @@ begin_running(struct generation *g)
 	for (unsigned i = 0; i < g->post_count; i++)
 		post_go(&g->posts[i]);
 	if (previous != NULL)
-		enter(previous, GENERATION_RETIRING);
+		generation_enter(previous, GENERATION_RETIRING);
 	listening_commit();
-	tell_changes(g, previous);
-	report(WEIR_NOTICE, "generation %u runs", g->number);
+	generation_tell_changes(g, previous);
+	report_say(WEIR_NOTICE, "generation %u runs", g->number);
 	master_swapped();
 	report_end(true);
 	if (previous != NULL)
@@ -280,7 +286,7 @@ begin_running(struct generation *g)
 }
 
 static int
-begin_retiring(struct generation *g)
+generation_begin_retiring(struct generation *g)
 {
 	struct message quit = { .kind = MESSAGE_QUIT };
 
@@ -296,34 +302,34 @@ begin_retiring(struct generation *g)
 	}
 	if (g->digest.settings.shutdown_timeout > 0)
 		deadline_set(&g->overdue, g->digest.settings.shutdown_timeout + RETIRING_GRACE,
-		    template_kill);
+		    generation_template_kill);
 	if (g->template != 0) {
 		if (generation_tell(g, &quit) < 0)
 			kill(g->template, SIGKILL);
 		else
-			deadline_set(&g->again, TEMPLATE_END_TIMEOUT, template_again);
+			deadline_set(&g->again, TEMPLATE_END_TIMEOUT, generation_template_again);
 	}
 	return 0;
 }
 
 static int
-begin_dropping(struct generation *g)
+generation_begin_dropping(struct generation *g)
 {
 	listening_drop();
 	if (g->template != 0)
 		kill(g->template, SIGKILL);
-	posts_kill(g);
+	generation_kill_posts(g);
 	return 0;
 }
 
 static int
-begin_ended(struct generation *g)
+generation_begin_ended(struct generation *g)
 {
 	bool was_built = g->since == 0;
 
 	deadline_clear(&g->overdue);
 	deadline_clear(&g->again);
-	channel_close(g);
+	generation_channel_close(g);
 	for (unsigned i = 0; i < g->post_count; i++)
 		post_close(&g->posts[i]);
 	for (unsigned i = 0; i < g->digest.log_count; i++)
@@ -344,33 +350,33 @@ begin_ended(struct generation *g)
 }
 
 static bool
-is_loaded(const struct generation *g)
+generation_is_loaded(const struct generation *g)
 {
 	return g->digest.whole;
 }
 
 static bool
-always(const struct generation *g)
+generation_always(const struct generation *g)
 {
 	(void)g;
 	return true;
 }
 
 static bool
-never(const struct generation *g)
+generation_never(const struct generation *g)
 {
 	(void)g;
 	return false;
 }
 
 static bool
-is_sent(const struct generation *g)
+generation_is_sent(const struct generation *g)
 {
 	return g->sent > g->offered.count;
 }
 
 static bool
-are_ready(const struct generation *g)
+generation_is_ready(const struct generation *g)
 {
 	for (unsigned i = 0; i < g->post_count; i++)
 		if (g->posts[i].state != POST_READY)
@@ -379,7 +385,7 @@ are_ready(const struct generation *g)
 }
 
 static bool
-has_ended(const struct generation *g)
+generation_has_ended(const struct generation *g)
 {
 	if (g->template != 0)
 		return false;
@@ -390,24 +396,24 @@ has_ended(const struct generation *g)
 }
 
 static void
-tell_changes(const struct generation *g, const struct generation *previous)
+generation_tell_changes(const struct generation *g, const struct generation *previous)
 {
 	const struct digest_settings *now = &g->digest.settings, *before;
 
 	before = previous == NULL ? NULL : &previous->digest.settings;
 	if (now->lowered && (before == NULL || before->connections != now->connections))
-		report(WEIR_NOTICE,
+		report_say(WEIR_NOTICE,
 		    "worker_connections is %" PRIu64
 		    " here: that is what the limit on open files carries",
 		    now->connections);
 	if (before == NULL)
 		return;
 	if (now->workers != before->workers)
-		report(WEIR_NOTICE, "workers: %u -> %u", before->workers, now->workers);
+		report_say(WEIR_NOTICE, "workers: %u -> %u", before->workers, now->workers);
 	if (strcmp(now->pid, before->pid) != 0)
-		report(WEIR_WARN, "warning: pid = %s is used from the next start on", now->pid);
+		report_say(WEIR_WARN, "warning: pid = %s is used from the next start on", now->pid);
 	if (strcmp(now->control, before->control) != 0)
-		report(WEIR_WARN, "warning: control = %s is used from the next start on",
+		report_say(WEIR_WARN, "warning: control = %s is used from the next start on",
 		    now->control);
 }
 
@@ -424,7 +430,7 @@ generation_tell(struct generation *g, const struct message *m)
 }
 
 static void
-channel_ready(struct watch *w, short what)
+generation_channel_ready(struct watch *w, short what)
 {
 	struct generation *g = container_of(w, struct generation, watch);
 
@@ -446,7 +452,7 @@ generation_drain(struct generation *g)
 	while (g->channel >= 0) {
 		got = message_receive(g->channel, &m);
 		if (got == 1) {
-			channel_message(g, &m);
+			generation_channel_message(g, &m);
 			continue;
 		}
 		if (got < 0 && errno == EAGAIN)
@@ -456,16 +462,16 @@ generation_drain(struct generation *g)
 			    g->number);
 			continue;
 		}
-		channel_close(g);
+		generation_channel_close(g);
 	}
 }
 
 static void
-channel_message(struct generation *g, struct message *m)
+generation_channel_message(struct generation *g, struct message *m)
 {
 	message_discard(m);		/* there should be none */
 	if (m->kind == MESSAGE_REPORT)
-		report((enum weir_level)m->a, "%.*s", (int)m->size, (const char *)m->data);
+		report_say((enum weir_level)m->a, "%.*s", (int)m->size, (const char *)m->data);
 	else if (m->kind == MESSAGE_CLONED && m->a < g->post_count)
 		post_cloned(&g->posts[m->a], (pid_t)m->b, (int)m->c);
 	else if (g->step == GENERATION_LOADING && digest_take(&g->digest, m) < 0)
@@ -474,7 +480,7 @@ channel_message(struct generation *g, struct message *m)
 }
 
 static void
-channel_close(struct generation *g)
+generation_channel_close(struct generation *g)
 {
 	watch_stop(&g->watch);
 	fdtable_close(&master_fds, FD_CHANNEL, g->name, 0);
@@ -490,7 +496,7 @@ generation_template_died(struct generation *g, int status)
 	const char *doing = template_progress();
 
 	generation_drain(g);
-	channel_close(g);
+	generation_channel_close(g);
 	g->template = 0;
 	child_status_print(status, how, sizeof how);
 	for (unsigned i = 0; i < g->post_count; i++)
@@ -508,7 +514,7 @@ generation_template_died(struct generation *g, int status)
 		log_error("template (generation %u) %s: it is made anew, as the next generation",
 		    g->number, how);
 		deadline_set(&g->again, wait_now() - g->since < TEMPLATE_AGAIN ? TEMPLATE_AGAIN : 0,
-		    template_again);
+		    generation_template_again);
 	} else if (g->step == GENERATION_RETIRING && status != 0) {
 		log_error("template (generation %u) %s", g->number, how);
 	}
@@ -517,7 +523,7 @@ generation_template_died(struct generation *g, int status)
 
 /* RUNNING: it has died. RETIRING: it has not, though it should. */
 static void
-template_again(struct deadline *d)
+generation_template_again(struct deadline *d)
 {
 	struct generation *g = container_of(d, struct generation, again);
 
@@ -529,16 +535,16 @@ template_again(struct deadline *d)
 
 /* worker_shutdown_timeout has been over for long. */
 static void
-template_kill(struct deadline *d)
+generation_template_kill(struct deadline *d)
 {
 	struct generation *g = container_of(d, struct generation, overdue);
 
 	log_error("generation %u: its workers do not end: they are killed", g->number);
-	posts_kill(g);
+	generation_kill_posts(g);
 }
 
 static void
-posts_kill(struct generation *g)
+generation_kill_posts(struct generation *g)
 {
 	for (unsigned i = 0; i < g->post_count; i++) {
 		deadline_clear(&g->posts[i].deadline);

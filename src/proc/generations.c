@@ -16,9 +16,9 @@
 
 #define STOP_TIMEOUT 5000u	/* ms that workers have to close everything */
 
-static struct post *post_of(pid_t);
-static int          reopen(struct generation *, unsigned log, int fd);
-static void         stop_overdue(struct deadline *);
+static struct post *generations_post(pid_t);
+static int          generations_reopen_log(struct generation *, unsigned log, int fd);
+static void         generations_stop_overdue(struct deadline *);
 
 struct node generations = { &generations, &generations };
 
@@ -49,7 +49,7 @@ void
 generations_reap(pid_t pid, int status)
 {
 	struct node *n, *following;
-	struct post *p = post_of(pid);
+	struct post *p = generations_post(pid);
 
 	list_each(n, following, &generations) {
 		struct generation *g = container_of(n, struct generation, link);
@@ -63,7 +63,7 @@ generations_reap(pid_t pid, int status)
 			generation_drain(g);
 	}
 	if (p == NULL)
-		p = post_of(pid);
+		p = generations_post(pid);
 	if (p != NULL) {
 		post_died(p, status);
 		return;
@@ -103,7 +103,7 @@ generations_forget_strays(void)
 bool
 generations_mail(const struct message *m)
 {
-	struct post *p = post_of(m->sender);
+	struct post *p = generations_post(m->sender);
 
 	if (m->kind != MESSAGE_READY && m->kind != MESSAGE_FAILED)
 		return false;
@@ -124,7 +124,7 @@ void
 generations_nonsense(pid_t sender)
 {
 	static pid_t last;	/* once is enough for the log */
-	struct post *p = post_of(sender);
+	struct post *p = generations_post(sender);
 
 	if (p != NULL)
 		post_kill(p, SIGKILL);
@@ -140,7 +140,7 @@ generations_nonsense(pid_t sender)
 }
 
 static struct post *
-post_of(pid_t pid)
+generations_post(pid_t pid)
 {
 	struct node *n, *following;
 
@@ -211,7 +211,7 @@ generations_stop(void)
 				post_tell(&g->posts[i], MESSAGE_STOP);
 	}
 	if (!list_empty(&generations))
-		deadline_set(&stopping, STOP_TIMEOUT, stop_overdue);
+		deadline_set(&stopping, STOP_TIMEOUT, generations_stop_overdue);
 }
 
 void
@@ -231,7 +231,7 @@ generations_kill(void)
 }
 
 static void
-stop_overdue(struct deadline *d)
+generations_stop_overdue(struct deadline *d)
 {
 	(void)d;
 	log_error("processes do not end: they are killed");
@@ -265,7 +265,7 @@ generation_reopen(struct generation *g)
 		if (g->digest.logs[i].kind != LOG_FILE)
 			continue;
 		fd = log_open(&g->digest.logs[i]);
-		if (fd >= 0 && reopen(g, i, fd) == 0)
+		if (fd >= 0 && generations_reopen_log(g, i, fd) == 0)
 			continue;
 		log_error("opening %s again: %s", g->digest.logs[i].path, strerror(errno));
 		fd_close(&fd);
@@ -277,7 +277,7 @@ generation_reopen(struct generation *g)
 /* The table keeps it, too: a full mailbox does not take it at once. Returns 0, or
  * -1 with errno and the fd still the caller's. */
 static int
-reopen(struct generation *g, unsigned log, int fd)
+generations_reopen_log(struct generation *g, unsigned log, int fd)
 {
 	struct message m = { .kind = MESSAGE_LOG, .a = log, .fds = &fd, .fd_count = 1 };
 	bool           runs = g->step == GENERATION_RUNNING;

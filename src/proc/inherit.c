@@ -17,26 +17,26 @@
 #define INHERIT_FIRST 3		/* SD_LISTEN_FDS_START */
 #define INHERIT_MAX   1024u
 
-static unsigned announced(void);
-static int      take(struct fdtable *, int fd);
+static unsigned inherit_announced(void);
+static int      inherit_take(struct fdtable *, int fd);
 
 int
 inherit_sockets(struct fdtable *fds)
 {
-	unsigned n = announced();
+	unsigned n = inherit_announced();
 	int      result = 0;
 
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
 	for (unsigned i = 0; i < n; i++)
-		if (take(fds, INHERIT_FIRST + (int)i) < 0)
+		if (inherit_take(fds, INHERIT_FIRST + (int)i) < 0)
 			result = -1;
 	return result;
 }
 
 static unsigned
-announced(void)
+inherit_announced(void)
 {
 	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
 	uint64_t    number;
@@ -48,7 +48,7 @@ announced(void)
 }
 
 static int
-take(struct fdtable *fds, int fd)
+inherit_take(struct fdtable *fds, int fd)
 {
 	struct addr a = { .len = sizeof a.un };
 	int         type, listening, flags;

@@ -42,26 +42,26 @@ struct group {
 static struct node groups = { &groups, &groups };
 static unsigned    plan_workers;
 
-static struct group *find(const char *name);
-static int  keep(struct group *, const struct digest_listen *);
-static int  create(const struct digest_listen *);
-static int  grow(struct group *, const struct digest_listen *);
-static int  open_socket(struct group *, const struct digest_listen *, unsigned slot);
-static void apply(struct group *);
-static int  limit(struct group *, unsigned n);
-static bool same(const struct group *, const struct listen_spec *);
-static bool overlaps(const struct listen_spec *);
-static void note_file(struct group *);
-static void set_file(struct group *);
-static void remove_file(const struct group *);
-static void shrink(struct group *, unsigned count);
-static void close_unused(void);
-static void destroy(struct group *);
-static const char *who_has(const struct listen_spec *);
-static void complain(const struct digest_listen *, const char *step, int error);
+static struct group *group_find(const char *name);
+static int  group_keep(struct group *, const struct digest_listen *);
+static int  group_create(const struct digest_listen *);
+static int  group_grow(struct group *, const struct digest_listen *);
+static int  group_open_socket(struct group *, const struct digest_listen *, unsigned slot);
+static void group_apply(struct group *);
+static int  group_limit(struct group *, unsigned n);
+static bool group_is_same(const struct group *, const struct listen_spec *);
+static bool group_overlaps(const struct listen_spec *);
+static void group_note_file(struct group *);
+static void group_set_file(struct group *);
+static void group_remove_file(const struct group *);
+static void group_shrink(struct group *, unsigned count);
+static void listening_close_unused(void);
+static void group_destroy(struct group *);
+static const char *listening_who_has(const struct listen_spec *);
+static void listening_complain(const struct digest_listen *, const char *step, int error);
 
 static unsigned
-slot_of(const struct group *g, unsigned i)
+group_slot(const struct group *g, unsigned i)
 {
 	return g->shared ? FD_SHARED : i;
 }
@@ -103,11 +103,11 @@ listening_plan(const struct digest_listen *listens, unsigned count, unsigned wor
 		g->before = g->count;
 	}
 	for (unsigned i = 0; i < count; i++) {
-		g = find(listens[i].spec.name);
+		g = group_find(listens[i].spec.name);
 		if (g != NULL && g->wanted != NULL)
-			complain(&listens[i], "listen",
+			listening_complain(&listens[i], "listen",
 			    EADDRINUSE); /* the check should have said it */
-		if (g != NULL ? keep(g, &listens[i]) < 0 : create(&listens[i]) < 0)
+		if (g != NULL ? group_keep(g, &listens[i]) < 0 : group_create(&listens[i]) < 0)
 			result = -1;
 	}
 	return result;
@@ -125,9 +125,9 @@ listening_offer(struct fdtable *offered)
 		if (g->wanted == NULL)
 			continue;
 		for (unsigned i = 0; i < g->keep; i++)
-			if (fdtable_add(offered, FD_LISTEN, g->spec.name, slot_of(g, i),
-				fdtable_find(&master_fds, FD_LISTEN, g->spec.name, slot_of(g, i))) <
-			    0)
+			if (fdtable_add(offered, FD_LISTEN, g->spec.name, group_slot(g, i),
+				fdtable_find(&master_fds, FD_LISTEN, g->spec.name,
+				    group_slot(g, i))) < 0)
 				return -1;
 		if (g->keep > most)
 			most = g->keep;
@@ -144,32 +144,32 @@ listening_commit(void)
 		struct group *g = container_of(n, struct group, link);
 
 		if (g->wanted == NULL) {
-			report(WEIR_NOTICE, "listener closed: %s", g->spec.name);
-			destroy(g);
+			report_say(WEIR_NOTICE, "listener closed: %s", g->spec.name);
+			group_destroy(g);
 			continue;
 		}
 		if (g->fresh)
-			report(WEIR_NOTICE, "listener opened: %s%s", g->spec.name,
+			report_say(WEIR_NOTICE, "listener opened: %s%s", g->spec.name,
 			    g->inherited ? " (inherited)" : "");
-		apply(g);
+		group_apply(g);
 		g->spec = g->wanted->spec;
 		g->fresh = false;
 		g->wanted = NULL;
-		set_file(g);
+		group_set_file(g);
 		if (g->shared)
 			continue;
 		if (g->count > g->keep)
-			shrink(g, g->keep);
+			group_shrink(g, g->keep);
 		/* Whether the limit is needed depends on sockets that only old
 		 * workers hold: set once, it stays. */
-		if (g->count > 1 && limit(g, plan_workers) < 0)
+		if (g->count > 1 && group_limit(g, plan_workers) < 0)
 			log_error("listener %s: sharing among %u sockets: %s", g->spec.name,
 			    plan_workers, strerror(errno));
 		if (plan_workers < g->active)
 			g->retired = wait_now();
 		g->active = plan_workers;
 	}
-	close_unused();
+	listening_close_unused();
 }
 
 void
@@ -184,9 +184,9 @@ listening_drop(void)
 			continue;
 		g->wanted = NULL;
 		if (g->fresh)
-			destroy(g);
+			group_destroy(g);
 		else
-			shrink(g, g->before);
+			group_shrink(g, g->before);
 	}
 }
 
@@ -196,12 +196,12 @@ listening_close(void)
 	struct node *n;
 
 	while ((n = list_first(&groups)) != NULL)
-		destroy(container_of(n, struct group, link));
+		group_destroy(container_of(n, struct group, link));
 	fdtable_close_kind(&master_fds, FD_INHERITED);
 }
 
 static struct group *
-find(const char *name)
+group_find(const char *name)
 {
 	struct node *n, *following;
 
@@ -217,12 +217,12 @@ find(const char *name)
 /* Prepares a group that is open for the new generation. Its sockets are in use:
  * their options are not touched before commit. */
 static int
-keep(struct group *g, const struct digest_listen *wanted)
+group_keep(struct group *g, const struct digest_listen *wanted)
 {
 	const char *step;
 
-	if (!same(g, &wanted->spec)) {
-		report(WEIR_ERROR,
+	if (!group_is_same(g, &wanted->spec)) {
+		report_say(WEIR_ERROR,
 		    "%s: error: listen = %s: options that are set before a socket is "
 		    "bound cannot be changed while weir listens there: stop and start it",
 		    wanted->place, wanted->spec.name);
@@ -237,21 +237,21 @@ keep(struct group *g, const struct digest_listen *wanted)
 			g->keep = plan_workers;
 	}
 	if (sock_try(&wanted->spec, &g->spec, &step) < 0) {
-		complain(wanted, step, errno);
+		listening_complain(wanted, step, errno);
 		return -1;
 	}
-	return g->shared ? 0 : grow(g, wanted);
+	return g->shared ? 0 : group_grow(g, wanted);
 }
 
 static int
-create(const struct digest_listen *wanted)
+group_create(const struct digest_listen *wanted)
 {
 	struct group *g = calloc(1, sizeof *g);
 	int           fd;
 	const char   *step;
 
 	if (g == NULL) {
-		complain(wanted, "memory", errno);
+		listening_complain(wanted, "memory", errno);
 		return -1;
 	}
 	g->spec = wanted->spec;
@@ -264,59 +264,59 @@ create(const struct digest_listen *wanted)
 	list_append(&groups, &g->link);
 	if (g->inherited) {
 		if (fdtable_add(&master_fds, FD_LISTEN, g->spec.name, FD_SHARED, fd) < 0) {
-			complain(wanted, "memory", errno);
+			listening_complain(wanted, "memory", errno);
 			fd_close(&fd);
 			goto fail;
 		}
 		g->count = 1;
 		if (sock_try(&g->spec, NULL, &step) < 0) {
-			complain(wanted, step, errno);
+			listening_complain(wanted, step, errno);
 			goto fail;
 		}
 		return 0;
 	}
 	/* What would share the port with another program in silence is found by
 	 * this; but what is ours may overlap. */
-	if (!overlaps(&g->spec) && sock_probe(&g->spec) < 0) {
-		complain(wanted, "bind", errno);
+	if (!group_overlaps(&g->spec) && sock_probe(&g->spec) < 0) {
+		listening_complain(wanted, "bind", errno);
 		goto fail;
 	}
-	if (grow(g, wanted) < 0)
+	if (group_grow(g, wanted) < 0)
 		goto fail;
-	note_file(g);
+	group_note_file(g);
 	return 0;
 fail:
-	destroy(g);
+	group_destroy(g);
 	return -1;
 }
 
 /* Opens sockets until there are as many as the plan wants. What is added to a
  * group gets nothing before commit: it may be closed again. */
 static int
-grow(struct group *g, const struct digest_listen *wanted)
+group_grow(struct group *g, const struct digest_listen *wanted)
 {
-	if (!g->fresh && g->count < g->keep && limit(g, g->active) < 0) {
-		complain(wanted, "SO_ATTACH_REUSEPORT_CBPF", errno);
+	if (!g->fresh && g->count < g->keep && group_limit(g, g->active) < 0) {
+		listening_complain(wanted, "SO_ATTACH_REUSEPORT_CBPF", errno);
 		return -1;
 	}
 	while (g->count < g->keep)
-		if (open_socket(g, wanted, slot_of(g, g->count)) < 0)
+		if (group_open_socket(g, wanted, group_slot(g, g->count)) < 0)
 			return -1;
 	return 0;
 }
 
 static int
-open_socket(struct group *g, const struct digest_listen *wanted, unsigned slot)
+group_open_socket(struct group *g, const struct digest_listen *wanted, unsigned slot)
 {
 	const char *step = "socket";
 	int         fd = sock_listen(&wanted->spec, &step);
 
 	if (fd < 0) {
-		complain(wanted, step, errno);
+		listening_complain(wanted, step, errno);
 		return -1;
 	}
 	if (fdtable_add(&master_fds, FD_LISTEN, g->spec.name, slot, fd) < 0) {
-		complain(wanted, "memory", errno);
+		listening_complain(wanted, "memory", errno);
 		fd_close(&fd);
 		return -1;
 	}
@@ -327,28 +327,29 @@ open_socket(struct group *g, const struct digest_listen *wanted, unsigned slot)
 /* The options that are wanted now. They have been tried: what fails here is told,
  * and the listener stays. */
 static void
-apply(struct group *g)
+group_apply(struct group *g)
 {
 	const struct listen_spec *was = g->fresh ? NULL : &g->spec;
 	const char               *step;
 
 	for (unsigned i = 0; i < g->count; i++)
-		if (sock_relisten(fdtable_find(&master_fds, FD_LISTEN, g->spec.name, slot_of(g, i)),
+		if (sock_relisten(fdtable_find(&master_fds, FD_LISTEN, g->spec.name,
+				      group_slot(g, i)),
 			&g->wanted->spec, was, &step) < 0)
-			report(WEIR_ERROR, "%s: error: [server %s] listen %s: %s: %s",
+			report_say(WEIR_ERROR, "%s: error: [server %s] listen %s: %s: %s",
 			    g->wanted->place, g->wanted->server, g->spec.name, step,
 			    strerror(errno));
 }
 
 static int
-limit(struct group *g, unsigned n)
+group_limit(struct group *g, unsigned n)
 {
 	return sock_reuseport_limit(fdtable_find(&master_fds, FD_LISTEN, g->spec.name, 0), n);
 }
 
 /* Mode and owner of a UNIX socket's file can be changed while it listens. */
 static bool
-same(const struct group *g, const struct listen_spec *wanted)
+group_is_same(const struct group *g, const struct listen_spec *wanted)
 {
 	struct listen_spec as = *wanted;
 
@@ -364,7 +365,7 @@ same(const struct group *g, const struct listen_spec *wanted)
 
 /* Whether a socket of ours covers the same port, under another name. */
 static bool
-overlaps(const struct listen_spec *spec)
+group_overlaps(const struct listen_spec *spec)
 {
 	struct node *n, *following;
 
@@ -379,25 +380,25 @@ overlaps(const struct listen_spec *spec)
 }
 
 static void
-note_file(struct group *g)
+group_note_file(struct group *g)
 {
 	if (g->spec.addr.sa.sa_family == AF_UNIX)
 		file_id_note(&g->file, g->spec.addr.un.sun_path);
 }
 
 static bool
-file_is_ours(const struct group *g)
+group_file_is_ours(const struct group *g)
 {
 	return g->spec.addr.sa.sa_family == AF_UNIX &&
 	    file_id_is_at(&g->file, g->spec.addr.un.sun_path);
 }
 
 static void
-set_file(struct group *g)
+group_set_file(struct group *g)
 {
 	const char *path = g->spec.addr.un.sun_path;
 
-	if (!file_is_ours(g))
+	if (!group_file_is_ours(g))
 		return;
 	if (chmod(path, g->spec.mode) < 0 ||
 	    ((g->spec.owner != (uid_t)-1 || g->spec.group != (gid_t)-1) &&
@@ -406,25 +407,25 @@ set_file(struct group *g)
 }
 
 static void
-remove_file(const struct group *g)
+group_remove_file(const struct group *g)
 {
-	if (file_is_ours(g) && unlink(g->spec.addr.un.sun_path) < 0)
+	if (group_file_is_ours(g) && unlink(g->spec.addr.un.sun_path) < 0)
 		log_error("listener %s: removing it: %s", g->spec.name, strerror(errno));
 }
 
 /* From the end: the kernel moves the last of a group to where one is missing,
  * and their order is the slots'. */
 static void
-shrink(struct group *g, unsigned count)
+group_shrink(struct group *g, unsigned count)
 {
 	while (g->count > count) {
 		g->count--;
-		fdtable_close(&master_fds, FD_LISTEN, g->spec.name, slot_of(g, g->count));
+		fdtable_close(&master_fds, FD_LISTEN, g->spec.name, group_slot(g, g->count));
 	}
 }
 
 static void
-destroy(struct group *g)
+group_destroy(struct group *g)
 {
 	int fd;
 
@@ -434,19 +435,19 @@ destroy(struct group *g)
 			fd_close(&fd);
 		g->count = 0;
 	}
-	remove_file(g);
-	shrink(g, 0);
+	group_remove_file(g);
+	group_shrink(g, 0);
 	node_unlink(&g->link);
 	free(g);
 }
 
 /* Connections would wait for ever in a socket that nobody accepts from. */
 static void
-close_unused(void)
+listening_close_unused(void)
 {
 	for (unsigned i = 0; i < master_fds.count; i++)
 		if (master_fds.entries[i]->kind == FD_INHERITED)
-			report(WEIR_WARN,
+			report_say(WEIR_WARN,
 			    "warning: the inherited socket %s is closed: no listen has its address",
 			    master_fds.entries[i]->name);
 	fdtable_close_kind(&master_fds, FD_INHERITED);
@@ -455,13 +456,13 @@ close_unused(void)
 /* Why the address is in use. A port that the kernel has chosen for somebody's
  * connection cannot be listened on either. */
 static const char *
-who_has(const struct listen_spec *spec)
+listening_who_has(const struct listen_spec *spec)
 {
 	static const struct sock_options none;
 	struct pollfd                    p = { .fd = -1, .events = POLLOUT };
 	bool                             refused;
 
-	if (overlaps(spec))
+	if (group_overlaps(spec))
 		return ": it overlaps with another address of weir";
 	if (spec->addr.sa.sa_family != AF_UNIX)
 		p.fd = sock_connect(&spec->addr, NULL, &none);
@@ -473,19 +474,19 @@ who_has(const struct listen_spec *spec)
 }
 
 static void
-complain(const struct digest_listen *wanted, const char *step, int error)
+listening_complain(const struct digest_listen *wanted, const char *step, int error)
 {
 	const char *hint = "";
 
 	if (error == EADDRINUSE)
-		hint = who_has(&wanted->spec);
+		hint = listening_who_has(&wanted->spec);
 	else if (error == EADDRNOTAVAIL)
 		hint = ": no interface of this machine has the address";
 	else if (error == EACCES && wanted->spec.addr.sa.sa_family != AF_UNIX)
 		hint = ": ports below 1024 need root or CAP_NET_BIND_SERVICE";
 	else if (error == EEXIST)
 		hint = ": the file is no socket";
-	report(WEIR_ERROR, "%s: error: [server %s] listen %s: %s%s%s%s", wanted->place,
+	report_say(WEIR_ERROR, "%s: error: [server %s] listen %s: %s%s%s%s", wanted->place,
 	    wanted->server, wanted->spec.name, strcmp(step, "bind") == 0 ? "" : step,
 	    strcmp(step, "bind") == 0 ? "" : ": ", strerror(error), hint);
 }

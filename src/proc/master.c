@@ -22,7 +22,7 @@
 #include "proc/message.h"
 #include "proc/notify.h"
 #include "proc/options.h"
-#include "proc/pidfile.h"
+#include "proc/pid_file.h"
 #include "proc/report.h"
 #include "proc/settings.h"
 #include "upstream/board.h"
@@ -61,42 +61,45 @@ static const int             handled[] = {
 /* They would end it, and nobody sends them for a reason. */
 static const int ignored[] = { SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF, SIGIO };
 
-static bool wants_daemon(const struct options *);
-static int  open_all(void);
-static void loop(void);
-static void close_all(void);
-static void catch_signals(void);
-static void catch_signal(int);
-static void act_on_signals(void);
-static void reap(void);
-static void reports_came(struct watch *, short what);
-static void starter_line(struct requester *, enum weir_level, const char *);
-static void starter_done(struct requester *, bool ok);
-static void describe(char *out, size_t size);
+static bool master_wants_daemon(const struct options *);
+static int  master_open_all(void);
+static void master_loop(void);
+static void master_close_all(void);
+static void master_catch_signals(void);
+static void master_catch_signal(int);
+static void master_act_on_signals(void);
+static void master_reap(void);
+static void master_reports_came(struct watch *, short what);
+static void master_starter_line(struct requester *, enum weir_level, const char *);
+static void master_starter_done(struct requester *, bool ok);
+static void master_describe(char *out, size_t size);
 
 int
 master_run(const struct options *options)
 {
 	int status;
 
-	catch_signals();
+	master_catch_signals();
 	master.options = options;
 	master.since = wait_now();
 	/* What is inherited is meant for the process that was started. */
 	if (listening_inherit() < 0)
 		return 1;
-	if (wants_daemon(options)) {
+	if (master_wants_daemon(options)) {
 		status = daemon_start();
 		if (status >= 0)
 			return status;
 	}
-	title_set("master");
-	if (open_all() == 0) {
-		master.starter = (struct requester){ .line = starter_line, .done = starter_done };
+	child_title_set("master");
+	if (master_open_all() == 0) {
+		master.starter = (struct requester){
+			.line = master_starter_line,
+			.done = master_starter_done,
+		};
 		report_wanted(&master.starter);
-		loop();
+		master_loop();
 	}
-	close_all();
+	master_close_all();
 	return master.ran && !master.broken ? 0 : 1;
 }
 
@@ -169,7 +172,7 @@ master_build(void)
 		return;
 	if (master.stopping != SERVING) {
 		report_begin();
-		report(WEIR_ERROR, "error: weir is stopping");
+		report_say(WEIR_ERROR, "error: weir is stopping");
 		report_end(false);
 		return;
 	}
@@ -204,7 +207,7 @@ master_swapped(void)
 		master.ran = true;
 		daemon_ready(to_stderr);
 	}
-	describe(status, sizeof status);
+	master_describe(status, sizeof status);
 	notify_ready(status);
 }
 
@@ -215,7 +218,7 @@ master_dropped(void)
 
 	if (!master.ran || master.stopping != SERVING)
 		return;
-	describe(status, sizeof status);
+	master_describe(status, sizeof status);
 	notify_ready(status);
 }
 
@@ -229,7 +232,7 @@ master_forget(void)
 /* The configuration is not read yet, only looked at: an error in it is told by
  * the template, to the terminal either way. */
 static bool
-wants_daemon(const struct options *o)
+master_wants_daemon(const struct options *o)
 {
 	struct conf_request request = options_request(o);
 	char               *text = conf_peek(&request, "daemon");
@@ -242,7 +245,7 @@ wants_daemon(const struct options *o)
 }
 
 static int
-open_all(void)
+master_open_all(void)
 {
 	int         ends[2], board;
 	const char *step = "board";
@@ -266,7 +269,7 @@ open_all(void)
 		fd_close(&ends[1]);
 		goto fail;
 	}
-	watch_start(&master.reports, ends[0], POLLIN, reports_came);
+	watch_start(&master.reports, ends[0], POLLIN, master_reports_came);
 	return 0;
 fail:
 	log_error("%s: %s", step, strerror(errno));
@@ -274,7 +277,7 @@ fail:
 }
 
 static void
-loop(void)
+master_loop(void)
 {
 	while (!master.failed && (master.stopping == SERVING || !list_empty(&generations))) {
 		master_build();
@@ -283,13 +286,13 @@ loop(void)
 			master.broken = true;
 			break;
 		}
-		act_on_signals();
+		master_act_on_signals();
 	}
 }
 
 /* In the reverse order of opening. What is left in the table then is a leak. */
 static void
-close_all(void)
+master_close_all(void)
 {
 	listening_close();
 	if (master.ran)
@@ -313,9 +316,9 @@ close_all(void)
 
 /* They are blocked but for the wait: nothing is interrupted half-way. */
 static void
-catch_signals(void)
+master_catch_signals(void)
 {
-	struct sigaction a = { .sa_handler = catch_signal };
+	struct sigaction a = { .sa_handler = master_catch_signal };
 	sigset_t         blocked;
 
 	sigemptyset(&blocked);
@@ -333,13 +336,13 @@ catch_signals(void)
 }
 
 static void
-catch_signal(int number)
+master_catch_signal(int number)
 {
 	caught[number] = 1;
 }
 
 static bool
-was_caught(int number)
+master_was_caught(int number)
 {
 	bool was = caught[number] != 0;
 
@@ -349,29 +352,29 @@ was_caught(int number)
 
 /* What ends weir comes first: a ^C ends the workers' terminal, too. */
 static void
-act_on_signals(void)
+master_act_on_signals(void)
 {
-	bool terminated = was_caught(SIGTERM);
-	bool interrupted = was_caught(SIGINT);
+	bool terminated = master_was_caught(SIGTERM);
+	bool interrupted = master_was_caught(SIGINT);
 
 	if (terminated || interrupted)
 		master_stop();
-	if (was_caught(SIGQUIT))
+	if (master_was_caught(SIGQUIT))
 		master_quit();
-	if (was_caught(SIGCHLD))
-		reap();
-	if (was_caught(SIGHUP))
+	if (master_was_caught(SIGCHLD))
+		master_reap();
+	if (master_was_caught(SIGHUP))
 		master_reload();
-	if (was_caught(SIGUSR1))
+	if (master_was_caught(SIGUSR1))
 		master_reopen();
-	if (was_caught(SIGUSR2))
+	if (master_was_caught(SIGUSR2))
 		log_notice("SIGUSR2 means nothing to weir");
-	if (was_caught(SIGWINCH) && master.ran)
+	if (master_was_caught(SIGWINCH) && master.ran)
 		log_debug("SIGWINCH means nothing to weir");
 }
 
 static void
-reap(void)
+master_reap(void)
 {
 	int   status;
 	pid_t pid;
@@ -383,7 +386,7 @@ reap(void)
 /* ----------------------------------------------------------------- messages */
 
 static void
-reports_came(struct watch *w, short what)
+master_reports_came(struct watch *w, short what)
 {
 	struct message m;
 	int            got;
@@ -404,7 +407,7 @@ reports_came(struct watch *w, short what)
 }
 
 static void
-starter_line(struct requester *r, enum weir_level level, const char *text)
+master_starter_line(struct requester *r, enum weir_level level, const char *text)
 {
 	(void)r;
 	if (level <= WEIR_WARN)
@@ -412,7 +415,7 @@ starter_line(struct requester *r, enum weir_level level, const char *text)
 }
 
 static void
-starter_done(struct requester *r, bool ok)
+master_starter_done(struct requester *r, bool ok)
 {
 	(void)r;
 	if (ok)
@@ -423,7 +426,7 @@ starter_done(struct requester *r, bool ok)
 
 /* "generation 3 runs, 2 workers" */
 static void
-describe(char *out, size_t size)
+master_describe(char *out, size_t size)
 {
 	const struct generation *g = generation_running();
 

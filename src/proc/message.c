@@ -17,8 +17,8 @@ struct head {
 	uint32_t c;
 };
 
-static int  take_control(struct msghdr *, struct message *);
-static void wait_for(int channel, short event);
+static int  message_take_control(struct msghdr *, struct message *);
+static void message_wait(int channel, short event);
 
 /* What was received last: a process reads its channels one after the other. */
 static char     inbox[MESSAGE_DATA_MAX];
@@ -94,8 +94,8 @@ message_receive(int channel, struct message *m)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -1;
-	if (take_control(&h, m) < 0 || (size_t)n < sizeof head || head.kind >= MESSAGE_KINDS ||
-	    (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+	if (message_take_control(&h, m) < 0 || (size_t)n < sizeof head ||
+	    head.kind >= MESSAGE_KINDS || (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
 		message_discard(m);
 		if (n == 0 && m->sender == 0)
 			return 0;
@@ -117,7 +117,7 @@ message_send_wait(int channel, const struct message *m)
 	int result;
 
 	while ((result = message_send(channel, m)) < 0 && errno == EAGAIN)
-		wait_for(channel, POLLOUT);
+		message_wait(channel, POLLOUT);
 	return result;
 }
 
@@ -127,7 +127,7 @@ message_receive_wait(int channel, struct message *m)
 	int got;
 
 	while ((got = message_receive(channel, m)) < 0 && errno == EAGAIN)
-		wait_for(channel, POLLIN);
+		message_wait(channel, POLLIN);
 	return got;
 }
 
@@ -142,7 +142,7 @@ message_discard(struct message *m)
 }
 
 static void
-wait_for(int channel, short event)
+message_wait(int channel, short event)
 {
 	struct pollfd p = { .fd = channel, .events = event };
 
@@ -151,7 +151,7 @@ wait_for(int channel, short event)
 
 /* Descriptors that arrived are open whatever else is wrong: all are noted. */
 static int
-take_control(struct msghdr *h, struct message *m)
+message_take_control(struct msghdr *h, struct message *m)
 {
 	struct ucred sender;
 	unsigned     n;

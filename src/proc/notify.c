@@ -16,7 +16,7 @@
 #include "proc/fdtable.h"
 
 static void
-send_state(const char *state)
+notify_send(const char *state)
 {
 	const char        *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
@@ -42,7 +42,7 @@ notify_ready(const char *status)
 	char state[256];
 
 	snprintf(state, sizeof state, "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), status);
-	send_state(state);
+	notify_send(state);
 }
 
 void
@@ -52,11 +52,11 @@ notify_reloading(void)
 
 	snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
 	    clock_ns() / 1000);
-	send_state(state);
+	notify_send(state);
 }
 
 void
 notify_stopping(void)
 {
-	send_state("STOPPING=1\nSTATUS=stopping");
+	notify_send("STOPPING=1\nSTATUS=stopping");
 }

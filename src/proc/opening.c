@@ -14,11 +14,11 @@
 #include "proc/message.h"
 #include "proc/report.h"
 
-static int not_now(void);
-static int open_logs(struct generation *);
-static int open_posts(struct generation *);
-static int offer(struct generation *);
-static int offer_one(struct generation *, enum fd_kind, const char *name, unsigned slot);
+static int opening_not_now(void);
+static int opening_open_logs(struct generation *);
+static int opening_open_posts(struct generation *);
+static int opening_offer(struct generation *);
+static int opening_offer_one(struct generation *, enum fd_kind, const char *name, unsigned slot);
 
 /* All that is wrong is told in one go, so each part is tried. */
 int
@@ -29,9 +29,9 @@ opening_open(struct generation *g)
 	if (listening_plan(g->digest.listens, g->digest.listen_count,
 		g->digest.settings.workers) < 0)
 		result = -1;
-	if (open_logs(g) < 0)
+	if (opening_open_logs(g) < 0)
 		result = -1;
-	if (result == 0 && (open_posts(g) < 0 || offer(g) < 0))
+	if (result == 0 && (opening_open_posts(g) < 0 || opening_offer(g) < 0))
 		result = -1;
 	return result;
 }
@@ -51,12 +51,12 @@ opening_send(struct generation *g)
 		m.size = fdtable_encode(&g->offered, &next, text, sizeof text, fds, MESSAGE_FDS_MAX,
 		    &m.fd_count);
 		if (generation_tell(g, &m) < 0)
-			return not_now();
+			return opening_not_now();
 		g->sent = next;
 	}
 	m = (struct message){ .kind = MESSAGE_EQUIPPED, .a = g->sockets };
 	if (generation_tell(g, &m) < 0)
-		return not_now();
+		return opening_not_now();
 	g->sent++;
 	g->watch.events = POLLIN;
 	return 0;
@@ -65,7 +65,7 @@ opening_send(struct generation *g)
 /* EPIPE: its end is about to be noticed. ETOOMANYREFS: what it has not taken
  * yet counts against our limit. */
 static int
-not_now(void)
+opening_not_now(void)
 {
 	return errno == EAGAIN || errno == EPIPE || errno == ETOOMANYREFS ? 0 : -1;
 }
@@ -82,7 +82,7 @@ opening_own_logs(struct generation *g)
 }
 
 static int
-open_logs(struct generation *g)
+opening_open_logs(struct generation *g)
 {
 	int result = 0, fd;
 
@@ -93,8 +93,8 @@ open_logs(struct generation *g)
 			continue;
 		fd = log_open(spec);
 		if (fd < 0 || fdtable_add(&master_fds, FD_LOG, g->name, i, fd) < 0) {
-			report(WEIR_ERROR, "%s: error: error_log = %s: %s", g->digest.log_places[i],
-			    spec->path, strerror(errno));
+			report_say(WEIR_ERROR, "%s: error: error_log = %s: %s",
+			    g->digest.log_places[i], spec->path, strerror(errno));
 			fd_close(&fd);
 			result = -1;
 		}
@@ -103,19 +103,19 @@ open_logs(struct generation *g)
 }
 
 static int
-open_posts(struct generation *g)
+opening_open_posts(struct generation *g)
 {
 	unsigned n = g->digest.settings.workers;
 
 	g->posts = calloc(n, sizeof *g->posts);
 	if (g->posts == NULL) {
-		report(WEIR_ERROR, "error: %s", strerror(errno));
+		report_say(WEIR_ERROR, "error: %s", strerror(errno));
 		return -1;
 	}
 	for (unsigned i = 0; i < n; i++) {
 		g->post_count++;
 		if (post_open(&g->posts[i], g, i) < 0) {
-			report(WEIR_ERROR, "error: a place for worker %u: %s", i,
+			report_say(WEIR_ERROR, "error: a place for worker %u: %s", i,
 			    errno == ENOSPC ? "too many generations are alive: their sessions have "
 					      "to end first, see worker_shutdown_timeout"
 					    : strerror(errno));
@@ -126,7 +126,7 @@ open_posts(struct generation *g)
 }
 
 static int
-offer_one(struct generation *g, enum fd_kind kind, const char *name, unsigned slot)
+opening_offer_one(struct generation *g, enum fd_kind kind, const char *name, unsigned slot)
 {
 	int fd = fdtable_find(&master_fds, kind, name, slot);
 
@@ -134,22 +134,22 @@ offer_one(struct generation *g, enum fd_kind kind, const char *name, unsigned sl
 }
 
 static int
-offer(struct generation *g)
+opening_offer(struct generation *g)
 {
 	int sockets = listening_offer(&g->offered);
 
-	if (sockets < 0 || offer_one(g, FD_MASTER, "", 0) < 0)
+	if (sockets < 0 || opening_offer_one(g, FD_MASTER, "", 0) < 0)
 		goto fail;
 	for (unsigned i = 0; i < g->post_count; i++)
-		if (offer_one(g, FD_MAILBOX, g->name, i) < 0 ||
-		    offer_one(g, FD_INBOX, g->name, i) < 0)
+		if (opening_offer_one(g, FD_MAILBOX, g->name, i) < 0 ||
+		    opening_offer_one(g, FD_INBOX, g->name, i) < 0)
 			goto fail;
 	for (unsigned i = 0; i < g->digest.log_count; i++)
-		if (offer_one(g, FD_LOG, g->name, i) < 0)
+		if (opening_offer_one(g, FD_LOG, g->name, i) < 0)
 			goto fail;
 	g->sockets = (unsigned)sockets;
 	return 0;
 fail:
-	report(WEIR_ERROR, "error: descriptors for workers: %s", strerror(errno));
+	report_say(WEIR_ERROR, "error: descriptors for workers: %s", strerror(errno));
 	return -1;
 }

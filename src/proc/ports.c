@@ -31,13 +31,13 @@ struct ports_demand {
 	bool     framed;	/* pooled connections as well */
 };
 
-static void          check_upstream(struct weir_scope *, const struct weir_upstream *,
+static void          ports_check_upstream(struct weir_scope *, const struct weir_upstream *,
     const struct ports_demand *);
-static struct survey look_at(const struct weir_upstream *);
-static bool          has_primary(const struct weir_upstream *);
+static struct survey survey_upstream(const struct weir_upstream *);
+static bool          ports_has_primary(const struct weir_upstream *);
 static void          ports_count_demand(const struct conf *, uint64_t sessions,
     struct ports_demand *);
-static void          warn(void *scope, const char *key, const char *text);
+static void          ports_warn(void *scope, const char *key, const char *text);
 
 void
 ports_check(const struct conf *conf, uint64_t sessions)
@@ -53,14 +53,14 @@ ports_check(const struct conf *conf, uint64_t sessions)
 		upstream_at(conf, i)->index = i;
 	ports_count_demand(conf, sessions, demands);
 	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++)
-		check_upstream(conf_scope(conf, SCOPE_UPSTREAM, i), u, &demands[i]);
+		ports_check_upstream(conf_scope(conf, SCOPE_UPSTREAM, i), u, &demands[i]);
 }
 
 static void
-check_upstream(struct weir_scope *scope, const struct weir_upstream *u,
+ports_check_upstream(struct weir_scope *scope, const struct weir_upstream *u,
     const struct ports_demand *demand)
 {
-	const struct survey s = look_at(u);
+	const struct survey s = survey_upstream(u);
 	struct check_ports  ports = { .peers = s.tcp, .pairs = s.pairs };
 
 	if (s.tcp == 0)
@@ -70,13 +70,13 @@ check_upstream(struct weir_scope *scope, const struct weir_upstream *u,
 	ports.connections = demand->relayed * s.tcp / s.peers + (demand->framed ? s.links : 0);
 	if (ports.connections > s.limit)
 		ports.connections = s.limit;
-	check_ports(&ports, warn, scope);
+	check_ports(&ports, ports_warn, scope);
 }
 
 static struct survey
-look_at(const struct weir_upstream *u)
+survey_upstream(const struct weir_upstream *u)
 {
-	const bool              primary = has_primary(u);
+	const bool              primary = ports_has_primary(u);
 	struct survey           s = { .peers = 0 };
 	const struct weir_peer *peer;
 	unsigned                sources;
@@ -103,7 +103,7 @@ look_at(const struct weir_upstream *u)
 }
 
 static bool
-has_primary(const struct weir_upstream *u)
+ports_has_primary(const struct weir_upstream *u)
 {
 	for (unsigned i = 0; i < u->peer_count; i++)
 		if (!u->peers[i].down && !u->peers[i].backup)
@@ -141,7 +141,7 @@ ports_count_demand(const struct conf *conf, uint64_t sessions, struct ports_dema
 }
 
 static void
-warn(void *scope, const char *key, const char *text)
+ports_warn(void *scope, const char *key, const char *text)
 {
 	conf_warn(scope, key, "%s", text);
 }

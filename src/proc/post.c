@@ -21,13 +21,13 @@
 #define BACKOFF_FIRST        100u
 #define BACKOFF_MOST        5000u
 
-static void fill_due(struct deadline *);
-static void start_overdue(struct deadline *);
-static void retry_due(struct deadline *);
-static void deliver(struct post *);
-static bool deliver_one(struct post *, const struct message *);
-static void mourn(struct post *, pid_t, int status);
-static void set_absent(struct post *);
+static void post_fill_due(struct deadline *);
+static void post_start_overdue(struct deadline *);
+static void post_retry_due(struct deadline *);
+static void post_deliver(struct post *);
+static bool post_deliver_one(struct post *, const struct message *);
+static void post_note_death(struct post *, pid_t, int status);
+static void post_set_absent(struct post *);
 
 int
 post_open(struct post *p, struct generation *g, unsigned slot)
@@ -74,12 +74,12 @@ post_fill(struct post *p)
 	generations_forget_strays();
 	if (generation_tell(p->generation, &m) == 0) {
 		p->state = POST_ASKED;
-		deadline_set(&p->deadline, POST_START_TIMEOUT, start_overdue);
+		deadline_set(&p->deadline, POST_START_TIMEOUT, post_start_overdue);
 	} else if (errno == EAGAIN) {
-		deadline_set(&p->deadline, POST_CHANNEL_FULL, fill_due);
+		deadline_set(&p->deadline, POST_CHANNEL_FULL, post_fill_due);
 	} else if (p->generation->step == GENERATION_RUNNING) {
 		/* Without its template, only a new generation brings a worker. */
-		deadline_set(&p->deadline, POST_NO_TEMPLATE, fill_due);
+		deadline_set(&p->deadline, POST_NO_TEMPLATE, post_fill_due);
 		if (generation_building() == NULL)
 			master_reload();
 	}
@@ -103,7 +103,7 @@ post_cloned(struct post *p, pid_t pid, int error)
 			    strerror(error));
 		else if (p->generation->step == GENERATION_RUNNING) {
 			log_error("worker %u cannot be started: %s", p->slot, strerror(error));
-			deadline_set(&p->deadline, post_backoff(++p->failures), fill_due);
+			deadline_set(&p->deadline, post_backoff(++p->failures), post_fill_due);
 		}
 		return;
 	}
@@ -169,13 +169,13 @@ post_died(struct post *p, int status)
 		return;
 	}
 	if (g->step == GENERATION_RUNNING) {
-		mourn(p, pid, status);
+		post_note_death(p, pid, status);
 		if (served)
-			set_absent(p);
+			post_set_absent(p);
 		p->failures = wait_now() - p->since >= POST_STABLE ? 0 : p->failures + 1;
-		deadline_set(&p->deadline, post_backoff(p->failures), fill_due);
+		deadline_set(&p->deadline, post_backoff(p->failures), post_fill_due);
 	} else if (g->step == GENERATION_RETIRING && served && status != 0) {
-		mourn(p, pid, status);
+		post_note_death(p, pid, status);
 	}
 	generation_advance(g);
 }
@@ -186,14 +186,14 @@ post_tell(struct post *p, enum message_kind kind)
 	if (kind == MESSAGE_RETIRE || kind == MESSAGE_STOP)
 		p->owed &= ~(1u << MESSAGE_GO | 1u << MESSAGE_RETIRE);
 	p->owed |= 1u << kind;
-	deliver(p);
+	post_deliver(p);
 }
 
 void
 post_tell_log(struct post *p, unsigned log)
 {
 	p->owed_logs |= 1u << log;
-	deliver(p);
+	post_deliver(p);
 }
 
 void
@@ -230,13 +230,13 @@ post_state_name(enum post_state state)
 }
 
 static void
-fill_due(struct deadline *d)
+post_fill_due(struct deadline *d)
 {
 	post_fill(container_of(d, struct post, deadline));
 }
 
 static void
-start_overdue(struct deadline *d)
+post_start_overdue(struct deadline *d)
 {
 	struct post       *p = container_of(d, struct post, deadline);
 	struct generation *g = p->generation;
@@ -255,14 +255,14 @@ start_overdue(struct deadline *d)
 }
 
 static void
-retry_due(struct deadline *d)
+post_retry_due(struct deadline *d)
 {
-	deliver(container_of(d, struct post, retry));
+	post_deliver(container_of(d, struct post, retry));
 }
 
 /* In an order that makes sense to a worker that reads all of it at once. */
 static void
-deliver(struct post *p)
+post_deliver(struct post *p)
 {
 	static const enum message_kind orders[] = { MESSAGE_START, MESSAGE_GO, MESSAGE_RETIRE,
 		MESSAGE_STOP, MESSAGE_REVIEW };
@@ -276,7 +276,7 @@ deliver(struct post *p)
 		m.fds = &fd;
 		if ((p->owed_logs & 1u << m.a) == 0)
 			continue;
-		if (fd >= 0 && !deliver_one(p, &m))
+		if (fd >= 0 && !post_deliver_one(p, &m))
 			return;
 		p->owed_logs &= ~(1u << m.a);
 	}
@@ -284,7 +284,7 @@ deliver(struct post *p)
 		m = (struct message){ .kind = orders[i], .a = (uint32_t)p->pid };
 		if ((p->owed & 1u << m.kind) == 0)
 			continue;
-		if (!deliver_one(p, &m))
+		if (!post_deliver_one(p, &m))
 			return;
 		p->owed &= ~(1u << m.kind);
 	}
@@ -292,7 +292,7 @@ deliver(struct post *p)
 
 /* Whether it need not be tried again. */
 static bool
-deliver_one(struct post *p, const struct message *m)
+post_deliver_one(struct post *p, const struct message *m)
 {
 	int mailbox = fdtable_find(&master_fds, FD_MAILBOX, p->generation->name, p->slot);
 
@@ -306,7 +306,7 @@ deliver_one(struct post *p, const struct message *m)
 	case ENOMEM:
 	case ENOBUFS:
 	case ETOOMANYREFS:	/* descriptors that lie in mailboxes count against our limit */
-		deadline_set(&p->retry, POST_MAILBOX_FULL, retry_due);
+		deadline_set(&p->retry, POST_MAILBOX_FULL, post_retry_due);
 		return false;
 	default:
 		log_alert("worker %u (generation %u) cannot be told: %s", p->slot,
@@ -316,7 +316,7 @@ deliver_one(struct post *p, const struct message *m)
 }
 
 static void
-mourn(struct post *p, pid_t pid, int status)
+post_note_death(struct post *p, pid_t pid, int status)
 {
 	bool ours = WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL &&
 	    WTERMSIG(status) != SIGTERM;
@@ -329,7 +329,7 @@ mourn(struct post *p, pid_t pid, int status)
 
 /* The others accept from its sockets until it is back. */
 static void
-set_absent(struct post *p)
+post_set_absent(struct post *p)
 {
 	struct generation *g = p->generation;
 

@@ -23,8 +23,8 @@ static struct {
 } early[EARLY_MAX];
 static unsigned early_count;
 
-static void        keep(enum weir_level, const char *text);
-static const char *without_level(const char *text);
+static void        report_keep(enum weir_level, const char *text);
+static const char *report_without_level(const char *text);
 
 void
 report_wanted(struct requester *r)
@@ -85,7 +85,7 @@ report_end(bool ok)
 }
 
 void
-report(enum weir_level level, const char *format, ...)
+report_say(enum weir_level level, const char *format, ...)
 {
 	char         text[LOG_LINE_MAX];
 	struct node *n, *following;
@@ -95,9 +95,9 @@ report(enum weir_level level, const char *format, ...)
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	if (logging)
-		log_write(level, "%s", without_level(text));
+		log_write(level, "%s", report_without_level(text));
 	else
-		keep(level, without_level(text));
+		report_keep(level, report_without_level(text));
 	list_each(n, following, &asking) {
 		struct requester *r = container_of(n, struct requester, link);
 
@@ -118,7 +118,7 @@ report_logging(void)
 
 /* The log says it by itself. */
 static const char *
-without_level(const char *text)
+report_without_level(const char *text)
 {
 	static const char *const levels[] = { "error: ", "warning: " };
 
@@ -129,7 +129,7 @@ without_level(const char *text)
 }
 
 static void
-keep(enum weir_level level, const char *text)
+report_keep(enum weir_level level, const char *text)
 {
 	char *copy = early_count < EARLY_MAX ? strdup(text) : NULL;
 

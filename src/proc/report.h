@@ -40,7 +40,7 @@ void report_end(bool ok);
 
 /* Tells all who asked for this build. The log gets it, too, as soon as there is
  * one. ERROR, WARN, NOTICE. */
-void report(enum weir_level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void report_say(enum weir_level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void report_logging(void);
 
 #endif

@@ -30,17 +30,17 @@
  * mailboxes: logs, the loop, pipes to splice with, what libraries open. */
 #define SETTINGS_SPARE 128u
 
-static const char *check(struct weir_scope *);
-static const char *parse_user(struct weir_scope *, const char *, void *);
-static const char *parse_log(struct weir_scope *, const char *, void *);
-static const char *parse_affinity(struct weir_scope *, const char *, void *);
-static void        check_file(struct weir_scope *, const char *key, const char *path);
-static void        check_control(struct weir_scope *, const char *path);
-static const struct weir_module *fronting(const struct conf *, const struct server *);
-static bool        relays(const struct conf *);
-static uint64_t    links(const struct conf *);
-static void        check_connections(struct weir_scope *, struct settings *);
-static void        warn(void *scope, const char *key, const char *text);
+static const char *settings_check(struct weir_scope *);
+static const char *settings_take_user(struct weir_scope *, const char *, void *);
+static const char *settings_parse_log(struct weir_scope *, const char *, void *);
+static const char *settings_parse_affinity(struct weir_scope *, const char *, void *);
+static void        settings_check_file(struct weir_scope *, const char *key, const char *path);
+static void        settings_check_control(struct weir_scope *, const char *path);
+static const struct weir_module *settings_fronting(const struct conf *, const struct server *);
+static bool        settings_relays(const struct conf *);
+static uint64_t    settings_links(const struct conf *);
+static void        settings_check_connections(struct weir_scope *, struct settings *);
+static void        settings_warn(void *scope, const char *key, const char *text);
 
 #define AT(member) offsetof(struct settings, member)
 
@@ -76,7 +76,7 @@ static const struct weir_key keys[] = {
 	    .type = WEIR_OWN,
 	    .offset = AT(affinity),
 	    .initial = "off",
-	    .parse = parse_affinity,
+	    .parse = settings_parse_affinity,
 	    .syntax = "off | auto",
 	    .help = "auto: each worker stays on a core of its own" },
 	{ .name = "worker_shutdown_timeout",
@@ -93,7 +93,7 @@ static const struct weir_key keys[] = {
 	    .offset = AT(user),
 	    .initial = "nobody",
 	    .flags = WEIR_WORDS,
-	    .parse = parse_user,
+	    .parse = settings_take_user,
 	    .syntax = "USER [GROUP]",
 	    .help = "whom workers run as, when started as root" },
 	{ .name = "pid",
@@ -114,7 +114,7 @@ static const struct weir_key keys[] = {
 	    .offset = AT(logs),
 	    .initial = "logs/error.log notice",
 	    .flags = WEIR_REPEATED | WEIR_WORDS,
-	    .parse = parse_log,
+	    .parse = settings_parse_log,
 	    .syntax = "FILE | stderr | syslog[:FACILITY] [debug|info|notice|warn|error|alert]",
 	    .help = "where messages go, from which level on" },
 	{ .name = "daemon",
@@ -130,7 +130,7 @@ const struct weir_module settings_module = {
 	.name = "weir",
 	.keys = keys,
 	.conf_size = sizeof(struct settings),
-	.check = check,
+	.check = settings_check,
 };
 
 const struct settings *
@@ -247,7 +247,7 @@ settings_raise_nofile(uint64_t wanted)
 }
 
 static const char *
-check(struct weir_scope *scope)
+settings_check(struct weir_scope *scope)
 {
 	struct settings *s = weir_scope_conf(scope, &settings_module);
 
@@ -256,21 +256,21 @@ check(struct weir_scope *scope)
 		if (s->workers > BOARD_SLOTS)
 			s->workers = BOARD_SLOTS;
 	}
-	check_file(scope, "pid", s->pid);
+	settings_check_file(scope, "pid", s->pid);
 	if (s->control != NULL)
-		check_control(scope, s->control);
+		settings_check_control(scope, s->control);
 	if (s->pid != NULL && s->control != NULL && strcmp(s->pid, s->control) == 0)
 		conf_error(scope, "control", "control = %s: that is the pid file", s->control);
 	for (unsigned i = 0; i < s->logs.count; i++)
 		if (s->logs.specs[i].kind == LOG_FILE)
-			check_file(scope, "error_log", s->logs.specs[i].path);
-	check_connections(scope, s);
+			settings_check_file(scope, "error_log", s->logs.specs[i].path);
+	settings_check_connections(scope, s);
 	ports_check(scope_conf(scope), s->workers * s->connections);
 	return NULL;
 }
 
 static void
-check_file(struct weir_scope *scope, const char *key, const char *path)
+settings_check_file(struct weir_scope *scope, const char *key, const char *path)
 {
 	const char *wrong = path == NULL ? NULL : settings_writable(path);
 
@@ -279,7 +279,7 @@ check_file(struct weir_scope *scope, const char *key, const char *path)
 }
 
 static void
-check_control(struct weir_scope *scope, const char *path)
+settings_check_control(struct weir_scope *scope, const char *path)
 {
 	const size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path;
 	struct stat  st;
@@ -292,13 +292,13 @@ check_control(struct weir_scope *scope, const char *path)
 		conf_error(scope, "control",
 		    "control = %s: that is there already, and is no socket", path);
 	else
-		check_file(scope, "control", path);
+		settings_check_file(scope, "control", path);
 }
 
 /* The protocol of a server that names an upstream; NULL: none, or a wrong one.
  * Their own checks come later. */
 static const struct weir_module *
-fronting(const struct conf *conf, const struct server *server)
+settings_fronting(const struct conf *conf, const struct server *server)
 {
 	if (server->protocol_name == NULL || server->upstream_name == NULL)
 		return NULL;
@@ -307,20 +307,21 @@ fronting(const struct conf *conf, const struct server *server)
 
 /* Whether sessions may have a connection each to a peer. */
 static bool
-relays(const struct conf *conf)
+settings_relays(const struct conf *conf)
 {
 	const struct weir_module *protocol;
 	const struct server      *server;
 
 	for (unsigned i = 0; (server = server_at(conf, i)) != NULL; i++)
-		if ((protocol = fronting(conf, server)) != NULL && protocol->exchange == NULL)
+		if ((protocol = settings_fronting(conf, server)) != NULL &&
+		    protocol->exchange == NULL)
 			return true;
 	return false;
 }
 
 /* How many pooled connections one worker may come to have. */
 static uint64_t
-links(const struct conf *conf)
+settings_links(const struct conf *conf)
 {
 	const struct weir_module   *protocol;
 	const struct weir_upstream *u;
@@ -328,7 +329,8 @@ links(const struct conf *conf)
 	uint64_t                    count = 0;
 
 	for (unsigned i = 0; (server = server_at(conf, i)) != NULL; i++)
-		if ((protocol = fronting(conf, server)) != NULL && protocol->exchange != NULL &&
+		if ((protocol = settings_fronting(conf, server)) != NULL &&
+		    protocol->exchange != NULL &&
 		    (u = upstream_find(conf, server->upstream_name)) != NULL)
 			count += u->peer_count * u->pool_size;
 	return count;
@@ -337,11 +339,11 @@ links(const struct conf *conf)
 /* The limit is raised right here: workers are clones of the process that
  * checks, so what it reached is what they have. */
 static void
-check_connections(struct weir_scope *scope, struct settings *s)
+settings_check_connections(struct weir_scope *scope, struct settings *s)
 {
 	const struct conf  *conf = scope_conf(scope);
-	uint64_t            each = relays(conf) ? 2 : 1;
-	uint64_t            fixed = SETTINGS_SPARE + 2 * s->workers + links(conf), carried;
+	uint64_t            each = settings_relays(conf) ? 2 : 1;
+	uint64_t            fixed = SETTINGS_SPARE + 2 * s->workers + settings_links(conf), carried;
 	bool                said = scope_sets(scope, "worker_connections");
 	struct check_needs  needs = { .workers = s->workers };
 	const struct server *server;
@@ -366,12 +368,12 @@ check_connections(struct weir_scope *scope, struct settings *s)
 	/* The default is as much as fits: nobody has asked for more. */
 	if (!said && s->lowered)
 		needs.descriptors = needs.limit;
-	check_machine(&needs, warn, scope);
+	check_machine(&needs, settings_warn, scope);
 	if (carried == 0)
 		conf_error(scope, "worker_rlimit_nofile",
 		    "%" PRIu64 " open files do not carry a single session: %" PRIu64
 		    " are needed without any, %" PRIu64 " of them for pools (peers x pool_size)",
-		    needs.limit, fixed, links(conf));
+		    needs.limit, fixed, settings_links(conf));
 	else if (s->lowered && said)
 		conf_warn(scope, "worker_connections", "worker_connections is lowered to %" PRIu64,
 		    carried);
@@ -380,20 +382,20 @@ check_connections(struct weir_scope *scope, struct settings *s)
 }
 
 static void
-warn(void *scope, const char *key, const char *text)
+settings_warn(void *scope, const char *key, const char *text)
 {
 	conf_warn(scope, key, "%s", text);
 }
 
 static const char *
-parse_user(struct weir_scope *scope, const char *text, void *value)
+settings_take_user(struct weir_scope *scope, const char *text, void *value)
 {
 	(void)scope;
 	return settings_parse_user(value, text);
 }
 
 static const char *
-parse_log(struct weir_scope *scope, const char *text, void *value)
+settings_parse_log(struct weir_scope *scope, const char *text, void *value)
 {
 	struct settings_logs *logs = value;
 	struct log_spec       spec;
@@ -423,7 +425,7 @@ parse_log(struct weir_scope *scope, const char *text, void *value)
 }
 
 static const char *
-parse_affinity(struct weir_scope *scope, const char *text, void *value)
+settings_parse_affinity(struct weir_scope *scope, const char *text, void *value)
 {
 	bool *affinity = value;
 

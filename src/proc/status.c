@@ -14,16 +14,16 @@
 #include "upstream/board.h"
 #include "upstream/upstream.h"
 
-static void print_text(struct text *);
-static void print_json(struct text *);
-static void json_generations(struct text *);
-static void json_workers(struct text *);
-static void json_board(struct text *);
-static void text_worker(struct text *, const struct post *);
-static void text_fields(struct text *, int entry);
-static void count_sessions(void);
-static void add_sessions(int entry, unsigned field);
-static const char *state_of(const struct post *);
+static void status_print_text(struct text *);
+static void status_print_json(struct text *);
+static void status_json_generations(struct text *);
+static void status_json_workers(struct text *);
+static void status_json_board(struct text *);
+static void status_text_worker(struct text *, const struct post *);
+static void status_text_fields(struct text *, int entry);
+static void status_count_sessions(void);
+static void status_add_sessions(int entry, unsigned field);
+static const char *status_worker_state(const struct post *);
 
 static const char *const slot_states[] = {
 	[BOARD_SLOT_ABSENT] = "absent",
@@ -31,16 +31,16 @@ static const char *const slot_states[] = {
 	[BOARD_SLOT_PAUSED] = "paused",
 };
 
-static uint64_t sessions[BOARD_SEATS];	/* as count_sessions found them */
+static uint64_t sessions[BOARD_SEATS];	/* as status_count_sessions found them */
 
 void
 status_print(struct text *t, bool json)
 {
-	count_sessions();
+	status_count_sessions();
 	if (json)
-		print_json(t);
+		status_print_json(t);
 	else
-		print_text(t);
+		status_print_text(t);
 }
 
 void
@@ -49,7 +49,7 @@ status_print_generations(struct text *t)
 	struct node *n, *following;
 	char         age[STR_UNIT_MAX];
 
-	count_sessions();
+	status_count_sessions();
 	list_each(n, following, &generations) {
 		const struct generation *g = container_of(n, struct generation, link);
 		unsigned                 workers = 0;
@@ -67,18 +67,18 @@ status_print_generations(struct text *t)
 		    g->template == 0 ? "ended" : "there");
 		for (unsigned i = 0; i < g->post_count; i++)
 			if (g->posts[i].state != POST_VACANT || g->step == GENERATION_RUNNING)
-				text_worker(t, &g->posts[i]);
+				status_text_worker(t, &g->posts[i]);
 	}
 }
 
 static const char *
-peer_state(int board)
+status_peer_state(int board)
 {
 	return peer_down(board) ? "down" : peer_failing(board) ? "failed" : "up";
 }
 
 static void
-print_text(struct text *t)
+status_print_text(struct text *t)
 {
 	const struct generation *g = generation_running();
 	struct board_view        view = { .id = -1 };
@@ -90,7 +90,7 @@ print_text(struct text *t)
 	if (g != NULL) {
 		text_add(t, ", generation %u\n", g->number);
 		for (unsigned i = 0; i < g->post_count; i++)
-			text_worker(t, &g->posts[i]);
+			status_text_worker(t, &g->posts[i]);
 	} else {
 		text_add(t, "%s\n", master_is_stopping() ? ", stopping" : "");
 	}
@@ -100,13 +100,13 @@ print_text(struct text *t)
 		strcpy(kind, view.kind);
 		text_add(t, "%s %s\n", view.kind, view.name);
 		if (strcmp(view.kind, "peer") == 0)
-			text_add(t, "  %-24s %s\n", "state", peer_state(view.id));
-		text_fields(t, view.id);
+			text_add(t, "  %-24s %s\n", "state", status_peer_state(view.id));
+		status_text_fields(t, view.id);
 	}
 }
 
 static void
-print_json(struct text *t)
+status_print_json(struct text *t)
 {
 	const struct generation *g = generation_running();
 
@@ -115,15 +115,15 @@ print_json(struct text *t)
 	text_json_number(t, "pid", (uint64_t)getpid());
 	text_json_number(t, "uptime_ms", master_uptime());
 	text_json_number(t, "generation", g == NULL ? 0 : g->number);
-	json_generations(t);
-	json_workers(t);
-	json_board(t);
+	status_json_generations(t);
+	status_json_workers(t);
+	status_json_board(t);
 	text_json_close(t, '}');
 	text_add(t, "\n");
 }
 
 static void
-json_generations(struct text *t)
+status_json_generations(struct text *t)
 {
 	struct node *n, *following;
 
@@ -142,7 +142,7 @@ json_generations(struct text *t)
 }
 
 static void
-json_workers(struct text *t)
+status_json_workers(struct text *t)
 {
 	struct node *n, *following;
 
@@ -159,7 +159,7 @@ json_workers(struct text *t)
 			text_json_number(t, "slot", p->slot);
 			text_json_number(t, "generation", g->number);
 			text_json_number(t, "pid", (uint64_t)p->pid);
-			text_json_string(t, "state", state_of(p));
+			text_json_string(t, "state", status_worker_state(p));
 			text_json_number(t, "sessions", sessions[p->seat]);
 			text_json_close(t, '}');
 		}
@@ -169,7 +169,7 @@ json_workers(struct text *t)
 
 /* {"server": {"web": {"sessions": 3, …}, …}, "peer": …} */
 static void
-json_board(struct text *t)
+status_json_board(struct text *t)
 {
 	struct board_view view = { .id = -1 };
 	char              kind[BOARD_KIND_MAX] = "";
@@ -185,7 +185,7 @@ json_board(struct text *t)
 		strcpy(kind, view.kind);
 		text_json_open(t, view.name, '{');
 		if (strcmp(view.kind, "peer") == 0)
-			text_json_string(t, "state", peer_state(view.id));
+			text_json_string(t, "state", status_peer_state(view.id));
 		for (unsigned f = 0; (name = board_field_name(view.id, f, &type)) != NULL; f++)
 			if (type != BOARD_PRIVATE)
 				text_json_number(t, name, board_sum(view.id, f));
@@ -196,18 +196,18 @@ json_board(struct text *t)
 }
 
 static void
-text_worker(struct text *t, const struct post *p)
+status_text_worker(struct text *t, const struct post *p)
 {
 	if (p->pid == 0)
-		text_add(t, "  worker %u: %s\n", p->slot, state_of(p));
+		text_add(t, "  worker %u: %s\n", p->slot, status_worker_state(p));
 	else
 		text_add(t, "  worker %u: process %d, %s, sessions %" PRIu64 "\n", p->slot,
-		    (int)p->pid, state_of(p), sessions[p->seat]);
+		    (int)p->pid, status_worker_state(p), sessions[p->seat]);
 }
 
 /* What is open now, and what has been counted at all. */
 static void
-text_fields(struct text *t, int entry)
+status_text_fields(struct text *t, int entry)
 {
 	enum board_type type;
 	const char     *name;
@@ -223,7 +223,7 @@ text_fields(struct text *t, int entry)
 /* All servers' gauges of that name, for each seat: walked once a command, since
  * many generations may be alive. */
 static void
-count_sessions(void)
+status_count_sessions(void)
 {
 	struct board_view view = { .id = -1 };
 	const char       *name;
@@ -234,12 +234,12 @@ count_sessions(void)
 			continue;
 		for (unsigned f = 0; (name = board_field_name(view.id, f, NULL)) != NULL; f++)
 			if (strcmp(name, "sessions") == 0)
-				add_sessions(view.id, f);
+				status_add_sessions(view.id, f);
 	}
 }
 
 static void
-add_sessions(int entry, unsigned field)
+status_add_sessions(int entry, unsigned field)
 {
 	struct node *n, *following;
 
@@ -258,7 +258,7 @@ add_sessions(int entry, unsigned field)
 
 /* A worker that serves says itself whether it accepts. */
 static const char *
-state_of(const struct post *p)
+status_worker_state(const struct post *p)
 {
 	unsigned state;
 

@@ -28,18 +28,18 @@
 
 #define PROGRESS_MAX 512u
 
-static bool load(struct template *);
+static bool template_load(struct template *);
 static bool template_enter_board(struct template *);
 static bool template_has_server(const struct template *);
-static void print(const struct conf *);
-static void report_messages(const struct template *);
-static void tell(const struct template *, enum weir_level, const char *text);
-static void serve(struct template *);
-static void take(struct template *, struct message *);
-static void take_descriptors(struct template *, struct message *);
-static _Noreturn void give_up(const struct template *, const char *what, const char *why);
-static void equip(struct template *);
-static void clone_worker(struct template *, unsigned slot, unsigned seat);
+static void template_print(const struct conf *);
+static void template_report_messages(const struct template *);
+static void template_tell(const struct template *, enum weir_level, const char *text);
+static void template_serve(struct template *);
+static void template_take(struct template *, struct message *);
+static void template_take_descriptors(struct template *, struct message *);
+static _Noreturn void template_give_up(const struct template *, const char *what, const char *why);
+static void template_equip(struct template *);
+static void template_clone_worker(struct template *, unsigned slot, unsigned seat);
 
 static char *progress;
 
@@ -65,16 +65,16 @@ template_run(const struct template_job *job)
 	child_tie(job->master);
 	child_ignore_signals();
 	if (job->mode == TEMPLATE_SERVE) {
-		title_set("template (generation %u)", job->generation);
+		child_title_set("template (generation %u)", job->generation);
 		log_identify("template");
 	}
-	loaded.a = load(&t) ? 1 : 0;
+	loaded.a = template_load(&t) ? 1 : 0;
 	if (message_send_wait(job->channel, &loaded) < 0)
 		loaded.a = 0;
 	if (job->mode == TEMPLATE_PRINT && loaded.a == 1)
-		print(t.conf);
+		template_print(t.conf);
 	if (job->mode == TEMPLATE_SERVE && loaded.a == 1)
-		serve(&t);
+		template_serve(&t);
 	conf_free(t.conf);
 	fdtable_close_all(&t.fds);
 	exit(0);
@@ -82,7 +82,7 @@ template_run(const struct template_job *job)
 
 /* Whether there is a configuration that can be served. */
 static bool
-load(struct template *t)
+template_load(struct template *t)
 {
 	struct conf_request request = options_request(t->job->options);
 	char                text[256];
@@ -92,7 +92,7 @@ load(struct template *t)
 		conf_progress(progress, PROGRESS_MAX);
 	}
 	t->conf = conf_load(&request);
-	report_messages(t);
+	template_report_messages(t);
 	if (conf_errors(t->conf) > 0 || !template_has_server(t))
 		return false;
 	t->settings = settings_of(t->conf);
@@ -101,7 +101,7 @@ load(struct template *t)
 	if (digest_send(t->conf, t->job->channel) < 0) {
 		snprintf(text, sizeof text,
 		    "error: the configuration cannot be told to the master: %s", strerror(errno));
-		tell(t, WEIR_ERROR, text);
+		template_tell(t, WEIR_ERROR, text);
 		return false;
 	}
 	if (progress != NULL)
@@ -122,7 +122,7 @@ template_enter_board(struct template *t)
 		    "error: %" PRIu64 " servers, listeners, upstreams and peers together: there is "
 		    "room for %u of them",
 		    entries, BOARD_ENTRIES_EACH);
-		tell(t, WEIR_ERROR, text);
+		template_tell(t, WEIR_ERROR, text);
 		return false;
 	}
 	if (t->job->mode == TEMPLATE_SERVE || (board = board_create()) >= 0) {
@@ -135,7 +135,7 @@ template_enter_board(struct template *t)
 	    errno == ENOSPC ? "those of older generations fill it; when they have ended (weir "
 			      "generations) there is room"
 			    : strerror(errno));
-	tell(t, WEIR_ERROR, text);
+	template_tell(t, WEIR_ERROR, text);
 	return false;
 }
 
@@ -150,13 +150,13 @@ template_has_server(const struct template *t)
 		return true;
 	snprintf(text, sizeof text, "%s: error: there is no [server], so nothing would be served",
 	    t->job->options->path);
-	tell(t, WEIR_ERROR, text);
+	template_tell(t, WEIR_ERROR, text);
 	return false;
 }
 
 /* After the verdict: whoever reads it may take as long as he likes. */
 static void
-print(const struct conf *conf)
+template_print(const struct conf *conf)
 {
 	conf_print(conf, stdout);
 	if (fflush(stdout) == 0 && !ferror(stdout))
@@ -166,19 +166,19 @@ print(const struct conf *conf)
 }
 
 static void
-report_messages(const struct template *t)
+template_report_messages(const struct template *t)
 {
 	unsigned                   count;
 	const struct conf_message *m = conf_messages(t->conf, &count);
 	char                       line[2048];
 
 	for (unsigned i = 0; i < count; i++)
-		tell(t, m[i].warning ? WEIR_WARN : WEIR_ERROR,
+		template_tell(t, m[i].warning ? WEIR_WARN : WEIR_ERROR,
 		    conf_message_print(&m[i], line, sizeof line));
 }
 
 static void
-tell(const struct template *t, enum weir_level level, const char *text)
+template_tell(const struct template *t, enum weir_level level, const char *text)
 {
 	struct message m = { .kind = MESSAGE_REPORT,
 		.a = level,
@@ -190,7 +190,7 @@ tell(const struct template *t, enum weir_level level, const char *text)
 }
 
 static void
-serve(struct template *t)
+template_serve(struct template *t)
 {
 	struct message m;
 	int            got;
@@ -198,60 +198,60 @@ serve(struct template *t)
 	snprintf(t->name, sizeof t->name, "%u", t->job->generation);
 	while ((got = message_receive_wait(t->job->channel, &m)) != 0) {
 		if (got < 0)
-			give_up(t, "a message from the master", strerror(errno));
+			template_give_up(t, "a message from the master", strerror(errno));
 		if (m.kind == MESSAGE_QUIT)
 			return;
-		take(t, &m);
+		template_take(t, &m);
 	}
 }
 
 static void
-take(struct template *t, struct message *m)
+template_take(struct template *t, struct message *m)
 {
 	switch (m->kind) {
 	case MESSAGE_DESCRIPTORS:
-		take_descriptors(t, m);
+		template_take_descriptors(t, m);
 		break;
 	case MESSAGE_EQUIPPED:
 		t->sockets = m->a;
-		equip(t);
+		template_equip(t);
 		break;
 	case MESSAGE_CLONE:
-		clone_worker(t, m->a, m->b);
+		template_clone_worker(t, m->a, m->b);
 		break;
 	case MESSAGE_LOG:
 		if (m->fd_count != 1)
-			give_up(t, "a reopened log", "it came without its descriptor");
+			template_give_up(t, "a reopened log", "it came without its descriptor");
 		log_replace(m->a, m->fds[0]);
 		break;
 	default:
-		give_up(t, "a message from the master", "it makes no sense to a template");
+		template_give_up(t, "a message from the master", "it makes no sense to a template");
 	}
 }
 
 static void
-take_descriptors(struct template *t, struct message *m)
+template_take_descriptors(struct template *t, struct message *m)
 {
 	if (fdtable_decode(&t->fds, m->data, m->size, m->fds, m->fd_count) < 0)
-		give_up(t, "descriptors from the master", strerror(errno));
+		template_give_up(t, "descriptors from the master", strerror(errno));
 }
 
 /* Workers without all that they need would be worse than none: the master makes
  * another template. */
 static _Noreturn void
-give_up(const struct template *t, const char *what, const char *why)
+template_give_up(const struct template *t, const char *what, const char *why)
 {
 	char text[256];
 
 	snprintf(text, sizeof text, "error: template (generation %u): %s: %s", t->job->generation,
 	    what, why);
-	tell(t, WEIR_ERROR, text);
+	template_tell(t, WEIR_ERROR, text);
 	exit(1);
 }
 
 /* The logs move to where this generation wants them: clones inherit that. */
 static void
-equip(struct template *t)
+template_equip(struct template *t)
 {
 	const struct settings_logs *logs = &t->settings->logs;
 	int                         fds[LOG_SINKS_MAX];
@@ -260,7 +260,7 @@ equip(struct template *t)
 	for (unsigned i = 0; i < logs->count; i++) {
 		fds[i] = fdtable_take(&t->fds, FD_LOG, t->name, i);
 		if (fds[i] < 0 && logs->specs[i].kind == LOG_FILE)
-			give_up(t, logs->specs[i].path, "its descriptor has not come");
+			template_give_up(t, logs->specs[i].path, "its descriptor has not come");
 		to_stderr |= logs->specs[i].kind == LOG_STDERR;
 	}
 	log_configure(logs->specs, fds, logs->count);
@@ -269,7 +269,7 @@ equip(struct template *t)
 
 /* CLONE_PARENT makes it the master's child, which waits for it. */
 static void
-clone_worker(struct template *t, unsigned slot, unsigned seat)
+template_clone_worker(struct template *t, unsigned slot, unsigned seat)
 {
 	long           pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
 	struct message m = { .kind = MESSAGE_CLONED, .a = slot };

@@ -21,8 +21,8 @@
 
 enum verdict { GOOD, BAD, UNKNOWN };	/* UNKNOWN: it ended without a word */
 
-static enum verdict listen_to(const struct options *, int channel, pid_t template);
-static bool         end(pid_t template, enum verdict);
+static enum verdict test_listen(const struct options *, int channel, pid_t template);
+static bool         test_end(pid_t template, enum verdict);
 
 int
 test_run(const struct options *options, bool print)
@@ -53,8 +53,8 @@ test_run(const struct options *options, bool print)
 		fd_close(&ends[0]);
 		return 1;
 	}
-	verdict = listen_to(options, ends[0], template);
-	good = end(template, verdict);
+	verdict = test_listen(options, ends[0], template);
+	good = test_end(template, verdict);
 	fd_close(&ends[0]);
 	if (!good)
 		fprintf(stderr, "weir: configuration %s test failed\n", options->path);
@@ -64,7 +64,7 @@ test_run(const struct options *options, bool print)
 }
 
 static enum verdict
-listen_to(const struct options *options, int channel, pid_t template)
+test_listen(const struct options *options, int channel, pid_t template)
 {
 	struct pollfd  p = { .fd = channel, .events = POLLIN };
 	struct message m;
@@ -94,7 +94,7 @@ listen_to(const struct options *options, int channel, pid_t template)
 }
 
 static bool
-end(pid_t template, enum verdict verdict)
+test_end(pid_t template, enum verdict verdict)
 {
 	const char *doing = template_progress();
 	char        how[96];

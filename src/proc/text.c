@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool reserve(struct text *, size_t more);
-static void add_key(struct text *, const char *key);
-static void add_quoted(struct text *, const char *);
-static size_t utf8_length(const unsigned char *);
+static bool text_reserve(struct text *, size_t more);
+static void text_add_key(struct text *, const char *key);
+static void text_add_quoted(struct text *, const char *);
+static size_t text_utf8_length(const unsigned char *);
 
 void
 text_add(struct text *t, const char *format, ...)
@@ -21,7 +21,7 @@ text_add(struct text *t, const char *format, ...)
 	va_start(args, format);
 	len = vsnprintf(NULL, 0, format, args);
 	va_end(args);
-	if (len < 0 || !reserve(t, (size_t)len))
+	if (len < 0 || !text_reserve(t, (size_t)len))
 		return;
 	va_start(args, format);
 	vsnprintf(t->data + t->size, (size_t)len + 1, format, args);
@@ -39,7 +39,7 @@ text_free(struct text *t)
 void
 text_json_open(struct text *t, const char *key, char bracket)
 {
-	add_key(t, key);
+	text_add_key(t, key);
 	text_add(t, "%c", bracket);
 	t->comma = false;
 }
@@ -54,19 +54,19 @@ text_json_close(struct text *t, char bracket)
 void
 text_json_string(struct text *t, const char *key, const char *value)
 {
-	add_key(t, key);
-	add_quoted(t, value);
+	text_add_key(t, key);
+	text_add_quoted(t, value);
 }
 
 void
 text_json_number(struct text *t, const char *key, uint64_t value)
 {
-	add_key(t, key);
+	text_add_key(t, key);
 	text_add(t, "%" PRIu64, value);
 }
 
 static bool
-reserve(struct text *t, size_t more)
+text_reserve(struct text *t, size_t more)
 {
 	size_t need = t->size + more + 1, room = t->room == 0 ? 1024 : t->room;
 	char  *grown;
@@ -90,20 +90,20 @@ reserve(struct text *t, size_t more)
 }
 
 static void
-add_key(struct text *t, const char *key)
+text_add_key(struct text *t, const char *key)
 {
 	if (t->comma)
 		text_add(t, ",");
 	t->comma = true;
 	if (key == NULL)
 		return;
-	add_quoted(t, key);
+	text_add_quoted(t, key);
 	text_add(t, ":");
 }
 
 /* Names come from files: what is no UTF-8 becomes U+FFFD. */
 static void
-add_quoted(struct text *t, const char *value)
+text_add_quoted(struct text *t, const char *value)
 {
 	const unsigned char *s = (const unsigned char *)value;
 	size_t               len;
@@ -114,7 +114,7 @@ add_quoted(struct text *t, const char *value)
 			text_add(t, "\\%c", *s++);
 		} else if (*s < 0x20 || *s == 0x7f) {
 			text_add(t, "\\u%04x", (unsigned)*s++);
-		} else if ((len = utf8_length(s)) > 0) {
+		} else if ((len = text_utf8_length(s)) > 0) {
 			text_add(t, "%.*s", (int)len, (const char *)s);
 			s += len;
 		} else {
@@ -127,7 +127,7 @@ add_quoted(struct text *t, const char *value)
 
 /* Of the well-formed character at s (RFC 3629), or 0. */
 static size_t
-utf8_length(const unsigned char *s)
+text_utf8_length(const unsigned char *s)
 {
 	size_t len = *s < 0x80 ? 1
 	    : *s < 0xc2	       ? 0

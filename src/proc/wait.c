@@ -14,8 +14,8 @@ static struct node   deadlines = { &deadlines, &deadlines };	/* the nearest firs
 static struct watch *turn[WAIT_WATCHES_MAX];	/* of this pass; NULL: stopped meanwhile */
 static unsigned      turns;
 
-static unsigned collect(struct pollfd *);
-static bool     time_left(struct timespec *);
+static unsigned wait_collect(struct pollfd *);
+static bool     deadline_left(struct timespec *);
 
 uint64_t
 wait_now(void)
@@ -71,9 +71,9 @@ wait_pass(const sigset_t *mask)
 	struct pollfd   fds[WAIT_WATCHES_MAX];
 	struct timespec left;
 	struct node    *first;
-	unsigned        n = collect(fds);
+	unsigned        n = wait_collect(fds);
 	uint64_t        now;
-	int             ready = ppoll(fds, n, time_left(&left) ? &left : NULL, mask);
+	int             ready = ppoll(fds, n, deadline_left(&left) ? &left : NULL, mask);
 
 	if (ready < 0 && errno != EINTR)
 		return -1;
@@ -102,7 +102,7 @@ wait_forget(void)
 }
 
 static unsigned
-collect(struct pollfd *fds)
+wait_collect(struct pollfd *fds)
 {
 	struct node *n, *following;
 
@@ -119,7 +119,7 @@ collect(struct pollfd *fds)
 }
 
 static bool
-time_left(struct timespec *left)
+deadline_left(struct timespec *left)
 {
 	struct node *first = list_first(&deadlines);
 	uint64_t     now = wait_now(), at;

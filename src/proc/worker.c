@@ -46,26 +46,26 @@ static struct {
 	struct loop_timer end;		/* worker_shutdown_timeout, or that of a stop */
 } worker;
 
-static bool wait_start(void);
-static void take_log(struct message *);
-static void let_go(void);
-static void limit_descriptors(void);
-static void choose_processor(void);
-static void become_user(void);
-static void open_loop(void);
-static void start_servers(void);
-static int  listen_fd(const char *name, unsigned slot, bool *shared);
-static void announce(void);
-static void tell_pools(enum pool_word, int peer, unsigned slot);
-static void tell_slot(unsigned slot, const struct message *);
-static void tell_master(enum message_kind, const char *text);
-static _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void mail_came(int, short, void *);
-static void signal_came(int, short, void *);
-static void retire(void);
-static void close_all(void *);
-static void stop(void);
-static void give_up(void *);
+static bool worker_wait_start(void);
+static void worker_take_log(struct message *);
+static void worker_let_go(void);
+static void worker_limit_descriptors(void);
+static void worker_choose_processor(void);
+static void worker_become_user(void);
+static void worker_open_loop(void);
+static void worker_start_servers(void);
+static int  worker_listen_fd(const char *name, unsigned slot, bool *shared);
+static void worker_announce(void);
+static void worker_tell_pools(enum pool_word, int peer, unsigned slot);
+static void worker_tell_slot(unsigned slot, const struct message *);
+static void worker_tell_master(enum message_kind, const char *text);
+static _Noreturn void worker_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void worker_mail_came(int, short, void *);
+static void worker_signal_came(int, short, void *);
+static void worker_retire(void);
+static void worker_close_all(void *);
+static void worker_stop(void);
+static void worker_give_up(void *);
 
 _Noreturn void
 worker_run(struct template *t, unsigned slot, unsigned seat)
@@ -78,17 +78,17 @@ worker_run(struct template *t, unsigned slot, unsigned seat)
 	worker.seat = seat;
 	snprintf(role, sizeof role, "worker %u", slot);
 	log_identify(role);
-	title_set("%s (generation %u)", role, t->job->generation);
-	let_go();
+	child_title_set("%s (generation %u)", role, t->job->generation);
+	worker_let_go();
 	child_tie(t->job->master);
-	if (!wait_start())
+	if (!worker_wait_start())
 		_exit(1);
-	limit_descriptors();
-	choose_processor();
-	become_user();
-	open_loop();
-	start_servers();
-	tell_master(MESSAGE_READY, "");
+	worker_limit_descriptors();
+	worker_choose_processor();
+	worker_become_user();
+	worker_open_loop();
+	worker_start_servers();
+	worker_tell_master(MESSAGE_READY, "");
 	status = loop_run();
 	if (status < 0)
 		log_alert("waiting for events: %s", strerror(errno));
@@ -101,7 +101,7 @@ worker_run(struct template *t, unsigned slot, unsigned seat)
 
 /* Before it, the mailbox may hold what a predecessor has not read. */
 static bool
-wait_start(void)
+worker_wait_start(void)
 {
 	struct pollfd  p = { .fd = worker.inbox, .events = POLLIN };
 	struct message m;
@@ -112,7 +112,7 @@ wait_start(void)
 		if (got == 1 && m.kind == MESSAGE_START && m.a == (uint32_t)getpid())
 			return true;
 		if (got == 1) {
-			take_log(&m);
+			worker_take_log(&m);
 			continue;
 		}
 		if (got == 0 || (errno != EAGAIN && errno != EPROTO))
@@ -124,7 +124,7 @@ wait_start(void)
 
 /* A log may be opened again at any time; any other message is thrown away. */
 static void
-take_log(struct message *m)
+worker_take_log(struct message *m)
 {
 	if (m->kind == MESSAGE_LOG && m->fd_count == 1)
 		log_replace(m->a, m->fds[0]);
@@ -134,7 +134,7 @@ take_log(struct message *m)
 
 /* What belongs to the template, or to other workers: so that its end is seen. */
 static void
-let_go(void)
+worker_let_go(void)
 {
 	struct template *t = worker.template;
 	int              channel = t->job->channel;
@@ -143,11 +143,11 @@ let_go(void)
 	worker.inbox = fdtable_take(&t->fds, FD_INBOX, t->name, worker.slot);
 	fdtable_close_kind(&t->fds, FD_INBOX);
 	if (worker.inbox < 0)
-		fail("no mailbox");
+		worker_fail("no mailbox");
 }
 
 static void
-limit_descriptors(void)
+worker_limit_descriptors(void)
 {
 	const struct settings *s = worker.template->settings;
 	struct rlimit          limit;
@@ -162,7 +162,7 @@ limit_descriptors(void)
 
 /* The slot's own processor, of those that weir may use. */
 static void
-choose_processor(void)
+worker_choose_processor(void)
 {
 	unsigned  skip = worker.slot % settings_processors();
 	cpu_set_t all, one;
@@ -183,17 +183,17 @@ choose_processor(void)
 }
 
 static void
-become_user(void)
+worker_become_user(void)
 {
 	const struct settings_user *u = &worker.template->settings->user;
 
 	if (geteuid() == 0 && u->uid != 0) {
 		if (initgroups(u->name, u->gid) < 0)
-			fail("groups of user %s: %s", u->name, strerror(errno));
+			worker_fail("groups of user %s: %s", u->name, strerror(errno));
 		if (setgid(u->gid) < 0)
-			fail("group %u: %s", (unsigned)u->gid, strerror(errno));
+			worker_fail("group %u: %s", (unsigned)u->gid, strerror(errno));
 		if (setuid(u->uid) < 0)
-			fail("user %s: %s", u->name, strerror(errno));
+			worker_fail("user %s: %s", u->name, strerror(errno));
 	}
 	/* setuid has cleared both: core files, and the tie to the master. */
 	prctl(PR_SET_DUMPABLE, 1);
@@ -201,7 +201,7 @@ become_user(void)
 }
 
 static void
-open_loop(void)
+worker_open_loop(void)
 {
 	const struct server *s;
 	size_t               scratch = WORKER_SCRATCH_MIN;
@@ -221,19 +221,20 @@ open_loop(void)
 	child_default(SIGQUIT);
 	worker.signals = signalfd(-1, &taken, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (worker.signals < 0)
-		fail("signals: %s", strerror(errno));
+		worker_fail("signals: %s", strerror(errno));
 	if (loop_open(scratch, conn_fired) < 0)
-		fail("event loop: %s", strerror(errno));
+		worker_fail("event loop: %s", strerror(errno));
 	conn_start();
 	dial_init();
-	loop_timer_init(&worker.end, close_all, NULL);
-	if (loop_watch_start(&worker.mail, worker.inbox, LOOP_READ, mail_came, NULL) < 0 ||
-	    loop_watch_start(&worker.signal, worker.signals, LOOP_READ, signal_came, NULL) < 0)
-		fail("event loop: %s", strerror(errno));
+	loop_timer_init(&worker.end, worker_close_all, NULL);
+	if (loop_watch_start(&worker.mail, worker.inbox, LOOP_READ, worker_mail_came, NULL) < 0 ||
+	    loop_watch_start(&worker.signal, worker.signals, LOOP_READ, worker_signal_came, NULL) <
+		0)
+		worker_fail("event loop: %s", strerror(errno));
 }
 
 static void
-start_servers(void)
+worker_start_servers(void)
 {
 	const struct template *t = worker.template;
 	struct worker_place    place = {
@@ -243,18 +244,18 @@ start_servers(void)
 		.seat = worker.seat,
 		.generation = t->job->generation,
 		.worker_connections = t->settings->connections,
-		.listen_fd = listen_fd,
+		.listen_fd = worker_listen_fd,
 		.sockets = t->sockets,
-		.announce = announce,
-		.tell = tell_pools,
+		.announce = worker_announce,
+		.tell = worker_tell_pools,
 	};
 
 	if (servers_start(&place) < 0)
-		fail("starting the servers: %s", strerror(errno));
+		worker_fail("starting the servers: %s", strerror(errno));
 }
 
 static int
-listen_fd(const char *name, unsigned slot, bool *shared)
+worker_listen_fd(const char *name, unsigned slot, bool *shared)
 {
 	const struct fdtable *fds = &worker.template->fds;
 	int                   fd = fdtable_find(fds, FD_LISTEN, name, FD_SHARED);
@@ -265,17 +266,17 @@ listen_fd(const char *name, unsigned slot, bool *shared)
 
 /* A full mailbox holds a REVIEW that has not been read yet. */
 static void
-announce(void)
+worker_announce(void)
 {
 	const struct message m = { .kind = MESSAGE_REVIEW };
 
 	for (unsigned i = 0; i < worker.template->settings->workers; i++)
-		tell_slot(i, &m);
+		worker_tell_slot(i, &m);
 }
 
 /* What does not fit is no loss: pools look for themselves, too. */
 static void
-tell_pools(enum pool_word word, int peer, unsigned slot)
+worker_tell_pools(enum pool_word word, int peer, unsigned slot)
 {
 	const struct message m = { .kind = word == POOL_WANTED ? MESSAGE_LINK_WANTED
 							       : MESSAGE_LINK_FREED,
@@ -283,14 +284,14 @@ tell_pools(enum pool_word word, int peer, unsigned slot)
 		.b = slot };
 
 	if (word == POOL_FREED)
-		tell_slot(slot, &m);
+		worker_tell_slot(slot, &m);
 	else
 		for (unsigned i = 0; i < worker.template->settings->workers; i++)
-			tell_slot(i, &m);
+			worker_tell_slot(i, &m);
 }
 
 static void
-tell_slot(unsigned slot, const struct message *m)
+worker_tell_slot(unsigned slot, const struct message *m)
 {
 	const struct template *t = worker.template;
 
@@ -300,7 +301,7 @@ tell_slot(unsigned slot, const struct message *m)
 }
 
 static void
-tell_master(enum message_kind kind, const char *text)
+worker_tell_master(enum message_kind kind, const char *text)
 {
 	const struct template *t = worker.template;
 	struct message m = { .kind = kind,
@@ -314,7 +315,7 @@ tell_master(enum message_kind kind, const char *text)
 }
 
 static _Noreturn void
-fail(const char *format, ...)
+worker_fail(const char *format, ...)
 {
 	char    text[512];
 	va_list args;
@@ -322,12 +323,12 @@ fail(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	tell_master(MESSAGE_FAILED, text);
+	worker_tell_master(MESSAGE_FAILED, text);
 	_exit(1);
 }
 
 static void
-mail_came(int fd, short what, void *argument)
+worker_mail_came(int fd, short what, void *argument)
 {
 	struct message m;
 	bool           review = false;
@@ -342,10 +343,10 @@ mail_came(int fd, short what, void *argument)
 				servers_accept();
 			break;
 		case MESSAGE_RETIRE:
-			retire();
+			worker_retire();
 			break;
 		case MESSAGE_STOP:
-			stop();
+			worker_stop();
 			break;
 		case MESSAGE_REVIEW:
 			review = true;	/* once, however many have said so */
@@ -356,7 +357,7 @@ mail_came(int fd, short what, void *argument)
 			    (int)m.a, m.b);
 			break;
 		case MESSAGE_LOG:
-			take_log(&m);
+			worker_take_log(&m);
 			break;
 		default:
 			log_alert("message %u makes no sense to a worker", m.kind);
@@ -371,7 +372,7 @@ mail_came(int fd, short what, void *argument)
 }
 
 static void
-signal_came(int fd, short what, void *argument)
+worker_signal_came(int fd, short what, void *argument)
 {
 	struct signalfd_siginfo s;
 
@@ -379,14 +380,14 @@ signal_came(int fd, short what, void *argument)
 	(void)argument;
 	while (read(fd, &s, sizeof s) == sizeof s) {
 		if (s.ssi_signo == SIGQUIT)
-			retire();
+			worker_retire();
 		else
-			stop();
+			worker_stop();
 	}
 }
 
 static void
-retire(void)
+worker_retire(void)
 {
 	uint64_t timeout = worker.template->settings->shutdown_timeout;
 
@@ -405,26 +406,26 @@ retire(void)
 }
 
 static void
-close_all(void *argument)
+worker_close_all(void *argument)
 {
 	(void)argument;
 	log_notice("worker_shutdown_timeout: closing %u sessions", servers_sessions());
-	stop();
+	worker_stop();
 }
 
 static void
-stop(void)
+worker_stop(void)
 {
 	worker.stopping = true;
-	retire();
+	worker_retire();
 	servers_close_sessions();
 	loop_timer_stop(&worker.end);
-	loop_timer_init(&worker.end, give_up, NULL);
+	loop_timer_init(&worker.end, worker_give_up, NULL);
 	loop_timer_start(&worker.end, WORKER_STOP_TIMEOUT);
 }
 
 static void
-give_up(void *argument)
+worker_give_up(void *argument)
 {
 	(void)argument;
 	loop_stop();

@@ -210,7 +210,7 @@ test_report(void)
 	report_wanted(&late);
 	report_unwanted(&gone);
 	report_unwanted(&gone);
-	report(WEIR_ERROR, "a %d", 1);
+	report_say(WEIR_ERROR, "a %d", 1);
 	is_number(told.lines, 2, "those who asked before are told");
 	report_end(true);
 	ok(told.done == 2 && told.ok, "and what came of it");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* pidfile: the file that says which process is the master, locked while it lives. */
-#include "proc/pidfile.h"
+/* pid_file: the file that says which process is the master, locked while it lives. */
+#include "proc/pid_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,30 +17,30 @@
 #include "proc/master.h"
 #include "proc/report.h"
 
-static int  open_locked(const char *path, const char *place);
-static void report_taken(const char *path, const char *place, int fd);
-static void complain(const char *path, const char *place, const char *why);
-static bool is_at(const char *path, int fd);
+static int  pid_file_open_locked(const char *path, const char *place);
+static void pid_file_report_taken(const char *path, const char *place, int fd);
+static void pid_file_complain(const char *path, const char *place, const char *why);
+static bool pid_file_is_at(const char *path, int fd);
 
-static char *pidfile_path;
+static char *pid_file_path;
 
 int
 pid_file_open(const char *path, const char *place)
 {
-	int fd = open_locked(path, place);
+	int fd = pid_file_open_locked(path, place);
 
 	if (fd < 0)
 		return -1;
-	pidfile_path = strdup(path);
-	if (pidfile_path == NULL || fdtable_add(&master_fds, FD_PID, "", 0, fd) < 0) {
-		complain(path, place, strerror(errno));
+	pid_file_path = strdup(path);
+	if (pid_file_path == NULL || fdtable_add(&master_fds, FD_PID, "", 0, fd) < 0) {
+		pid_file_complain(path, place, strerror(errno));
 		unlink(path);
 		fd_close(&fd);
 		return -1;
 	}
 	if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
 	    dprintf(fd, "%d\n", (int)getpid()) < 0) {
-		complain(path, place, strerror(errno));
+		pid_file_complain(path, place, strerror(errno));
 		return -1;
 	}
 	return 0;
@@ -51,64 +51,64 @@ pid_file_remove(void)
 {
 	int fd = fdtable_find(&master_fds, FD_PID, "", 0);
 
-	if (fd >= 0 && is_at(pidfile_path, fd) && unlink(pidfile_path) < 0)
-		log_error("removing %s: %s", pidfile_path, strerror(errno));
+	if (fd >= 0 && pid_file_is_at(pid_file_path, fd) && unlink(pid_file_path) < 0)
+		log_error("removing %s: %s", pid_file_path, strerror(errno));
 	fdtable_close(&master_fds, FD_PID, "", 0);
-	free(pidfile_path);
-	pidfile_path = NULL;
+	free(pid_file_path);
+	pid_file_path = NULL;
 }
 
 /* The one who removes a file holds its lock: what was opened before and locked
  * after that is no longer the file that others find. */
 static int
-open_locked(const char *path, const char *place)
+pid_file_open_locked(const char *path, const char *place)
 {
 	int fd;
 
 	for (;;) {
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 		if (fd < 0) {
-			complain(path, place, strerror(errno));
+			pid_file_complain(path, place, strerror(errno));
 			return -1;
 		}
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-			report_taken(path, place, fd);
+			pid_file_report_taken(path, place, fd);
 			fd_close(&fd);
 			return -1;
 		}
-		if (is_at(path, fd))
+		if (pid_file_is_at(path, fd))
 			return fd;
 		fd_close(&fd);
 	}
 }
 
 static void
-report_taken(const char *path, const char *place, int fd)
+pid_file_report_taken(const char *path, const char *place, int fd)
 {
 	char    text[32];
 	ssize_t n;
 	long    pid;
 
 	if (errno != EWOULDBLOCK) {
-		complain(path, place, strerror(errno));
+		pid_file_complain(path, place, strerror(errno));
 		return;
 	}
 	n = read(fd, text, sizeof text - 1);
 	text[n > 0 ? n : 0] = '\0';
 	pid = strtol(text, NULL, 10);
 	snprintf(text, sizeof text, "pid %ld", pid);
-	report(WEIR_ERROR, "%s: error: pid = %s: weir is running already, %s", place, path,
+	report_say(WEIR_ERROR, "%s: error: pid = %s: weir is running already, %s", place, path,
 	    pid > 0 ? text : "or starting");
 }
 
 static void
-complain(const char *path, const char *place, const char *why)
+pid_file_complain(const char *path, const char *place, const char *why)
 {
-	report(WEIR_ERROR, "%s: error: pid = %s: %s", place, path, why);
+	report_say(WEIR_ERROR, "%s: error: pid = %s: %s", place, path, why);
 }
 
 static bool
-is_at(const char *path, int fd)
+pid_file_is_at(const char *path, int fd)
 {
 	struct stat there, here;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* pidfile: the file that says which process is the master, locked while it lives. */
-#ifndef PROC_PIDFILE_H
-#define PROC_PIDFILE_H
+/* pid_file: the file that says which process is the master, locked while it lives. */
+#ifndef PROC_PID_FILE_H
+#define PROC_PID_FILE_H
 
 /* Opens and locks it (FD_PID of master_fds), and writes the process number. place:
  * where the path is configured. Returns 0, or -1 after reporting why. */
