@@ -64,8 +64,10 @@ dial_check(struct dial *d)
 	if (c->open && (c->writable || c->readable)) {
 		if (c->readable)
 			error = c->error != 0 ? c->error : sock_error(conn_fd(c));
-		if (error == 0 && dial_reached_itself(conn_fd(c)))
+		if (error == 0 && dial_reached_itself(conn_fd(c))) {
+			conn_abort(c);	/* the port is free at once */
 			error = ECONNREFUSED;
+		}
 		if (error != 0)
 			return dial_fail(d, error);
 		return d->state = DIAL_DONE;
