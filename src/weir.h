@@ -175,6 +175,11 @@ struct weir_exchange {
 
 /* ------------------------------------------------------- a balancer's hooks */
 
+enum weir_outcome {
+	WEIR_REQUEST_ANSWERED,
+	WEIR_REQUEST_FAILED,	/* the connection ended, or its reply was none or too late */
+};
+
 struct weir_balancer {
 	size_t upstream_size;	/* zeroed memory for each upstream in each worker */
 	size_t peer_size;	/* and for each peer */
@@ -186,6 +191,11 @@ struct weir_balancer {
 	/* One of the peers for which weir_peer_usable says yes, or NULL when
 	 * there is none. */
 	struct weir_peer *(*pick)(struct weir_upstream *, const struct weir_attempt *);
+
+	/* What became of a request that was sent to the peer, and how many
+	 * microseconds it took (as of the passes of the event loop that saw its
+	 * beginning and end). NULL: not called. Since 1.2. */
+	void              (*done)(struct weir_peer *, enum weir_outcome, uint64_t microseconds);
 };
 
 /* ------------------------------------------------------------------ module */
@@ -255,9 +265,11 @@ void *weir_scope_alloc(struct weir_scope *, size_t);
  * quotes, cut off in place; *text moves behind it. NULL: there is no further one. */
 char *weir_word(char **text);
 
-/* For balancers: peers are numbered from 0 to count - 1. */
+/* For balancers: peers are numbered from 0 to count - 1. turn: a number that is
+ * another in each worker and after each reload, for where to begin (since 1.2). */
 unsigned          weir_upstream_peers(const struct weir_upstream *);
 struct weir_peer *weir_upstream_peer(const struct weir_upstream *, unsigned index);
+unsigned          weir_upstream_turn(const struct weir_upstream *);
 void             *weir_upstream_memory(struct weir_upstream *);
 void             *weir_peer_memory(struct weir_peer *);
 unsigned          weir_peer_weight(const struct weir_peer *);
@@ -288,7 +300,7 @@ void weir_log(enum weir_level, const char *format, ...) __attribute__((format(pr
  */
 #define WEIR_ABI_MAGIC 0x7765697231000000u	/* "weir1" */
 #define WEIR_ABI_MAJOR 1
-#define WEIR_ABI_MINOR 1
+#define WEIR_ABI_MINOR 2
 
 struct weir_abi {
 	uint64_t                  magic;

@@ -32,6 +32,7 @@ static struct {
 	unsigned           pass_ends;
 	char              *scratch;
 	size_t             scratch_size;
+	uint64_t           micros;	/* of this pass; 0: not read */
 	bool               stopping;
 } loop;
 
@@ -102,7 +103,7 @@ loop_run(void)
 		how = EVLOOP_ONCE;
 		if (!list_empty(&loop.queue))
 			how |= EVLOOP_NONBLOCK;
-		loop_clock = 0;
+		loop_clock = loop.micros = 0;
 		if (event_base_loop(loop.base, how) < 0)
 			return -1;
 		loop_run_queue();
@@ -122,6 +123,18 @@ loop_read_clock(void)
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
 	loop_clock = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 	return loop_clock;
+}
+
+uint64_t
+loop_micros(void)
+{
+	struct timespec t;
+
+	if (loop.micros == 0) {
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		loop.micros = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	}
+	return loop.micros;
 }
 
 bool

@@ -35,6 +35,9 @@ loop_now(void)
 	return loop_clock != 0 ? loop_clock : loop_read_clock();
 }
 
+/* Microseconds of CLOCK_MONOTONIC, read at the first call of a pass. */
+uint64_t loop_micros(void);
+
 /* Whether to complain again of what may happen many times a second: once in
  * LOOP_SILENCE. *last (0: never) is when it was done. */
 #define LOOP_SILENCE 60000u	/* ms */

@@ -56,7 +56,7 @@ static void worker_open_loop(void);
 static void worker_start_servers(void);
 static int  worker_listen_fd(const char *name, unsigned slot, bool *shared);
 static void worker_announce(void);
-static void worker_tell_pools(enum pool_word, int peer, unsigned slot);
+static void worker_tell_pools(enum share_word, int peer, unsigned slot);
 static void worker_tell_slot(unsigned slot, const struct message *);
 static void worker_tell_master(enum message_kind, const char *text);
 static _Noreturn void worker_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -276,14 +276,14 @@ worker_announce(void)
 
 /* What does not fit is no loss: pools look for themselves, too. */
 static void
-worker_tell_pools(enum pool_word word, int peer, unsigned slot)
+worker_tell_pools(enum share_word word, int peer, unsigned slot)
 {
-	const struct message m = { .kind = word == POOL_WANTED ? MESSAGE_LINK_WANTED
+	const struct message m = { .kind = word == SHARE_WANTED ? MESSAGE_LINK_WANTED
 							       : MESSAGE_LINK_FREED,
 		.a = (uint32_t)peer,
 		.b = slot };
 
-	if (word == POOL_FREED)
+	if (word == SHARE_FREED)
 		worker_tell_slot(slot, &m);
 	else
 		for (unsigned i = 0; i < worker.template->settings->workers; i++)
@@ -353,7 +353,7 @@ worker_mail_came(int fd, short what, void *argument)
 			break;
 		case MESSAGE_LINK_WANTED:
 		case MESSAGE_LINK_FREED:
-			pool_heard(m.kind == MESSAGE_LINK_WANTED ? POOL_WANTED : POOL_FREED,
+			pool_heard(m.kind == MESSAGE_LINK_WANTED ? SHARE_WANTED : SHARE_FREED,
 			    (int)m.a, m.b);
 			break;
 		case MESSAGE_LOG:

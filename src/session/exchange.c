@@ -6,40 +6,45 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "session/order.h"
 #include "session/server.h"
 #include "upstream/pool.h"
 
 /* Replies shorter than this are gathered, and leave together. */
-#define GATHER_MAX 16384u
+#define EXCHANGE_GATHER_MAX 16384u
 
-static void exchange_enter(struct weir_session *);
-static void exchange_run(struct weir_session *);
-static void exchange_deadline(const struct weir_session *, struct session_deadline *);
-static void exchange_expired(struct weir_session *, enum session_reason);
-static void exchange_leave(struct weir_session *);
+static void        exchange_run(struct weir_session *);
+static void        exchange_deadline(const struct weir_session *, struct session_deadline *);
+static void        exchange_expired(struct weir_session *, enum session_reason);
+static void        exchange_leave(struct weir_session *);
 static const char *exchange_explain(const struct weir_session *, enum session_reason);
-static bool may_ask(const struct weir_session *);
-static bool may_read(const struct weir_session *);
-static bool take_buffered(struct weir_session *);
-static bool take_read(struct weir_session *);
-static size_t ask_all(struct weir_session *, struct weir_span);
-static size_t ask_one(struct weir_session *, struct weir_span);
-static bool ask(struct weir_session *, struct weir_span, const struct weir_message *);
-static void note_partial(struct weir_session *, bool begins);
-static void tell_failure(struct weir_session *, const struct framing *, uint32_t kind,
-    enum weir_failure);
-static bool has_more(const struct weir_session *);
-static void replied(struct asker *, struct weir_span, bool last);
-static void failed(struct asker *, const struct framing *, uint32_t kind, enum weir_failure,
-    bool cut);
-static void waits(struct asker *);
-static void placed(struct asker *);
-static void lost(struct asker *, bool busy);
-static const struct addr_packed *from(const struct asker *);
+
+static bool   exchange_may_ask(const struct weir_session *);
+static bool   exchange_may_read(const struct weir_session *);
+static bool   exchange_take_buffered(struct weir_session *);
+static bool   exchange_take_read(struct weir_session *);
+static size_t exchange_ask_all(struct weir_session *, struct weir_span);
+static size_t exchange_ask_one(struct weir_session *, struct weir_span);
+static bool   exchange_ask(struct weir_session *, struct weir_span, const struct weir_message *);
+static bool   exchange_stall(struct weir_session *);
+static void   exchange_note_partial(struct weir_session *, bool begins);
+static void   exchange_conclude(struct weir_session *, enum exchange_outlook, enum session_reason);
+static bool   exchange_has_more(const struct weir_session *);
+
+static void exchange_reply(struct request *, struct weir_span, bool last);
+static void exchange_fail(struct request *, enum weir_failure, bool cut);
+static void exchange_room(struct requester *);
+static void exchange_waits(struct requester *);
+static void exchange_lost(struct requester *, bool busy);
+static const struct addr_packed *exchange_from(const struct requester *);
+
+static void exchange_send(struct requester *, struct weir_span, bool last);
+static void exchange_tell_failure(struct requester *, const struct framing *, uint32_t kind,
+    enum weir_failure, bool cut);
+static void exchange_last_is_done(struct requester *);
 
 const struct session_mode exchange_mode = {
 	.name     = "exchange",
-	.enter    = exchange_enter,
 	.run      = exchange_run,
 	.deadline = exchange_deadline,
 	.expired  = exchange_expired,
@@ -47,13 +52,19 @@ const struct session_mode exchange_mode = {
 	.explain  = exchange_explain,
 };
 
-const struct asker_ops exchange_askers = {
-	.reply  = replied,
-	.failed = failed,
-	.waits  = waits,
-	.placed = placed,
-	.lost   = lost,
-	.from   = from,
+const struct requester_ops exchange_requesters = {
+	.reply  = exchange_reply,
+	.failed = exchange_fail,
+	.room   = exchange_room,
+	.waits  = exchange_waits,
+	.lost   = exchange_lost,
+	.from   = exchange_from,
+};
+
+static const struct order_sink exchange_sink = {
+	.send   = exchange_send,
+	.failed = exchange_tell_failure,
+	.ended  = exchange_last_is_done,
 };
 
 static struct exchange *
@@ -63,9 +74,10 @@ exchange_of(const struct weir_session *s)
 }
 
 static struct weir_session *
-session_of(const struct asker *a)
+exchange_session(const struct requester *q)
 {
-	return container_of(container_of(a, struct exchange, asker), struct weir_session, state);
+	return container_of(container_of(q, struct exchange, requester), struct weir_session,
+	    state);
 }
 
 size_t
@@ -74,10 +86,10 @@ exchange_size(const struct weir_exchange *x)
 	return sizeof(struct exchange) + (x->mem_size + 7) / 8 * 8;
 }
 
-static void
-exchange_enter(struct weir_session *s)
+void
+exchanges_start(void)
 {
-	asker_init(&exchange_of(s)->asker);
+	orders_start(&exchange_sink);
 }
 
 static void
@@ -87,32 +99,40 @@ exchange_run(struct weir_session *s)
 	struct conn     *c = &s->client;
 	unsigned         share = SESSION_SHARE;
 
+	if (e->outlook == EXCHANGE_CLOSES) {
+		session_close(s, e->reason);
+		return;
+	}
 	if (!session_begin_turn(s))
 		return;
-	while (share-- > 0 && may_read(s))
-		if (!(e->stalled ? take_buffered(s) : take_read(s)))
+	while (share-- > 0 && exchange_may_read(s))
+		if (!(e->stalled ? exchange_take_buffered(s) : exchange_take_read(s)))
 			break;
-	if (s->step != STEP_EXCHANGE)
-		return;
 	/* Who is not read may be gone: an error must be asked for, once; the next
 	 * one is told, because `readable` stays. */
-	if (c->readable && !e->looked && !may_read(s)) {
+	if (c->readable && !e->looked && !exchange_may_read(s)) {
 		e->looked = true;
 		(void)conn_look(c);
 	}
 	if (!session_end_turn(s))
 		return;
-	if (may_read(s))
+	if (e->outlook == EXCHANGE_CLOSES)
+		session_close(s, e->reason);
+	else if (e->outlook == EXCHANGE_FINISHES)
+		session_finish(s, e->reason);
+	else if (exchange_may_read(s))
 		conn_again(c);
-	else if (e->asker.count == 0 && (e->ends != 0 || (c->eof && !e->stalled)))
-		session_finish(s, e->ends != 0 ? e->ends : SESSION_CLIENT_CLOSED);
+	else if (e->requester.count == 0 && e->outlook == EXCHANGE_ENDS)
+		session_finish(s, e->reason);
+	else if (e->requester.count == 0 && c->eof && !e->stalled)
+		session_finish(s, SESSION_CLIENT_CLOSED);
 }
 
-/* When its request has waited for pool_wait. */
+/* When it has waited for pool_wait. */
 static void
 exchange_deadline(const struct weir_session *s, struct session_deadline *d)
 {
-	uint64_t since = asker_waits_since(&exchange_of(s)->asker);
+	uint64_t since = requester_waits_since(&exchange_of(s)->requester);
 
 	if (since != 0)
 		session_deadline_add(d, since, s->server->upstream->pool_wait,
@@ -127,14 +147,17 @@ exchange_expired(struct weir_session *s, enum session_reason reason)
 	if (reason != SESSION_REQUEST_FAILED)
 		return;
 	e->given_up = true;
-	asker_give_up(&e->asker, s->server->upstream);
+	requester_give_up(&e->requester, s->server->upstream);
 	session_run(s);
 }
 
 static void
 exchange_leave(struct weir_session *s)
 {
-	asker_leave(&exchange_of(s)->asker, s->server->upstream);
+	struct requester *q = &exchange_of(s)->requester;
+
+	order_leave(q);
+	requester_leave(q, s->server->upstream);
 }
 
 static const char *
@@ -148,44 +171,41 @@ exchange_explain(const struct weir_session *s, enum session_reason reason)
 /* ------------------------------------------------------------------ requests */
 
 static bool
-may_ask(const struct weir_session *s)
+exchange_may_ask(const struct weir_session *s)
 {
-	const struct asker *a = &exchange_of(s)->asker;
+	const struct exchange  *e = exchange_of(s);
+	const struct requester *q = &e->requester;
 
-	return a->count < s->server->pipeline_per_client &&
+	return e->outlook == EXCHANGE_GOES_ON && !e->behind &&
+	    q->count < s->server->pipeline_per_client &&
 	    server_has_room(s->server, conn_waiting(&s->client)) &&
-	    asker_may_ask(a, s->server->upstream);
+	    requester_may_ask(q, s->server->upstream);
 }
 
 static bool
-may_read(const struct weir_session *s)
+exchange_may_read(const struct weir_session *s)
 {
-	const struct exchange *e = exchange_of(s);
-
-	return s->step == STEP_EXCHANGE && e->ends == 0 && (s->client.readable || e->stalled) &&
-	    may_ask(s);
+	return (s->client.readable || exchange_of(s)->stalled) && exchange_may_ask(s);
 }
 
 /* What came while it could not be asked. */
 static bool
-take_buffered(struct weir_session *s)
+exchange_take_buffered(struct weir_session *s)
 {
 	struct exchange *e = exchange_of(s);
 	size_t           used;
 
 	e->stalled = false;
-	used = ask_all(s, buf_span(s->client.in));
-	if (s->step != STEP_EXCHANGE)
-		return false;
+	used = exchange_ask_all(s, buf_span(s->client.in));
 	if (used > 0)
 		buf_consume(&s->client.in, used);
-	note_partial(s, true);
+	exchange_note_partial(s, true);
 	return true;
 }
 
 /* One read and the requests in it. False: nothing more now. */
 static bool
-take_read(struct weir_session *s)
+exchange_take_read(struct weir_session *s)
 {
 	struct exchange *e = exchange_of(s);
 	struct conn     *c = &s->client;
@@ -203,89 +223,119 @@ take_read(struct weir_session *s)
 	}
 	session_came(s, in.len - kept);
 	e->given_up = false;
-	used = ask_all(s, in);
-	if (s->step != STEP_EXCHANGE)
-		return false;
+	used = exchange_ask_all(s, in);
 	if (!conn_keep(c, in, used)) {
-		session_close(s, SESSION_NO_MEMORY);
+		exchange_conclude(s, EXCHANGE_CLOSES, SESSION_NO_MEMORY);
 		return false;
 	}
-	note_partial(s, used > 0);
+	exchange_note_partial(s, used > 0);
 	return true;
 }
 
 /* As many requests as there are and may be asked. Returns their bytes. */
 static size_t
-ask_all(struct weir_session *s, struct weir_span in)
+exchange_ask_all(struct weir_session *s, struct weir_span in)
 {
-	size_t used = 0, n;
+	struct exchange *e = exchange_of(s);
+	size_t           used = 0, n;
 
 	while (used < in.len) {
-		if (!may_ask(s)) {
-			exchange_of(s)->stalled = true;
-			if (exchange_of(s)->asker.count >= s->server->pipeline_per_client)
+		if (!exchange_may_ask(s)) {
+			e->stalled = e->outlook == EXCHANGE_GOES_ON;
+			if (e->requester.count >= s->server->pipeline_per_client)
 				board_add(&s->server->cell[SERVER_PIPELINE_FULL], 1);
 			break;
 		}
-		n = ask_one(s, span_skip(in, used));
-		if (n == 0 || s->step != STEP_EXCHANGE)
+		if ((n = exchange_ask_one(s, span_skip(in, used))) == 0)
 			break;
 		used += n;
 	}
 	return used;
 }
 
-/* Returns its bytes; 0: it is not whole yet, or the last one. */
+/* Returns its bytes; 0: it is not whole yet, or not for now, or the last one. */
 static size_t
-ask_one(struct weir_session *s, struct weir_span in)
+exchange_ask_one(struct weir_session *s, struct weir_span in)
 {
-	struct exchange            *e = exchange_of(s);
-	const struct framing       *f = &s->server->framing;
-	struct weir_message         m = { .replies = 1 };
-	enum weir_parse             parsed = f->exchange->request(f->conf, e->memory, in, &m);
+	struct exchange      *e = exchange_of(s);
+	const struct framing *f = &s->server->framing;
+	struct weir_message   m = { .replies = 1 };
+	enum weir_parse       parsed = f->exchange->request(f->conf, e->memory, in, &m);
 
 	if ((unsigned)parsed > WEIR_MALFORMED || (parsed == WEIR_WHOLE && m.length == 0)) {
 		framing_fault(s->server->protocol_name, "requests");
 		parsed = WEIR_MALFORMED;
 	}
 	if (parsed == WEIR_MALFORMED) {
-		e->ends = SESSION_BAD_REQUEST;
+		exchange_conclude(s, EXCHANGE_ENDS, SESSION_BAD_REQUEST);
 		return 0;
 	}
 	if (parsed == WEIR_WHOLE && m.length <= in.len) {
 		parser_reset(f->exchange, e->memory);
 		in.len = (size_t)m.length;
-		return ask(s, in, &m) ? in.len : 0;
+		return exchange_ask(s, in, &m) ? in.len : 0;
 	}
 	if (in.len >= s->server->read_buffer || m.length > s->server->read_buffer)
-		e->ends = SESSION_TOO_LONG;
+		exchange_conclude(s, EXCHANGE_ENDS, SESSION_TOO_LONG);
 	else if (parsed == WEIR_WHOLE)	/* it is parsed again when it is whole */
 		parser_reset(f->exchange, e->memory);
 	return 0;
 }
 
+/* False: not now; it stays where it is. */
 static bool
-ask(struct weir_session *s, struct weir_span message, const struct weir_message *m)
+exchange_ask(struct weir_session *s, struct weir_span message, const struct weir_message *m)
 {
 	struct exchange      *e = exchange_of(s);
 	struct weir_upstream *u = s->server->upstream;
+	struct request       *r = request_create(&e->requester, u, &s->server->framing);
 	enum weir_failure     why;
 
-	if (!pool_ask(u, &e->asker, &s->server->framing, message, m, &why)) {
-		if (m->replies > 0 || why == WEIR_FAILED_NO_MEMORY)
-			tell_failure(s, &s->server->framing, m->kind, why);
-	} else if (e->asker.waiting > 0 && e->given_up)
-		asker_give_up(&e->asker, u);
-	else if (e->asker.waiting > 0)
+	if (r == NULL) {
+		exchange_conclude(s, EXCHANGE_CLOSES, SESSION_NO_MEMORY);
+		return false;
+	}
+	r->kind = m->kind;
+	r->replies = m->replies;
+	switch (pool_ask(u, r, message, !e->given_up, &why)) {
+	case POOL_PLACED:
+		order_add(&e->requester, r);
+		break;
+	case POOL_BUSY:
+		request_finish(r);
+		return exchange_stall(s);
+	case POOL_FAILED:
+		order_add(&e->requester, r);
+		if (m->replies == 0 && why != WEIR_FAILED_NO_MEMORY)
+			exchange_reply(r, span(NULL, 0), true);	/* nobody waits to be told */
+		else
+			order_fail(r, why, false);
+		break;
+	}
+	return true;
+}
+
+/* What it would ask has to wait. */
+static bool
+exchange_stall(struct weir_session *s)
+{
+	struct exchange *e = exchange_of(s);
+
+	e->stalled = true;
+	if (e->requester.waiter == NULL)
+		e->behind = true;
+	else
 		session_watch(s);
-	return s->step == STEP_EXCHANGE;
+	return false;
 }
 
 /* read_timeout runs while a message has begun, and is our fault when stalled. */
 static void
-note_partial(struct weir_session *s, bool begins)
+exchange_note_partial(struct weir_session *s, bool begins)
 {
-	if (s->client.in == NULL || exchange_of(s)->stalled || exchange_of(s)->ends != 0)
+	const struct exchange *e = exchange_of(s);
+
+	if (s->client.in == NULL || e->stalled || e->outlook != EXCHANGE_GOES_ON)
 		s->begun = 0;
 	else if (s->begun == 0 || begins) {
 		s->begun = loop_now();
@@ -293,87 +343,126 @@ note_partial(struct weir_session *s, bool begins)
 	}
 }
 
+/* It comes to an end; the one that comes sooner counts. */
 static void
-tell_failure(struct weir_session *s, const struct framing *f, uint32_t kind,
-    enum weir_failure why)
+exchange_conclude(struct weir_session *s, enum exchange_outlook outlook,
+    enum session_reason reason)
 {
-	struct weir_span text = span(NULL, 0);
+	struct exchange *e = exchange_of(s);
 
-	exchange_of(s)->why = (uint8_t)why;
-	if (why == WEIR_FAILED_NO_MEMORY) {
-		session_close(s, SESSION_NO_MEMORY);
-		return;
+	if (outlook > e->outlook) {
+		e->outlook = (uint8_t)outlook;
+		e->reason = (uint8_t)reason;
+		conn_again(&s->client);
 	}
-	if (f->exchange->failure != NULL)
-		text = f->exchange->failure(f->conf, kind, why);
-	if (text.len == 0)
-		session_finish(s, SESSION_REQUEST_FAILED);
-	else
-		replied(&exchange_of(s)->asker, text, false);
 }
 
-/* ------------------------------------------------------------------- replies */
+/* --------------------------------------------------- what the pool has to say */
 
 static void
-replied(struct asker *a, struct weir_span part, bool last)
+exchange_reply(struct request *r, struct weir_span part, bool last)
 {
-	struct weir_session *s = session_of(a);
+	struct weir_session *s = exchange_session(r->requester);
+
+	if (last)
+		exchange_of(s)->behind = false;
+	if (!order_reply(r, part, last, s->server->upstream->reply_max))
+		exchange_conclude(s, EXCHANGE_CLOSES, SESSION_SLOW_READER);
+}
+
+static void
+exchange_fail(struct request *r, enum weir_failure why, bool cut)
+{
+	exchange_of(exchange_session(r->requester))->behind = false;
+	order_fail(r, why, cut);
+}
+
+static void
+exchange_room(struct requester *q)
+{
+	struct weir_session *s = exchange_session(q);
+
+	if (exchange_may_ask(s))
+		(void)exchange_take_buffered(s);
+	conn_again(&s->client);
+}
+
+static void
+exchange_waits(struct requester *q)
+{
+	session_watch(exchange_session(q));
+}
+
+static void
+exchange_lost(struct requester *q, bool busy)
+{
+	exchange_conclude(exchange_session(q), EXCHANGE_FINISHES,
+	    busy ? SESSION_REQUEST_FAILED : SESSION_PEER_CLOSED);
+}
+
+static const struct addr_packed *
+exchange_from(const struct requester *q)
+{
+	return &exchange_session(q)->from;
+}
+
+/* ------------------------------------------- what has its turn in the order */
+
+static void
+exchange_send(struct requester *q, struct weir_span part, bool last)
+{
+	struct weir_session *s = exchange_session(q);
 	struct conn         *c = &s->client;
-	bool                 alone = last && a->count == 0 && c->out == NULL;
+	bool                 alone = last && q->count == 0 && c->out == NULL;
 	uint64_t             most = s->server->upstream->reply_max;
 
+	if (exchange_of(s)->outlook >= EXCHANGE_FINISHES)
+		return;
 	session_went(s, part.len);
-	/* Nothing can come behind it in this pass: then it need not wait for more. */
-	if (!(alone || part.len >= GATHER_MAX ? conn_send(c, part) : conn_gather(c, part)) ||
-	    (conn_waiting(c) > most && !conn_flush(c)))
-		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
-	else if (conn_waiting(c) > most)
-		session_close(s, SESSION_SLOW_READER);
-	else if (!alone || has_more(s))
+	/* Nothing can come behind it in this pass: then it need not wait for more. What
+	 * cannot be sent is seen in the next turn. */
+	(void)(alone || part.len >= EXCHANGE_GATHER_MAX ? conn_send(c, part)
+							: conn_gather(c, part));
+	if (conn_waiting(c) > most && conn_flush(c) && conn_waiting(c) > most)
+		exchange_conclude(s, EXCHANGE_CLOSES, SESSION_SLOW_READER);
+	else if (!alone || exchange_has_more(s))
 		conn_again(c);
 }
 
 /* Whether a turn would find something to do, after a reply has gone. */
 static bool
-has_more(const struct weir_session *s)
+exchange_has_more(const struct weir_session *s)
 {
 	const struct conn *c = &s->client;
 
-	return c->in != NULL || c->out != NULL || c->readable || c->eof || s->blocked != 0 ||
-	    exchange_of(s)->ends != 0;
+	return c->in != NULL || c->out != NULL || c->readable || c->eof || c->deaf || c->broken ||
+	    s->blocked != 0 || exchange_of(s)->outlook != EXCHANGE_GOES_ON;
 }
 
 static void
-failed(struct asker *a, const struct framing *f, uint32_t kind, enum weir_failure why, bool cut)
+exchange_tell_failure(struct requester *q, const struct framing *f, uint32_t kind,
+    enum weir_failure why, bool cut)
 {
-	struct weir_session *s = session_of(a);
+	struct weir_session *s = exchange_session(q);
+	struct weir_span     text = span(NULL, 0);
 
-	if (cut)
-		session_finish(s, SESSION_PEER_FAILED);
-	else
-		tell_failure(s, f, kind, why);
+	exchange_of(s)->why = (uint8_t)why;
+	if (why == WEIR_FAILED_NO_MEMORY)
+		exchange_conclude(s, EXCHANGE_CLOSES, SESSION_NO_MEMORY);
+	else if (cut)
+		exchange_conclude(s, EXCHANGE_FINISHES, SESSION_PEER_FAILED);
+	else {
+		if (f->exchange->failure != NULL)
+			text = f->exchange->failure(f->conf, kind, why);
+		if (text.len == 0)
+			exchange_conclude(s, EXCHANGE_FINISHES, SESSION_REQUEST_FAILED);
+		else
+			exchange_send(q, text, false);
+	}
 }
 
 static void
-waits(struct asker *a)
+exchange_last_is_done(struct requester *q)
 {
-	session_watch(session_of(a));
-}
-
-static void
-placed(struct asker *a)
-{
-	conn_again(&session_of(a)->client);
-}
-
-static void
-lost(struct asker *a, bool busy)
-{
-	session_finish(session_of(a), busy ? SESSION_REQUEST_FAILED : SESSION_PEER_CLOSED);
-}
-
-static const struct addr_packed *
-from(const struct asker *a)
-{
-	return &session_of(a)->from;
+	exchange_conclude(exchange_session(q), EXCHANGE_FINISHES, SESSION_PROTOCOL_CLOSED);
 }

@@ -84,7 +84,7 @@ servers_start(const struct worker_place *place)
 	service.gates = calloc(gates + 1, sizeof *service.gates);
 	if (service.slabs == NULL || service.gates == NULL)
 		return -1;
-	if (upstreams_start(conf, place->seat) < 0 || start_pools() < 0)
+	if (upstreams_start(conf, place->seat, place->generation + place->slot) < 0 || start_pools() < 0)
 		return -1;
 	session_start(modes, &session_ops, place->generation);
 	relay_start();
@@ -112,17 +112,19 @@ state_size(const struct server *s)
 static int
 start_pools(void)
 {
-	const struct pools_place place = {
+	const struct pools_worker worker = {
 		.conf = service.place.conf,
-		.seat = service.place.seat,
-		.slot = service.place.slot,
-		.slots = service.place.slots,
 		.queue = service.place.worker_connections,
-		.ops = &exchange_askers,
-		.tell = service.place.tell,
+		.ops = &exchange_requesters,
+		.share = {
+			.slot = service.place.slot,
+			.slots = service.place.slots,
+			.tell = service.place.tell,
+		},
 	};
 
-	return pools_start(&place);
+	exchanges_start();
+	return pools_start(&worker);
 }
 
 void

@@ -28,8 +28,8 @@ struct worker_place {
 	unsigned           sockets;
 	/* The slot's state on the board changed: others have to look. */
 	void             (*announce)(void);
-	/* Says something about links (upstream/pool) to another slot, or to all. */
-	void             (*tell)(enum pool_word, int peer, unsigned slot);
+	/* Says something about links (upstream/share) to another slot, or to all. */
+	void             (*tell)(enum share_word, int peer, unsigned slot);
 };
 
 /* Worker, after loop_open and conn_start: upstreams, balancers, listeners.

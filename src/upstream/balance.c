@@ -24,7 +24,7 @@ aligned(size_t size)
 }
 
 int
-upstreams_start(const struct conf *conf, unsigned seat)
+upstreams_start(const struct conf *conf, unsigned seat, unsigned turn)
 {
 	const struct weir_balancer *b;
 	struct weir_upstream       *u;
@@ -39,6 +39,7 @@ upstreams_start(const struct conf *conf, unsigned seat)
 	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++) {
 		b = u->balancer->balancer;
 		u->seat = seat;
+		u->turn = turn;
 		u->cell = board_cell(u->board, seat);
 		u->memory = memories + at;
 		at += aligned(b->upstream_size);
@@ -165,6 +166,27 @@ peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64
 		    now);
 }
 
+void
+peer_done(struct weir_peer *peer, enum weir_outcome outcome, uint64_t started)
+{
+	const struct weir_balancer *b = peer->upstream->balancer->balancer;
+
+	if (b->done != NULL && started != 0)
+		b->done(peer, outcome, loop_micros() - started);
+}
+
+void
+upstream_failed(struct weir_upstream *u, enum weir_failure why)
+{
+	board_add(&u->cell[UPSTREAM_FAILED + why], 1);
+	if ((why != WEIR_FAILED_POOL_QUEUE && why != WEIR_FAILED_POOL_WAIT) ||
+	    !loop_complain(&u->complained))
+		return;
+	log_warn("upstream %s: requests fail (%s), %u more wait: more links (pool_size), more "
+		 "requests on each (pipeline_depth) or more peers may help",
+	    u->name, upstream_failure_name(why), u->queued);
+}
+
 bool
 peer_down(int board)
 {
@@ -275,6 +297,12 @@ struct weir_peer *
 weir_upstream_peer(const struct weir_upstream *u, unsigned index)
 {
 	return &u->peers[index];
+}
+
+unsigned
+weir_upstream_turn(const struct weir_upstream *u)
+{
+	return u->turn;
 }
 
 void *

@@ -11,57 +11,62 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "base/str.h"
-#include "upstream/pool.h"
-#include "upstream/share.h"
 #include "upstream/source.h"
+#include "upstream/upstream.h"
 
-static void link_ready(struct conn *);
-static void link_expired(struct conn *);
-static void link_describe(const void *link, char *out, size_t size);
-static int link_dial(struct dial *);
-static bool connected(struct link *);
-static void receive(struct link *);
-static bool receive_once(struct link *);
-static size_t take_replies(struct link *, struct weir_span);
-static size_t take_reply(struct link *, struct request *, struct weir_span);
-static void bad_reply(struct link *);
-static void pass_on(struct link *, struct request *, struct weir_span part);
-static void finish(struct link *, struct request *, struct weir_span last);
-static void finish_silent(struct link *);
-static void transmit(struct link *);
-static void settle(struct link *);
-static void ended(struct link *);
-static void part(struct link *);
-static void dissolve(struct link *, enum weir_failure);
-static void close_now(struct link *);
-static void report(struct link *, enum weir_failure, int error);
-static void give_requests(struct link *, struct buf **unsent, enum weir_failure);
-static uint64_t deadline(const struct link *);
-static void watch(struct link *);
-static void free_closed(void);
+static void     link_ready(struct conn *);
+static void     link_expired(struct conn *);
+static int      link_dial(struct dial *);
+static bool     link_connected(struct link *);
+static void     link_receive(struct link *);
+static bool     link_receive_once(struct link *);
+static size_t   link_take_replies(struct link *, struct weir_span);
+static size_t   link_take_reply(struct link *, struct request *, struct weir_span);
+static void     link_unsolicited(struct link *);
+static void     link_bad_reply(struct link *);
+static void     link_pass_on(struct link *, struct request *, struct weir_span part);
+static void     link_answer(struct link *, struct request *, struct weir_span last);
+static void     link_unpin(struct link *);
+static void     link_answer_silent(struct link *);
+static void     link_discard(struct link *);
+static void     link_transmit(struct link *);
+static void     link_fail(struct link *, enum weir_failure, int error);
+static void     link_settle(struct link *);
+static void     link_break(struct link *);
+static void     link_part(struct link *);
+static void     link_close(struct link *);
+static void     link_report(struct link *, enum weir_failure);
+static void     link_give_back(struct link *, struct buf **unsent, enum weir_failure);
+static struct request *link_pop(struct link *);
+static uint64_t link_deadline(const struct link *);
+static void     link_watch(struct link *);
+static void     link_free_closed(void);
+static void     link_describe(const void *link, char *out, size_t size);
 
-static const struct conn_handler handler = {
+static const struct conn_handler link_handler = {
 	.ready   = link_ready,
 	.expired = link_expired,
 };
 
 static struct {
-	struct slab slab;
-	struct node closed;	/* to be freed after the pass */
+	const struct link_ops *ops;
+	struct slab            slab;
+	struct node            closed;	/* to be freed after the pass */
 } links;
 
 void
-links_start(void)
+links_start(const struct link_ops *ops)
 {
+	links.ops = ops;
 	slab_init(&links.slab, sizeof(struct link));
 	list_init(&links.closed);
-	loop_on_pass_end(free_closed);
+	loop_on_pass_end(link_free_closed);
 }
 
 void
 links_stop(void)
 {
-	free_closed();
+	link_free_closed();
 	slab_finish(&links.slab);
 }
 
@@ -78,7 +83,7 @@ link_open(struct pool *p, const struct weir_attempt *a, bool *blamed)
 	l->pool = p;
 	list_init(&l->requests);
 	outer = log_about((struct log_subject){ link_describe, l });
-	if (dial_start(&l->dial, &l->conn, &handler, link_dial, u->connect_timeout) !=
+	if (dial_start(&l->dial, &l->conn, &link_handler, link_dial, u->connect_timeout) !=
 	    DIAL_GOING) {
 		*blamed = peer_refused(p->peer, l->dial.error, loop_now());
 		log_about(outer);
@@ -97,7 +102,7 @@ link_open(struct pool *p, const struct weir_attempt *a, bool *blamed)
 	list_append(&p->links, &l->node);
 	p->count++;
 	p->connecting++;
-	watch(l);
+	link_watch(l);
 	return l;
 }
 
@@ -117,18 +122,30 @@ link_put(struct link *l, struct request *r, struct weir_span bytes)
 	/* As large as it was last time, rather than grown step by step. */
 	if (l->out == NULL && l->usual > bytes.len && buf_reserve(&l->out, l->usual) == NULL)
 		return false;
+	if ((r->flags & REQUEST_SAFE) != 0 && r->bytes == NULL && buf_append(&r->bytes, bytes) < 0)
+		return false;
 	if (buf_append(&l->out, bytes) < 0)
 		return false;
 	if (buf_len(l->out) >= LINK_OUT_MAX)
 		board_add(&peer->cell[PEER_LINKS_STUFFED], 1);
+	if (r->state != REQUEST_SENT)
+		request_enter(r, REQUEST_SENT);
+	if ((r->flags & REQUEST_SAFE) == 0)
+		buf_return(&r->bytes);	/* it has been QUEUED */
+	if ((r->flags & REQUEST_KEYED) == 0) {
+		r->requester->link = l;
+		r->requester->flight++;
+	}
 	r->length = (uint32_t)bytes.len;
 	r->end = l->sent + buf_len(l->out);
 	r->since = loop_now();
+	if (peer->upstream->balancer->balancer->done != NULL)
+		r->started = loop_micros();
 	list_append(&l->requests, &r->of_link);
 	board_add(&peer->cell[PEER_IN_FLIGHT], 1);
 	board_add(&peer->cell[PEER_REQUESTS], 1);
 	if (l->depth++ == 0)
-		watch(l);
+		link_watch(l);
 	conn_again(&l->conn);	/* with what others ask in this pass */
 	return true;
 }
@@ -143,57 +160,53 @@ link_drain(struct link *l, unsigned counter)
 	assert(l->state == LINK_OPEN || l->depth == 0);
 	board_add(&p->peer->cell[counter], 1);
 	if (l->state == LINK_CONNECTING) {
-		close_now(l);
+		link_close(l);
 		return;
 	}
 	l->state = LINK_DRAINING;
-	p->draining++;
+	p->leaving++;
 	if (p->filling == l)
 		p->filling = NULL;
 	if (l->depth == 0)
-		part(l);
+		link_part(l);
 }
 
 void
-link_break(struct link *l, enum weir_failure why, int error)
+link_release(struct link *l)
 {
-	struct weir_upstream *u = l->pool->peer->upstream;
-	struct log_subject    outer;
-	struct asker         *lent = l->lent;
-	bool                  busy = l->depth > 0;
-
-	if (l->state == LINK_CLOSED)
+	l->borrower = NULL;
+	if (l->state == LINK_CONNECTING) {
+		link_abandon(l);
 		return;
-	outer = log_about((struct log_subject){ link_describe, l });
-	report(l, why, error);
-	dissolve(l, why);
-	if (lent != NULL && lent->link == l)
-		lent->link = NULL;
-	if (lent != NULL && l->sent > 0)
-		pools.ops->lost(lent, busy);
-	log_about(outer);
-	pool_serve(u);
+	}
+	while (l->depth > 0)
+		request_finish(link_pop(l));
+	if (l->state == LINK_OPEN) {
+		l->state = LINK_DRAINING;
+		l->pool->leaving++;
+	}
+	if (l->state == LINK_DRAINING)
+		link_part(l);
 }
 
 void
 link_abandon(struct link *l)
 {
-	struct weir_upstream *u = l->pool->peer->upstream;
-
-	dissolve(l, WEIR_FAILED_PEER_CLOSED);
-	pool_serve(u);
+	l->borrower = NULL;
+	while (l->depth > 0)
+		request_finish(link_pop(l));
+	link_close(l);
 }
 
-/* Closes it, and does what is to be done with its requests. */
-static void
-dissolve(struct link *l, enum weir_failure why)
+void
+framing_fault(const char *protocol, const char *what)
 {
-	struct buf *unsent = l->out;
+	static uint64_t complained;
 
-	l->out = NULL;
-	l->lent = NULL;
-	close_now(l);
-	give_requests(l, &unsent, why);
+	if (loop_complain(&complained))
+		log_alert("protocol %s: its parser of %s returned what is none of enum weir_parse, "
+			  "or a length of 0",
+		    protocol, what);
 }
 
 /* ------------------------------------------------------------------- events */
@@ -202,58 +215,60 @@ static void
 link_ready(struct conn *c)
 {
 	struct link       *l = container_of(c, struct link, conn);
-	struct log_subject outer;
+	struct log_subject outer = log_about((struct log_subject){ link_describe, l });
 
-	if (l->state == LINK_CLOSED)
-		return;
-	outer = log_about((struct log_subject){ link_describe, l });
-	if (l->state != LINK_CONNECTING || connected(l)) {
-		receive(l);
+	if (l->state == LINK_PARTING)
+		link_discard(l);
+	else if (l->state != LINK_CONNECTING || link_connected(l)) {
+		link_receive(l);
 		/* What is queued has its turn later in this pass, with what is
 		 * asked until then. */
-		if (l->state != LINK_CLOSED && !node_linked(&c->task.link))
-			transmit(l);
-		if (l->state != LINK_CLOSED)
-			settle(l);
+		if (l->fault == 0 && !node_linked(&c->task.link))
+			link_transmit(l);
 	}
+	link_settle(l);
 	log_about(outer);
 }
 
 static bool
-connected(struct link *l)
+link_connected(struct link *l)
 {
 	enum dial_state state = dial_check(&l->dial);
 
 	if (state == DIAL_FAILED)
-		link_break(l, WEIR_FAILED_CONNECT, l->dial.error);
+		link_fail(l, WEIR_FAILED_CONNECT, l->dial.error);
 	if (state != DIAL_DONE)
 		return false;
 	peer_report(l->pool->peer, PEER_REACHED, 0, loop_now());
 	l->pool->connecting--;
 	l->state = LINK_OPEN;
 	l->since = loop_now();
-	watch(l);
+	link_watch(l);
 	return true;
 }
 
 static void
-receive(struct link *l)
+link_receive(struct link *l)
 {
 	unsigned share = LINK_SHARE;
 
-	while (l->state != LINK_CLOSED && l->conn.readable)
+	while (l->conn.readable)
 		if (share-- == 0) {
 			conn_again(&l->conn);
+			return;
+		} else if (!link_receive_once(l))
 			break;
-		} else if (!receive_once(l))
-			break;
-	if (l->state != LINK_CLOSED && (l->conn.eof || l->conn.broken))
-		ended(l);
+	if (l->fault != 0 || (!l->conn.eof && !l->conn.broken))
+		return;
+	/* To end an idle link is the peer's right. */
+	if (l->depth == 0 && l->conn.in == NULL)
+		board_add(&l->pool->peer->cell[PEER_LINKS_CLOSED_BY_PEER], 1);
+	link_fail(l, WEIR_FAILED_PEER_CLOSED, l->conn.error);
 }
 
 /* One read. False: nothing more now. */
 static bool
-receive_once(struct link *l)
+link_receive_once(struct link *l)
 {
 	struct conn     *c = &l->conn;
 	size_t           kept = buf_len(c->in), used;
@@ -263,39 +278,32 @@ receive_once(struct link *l)
 		return false;
 	l->heard = loop_now();
 	board_add(&l->pool->peer->cell[PEER_BYTES_RECEIVED], in.len - kept);
-	used = take_replies(l, in);
-	if (l->state == LINK_CLOSED)
-		return false;
-	if (in.len - used >= loop_scratch_size()) {
-		bad_reply(l);
-		return false;
-	}
-	if (conn_keep(c, in, used))
-		return true;
-	link_break(l, WEIR_FAILED_NO_MEMORY, ENOMEM);
-	return false;
+	used = link_take_replies(l, in);
+	if (l->fault == 0 && in.len - used >= loop_scratch_size())
+		link_bad_reply(l);
+	if (l->fault == 0 && !conn_keep(c, in, used))
+		link_fail(l, WEIR_FAILED_NO_MEMORY, ENOMEM);
+	return l->fault == 0;
 }
 
 /* As many whole replies as there are, and what has come of a long one. Returns how
  * many bytes are done with. */
 static size_t
-take_replies(struct link *l, struct weir_span in)
+link_take_replies(struct link *l, struct weir_span in)
 {
 	struct node    *first;
 	struct request *r;
 	size_t          used = 0, n;
 
-	while (used < in.len && l->state != LINK_CLOSED) {
+	while (used < in.len) {
 		first = list_first(&l->requests);
 		r = first != NULL ? container_of(first, struct request, of_link) : NULL;
 		/* Nobody has asked for it, or nobody yet. */
 		if (r == NULL || r->end > l->sent) {
-			board_add(&l->pool->peer->cell[PEER_UNSOLICITED], 1);
-			log_info("closed: bytes that nobody had asked for");
-			link_break(l, WEIR_FAILED_BAD_REPLY, EPROTO);
+			link_unsolicited(l);
 			break;
 		}
-		if ((n = take_reply(l, r, span_skip(in, used))) == 0)
+		if ((n = link_take_reply(l, r, span_skip(in, used))) == 0)
 			break;
 		used += n;
 	}
@@ -304,7 +312,7 @@ take_replies(struct link *l, struct weir_span in)
 
 /* How many bytes of it are this reply's; 0: it is not whole yet, or no reply. */
 static size_t
-take_reply(struct link *l, struct request *r, struct weir_span in)
+link_take_reply(struct link *l, struct request *r, struct weir_span in)
 {
 	const struct framing *f = r->framing;
 	struct weir_message   m = { .length = l->passing };
@@ -318,7 +326,7 @@ take_reply(struct link *l, struct request *r, struct weir_span in)
 	if (parsed != WEIR_WHOLE || m.length == 0) {
 		if (parsed != WEIR_MALFORMED)
 			framing_fault(l->pool->peer->upstream->framed_by->name, "replies");
-		bad_reply(l);
+		link_bad_reply(l);
 		return 0;
 	}
 	parser_reset(f->exchange, l->memory);
@@ -328,68 +336,106 @@ take_reply(struct link *l, struct request *r, struct weir_span in)
 	}
 	n = m.length < in.len ? (size_t)m.length : in.len;
 	l->passing = m.length - n;
-	pass_on(l, r, span(in.data, n));
+	link_pass_on(l, r, span(in.data, n));
 	return n;
 }
 
+/* More replies than requests: whoever asked last has likely sent what the protocol
+ * takes for one message and the peer for several. */
 static void
-bad_reply(struct link *l)
+link_unsolicited(struct link *l)
+{
+	struct weir_upstream *u = l->pool->peer->upstream;
+	char                  from[ADDR_TEXT_MAX];
+
+	board_add(&l->pool->peer->cell[PEER_UNSOLICITED], 1);
+	log_info("closed: bytes that nobody had asked for");
+	link_fail(l, WEIR_FAILED_BAD_REPLY, EPROTO);
+	if (l->answered && loop_complain(&u->complained_unsolicited))
+		log_warn("the peer has sent what nobody had asked for, and its connection is "
+			 "closed; the last request was of client %s: does it speak %s?",
+		    addr_print_packed(&l->asked_by, from), u->framed_by->name);
+	else if (!l->answered && loop_complain(&u->complained_unsolicited))
+		log_warn("the peer speaks before it is asked, and its connection is closed: does "
+			 "it speak %s?",
+		    u->framed_by->name);
+}
+
+static void
+link_bad_reply(struct link *l)
 {
 	board_add(&l->pool->peer->cell[PEER_BAD_REPLIES], 1);
 	log_info("closed: what it sends is no reply");
-	link_break(l, WEIR_FAILED_BAD_REPLY, EPROTO);
+	link_fail(l, WEIR_FAILED_BAD_REPLY, EPROTO);
 }
 
 /* A part of the reply, or all of it. */
 static void
-pass_on(struct link *l, struct request *r, struct weir_span part)
+link_pass_on(struct link *l, struct request *r, struct weir_span part)
 {
 	if (l->passing == 0 && --r->replies == 0) {
-		finish(l, r, part);
-		finish_silent(l);
-		return;
-	}
-	r->begun = true;
-	if (r->asker != NULL)
-		pools.ops->reply(r->asker, part, false);
+		link_answer(l, r, part);
+		link_answer_silent(l);
+	} else
+		(void)request_reply(r, part, false);
 }
 
 /* The first request is done: this is the end of its reply. */
 static void
-finish(struct link *l, struct request *r, struct weir_span last)
+link_answer(struct link *l, struct request *r, struct weir_span last)
 {
 	struct weir_peer *peer = l->pool->peer;
-	struct asker     *asker;
 
-	node_unlink(&r->of_link);
-	l->depth--;
+	(void)link_pop(l);
 	peer->full = false;
-	board_give(peer->board, PEER_IN_FLIGHT, peer->upstream->seat);
-	asker = request_detach(r);
-	request_free(r);
-	if (asker != NULL)
-		pools.ops->reply(asker, last, true);
-	else if (last.len > 0)
+	peer_done(peer, WEIR_REQUEST_ANSWERED, r->started);
+	if (l->depth == 0 && r->requester != NULL)
+		l->asked_by = *requester_ops->from(r->requester);
+	if ((r->flags & REQUEST_UNPIN) != 0 && r->requester != NULL && l->borrower == r->requester)
+		link_unpin(l);
+	if (!request_reply(r, last, true) && last.len > 0)
 		board_add(&peer->upstream->cell[UPSTREAM_ORPHANED], 1);
+}
+
+static void
+link_unpin(struct link *l)
+{
+	if (l->borrower->flight == 0)
+		l->borrower->link = NULL;
+	l->borrower = NULL;
 }
 
 /* Those that have no reply are done when they are sent and it is their turn. */
 static void
-finish_silent(struct link *l)
+link_answer_silent(struct link *l)
 {
 	struct node    *first;
 	struct request *r;
 
-	while (l->state != LINK_CLOSED && (first = list_first(&l->requests)) != NULL) {
+	while ((first = list_first(&l->requests)) != NULL) {
 		r = container_of(first, struct request, of_link);
 		if (r->replies > 0 || r->end > l->sent)
 			break;
-		finish(l, r, span(NULL, 0));
+		link_answer(l, r, span(NULL, 0));
 	}
 }
 
+/* PARTING: what comes is of no use any more. */
 static void
-transmit(struct link *l)
+link_discard(struct link *l)
+{
+	unsigned share = LINK_SHARE;
+
+	link_transmit(l);
+	while (l->conn.readable && conn_read(&l->conn, loop_scratch(), loop_scratch_size()) > 0)
+		if (share-- == 0) {
+			conn_again(&l->conn);
+			break;
+		}
+}
+
+static void
+link_transmit(struct link *l)
 {
 	size_t n;
 
@@ -400,69 +446,90 @@ transmit(struct link *l)
 	buf_consume(&l->out, n);
 	l->sent += n;
 	board_add(&l->pool->peer->cell[PEER_BYTES_SENT], n);
-	finish_silent(l);
+	link_answer_silent(l);
 	/* What it had sent before it went is there to be read, and then its end. */
-	if (l->state != LINK_CLOSED && l->conn.write_shut)
-		receive(l);
+	if (l->conn.write_shut && l->state != LINK_PARTING)
+		link_receive(l);
 }
 
-/* After a turn: what has come of it. */
+/* It breaks, but not under the feet of what is under way: at the end of the turn. */
 static void
-settle(struct link *l)
+link_fail(struct link *l, enum weir_failure why, int error)
 {
-	struct weir_upstream *u = l->pool->peer->upstream;
+	if (l->fault != 0)
+		return;
+	l->fault = (uint8_t)(why + 1);
+	l->error = (uint16_t)error;
+}
 
-	if (l->depth == 0) {
-		if (!l->parting)
-			l->since = loop_now();
-		if (l->state == LINK_DRAINING)
-			part(l);
-		else
-			watch(l);
-	} else if (l->conn.unsure)
-		watch(l);
-	if (u->queued > 0)
-		pool_serve(u);
+/* The end of a turn: what has come of it. */
+static void
+link_settle(struct link *l)
+{
+	struct conn *c = &l->conn;
+
+	if (l->state == LINK_PARTING) {
+		if (l->out == NULL)
+			conn_finish(c);
+		if (c->eof || c->broken || c->write_shut)
+			link_close(l);
+	} else if (l->fault != 0)
+		link_break(l);
+	else if (l->depth == 0 && l->state == LINK_DRAINING)
+		link_part(l);
+	else if (l->depth == 0) {
+		l->since = loop_now();
+		link_watch(l);
+	} else if (c->unsure)
+		link_watch(l);
+	links.ops->settled(l);
 }
 
 /* ---------------------------------------------------------------------- ends */
 
-/* The peer has ended it. Of an idle link that is its right. */
+/* It is of no use any more: what was sent fails, what was not goes elsewhere. */
 static void
-ended(struct link *l)
+link_break(struct link *l)
 {
-	if (l->parting) {
-		link_abandon(l);
-		return;
+	enum weir_failure   why = (enum weir_failure)(l->fault - 1);
+	struct requester   *borrower = l->borrower;
+	struct buf         *unsent = l->out;
+	bool                busy = l->depth > 0, used = l->sent > 0;
+
+	link_report(l, why);
+	l->out = NULL;
+	l->borrower = NULL;
+	link_close(l);
+	link_give_back(l, &unsent, why);
+	if (borrower != NULL) {
+		borrower->link = NULL;
+		if (used)
+			requester_ops->lost(borrower, busy);
 	}
-	if (l->depth == 0 && l->conn.in == NULL)
-		board_add(&l->pool->peer->cell[PEER_LINKS_CLOSED_BY_PEER], 1);
-	link_break(l, WEIR_FAILED_PEER_CLOSED, l->conn.error);
 }
 
-/* Its tokens are free when the peer has ended it, too: so the peer never counts more
- * links than there may be, though another is opened at once. */
+/* Its tokens are free when the peer has ended it, too. */
 static void
-part(struct link *l)
+link_part(struct link *l)
 {
-	if (l->parting)
-		return;
-	l->parting = true;
+	l->state = LINK_PARTING;
 	l->since = loop_now();
-	conn_finish(&l->conn);
-	watch(l);
+	conn_again(&l->conn);
+	link_watch(l);
 }
 
 /* Gives back all but the requests; the memory goes after the pass. */
 static void
-close_now(struct link *l)
+link_close(struct link *l)
 {
 	struct pool *p = l->pool;
 
+	if (l->state == LINK_CLOSED)
+		return;
 	if (l->state == LINK_CONNECTING)
 		p->connecting--;
-	if (l->state == LINK_DRAINING)
-		p->draining--;
+	if (l->state >= LINK_DRAINING)
+		p->leaving--;
 	l->state = LINK_CLOSED;
 	if (p->filling == l)
 		p->filling = NULL;
@@ -471,6 +538,9 @@ close_now(struct link *l)
 
 		peer_unreported(p->peer, &a);
 	}
+	/* A request that was cut short must not look whole. */
+	if (l->out != NULL)
+		conn_abort(&l->conn);
 	dial_cancel(&l->dial);
 	conn_close(&l->conn);
 	buf_return(&l->out);
@@ -478,25 +548,25 @@ close_now(struct link *l)
 	list_append(&links.closed, &l->node);
 	p->count--;
 	p->peer->full = false;
-	share_give(p);
+	links.ops->closed(l);
 }
 
 /* What follows for the peer from a link that breaks. */
 static void
-report(struct link *l, enum weir_failure why, int error)
+link_report(struct link *l, enum weir_failure why)
 {
 	struct weir_peer *peer = l->pool->peer;
-	const char       *what = error != 0 ? strerror(error) : "closed by the peer";
+	const char       *what = l->error != 0 ? strerror(l->error) : "closed by the peer";
 
 	if (why == WEIR_FAILED_REPLY_TIMEOUT) {
 		what = "no reply within reply_timeout";
 		board_add(&peer->cell[PEER_REPLY_TIMEOUTS], 1);
 	}
 	if (l->state == LINK_CONNECTING)
-		peer_report(peer, error == ETIMEDOUT ? PEER_TIMED_OUT : PEER_REFUSED, error,
+		peer_report(peer, l->error == ETIMEDOUT ? PEER_TIMED_OUT : PEER_REFUSED, l->error,
 		    loop_now());
 	else if (!l->answered && l->depth > 0 && l->sent > 0 && why != WEIR_FAILED_BAD_REPLY)
-		peer_report(peer, PEER_BROKE, error != 0 ? error : ECONNRESET, loop_now());
+		peer_report(peer, PEER_BROKE, l->error != 0 ? l->error : ECONNRESET, loop_now());
 	else {
 		if (l->depth > 0 && why != WEIR_FAILED_BAD_REPLY)
 			log_info("%s, requests in flight: %u", what, l->depth);
@@ -506,47 +576,69 @@ report(struct link *l, enum weir_failure why, int error)
 	log_info("%s%s", l->state == LINK_CONNECTING ? "connect: " : "", what);
 }
 
-/* Its requests: what was sent fails, what was not goes elsewhere; but not from a
- * link that was lent and used: what the peer knew of the asker is gone with it. */
+/* Its requests: what was sent fails, unless it may be sent twice; what was not goes
+ * elsewhere; but not from a link that was its requester's alone, and used: what the
+ * peer knew of him is gone with it. */
 static void
-give_requests(struct link *l, struct buf **unsent, enum weir_failure why)
+link_give_back(struct link *l, struct buf **unsent, enum weir_failure why)
 {
-	struct weir_peer     *peer = l->pool->peer;
-	struct weir_upstream *u = peer->upstream;
-	struct weir_span      rest = buf_span(*unsent);
-	bool                  connecting = why == WEIR_FAILED_CONNECT;
-	bool                  move = u->mode != POOL_SESSION || l->sent == 0;
-	struct node          *n, *following;
-	struct request       *r;
+	struct weir_peer       *peer = l->pool->peer;
+	const struct weir_peer *failed = why == WEIR_FAILED_CONNECT ? peer : NULL;
+	struct weir_span        rest = buf_span(*unsent), bytes;
+	bool                    move = peer->upstream->mode != POOL_SESSION || l->sent == 0;
+	struct node            *n, *following;
+	struct request         *r;
 
+	/* All first: what is moved may find another. */
 	list_each(n, following, &l->requests) {
 		r = container_of(n, struct request, of_link);
-		if (r->asker != NULL)
-			r->asker->link = NULL;
+		if (r->requester != NULL && r->requester->link == l) {
+			r->requester->link = NULL;
+			r->requester->flight = 0;
+		}
 	}
-	while ((n = list_first(&l->requests)) != NULL) {
-		r = container_of(n, struct request, of_link);
-		node_unlink(&r->of_link);
-		l->depth--;
-		board_give(peer->board, PEER_IN_FLIGHT, u->seat);
-		if (r->asker == NULL)
-			request_free(r);
-		else if (move && r->end - r->length >= l->sent)
-			request_move(r, u,
-			    span(rest.data + (r->end - r->length - l->sent), r->length),
-			    connecting ? peer : NULL);
+	while (l->depth > 0) {
+		r = link_pop(l);
+		bytes = span(NULL, 0);
+		if (r->end - r->length >= l->sent)
+			bytes = span(rest.data + (r->end - r->length - l->sent), r->length);
 		else
-			request_fail(r, u, why, r->begun);
-		why = WEIR_FAILED_PEER_CLOSED;
+			peer_done(peer, WEIR_REQUEST_FAILED, r->started);
+		if (bytes.len == 0 && r->state == REQUEST_SENT && (r->flags & REQUEST_SAFE) != 0)
+			bytes = buf_span(r->bytes);
+		if (r->state == REQUEST_ORPHANED)
+			request_finish(r);
+		else if (move && r->state == REQUEST_SENT && bytes.len > 0)
+			links.ops->moved(r, bytes, failed);
+		else
+			request_fail(r, why);
+		why = WEIR_FAILED_PEER_CLOSED;	/* only the first had its time */
 	}
 	buf_return(unsent);
+}
+
+/* The first of the FIFO. */
+static struct request *
+link_pop(struct link *l)
+{
+	struct request   *r = container_of(l->requests.next, struct request, of_link);
+	struct requester *q = r->requester;
+
+	node_unlink(&r->of_link);
+	l->depth--;
+	/* With its last one it is free to go on elsewhere. */
+	if (q != NULL && q->link == l && (r->flags & REQUEST_KEYED) == 0 && --q->flight == 0 &&
+	    l->borrower != q)
+		q->link = NULL;
+	board_give(l->pool->peer->board, PEER_IN_FLIGHT, l->pool->peer->upstream->seat);
+	return r;
 }
 
 /* ----------------------------------------------------------------- deadlines */
 
 /* When the first request's reply is overdue; UINT64_MAX: there is none. */
 static uint64_t
-reply_due(const struct link *l)
+link_reply_due(const struct link *l)
 {
 	uint64_t              timeout = l->pool->peer->upstream->reply_timeout;
 	const struct node    *first = list_first(&l->requests);
@@ -559,40 +651,41 @@ reply_due(const struct link *l)
 }
 
 static uint64_t
-idle_due(const struct link *l)
+link_idle_due(const struct link *l)
 {
 	uint64_t timeout = l->pool->peer->upstream->pool_idle_timeout;
 
-	return l->depth == 0 && l->lent == NULL && timeout > 0 ? l->since + timeout : UINT64_MAX;
+	return l->depth == 0 && l->borrower == NULL && timeout > 0 ? l->since + timeout
+								   : UINT64_MAX;
 }
 
 /* A reset may hide behind what was read last (see `unsure` of net/conn). Of an idle
  * link it is found when it is used: then nothing has been sent. */
 static uint64_t
-look_due(const struct link *l)
+link_look_due(const struct link *l)
 {
 	return l->conn.unsure && l->depth > 0 ? l->heard + LINK_LOOK : UINT64_MAX;
 }
 
 static uint64_t
-deadline(const struct link *l)
+link_deadline(const struct link *l)
 {
 	uint64_t at;
 
 	if (l->state == LINK_CONNECTING)
 		return l->dial.give_up;
-	if (l->parting)
-		return l->since + LINK_PARTING;
-	at = l->depth > 0 ? reply_due(l) : idle_due(l);
-	if (look_due(l) < at)
-		at = look_due(l);
+	if (l->state == LINK_PARTING)
+		return l->since + LINK_PARTING_TIME;
+	at = l->depth > 0 ? link_reply_due(l) : link_idle_due(l);
+	if (link_look_due(l) < at)
+		at = link_look_due(l);
 	return at < l->expires || l->state == LINK_DRAINING ? at : l->expires;
 }
 
 static void
-watch(struct link *l)
+link_watch(struct link *l)
 {
-	uint64_t at = deadline(l);
+	uint64_t at = link_deadline(l);
 
 	if (at != UINT64_MAX && (!timer_armed(&l->conn.timer) || at < l->conn.timer.at))
 		conn_arm(&l->conn, at);
@@ -601,36 +694,41 @@ watch(struct link *l)
 static void
 link_expired(struct conn *c)
 {
-	struct link *l = container_of(c, struct link, conn);
-	uint64_t     now = loop_now();
+	struct link       *l = container_of(c, struct link, conn);
+	struct log_subject outer = log_about((struct log_subject){ link_describe, l });
+	uint64_t           now = loop_now();
 
-	if (l->state == LINK_CLOSED)
-		return;
-	if (l->state == LINK_CONNECTING && now >= deadline(l))
-		link_ready(c);
-	else if (l->parting) {
-		if (now >= deadline(l))
-			link_abandon(l);
-	} else if (l->state != LINK_CONNECTING && now >= reply_due(l))
-		link_break(l, WEIR_FAILED_REPLY_TIMEOUT, ETIMEDOUT);
-	else if (now >= look_due(l)) {
+	if (now < link_deadline(l))
+		;
+	else if (l->state == LINK_CONNECTING)
+		(void)link_connected(l);
+	else if (l->state == LINK_PARTING)
+		link_close(l);
+	else if (now >= link_reply_due(l))
+		link_fail(l, WEIR_FAILED_REPLY_TIMEOUT, ETIMEDOUT);
+	else if (now >= link_look_due(l)) {
 		c->unsure = false;
 		c->readable = true;
-		link_ready(c);
-	} else if (now >= l->expires && l->lent == NULL)
+		conn_again(c);
+	}
+	else if (now >= l->expires && l->borrower != NULL)
+		l->expires = UINT64_MAX;	/* it ends with its borrower's stay */
+	else if (now >= l->expires)
 		link_drain(l, PEER_LINKS_CLOSED_LIFETIME);
-	else if (now >= idle_due(l) && l->pool->count > l->pool->kept)
+	else if (now >= link_idle_due(l) && l->pool->count > l->pool->kept)
 		link_drain(l, PEER_LINKS_CLOSED_IDLE);
-	else if (now >= idle_due(l))
+	else if (now >= link_idle_due(l))
 		l->since = now;
-	if (l->lent != NULL && now >= l->expires)
-		l->expires = UINT64_MAX;	/* it ends with its asker's stay */
+	if (l->fault != 0)
+		link_break(l);
 	if (l->state != LINK_CLOSED)
-		watch(l);
+		link_watch(l);
+	links.ops->settled(l);
+	log_about(outer);
 }
 
 static void
-free_closed(void)
+link_free_closed(void)
 {
 	struct node *n;
 

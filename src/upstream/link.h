@@ -2,8 +2,16 @@
 /*
  * link: one pooled connection to a peer.
  *
- *	CONNECTING ──► OPEN ──► DRAINING ──► CLOSED
- *	     └───────────┴──────────┴───────────▲   (any break)
+ *	CONNECTING ──► OPEN ──► DRAINING ──► PARTING ──► CLOSED
+ *	     │           └──────────┼───────────▲           ▲
+ *	     └───────────┴──────────┴───────────────────────┘  any break
+ *
+ *	CONNECTING  requests are taken already, and sent when it is open
+ *	OPEN
+ *	DRAINING    takes no more requests; those that it has get their replies
+ *	PARTING     has none; our end is sent behind what is unsent, and the peer's
+ *	            is waited for: its tokens are free only then, so that the peer
+ *	            never counts more links than there may be
  *
  *	out    requests, one behind the other; all of a pass leave in one write
  *	FIFO   those that are in `out` or sent and not answered, in that order:
@@ -11,6 +19,11 @@
  *
  * A position counts the bytes ever put on the link: a request is unsent while
  * its first byte lies at or behind `sent`, and then can go elsewhere.
+ *
+ * A link carries, and says upwards what has happened (link_ops). It does so at
+ * the end of its turn, when nothing of it is under way any more; only replies and
+ * failures are passed on at once, and those who get them do nothing but keep them
+ * (requester_ops).
  */
 #ifndef UPSTREAM_LINK_H
 #define UPSTREAM_LINK_H
@@ -19,44 +32,83 @@
 #include "net/dial.h"
 #include "upstream/request.h"
 
-struct pool;
+enum link_state { LINK_CONNECTING, LINK_OPEN, LINK_DRAINING, LINK_PARTING, LINK_CLOSED };
 
-enum link_state { LINK_CONNECTING, LINK_OPEN, LINK_DRAINING, LINK_CLOSED };
+#define LINK_SHARE         4u		/* reads a turn */
+#define LINK_LOOK          1000u	/* ms of silence, after which an unsure conn is read again */
+#define LINK_PARTING_TIME  200u		/* ms that the peer has to end its side, too */
+#define LINK_OUT_MAX       262144u	/* unsent bytes: a link with more takes no request */
+#define LINK_SLOTS_MAX     256u		/* workers that may ask for one */
 
-#define LINK_SHARE   4u		/* reads a turn */
-#define LINK_LOOK    1000u	/* ms of silence, after which an unsure conn is read again */
-#define LINK_PARTING 200u	/* ms that the peer has to end its side, too */
-#define LINK_OUT_MAX 262144u	/* unsent bytes: a link with more takes no request */
+/* The links to one peer from this worker. link keeps the list and the counts,
+ * share what concerns tokens, pool the rest. */
+struct pool {
+	struct weir_peer *peer;
+	struct node       links;
+	struct link      *filling;	/* goes first in pool = pipeline; NULL: none */
+	unsigned          count;	/* links, in whatever state */
+	unsigned          connecting;
+	unsigned          leaving;	/* DRAINING or PARTING */
+	/* share */
+	uint64_t          hold_until;	/* ms: others go first */
+	uint64_t          ask_again;	/* ms */
+	uint64_t          held_since;	/* ms: of its first link */
+	bool              yields;	/* gives one up for a worker that it cannot tell */
+	bool              retires;	/* as its worker does: newer limits hold for it */
+	uint64_t          wanted_by[LINK_SLOTS_MAX / 64];	/* bits of slots */
+	/* pool */
+	unsigned          kept;		/* its part of pool_min_idle */
+	uint64_t          ready_after;	/* ms: no link is made ready before */
+	uint64_t          ready_pause;	/* ms: doubles while links end unused */
+};
 
 struct link {
-	struct conn     conn;
-	struct dial     dial;
-	struct pool    *pool;
-	struct node     node;		/* of the pool's; then of those to be freed */
-	struct node     requests;	/* the FIFO */
-	struct buf     *out;
-	uint32_t        usual;		/* bytes in `out` when it was sent last */
-	struct asker   *lent;		/* pool = session: whose it is */
-	uint64_t        sent;		/* position */
-	uint64_t        passing;	/* bytes of the present reply that are still to come */
-	uint64_t        since;		/* ms: began to connect; is open; is idle */
-	uint64_t        heard;		/* ms: of the last read */
-	uint64_t        expires;	/* ms: pool_lifetime; UINT64_MAX: never */
-	uint64_t        probing;	/* ms: when it was let through to a failed peer; or 0 */
-	uint32_t        depth;		/* requests in the FIFO */
-	uint8_t         state;		/* enum link_state */
-	bool            answered;	/* a reply has come */
-	bool            parting;	/* our end is sent, the peer's is waited for */
-	_Alignas(16) char memory[WEIR_PARSER_MEMORY];
+	struct conn        conn;
+	struct dial        dial;
+	struct pool       *pool;
+	struct node        node;	/* of the pool's; then of those to be freed */
+	struct node        requests;	/* the FIFO */
+	struct buf        *out;
+	struct requester  *borrower;	/* whose alone it is; NULL: nobody's */
+	uint64_t           sent;	/* position */
+	uint64_t           passing;	/* bytes of the present reply that are still to come */
+	uint64_t           since;	/* ms: began to connect; is open; is idle; is parting */
+	uint64_t           heard;	/* ms: of the last read */
+	uint64_t           expires;	/* ms: pool_lifetime; UINT64_MAX: never */
+	uint64_t           probing;	/* ms: when it was let through to a failed peer; or 0 */
+	struct addr_packed asked_by;	/* whose the last request was when none was left */
+	uint32_t           usual;	/* bytes in `out` when it was sent last */
+	uint32_t           depth;	/* requests in the FIFO */
+	uint16_t           error;	/* errno of the fault, or 0 */
+	uint8_t            state;	/* enum link_state */
+	uint8_t            fault;	/* it breaks at the end of its turn: 0, or enum
+					   weir_failure + 1 */
+	bool               answered;	/* a reply has come */
+	_Alignas(16) char  memory[WEIR_PARSER_MEMORY];
 };
+
+/* What a link says to whoever has it. */
+struct link_ops {
+	/* At the end of its turn: it may have room, or have closed. */
+	void (*settled)(struct link *);
+	/* A request that was unsent when the link broke: it is in no FIFO, and SENT still.
+	 * failed: the peer, if that could not be connected to. */
+	void (*moved)(struct request *, struct weir_span bytes, const struct weir_peer *failed);
+	/* It is CLOSED: out of the list and the counts. The memory goes after the pass. */
+	void (*closed)(struct link *);
+};
+
+/* Per worker: begin (after requests_start), end. */
+void links_start(const struct link_ops *);
+void links_stop(void);
 
 /* Begins to connect to the pool's peer; the tokens become the link's. NULL: it
  * cannot even begin, which has been reported (*blamed: the peer) or logged. */
 struct link *link_open(struct pool *, const struct weir_attempt *, bool *blamed)
     __attribute__((warn_unused_result));
 
-/* Puts a request behind the others. Returns false when memory is short; it is
- * the caller's then. */
+/* Puts a NEW or QUEUED request behind the others: SENT. Returns false when memory is
+ * short; it is as it was then. */
 bool link_put(struct link *, struct request *, struct weir_span bytes)
     __attribute__((warn_unused_result));
 
@@ -67,18 +119,17 @@ link_takes(const struct link *l)
 	return l->state <= LINK_OPEN && (l->out == NULL || buf_len(l->out) < LINK_OUT_MAX);
 }
 
-/* Takes no more requests and closes when it has none. */
+/* Takes no more requests, and parts when it has none. */
 void link_drain(struct link *, unsigned counter);
 
-/* The peer is done with it: what was sent fails (the first request with `why`),
- * what was not goes elsewhere. error: errno, or 0. */
-void link_break(struct link *, enum weir_failure why, int error);
+/* Whose alone it was has gone, and so has what the peer knew of him: it parts,
+ * without the replies to what he had asked. */
+void link_release(struct link *);
 
-/* We are done with it, which says nothing about the peer. Its requests have no
- * askers any more. */
+/* Closes it, which says nothing about the peer. What it has belongs to nobody. */
 void link_abandon(struct link *);
 
-void links_start(void);
-void links_stop(void);
+/* For the one who has found out that this parser makes no sense: told once a minute. */
+void framing_fault(const char *protocol, const char *what);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* pool: requests of many askers over few links: which link, and who waits. */
+/* pool: requests of many clients over few links to each peer: who waits, what is kept. */
 #include "upstream/pool.h"
 
 #include <assert.h>
@@ -7,78 +7,78 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/slab.h"
 #include "base/str.h"
-#include "upstream/lend.h"
-#include "upstream/share.h"
-
-/* In each pass many requests begin and end: their memory stays, 1 MiB at most. */
-#define REQUEST_PAGES 16u
+#include "upstream/pick.h"
 
 #define RETIRING_IDLE 5000u	/* ms */
 
-/* What has come of looking for a link. */
-enum found { FOUND, BUSY, NOWHERE };
+/* pool_min_idle: a link that ends unused makes the next one wait twice as long. */
+#define READY_PAUSE_LEAST 100u		/* ms */
+#define READY_PAUSE_MOST  30000u
 
-static void count_failure(struct weir_upstream *, enum weir_failure);
-static bool place(struct weir_upstream *, struct request *, struct weir_span bytes,
+static enum pool_answer pool_place(struct weir_upstream *, struct request *,
+    struct weir_span bytes, enum weir_failure *why);
+static enum pool_answer pool_find(struct weir_upstream *, struct request *, struct link **,
     enum weir_failure *why);
-static bool enqueue(struct weir_upstream *, struct request *, struct weir_span bytes,
-    enum weir_failure *why);
-static enum found find(struct weir_upstream *, struct request *, struct link **,
-    enum weir_failure *why);
-static bool put(struct weir_upstream *, struct link *, struct request *, struct weir_span bytes,
-    enum weir_failure *why);
-static bool serve(struct weir_upstream *, struct request *);
-static bool take_up(struct weir_upstream *, struct link *, struct asker *);
-static void unqueue(struct weir_upstream *, struct request *);
-static void tick(void *);
-static bool look_after(struct weir_upstream *);
-static void close_idle(struct pool *);
-static void keep_ready(struct pool *);
+static bool pool_borrows(const struct weir_upstream *, const struct request *);
+static void pool_moved(struct request *, struct weir_span bytes, const struct weir_peer *failed);
+static void pool_settled(struct link *);
+static void pool_closed(struct link *);
+static void pool_serve(struct weir_upstream *);
+static bool pool_serve_requests(struct weir_upstream *, struct waiter *);
+static bool pool_serve_waiter(struct weir_upstream *, struct waiter *);
+static void pools_watch(void);
+static void pools_tick(void *);
+static bool pool_look_after(struct weir_upstream *);
+static void pool_close_idle(struct pool *);
+static void pool_keep_ready(struct pool *);
+static void pool_ready_later(struct pool *);
 
-struct pools_place pools;
+static const struct link_ops pool_link_ops = {
+	.settled = pool_settled,
+	.moved   = pool_moved,
+	.closed  = pool_closed,
+};
 
 static struct {
-	struct pool      *all;
-	unsigned          count;
-	struct slab       requests;
-	struct slab       attempts;
-	struct loop_timer tick;
-	bool              watching;
-	bool              retiring;
-	bool              stopping;
-} own;
+	const struct conf *conf;
+	struct pool       *all;
+	unsigned           count;
+	struct loop_timer  tick;
+	bool               watching;
+	bool               retiring;
+	bool               holding;	/* nobody is served any more */
+} pools;
 
 int
-pools_start(const struct pools_place *place)
+pools_start(const struct pools_worker *worker)
 {
-	struct weir_upstream *u;
-	struct pool          *p;
-	unsigned              n = 0;
+	const struct share_worker *self = &worker->share;
+	struct weir_upstream      *u;
+	struct pool               *p;
+	unsigned                   n = 0;
 
-	pools = *place;
-	memset(&own, 0, sizeof own);
-	for (unsigned i = 0; (u = upstream_at(place->conf, i)) != NULL; i++)
+	memset(&pools, 0, sizeof pools);
+	pools.conf = worker->conf;
+	for (unsigned i = 0; (u = upstream_at(worker->conf, i)) != NULL; i++)
 		n += u->framed_by != NULL ? u->peer_count : 0;
-	if ((own.all = calloc(n + 1, sizeof *own.all)) == NULL)
+	if ((pools.all = calloc(n + 1, sizeof *pools.all)) == NULL)
 		return -1;
-	slab_init(&own.requests, sizeof(struct request));
-	own.requests.spare = REQUEST_PAGES;
-	slab_init(&own.attempts, sizeof(struct weir_attempt));
-	links_start();
-	loop_timer_init(&own.tick, tick, NULL);
-	for (unsigned i = 0; (u = upstream_at(place->conf, i)) != NULL; i++) {
-		list_init(&u->queue);
-		u->queued = 0;
+	requests_start(worker->ops);
+	queues_start();
+	links_start(&pool_link_ops);
+	shares_start(self);
+	loop_timer_init(&pools.tick, pools_tick, NULL);
+	for (unsigned i = 0; (u = upstream_at(worker->conf, i)) != NULL; i++) {
+		queue_init(u, u->pool_queue == WEIR_AUTOMATIC ? worker->queue : u->pool_queue);
 		for (unsigned k = 0; u->framed_by != NULL && k < u->peer_count; k++) {
-			p = &own.all[own.count++];
+			p = &pools.all[pools.count++];
 			u->peers[k].pool = p;
 			p->peer = &u->peers[k];
 			list_init(&p->links);
 			share_start(p);
-			p->kept = (unsigned)(u->pool_min_idle / place->slots +
-			    (place->slot < u->pool_min_idle % place->slots));
+			p->kept = (unsigned)(u->pool_min_idle / self->slots +
+			    (self->slot < u->pool_min_idle % self->slots));
 			if (p->kept > 0)
 				pools_watch();
 		}
@@ -89,15 +89,15 @@ pools_start(const struct pools_place *place)
 void
 pools_retire(void)
 {
-	own.retiring = true;
-	for (unsigned i = 0; i < own.count; i++)
-		own.all[i].retires = true;
+	pools.retiring = true;
+	for (unsigned i = 0; i < pools.count; i++)
+		pools.all[i].retires = true;
 }
 
 void
 pools_hold(void)
 {
-	own.stopping = true;
+	pools.holding = true;
 }
 
 void
@@ -105,328 +105,212 @@ pools_stop(void)
 {
 	struct node *n;
 
-	own.stopping = true;
-	for (unsigned i = 0; i < own.count; i++) {
-		while ((n = list_first(&own.all[i].links)) != NULL)
+	pools.holding = true;
+	for (unsigned i = 0; i < pools.count; i++) {
+		while ((n = list_first(&pools.all[i].links)) != NULL)
 			link_abandon(container_of(n, struct link, node));
-		share_stop(&own.all[i]);
+		share_stop(&pools.all[i]);
 	}
-	if (own.all == NULL)
+	if (pools.all == NULL)
 		return;
-	loop_timer_stop(&own.tick);
+	loop_timer_stop(&pools.tick);
 	links_stop();
-	slab_finish(&own.requests);
-	slab_finish(&own.attempts);
-	free(own.all);
-	memset(&own, 0, sizeof own);
+	queues_stop();
+	requests_stop();
+	free(pools.all);
+	memset(&pools, 0, sizeof pools);
 }
 
 void
-pool_heard(enum pool_word word, int peer, unsigned slot)
+pool_heard(enum share_word word, int peer, unsigned slot)
 {
-	for (unsigned i = 0; i < own.count; i++) {
-		if (own.all[i].peer->board != peer)
+	for (unsigned i = 0; i < pools.count; i++) {
+		if (pools.all[i].peer->board != peer)
 			continue;
-		if (word == POOL_WANTED)
-			share_wanted(&own.all[i], slot);
-		else
-			share_freed(&own.all[i]);
+		if (word == SHARE_WANTED)
+			share_wanted(&pools.all[i], slot);
+		else {
+			share_freed(&pools.all[i]);
+			pool_serve(pools.all[i].peer->upstream);
+		}
 	}
 }
 
-/* ------------------------------------------------------------------- askers */
-
-/* Whether its link is its own for its stay. */
-static bool
-asker_borrows(const struct asker *a)
-{
-	return a->link != NULL && a->link->lent == a;
-}
+/* --------------------------------------------------------------- requesters */
 
 void
-asker_init(struct asker *a)
+requester_give_up(struct requester *q, struct weir_upstream *u)
 {
-	list_init(&a->requests);
-}
-
-bool
-asker_may_ask(const struct asker *a, const struct weir_upstream *u)
-{
-	const struct link *l = a->link;
-
-	if (a->waiting > 0 || (u->mode == POOL_REQUEST && a->count > 0))
-		return false;
-	return l == NULL || (link_takes(l) && l->depth < u->pipeline_depth);
-}
-
-uint64_t
-asker_waits_since(const struct asker *a)
-{
-	return a->waiting > 0 ? container_of(a->requests.next, struct request, of_asker)->since
-			      : 0;
-}
-
-void
-asker_give_up(struct asker *a, struct weir_upstream *u)
-{
-	struct node    *n, *following;
-	struct request *r;
-
-	list_each(n, following, &a->requests) {
-		r = container_of(n, struct request, of_asker);
-		if (r->bytes == NULL)
-			continue;
-		unqueue(u, r);
-		request_fail(r, u, WEIR_FAILED_POOL_WAIT, false);
-		if (a->waiting == 0)	/* or it has left */
-			break;
-	}
-}
-
-void
-asker_leave(struct asker *a, struct weir_upstream *u)
-{
-	struct link    *lent = asker_borrows(a) ? a->link : NULL;
 	struct node    *n;
 	struct request *r;
 
-	while ((n = list_first(&a->requests)) != NULL) {
-		r = container_of(n, struct request, of_asker);
-		if (r->bytes != NULL)
-			unqueue(u, r);
-		(void)request_detach(r);
-		if (!node_linked(&r->of_link))
-			request_free(r);
+	while (q->waiter != NULL && (n = list_first(&q->waiter->requests)) != NULL) {
+		r = container_of(n, struct request, of_link);
+		node_unlink(n);
+		request_fail(r, WEIR_FAILED_POOL_WAIT);
 	}
-	a->link = NULL;
-	if (lent != NULL)
-		link_abandon(lent);
+	queue_leave(u, q);
+}
+
+void
+requester_leave(struct requester *q, struct weir_upstream *u)
+{
+	struct link *l = q->link;
+
+	queue_leave(u, q);
+	q->link = NULL;
+	q->flight = 0;
+	if (l != NULL && l->borrower == q)
+		link_release(l);
 }
 
 /* ------------------------------------------------------------------ requests */
 
-bool
-pool_ask(struct weir_upstream *u, struct asker *a, const struct framing *framing,
-    struct weir_span bytes, const struct weir_message *m, enum weir_failure *why)
+enum pool_answer
+pool_ask(struct weir_upstream *u, struct request *r, struct weir_span bytes, bool patient,
+    enum weir_failure *why)
 {
-	struct request *r = slab_take(&own.requests);
+	struct requester *q = r->requester;
+	enum pool_answer  answer = POOL_BUSY;
 
-	*why = WEIR_FAILED_NO_MEMORY;
-	board_add(&u->cell[UPSTREAM_REQUESTS], 1);
-	if (r != NULL) {
-		r->asker = a;
-		r->framing = framing;
-		r->length = (uint32_t)bytes.len;
-		r->kind = m->kind;
-		r->replies = m->replies;
-		list_append(&a->requests, &r->of_asker);
-		a->count++;
-		/* Those that came first go first. */
-		if (a->link == NULL && u->queued > 0 ? enqueue(u, r, bytes, why)
-						     : place(u, r, bytes, why))
-			return true;
-		(void)request_detach(r);
-		request_free(r);
+	/* Those that came first go first. */
+	if (q->link != NULL || u->queued == 0 || u->served == q)
+		answer = pool_place(u, r, bytes, why);
+	if (answer == POOL_BUSY && !patient) {
+		*why = WEIR_FAILED_POOL_WAIT;
+		answer = POOL_FAILED;
 	}
-	count_failure(u, *why);
-	return false;
+	/* What is pinned goes on when its client has nothing under way: no link is needed. */
+	if (answer == POOL_BUSY && (q->count == 0 || (r->flags & REQUEST_PIN) == 0) &&
+	    !queue_enter(u, q, why))
+		answer = POOL_FAILED;
+	if (answer == POOL_BUSY) {
+		if (u->served == q)
+			q->waiter->refused = true;
+		pools_watch();
+		return answer;
+	}
+	board_add(&u->cell[UPSTREAM_REQUESTS], 1);
+	if (answer == POOL_FAILED)
+		upstream_failed(u, *why);
+	return answer;
 }
 
-/* At a limit of the pool the operator may have to act. */
+/* Onto a link, if there is one. */
+static enum pool_answer
+pool_place(struct weir_upstream *u, struct request *r, struct weir_span bytes,
+    enum weir_failure *why)
+{
+	struct requester *q = r->requester;
+	enum pool_answer  answer;
+	struct link      *l;
+
+	answer = pool_find(u, r, &l, why);
+	if (answer != POOL_PLACED)
+		return answer;
+	*why = WEIR_FAILED_NO_MEMORY;
+	if (!link_put(l, r, bytes))
+		return POOL_FAILED;
+	if (pool_borrows(u, r)) {
+		l->borrower = q;
+		q->link = l;
+	}
+	pools_watch();
+	return POOL_PLACED;
+}
+
+/* POOL_PLACED: this link takes it. */
+static enum pool_answer
+pool_find(struct weir_upstream *u, struct request *r, struct link **link, enum weir_failure *why)
+{
+	struct requester   *q = r->requester;
+	struct weir_attempt fresh, *a = r->attempt;
+	bool                alone = pool_borrows(u, r), busy = false;
+
+	if (q->link != NULL && (q->link->borrower == q || !alone) &&
+	    (q->link->borrower == q || (r->flags & REQUEST_KEYED) == 0)) {
+		*link = q->link;
+		return link_takes(*link) && (*link)->depth < u->pipeline_depth ? POOL_PLACED
+									      : POOL_BUSY;
+	}
+	/* What is pinned comes behind what its client has under way elsewhere. */
+	if (alone && q->count > 0 && r->state == REQUEST_NEW)
+		return POOL_BUSY;
+	if (a == NULL) {
+		a = &fresh;
+		attempt_begin(a, requester_ops->from(q), loop_now());
+	}
+	a->now = loop_now();
+	a->pooled = true;
+	a->alone = alone || u->mode != POOL_PIPELINE;
+	if ((*link = pick_link(u, a, &busy)) != NULL) {
+		if (a->tried > 0)
+			board_add(&u->cell[UPSTREAM_RETRIED], 1);
+		return POOL_PLACED;
+	}
+	*why = a->tried > 0 ? WEIR_FAILED_CONNECT : WEIR_FAILED_NO_PEER;
+	return busy ? POOL_BUSY : POOL_FAILED;
+}
+
+/* Whether its link becomes its requester's alone. */
+static bool
+pool_borrows(const struct weir_upstream *u, const struct request *r)
+{
+	return u->mode == POOL_SESSION || (r->flags & REQUEST_PIN) != 0;
+}
+
+/* Its link is gone before it was sent (or it may be sent twice): it goes elsewhere. Those
+ * of one requester stay in their order: behind one that waits, all wait. */
 static void
-count_failure(struct weir_upstream *u, enum weir_failure why)
+pool_moved(struct request *r, struct weir_span bytes, const struct weir_peer *failed)
 {
-	board_add(&u->cell[UPSTREAM_FAILED + why], 1);
-	if ((why != WEIR_FAILED_POOL_QUEUE && why != WEIR_FAILED_POOL_WAIT) ||
-	    !loop_complain(&u->complained))
-		return;
-	log_warn("upstream %s: requests fail (%s), %u more wait: more links (pool_size), more "
-		 "requests on each (pipeline_depth) or more peers may help",
-	    u->name, upstream_failure_name(why), u->queued);
-}
-
-struct asker *
-request_detach(struct request *r)
-{
-	struct asker *a = r->asker;
-
-	if (a == NULL)
-		return NULL;
-	r->asker = NULL;
-	node_unlink(&r->of_asker);
-	if (--a->count == 0 && !asker_borrows(a))
-		a->link = NULL;
-	return a;
-}
-
-void
-request_free(struct request *r)
-{
-	buf_return(&r->bytes);
-	slab_give(&own.attempts, r->attempt);
-	slab_give(&own.requests, r);
-}
-
-void
-request_fail(struct request *r, struct weir_upstream *u, enum weir_failure why, bool cut)
-{
-	const struct framing *framing = r->framing;
-	uint32_t              kind = r->kind;
-	bool                  silent = r->replies == 0;
-	struct asker         *a = request_detach(r);
-
-	count_failure(u, why);
-	request_free(r);
-	if (a != NULL && silent && why != WEIR_FAILED_NO_MEMORY)
-		pools.ops->reply(a, span(NULL, 0), true);	/* nobody waits to be told */
-	else if (a != NULL)
-		pools.ops->failed(a, framing, kind, why, cut);
-}
-
-void
-request_move(struct request *r, struct weir_upstream *u, struct weir_span bytes,
-    const struct weir_peer *failed)
-{
-	enum weir_failure why = WEIR_FAILED_NO_MEMORY;
-	struct asker     *a = r->asker;
+	struct requester     *q = r->requester;
+	struct weir_upstream *u = r->upstream;
+	enum weir_failure     why = WEIR_FAILED_NO_MEMORY;
+	enum pool_answer      answer = POOL_BUSY;
+	struct weir_attempt  *a;
 
 	if (failed != NULL) {
-		if (r->attempt == NULL && (r->attempt = slab_take(&own.attempts)) == NULL)
+		if ((a = request_attempt(r)) == NULL)
 			goto fail;
-		if (r->attempt->tried == 0)
-			attempt_begin(r->attempt, pools.ops->from(a), loop_now());
-		r->attempt->tried++;
-		attempt_rule_out(r->attempt, failed);
+		a->tried++;
+		attempt_rule_out(a, failed);
 	} else if (r->moves++ > u->retries) {
 		why = WEIR_FAILED_PEER_CLOSED;
 		goto fail;
 	}
-	if (a->waiting > 0 ? enqueue(u, r, bytes, &why) : place(u, r, bytes, &why)) {
-		board_add(&u->cell[UPSTREAM_MOVED], 1);
-		if (a->waiting > 0)
-			pools.ops->waits(a);
-		return;
-	}
+	if (q->waiter == NULL || (r->flags & REQUEST_KEYED) != 0)
+		answer = pool_place(u, r, bytes, &why);
+	if (answer == POOL_BUSY) {
+		why = WEIR_FAILED_NO_MEMORY;
+		if (!queue_request(u, r, bytes))
+			goto fail;
+		pools_watch();
+		requester_ops->waits(q);
+	} else if (answer == POOL_FAILED)
+		goto fail;
+	board_add(&u->cell[UPSTREAM_MOVED], 1);
+	return;
 fail:
-	request_fail(r, u, why, false);
+	request_fail(r, why);
 }
 
-void
-framing_fault(const char *protocol, const char *what)
-{
-	static uint64_t complained;
+/* --------------------------------------------------------------- the queue */
 
-	if (loop_complain(&complained))
-		log_alert("protocol %s: its parser of %s returned what is none of enum weir_parse, "
-			  "or a length of 0",
-		    protocol, what);
-}
-
-/* Onto a link, or into the queue. False: it has failed. */
-static bool
-place(struct weir_upstream *u, struct request *r, struct weir_span bytes,
-    enum weir_failure *why)
-{
-	struct link *l;
-
-	switch (find(u, r, &l, why)) {
-	case FOUND:
-		return put(u, l, r, bytes, why);
-	case BUSY:
-		return enqueue(u, r, bytes, why);
-	case NOWHERE:
-		break;
-	}
-	return false;
-}
-
-/* A link for it. */
-static enum found
-find(struct weir_upstream *u, struct request *r, struct link **link, enum weir_failure *why)
-{
-	struct weir_attempt fresh, *a = r->attempt;
-	bool                busy = false;
-
-	if ((*link = r->asker->link) != NULL)
-		return FOUND;
-	if (a == NULL) {
-		a = &fresh;
-		attempt_begin(a, pools.ops->from(r->asker), loop_now());
-	}
-	a->now = loop_now();
-	a->pooled = true;
-	*link = lend_link(u, a, &busy);
-	if (*link == NULL && busy)
-		return BUSY;
-	if (a->tried > 0 && *link != NULL)
-		board_add(&u->cell[UPSTREAM_RETRIED], 1);
-	*why = a->tried > 0 ? WEIR_FAILED_CONNECT : WEIR_FAILED_NO_PEER;
-	return *link != NULL ? FOUND : NOWHERE;
-}
-
-static bool
-put(struct weir_upstream *u, struct link *l, struct request *r, struct weir_span bytes,
-    enum weir_failure *why)
-{
-	*why = WEIR_FAILED_NO_MEMORY;
-	if (!link_put(l, r, bytes))
-		return false;
-	r->asker->link = l;
-	if (u->mode == POOL_SESSION)
-		l->lent = r->asker;
-	return true;
-}
-
-static uint64_t
-queue_limit(const struct weir_upstream *u)
-{
-	return u->pool_queue == WEIR_AUTOMATIC ? pools.queue : u->pool_queue;
-}
-
-static bool
-enqueue(struct weir_upstream *u, struct request *r, struct weir_span bytes,
-    enum weir_failure *why)
-{
-	/* One that was moved stays behind the others of its asker. */
-	*why = WEIR_FAILED_POOL_QUEUE;
-	if (u->queued >= queue_limit(u) && r->asker->waiting == 0)
-		return false;
-	*why = WEIR_FAILED_NO_MEMORY;
-	if (buf_append(&r->bytes, bytes) < 0)
-		return false;
-	r->since = loop_now();
-	r->asker->waiting++;
-	list_append(&u->queue, &r->of_link);
-	u->queued++;
-	board_add(&u->cell[UPSTREAM_WAITING], 1);
-	board_add(&u->cell[UPSTREAM_WAITED], 1);
-	pools_watch();
-	return true;
-}
-
+/* Room may have come. Those that are particular, because peers have failed them, or
+ * they have a key, do not hold up the others. */
 static void
-unqueue(struct weir_upstream *u, struct request *r)
-{
-	node_unlink(&r->of_link);
-	r->asker->waiting--;
-	u->queued--;
-	board_give(u->board, UPSTREAM_WAITING, u->seat);
-}
-
-/* Those that are particular, because peers have failed them, do not hold up the
- * others. */
-void
 pool_serve(struct weir_upstream *u)
 {
-	struct node     aside, *n;
-	struct request *r;
+	struct node    aside, *n;
+	struct waiter *w;
 
 	list_init(&aside);
-	while (!own.stopping && (n = list_first(&u->queue)) != NULL) {
-		r = container_of(n, struct request, of_link);
-		if (serve(u, r))
+	while (!pools.holding && (n = list_first(&u->queue)) != NULL) {
+		w = container_of(n, struct waiter, node);
+		if (pool_serve_requests(u, w) && pool_serve_waiter(u, w))
 			continue;
-		if (r->attempt == NULL)
+		if (!w->particular)
 			break;
 		node_unlink(n);
 		list_append(&aside, n);
@@ -437,68 +321,96 @@ pool_serve(struct weir_upstream *u)
 	}
 }
 
-/* One that waits goes on, or fails. False: it has to wait. */
+/* What was on a link before goes first. False: some of it has to wait. */
 static bool
-serve(struct weir_upstream *u, struct request *r)
+pool_serve_requests(struct weir_upstream *u, struct waiter *w)
 {
-	struct asker     *a = r->asker;
-	struct link      *l;
 	enum weir_failure why;
+	struct request   *r;
+	struct node      *n;
 
-	switch (find(u, r, &l, &why)) {
-	case FOUND:
-		if (take_up(u, l, a))
-			pools.ops->placed(a);
-		return true;
-	case BUSY:
-		return false;
-	case NOWHERE:
-		break;
+	w->particular = false;
+	while ((n = list_first(&w->requests)) != NULL) {
+		r = container_of(n, struct request, of_link);
+		node_unlink(n);
+		switch (pool_place(u, r, buf_span(r->bytes), &why)) {
+		case POOL_PLACED:
+			break;
+		case POOL_BUSY:
+			list_prepend(&w->requests, n);
+			w->particular = r->attempt != NULL;
+			return false;
+		case POOL_FAILED:
+			request_fail(r, why);
+			break;
+		}
 	}
-	unqueue(u, r);
-	request_fail(r, u, why, false);
 	return true;
 }
 
-/* All that an asker has waiting goes on together. False: memory is short, and it
- * has left. */
+/* Its requester asks for what it has in its own buffer. False: there is no room for any
+ * of it, and it waits on. */
 static bool
-take_up(struct weir_upstream *u, struct link *l, struct asker *a)
+pool_serve_waiter(struct weir_upstream *u, struct waiter *w)
 {
-	struct node      *n, *following;
-	struct request   *r;
-	struct buf       *bytes;
-	enum weir_failure why;
-	bool              taken;
+	struct requester *q = w->requester;
+	unsigned          before = q->count;
 
-	list_each(n, following, &a->requests) {
-		r = container_of(n, struct request, of_asker);
-		bytes = r->bytes;
-		unqueue(u, r);
-		r->bytes = NULL;
-		taken = put(u, l, r, buf_span(bytes), &why);
-		buf_return(&bytes);
-		if (!taken)
-			request_fail(r, u, why, false);
-		if (a->waiting == 0)
-			break;
+	w->refused = false;
+	u->served = q;
+	requester_ops->room(q);
+	u->served = NULL;
+	if (!w->refused) {
+		queue_leave(u, q);
+		return true;
 	}
-	return a->count > 0;
+	if (q->count == before)
+		return false;
+	/* Behind the others with what is left. */
+	w->since = loop_now();
+	node_unlink(&w->node);
+	list_append(&u->queue, &w->node);
+	return true;
 }
 
-/* --------------------------------------------------------- from time to time */
+/* --------------------------------------------------------------- its links */
 
-void
-pools_watch(void)
+static void
+pool_settled(struct link *l)
 {
-	if (own.watching)
-		return;
-	own.watching = true;
-	loop_timer_start(&own.tick, POOL_TICK);
+	struct weir_upstream *u = l->pool->peer->upstream;
+
+	if (u->queued > 0)
+		pool_serve(u);
 }
 
 static void
-tick(void *argument)
+pool_closed(struct link *l)
+{
+	struct pool *p = l->pool;
+
+	share_give(p);
+	if (p->kept == 0 || pools.holding)
+		return;
+	/* A peer that ends what nobody has used is not run down. */
+	if (l->answered)
+		p->ready_pause = p->ready_after = 0;
+	else
+		pool_ready_later(p);
+}
+
+/* From time to time, while there is something to look after. */
+static void
+pools_watch(void)
+{
+	if (pools.watching)
+		return;
+	pools.watching = true;
+	loop_timer_start(&pools.tick, SHARE_TICK);
+}
+
+static void
+pools_tick(void *argument)
 {
 	struct weir_upstream *u;
 	bool                  more = false;
@@ -506,17 +418,17 @@ tick(void *argument)
 	(void)argument;
 	for (unsigned i = 0; (u = upstream_at(pools.conf, i)) != NULL; i++)
 		if (u->framed_by != NULL)
-			more |= look_after(u);
-	own.watching = more;
+			more |= pool_look_after(u);
+	pools.watching = more;
 	if (more)
-		loop_timer_start(&own.tick, POOL_TICK);
+		loop_timer_start(&pools.tick, SHARE_TICK);
 	else
-		slab_trim(&own.requests);
+		requests_trim();
 }
 
 /* Whether there is something to look after. */
 static bool
-look_after(struct weir_upstream *u)
+pool_look_after(struct weir_upstream *u)
 {
 	bool         more;
 	struct pool *p;
@@ -528,32 +440,32 @@ look_after(struct weir_upstream *u)
 	for (unsigned i = 0; i < u->peer_count; i++) {
 		p = u->peers[i].pool;
 		share_look(p);
-		if (own.retiring)
-			close_idle(p);
-		else if (p->count < p->kept)
-			keep_ready(p);
-		more |= p->count > 0 || (p->kept > 0 && !own.retiring);
+		if (pools.retiring)
+			pool_close_idle(p);
+		else if (p->count < p->kept && loop_now() >= p->ready_after)
+			pool_keep_ready(p);
+		more |= p->count > 0 || (p->kept > 0 && !pools.retiring);
 	}
 	return more;
 }
 
 /* A worker that goes keeps for a little while what its sessions come back to. */
 static void
-close_idle(struct pool *p)
+pool_close_idle(struct pool *p)
 {
 	struct node *n, *following;
 	struct link *l;
 
 	list_each(n, following, &p->links) {
 		l = container_of(n, struct link, node);
-		if (l->depth == 0 && l->lent == NULL && loop_now() >= l->since + RETIRING_IDLE)
+		if (l->depth == 0 && l->borrower == NULL && loop_now() >= l->since + RETIRING_IDLE)
 			link_drain(l, PEER_LINKS_CLOSED_IDLE);
 	}
 }
 
 /* One link a tick: a peer that comes back is not run down. */
 static void
-keep_ready(struct pool *p)
+pool_keep_ready(struct pool *p)
 {
 	static const struct addr_packed nobody;
 	struct weir_attempt             a;
@@ -562,6 +474,15 @@ keep_ready(struct pool *p)
 	attempt_begin(&a, &nobody, loop_now());
 	a.stage = p->peer->backup ? ATTEMPT_BACKUP : ATTEMPT_GOOD;
 	if (peer_fits(p->peer, &a) &&
-	    board_sum(p->peer->board, PEER_LINKS) < p->peer->upstream->pool_size)
-		(void)lend_open(p, &a, &busy);
+	    board_sum(p->peer->board, PEER_LINKS) < p->peer->upstream->pool_size &&
+	    pick_new_link(p, &a, &busy) == NULL)
+		pool_ready_later(p);
+}
+
+static void
+pool_ready_later(struct pool *p)
+{
+	if (p->ready_pause < READY_PAUSE_MOST)
+		p->ready_pause = p->ready_pause > 0 ? p->ready_pause * 2 : READY_PAUSE_LEAST;
+	p->ready_after = loop_now() + p->ready_pause;
 }

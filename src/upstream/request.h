@@ -1,12 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * request: one client's message on its way to its reply, and who asks.
+ * request: one client's message on its way to its reply, and who asked for it.
  *
- *	asker ──► request ──► (queue of the upstream) ──► link ──► peer
- *	  ▲                                                │
- *	  └──────────── reply, or failed, in order ────────┘
+ *	            ┌────────► QUEUED ◄───────┐ its link was gone, nothing sent
+ *	            │            │            │
+ *	NEW ────────┴────────► SENT ──────────┘
+ *	 │                     │   └──► ANSWERING ──┐
+ *	 │                     └────────────┴───────┴──► ORPHANED ──┐
+ *	 └──────────────────────► HELD ──────────────────────────► DONE
  *
- * A request ends in exactly one of: its reply; failed; its asker's leave.
+ *	NEW        parsed; on no link yet
+ *	QUEUED     was on a link and unsent when that ended; waits for another,
+ *	           with a copy of its bytes
+ *	SENT       in a link's FIFO: unsent, or waiting for its reply
+ *	ANSWERING  a part of the reply has come
+ *	HELD       its reply, or that it failed, is known; its client's earlier
+ *	           requests are not done
+ *	ORPHANED   in a link's FIFO, but its client has gone: the reply is parsed
+ *	           and thrown away
+ *	DONE       nobody knows it any more
+ *
+ * A request ends in exactly one of: its reply; its failure; its client's leave.
+ * request_enter is the one function that changes the state.
  */
 #ifndef UPSTREAM_REQUEST_H
 #define UPSTREAM_REQUEST_H
@@ -20,6 +35,7 @@
 
 struct buf;
 struct link;
+struct waiter;
 struct weir_attempt;
 struct weir_upstream;
 
@@ -40,49 +56,113 @@ parser_reset(const struct weir_exchange *x, void *memory)
 		*word++ = 0;
 }
 
-/*
- * Whoever asks: embedded in its owner, zeroed, then asker_init. Its requests are
- * all on one link, or all waiting: so its order holds.
- */
-struct asker {
-	struct node  requests;	/* in the order they were asked */
-	struct link *link;	/* that has those in flight, or is lent to it; NULL: none */
-	uint16_t     count;	/* requests */
-	uint16_t     waiting;	/* of them, those that wait for a link: none or all */
+enum request_state {
+	REQUEST_NEW,
+	REQUEST_QUEUED,
+	REQUEST_SENT,
+	REQUEST_ANSWERING,
+	REQUEST_HELD,
+	REQUEST_ORPHANED,
+	REQUEST_DONE,
 };
 
-/* How a worker's askers hear of their requests. Each may make the asker leave. */
-struct asker_ops {
-	/* A part of a reply, valid until it returns; last: the request is done. */
-	void (*reply)(struct asker *, struct weir_span part, bool last);
-	/* There will be no reply, the request is done. cut: parts were given. No
-	 * memory: that may be told before the reply to an earlier one. */
-	void (*failed)(struct asker *, const struct framing *, uint32_t kind,
-	    enum weir_failure, bool cut);
-	/* A request that was on a link has to wait: asker_waits_since. */
-	void (*waits)(struct asker *);
-	/* What waited is on its way: asker_may_ask may say yes again. */
-	void (*placed)(struct asker *);
-	/* The link that was lent to it is gone; busy: with requests in flight. */
-	void (*lost)(struct asker *, bool busy);
-	/* Where it comes from, for balancers. */
-	const struct addr_packed *(*from)(const struct asker *);
+/* What is particular about a request. */
+enum request_flag {
+	REQUEST_SAFE  = 1 << 0,	/* may be sent a second time: nothing changes by it */
+	REQUEST_PIN   = 1 << 1,	/* its link is its client's alone from here on … */
+	REQUEST_UNPIN = 1 << 2,	/* … until this one's reply has come */
+	REQUEST_LOCAL = 1 << 3,	/* answered without a peer, in its turn */
+	REQUEST_LAST  = 1 << 4,	/* its client is closed behind its reply */
+	REQUEST_KEYED = 1 << 5,	/* key says which peer; otherwise its client's link does */
 };
 
 struct request {
-	struct node           of_link;	/* in the link's FIFO or the upstream's queue */
-	struct node           of_asker;
-	struct asker         *asker;	/* NULL: gone; its reply is thrown away */
+	struct node           of_link;		/* in a link's FIFO, or a waiter's list */
+	struct request       *next;		/* of its requester; behind the last the first */
+	struct requester     *requester;	/* NULL: gone */
+	struct weir_upstream *upstream;
 	const struct framing *framing;
-	struct weir_attempt  *attempt;	/* peers that failed it; NULL: none has */
-	struct buf           *bytes;	/* while it waits */
-	uint64_t              since;	/* ms: waits, or is on its link */
-	uint64_t              end;	/* position on its link behind its last byte */
-	uint32_t              length;	/* bytes */
+	struct weir_attempt  *attempt;		/* peers that failed it; NULL: none has */
+	struct buf           *bytes;		/* QUEUED and SAFE: its own; else of its reply
+						   what waits for its turn */
+	struct request       *parent;		/* first part of the same message; NULL: whole */
+	uint64_t              key;		/* hash, if KEYED */
+	uint64_t              since;		/* ms: on its link */
+	uint64_t              started;		/* µs: the same, where a balancer wants to know */
+	uint64_t              end;		/* position on its link behind its last byte */
+	uint32_t              length;		/* bytes */
 	uint32_t              kind;
-	uint8_t               replies;	/* still to come */
-	uint8_t               moves;	/* links that were gone before it was sent */
-	bool                  begun;	/* a part of the reply has been given */
+	uint16_t              part;		/* of parent's message; 0: the first */
+	uint8_t               state;		/* enum request_state */
+	uint8_t               flags;		/* enum request_flag */
+	uint8_t               replies;		/* still to come */
+	uint8_t               moves;		/* links that were gone before it was sent */
+	uint8_t               why;		/* HELD: 0, or enum weir_failure + 1 */
+	bool                  cut;		/* HELD: the reply broke off */
 };
+
+/*
+ * Whoever asks: embedded in its owner, zeroed. session/order keeps its requests in
+ * the order they were asked; all that are not KEYED go to one link while there are
+ * any, so that the peer sees them in that order, too.
+ */
+struct requester {
+	struct link    *link;	/* where the next one goes, or that is its alone; NULL: any */
+	struct waiter  *waiter;	/* its place in the upstream's queue; NULL: it does not wait */
+	struct request *last;	/* of its requests, a ring; NULL: none */
+	uint32_t        held;	/* bytes of replies that wait for their turn */
+	uint16_t        count;	/* requests that are not DONE */
+	uint16_t        flight;	/* of them, without a key, on `link` */
+};
+
+/*
+ * How requests speak to their requesters. None but `room` may ask, leave or close
+ * anything: what follows is done in the requester's own turn of the run queue. So
+ * whoever calls them finds everything as it was.
+ */
+struct requester_ops {
+	/* A part of the reply, valid until it returns; last: there is no more. */
+	void (*reply)(struct request *, struct weir_span part, bool last);
+	/* There will be no reply. cut: parts were given. */
+	void (*failed)(struct request *, enum weir_failure, bool cut);
+	/* It has left the queue and may ask again, for what it has waiting. */
+	void (*room)(struct requester *);
+	/* A request of it, unsent, has been put into the queue. */
+	void (*waits)(struct requester *);
+	/* The link that was its alone, and used, is gone; busy: with requests in flight. */
+	void (*lost)(struct requester *, bool busy);
+	/* Where it comes from: for balancers, and for the log. */
+	const struct addr_packed *(*from)(const struct requester *);
+};
+
+extern const struct requester_ops *requester_ops;
+
+/* Per worker: begin, end; return what is not needed now to the system. */
+void requests_start(const struct requester_ops *);
+void requests_stop(void);
+void requests_trim(void);
+
+/* A NEW one, in no order and on no link; NULL: memory is short. */
+struct request *request_create(struct requester *, struct weir_upstream *, const struct framing *)
+    __attribute__((warn_unused_result));
+
+/* The one place that changes the state; asserts that the way there is. */
+void request_enter(struct request *, enum request_state);
+
+/* Its FIFO or order has let it go: DONE, and its memory goes. */
+void request_finish(struct request *);
+
+/* Its requester goes: ORPHANED, when it is on a link; otherwise it ends. */
+void request_orphan(struct request *);
+
+/* A part of its reply has come; last: the link is done with it. It has left the
+ * FIFO then. Returns whether anybody wants it. */
+bool request_reply(struct request *, struct weir_span part, bool last);
+
+/* It has no reply; it is in no FIFO and no queue. Counts why. */
+void request_fail(struct request *, enum weir_failure);
+
+/* The memory of its search for a peer, begun if need be; NULL: memory is short. */
+struct weir_attempt *request_attempt(struct request *) __attribute__((warn_unused_result));
 
 #endif

@@ -5,13 +5,13 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/log.h"
-#include "upstream/pool.h"
+#include "upstream/link.h"
+#include "upstream/upstream.h"
 
 #define ASK_INTERVAL  40u	/* ms between two wishes of one worker */
 #define WANTED_FRESH 200u	/* ms that a wish on the board is believed */
 #define STARVES_FRESH 500u	/* ms beyond pool_wait that its mark is: it may hang */
-#define YIELD (2 * POOL_TICK)	/* ms: whom no message reaches has looked until then */
+#define YIELD (2 * SHARE_TICK)	/* ms: whom no message reaches has looked until then */
 #define REFUSED_PAUSE 5u	/* ms: counting tokens for each request would cost */
 #define TENURE_MAX    50u	/* ms that the only link is kept */
 
@@ -22,14 +22,16 @@ struct claims {
 	unsigned before;	/* that have none and need one for longer than this one */
 };
 
-static struct claims claims_on(const struct pool *);
-static uint64_t tenure(const struct pool *, unsigned workers);
-static void     ask(struct pool *, const struct claims *);
-static void     give_up(struct pool *, bool yields);
+static struct claims share_claims(const struct pool *);
+static uint64_t share_tenure(const struct pool *, unsigned workers);
+static void     share_ask(struct pool *, const struct claims *);
+static void     share_give_up(struct pool *, bool yields);
+
+static struct share_worker share_self;
 
 /* PEER_WANTED: when, and whose seat. */
 static uint64_t
-wish(uint64_t when, unsigned seat)
+wish_make(uint64_t when, unsigned seat)
 {
 	return when * BOARD_SEATS + seat;
 }
@@ -44,6 +46,12 @@ static unsigned
 wish_seat(uint64_t w)
 {
 	return (unsigned)(w % BOARD_SEATS);
+}
+
+void
+shares_start(const struct share_worker *self)
+{
+	share_self = *self;
 }
 
 /* After a reload that has changed them, the limits of all who have links or need some
@@ -75,7 +83,7 @@ share_take(struct pool *p, struct weir_attempt *a)
 
 	if (p->count >= u->pool_size || loop_now() < p->hold_until)
 		return false;
-	c = claims_on(p);
+	c = share_claims(p);
 	/* To each of those before it one is left. */
 	if (c.before < c.all &&
 	    board_take(peer->board, PEER_LINKS, u->seat, c.all - c.before)) {
@@ -88,7 +96,7 @@ share_take(struct pool *p, struct weir_attempt *a)
 		board_give(peer->board, PEER_LINKS, u->seat);
 	}
 	p->hold_until = loop_now() + REFUSED_PAUSE;
-	ask(p, &c);
+	share_ask(p, &c);
 	return false;
 }
 
@@ -101,23 +109,29 @@ share_give(struct pool *p)
 	peer_release(peer);
 	p->hold_until = p->yields ? loop_now() + YIELD : 0;
 	p->yields = false;
-	for (unsigned slot = 0; slot < pools.slots; slot++) {
-		if ((p->askers[slot / 64] >> (slot % 64) & 1) == 0)
+	for (unsigned slot = 0; slot < share_self.slots; slot++) {
+		if ((p->wanted_by[slot / 64] >> (slot % 64) & 1) == 0)
 			continue;
 		if (p->hold_until == 0)
-			p->hold_until = loop_now() + tenure(p, pools.slots);
-		pools.tell(POOL_FREED, peer->board, slot);
+			p->hold_until = loop_now() + share_tenure(p, share_self.slots);
+		share_self.tell(SHARE_FREED, peer->board, slot);
 	}
-	memset(p->askers, 0, sizeof p->askers);
+	memset(p->wanted_by, 0, sizeof p->wanted_by);
+}
+
+void
+share_pause(struct pool *p)
+{
+	p->hold_until = loop_now() + SHARE_TICK;
 }
 
 void
 share_wanted(struct pool *p, unsigned slot)
 {
-	if (p->count == 0 || slot >= pools.slots)
+	if (p->count == 0 || slot >= share_self.slots)
 		return;
-	p->askers[slot / 64] |= UINT64_C(1) << (slot % 64);
-	give_up(p, false);
+	p->wanted_by[slot / 64] |= UINT64_C(1) << (slot % 64);
+	share_give_up(p, false);
 }
 
 void
@@ -125,7 +139,6 @@ share_freed(struct pool *p)
 {
 	p->hold_until = 0;
 	p->peer->full = false;
-	pool_serve(p->peer->upstream);
 }
 
 void
@@ -142,11 +155,11 @@ share_look(struct pool *p)
 		atomic_store(starves, loop_now());
 	if (p->count > 0 && wanted != 0 && wish_seat(wanted) != u->seat &&
 	    wish_time(wanted) + WANTED_FRESH >= loop_now())
-		give_up(p, true);
+		share_give_up(p, true);
 }
 
 static struct claims
-claims_on(const struct pool *p)
+share_claims(const struct pool *p)
 {
 	const struct weir_peer     *peer = p->peer;
 	const struct weir_upstream *u = peer->upstream;
@@ -178,7 +191,7 @@ claims_on(const struct pool *p)
 
 /* All have their turn within a part of pool_wait. */
 static uint64_t
-tenure(const struct pool *p, unsigned workers)
+share_tenure(const struct pool *p, unsigned workers)
 {
 	uint64_t ms = p->peer->upstream->pool_wait / (4 * (uint64_t)workers);
 
@@ -187,7 +200,7 @@ tenure(const struct pool *p, unsigned workers)
 
 /* No token: whoever has more than its share is to give one up. */
 static void
-ask(struct pool *p, const struct claims *c)
+share_ask(struct pool *p, const struct claims *c)
 {
 	unsigned share = c->all / c->workers;
 	uint64_t now = loop_now();
@@ -199,33 +212,33 @@ ask(struct pool *p, const struct claims *c)
 	if (now < p->ask_again)
 		return;
 	p->ask_again = now + ASK_INTERVAL;
-	atomic_store(&p->peer->shared[PEER_WANTED], wish(now, p->peer->upstream->seat));
-	pools.tell(POOL_WANTED, p->peer->board, pools.slot);
+	atomic_store(&p->peer->shared[PEER_WANTED], wish_make(now, p->peer->upstream->seat));
+	share_self.tell(SHARE_WANTED, p->peer->board, share_self.slot);
 }
 
 /* Closes a link, or lets one run empty, if this worker has more than its share. */
 static void
-give_up(struct pool *p, bool yields)
+share_give_up(struct pool *p, bool yields)
 {
 	struct claims c;
 	unsigned      share;
 	struct link  *l, *least = NULL;
 	struct node  *n, *following;
 
-	c = claims_on(p);
+	c = share_claims(p);
 	share = c.all / c.workers;
 	if (p->count <= share)
 		return;
-	if (share == 0 && loop_now() < p->held_since + tenure(p, c.workers))
+	if (share == 0 && loop_now() < p->held_since + share_tenure(p, c.workers))
 		return;		/* at the next tick */
 	list_each(n, following, &p->links) {
 		l = container_of(n, struct link, node);
-		if (l->state == LINK_OPEN && l->lent == NULL &&
+		if (l->state == LINK_OPEN && l->borrower == NULL &&
 		    (least == NULL || l->depth < least->depth))
 			least = l;
 	}
 	/* One that runs empty is enough. */
-	if (least == NULL || (least->depth > 0 && p->draining > 0))
+	if (least == NULL || (least->depth > 0 && p->leaving > 0))
 		return;
 	p->yields = yields;
 	link_drain(least, PEER_LINKS_GIVEN_UP);

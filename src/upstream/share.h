@@ -18,7 +18,21 @@
 struct pool;
 struct weir_attempt;
 
-/* Worker: begin, end. */
+/* How often whoever has links looks at what others want. */
+#define SHARE_TICK 50u	/* ms */
+
+/* How a worker speaks to others of its generation about the links to a peer (its
+ * board entry): SHARE_WANTED to all that can hear, SHARE_FREED to one slot. */
+enum share_word { SHARE_WANTED, SHARE_FREED };
+
+struct share_worker {
+	unsigned slot;
+	unsigned slots;
+	void   (*tell)(enum share_word, int peer, unsigned slot);
+};
+
+/* Worker: who it is; begin and end of a pool. */
+void shares_start(const struct share_worker *);
 void share_start(struct pool *);
 void share_stop(struct pool *);
 
@@ -28,7 +42,10 @@ bool share_take(struct pool *, struct weir_attempt *) __attribute__((warn_unused
 /* A link is gone: those that asked are told. */
 void share_give(struct pool *);
 
-/* What another worker has said: it wants one; it has given one up. */
+/* This machine is short of something that a link needs: it may have it again soon. */
+void share_pause(struct pool *);
+
+/* What another worker, of this slot, has said: it wants one; it has given one up. */
 void share_wanted(struct pool *, unsigned slot);
 void share_freed(struct pool *);
 

@@ -21,6 +21,7 @@
 
 struct conf;
 struct pool;
+struct requester;
 
 /* How links are shared by those who ask (upstream/pool). */
 enum pool_mode {
@@ -82,16 +83,20 @@ struct weir_upstream {
 	board_word               *cell;
 	void                     *memory;
 	unsigned                  seat;
-	struct node               queue;		/* requests that wait for a link */
+	unsigned                  turn;			/* weir_upstream_turn */
+	struct node               queue;		/* who waits for a link (upstream/queue) */
 	unsigned                  queued;
-	uint64_t                  complained;		/* ms */
+	uint64_t                  queue_most;		/* may wait */
+	struct requester         *served;		/* asks in place of the queue's first */
+	uint64_t                  complained;		/* ms: of requests that fail; */
+	uint64_t                  complained_unsolicited;	/* of replies to nothing */
 };
 
 /* Fields of the board entries. */
 enum upstream_field {
-	UPSTREAM_WAITING,	/* gauge: requests that wait for a link */
+	UPSTREAM_WAITING,	/* gauge: clients whose requests wait for a link */
 	UPSTREAM_REQUESTS,
-	UPSTREAM_WAITED,	/* had to wait for a link */
+	UPSTREAM_WAITED,	/* times that one had to */
 	UPSTREAM_MOVED,		/* went to another link unsent */
 	UPSTREAM_NO_PEER,
 	UPSTREAM_RETRIED,
@@ -135,6 +140,10 @@ enum peer_word {
 /* Keys and checks of [upstream NAME], for conf_request.core. */
 extern const struct weir_module upstream_module;
 
+/* A request has failed: counted; at a limit of the pool the operator may have to act,
+ * and is told once a minute. */
+void upstream_failed(struct weir_upstream *, enum weir_failure);
+
 /* "pool_wait": as its counter is called behind failed_. */
 const char *upstream_failure_name(enum weir_failure);
 
@@ -147,8 +156,10 @@ struct weir_upstream *upstream_at(const struct conf *, unsigned index);
 uint64_t upstreams_entries(const struct conf *);
 int upstreams_enter(const struct conf *, unsigned generation) __attribute__((warn_unused_result));
 
-/* Worker: cells and the balancers' memory. Returns 0, or -1 with errno. */
-int  upstreams_start(const struct conf *, unsigned seat) __attribute__((warn_unused_result));
+/* Worker: cells and the balancers' memory. turn: another for each worker and
+ * generation. Returns 0, or -1 with errno. */
+int  upstreams_start(const struct conf *, unsigned seat, unsigned turn)
+    __attribute__((warn_unused_result));
 void upstreams_stop(void);
 
 /* How far a search had to go. */
@@ -165,7 +176,8 @@ struct weir_attempt {
 	uint8_t            stage;	/* enum attempt_stage */
 	uint8_t            tried;	/* connections attempted */
 	bool               probes;	/* the last peer chosen had failed; this finds out */
-	bool               pooled;	/* wants a link: one that there is will do */
+	bool               pooled;	/* wants a link: one that there is will do … */
+	bool               alone;	/* … if nobody else uses it */
 	uint8_t            ruled_out;	/* how many of peers[] */
 	uint16_t           peers[UPSTREAM_RETRIES_MAX + 1];	/* by their index */
 };
@@ -177,7 +189,7 @@ attempt_begin(struct weir_attempt *a, const struct addr_packed *client, uint64_t
 	a->now = now;
 	a->stage = ATTEMPT_GOOD;
 	a->tried = a->ruled_out = 0;
-	a->probes = a->pooled = false;
+	a->probes = a->pooled = a->alone = false;
 }
 
 /*
@@ -220,6 +232,10 @@ enum peer_outcome {
 	PEER_BROKE,		/* it does not */
 };
 void peer_report(struct weir_peer *, enum peer_outcome, int error, uint64_t now);
+
+/* What became of a request that was sent to the peer, for the balancer. started: of
+ * loop_micros, or 0. */
+void peer_done(struct weir_peer *, enum weir_outcome, uint64_t started);
 
 /* Whether the peer with this board entry counts as failed: from max_fails on,
  * until an attempt succeeds. For whoever looks at the board. */

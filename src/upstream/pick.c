@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* lend: which link a request goes on: the choice among peers and their links. */
-#include "upstream/lend.h"
+/* pick: which link a request goes on: the choice among peers and their links. */
+#include "upstream/pick.h"
 
-#include "upstream/pool.h"
+#include "net/loop.h"
+#include "upstream/link.h"
 #include "upstream/share.h"
+#include "upstream/upstream.h"
 
-static struct link *lend_from(struct weir_peer *, struct weir_attempt *, bool *busy);
-static struct link *fill(struct pool *, struct weir_attempt *, bool *full);
-static struct link *unused(struct pool *, struct weir_attempt *, bool *full);
-static bool         any_full(const struct weir_upstream *, const struct weir_attempt *);
+static struct link *pick_from(struct weir_peer *, struct weir_attempt *, bool *busy);
+static struct link *pick_shared(struct pool *, struct weir_attempt *, bool *full);
+static struct link *pick_unused(struct pool *, struct weir_attempt *, bool *full);
+static bool pick_may_share(const struct link *);
+static bool pick_any_full(const struct weir_upstream *, const struct weir_attempt *);
 
 struct link *
-lend_link(struct weir_upstream *u, struct weir_attempt *a, bool *busy)
+pick_link(struct weir_upstream *u, struct weir_attempt *a, bool *busy)
 {
 	uint8_t           failed = a->ruled_out;
 	struct weir_peer *peer;
@@ -19,9 +22,9 @@ lend_link(struct weir_upstream *u, struct weir_attempt *a, bool *busy)
 
 	for (a->stage = ATTEMPT_GOOD; a->stage <= ATTEMPT_FAILED; a->stage++) {
 		while (a->tried <= u->retries && (peer = upstream_pick(u, a)) != NULL)
-			if ((l = lend_from(peer, a, busy)) != NULL)
+			if ((l = pick_from(peer, a, busy)) != NULL)
 				return l;
-		if (*busy || any_full(u, a)) {
+		if (*busy || pick_any_full(u, a)) {
 			*busy = true;
 			a->ruled_out = failed;	/* it is looked for again */
 			return NULL;
@@ -35,17 +38,21 @@ lend_link(struct weir_upstream *u, struct weir_attempt *a, bool *busy)
 /* What is full is not asked again until something has changed; what fails, not in
  * this search. */
 static struct link *
-lend_from(struct weir_peer *peer, struct weir_attempt *a, bool *busy)
+pick_from(struct weir_peer *peer, struct weir_attempt *a, bool *busy)
 {
 	struct pool *p = peer->pool;
 	bool         full = false;
 	struct link *l;
 
 	a->probes = false;
-	l = peer->upstream->mode == POOL_PIPELINE ? fill(p, a, &full) : unused(p, a, &full);
+	l = a->alone ? pick_unused(p, a, &full) : pick_shared(p, a, &full);
 	if (l == NULL && full) {
-		peer->full = true;
 		*busy = true;
+		/* For what wants a link alone, when others do not, only in this search. */
+		if (a->alone && peer->upstream->mode == POOL_PIPELINE)
+			attempt_rule_out(a, peer);
+		else
+			peer->full = true;
 	} else if (l == NULL) {
 		attempt_rule_out(a, peer);
 	} else if (!a->probes && !peer_may_probe(peer, a)) {
@@ -61,7 +68,7 @@ lend_from(struct weir_peer *peer, struct weir_attempt *a, bool *busy)
 }
 
 static struct link *
-fill(struct pool *p, struct weir_attempt *a, bool *full)
+pick_shared(struct pool *p, struct weir_attempt *a, bool *full)
 {
 	const struct weir_upstream *u = p->peer->upstream;
 	uint64_t spread = u->pipeline_spread < u->pipeline_depth ? u->pipeline_spread
@@ -69,11 +76,11 @@ fill(struct pool *p, struct weir_attempt *a, bool *full)
 	struct link                *fullest = NULL, *least = NULL, *l = p->filling;
 	struct node                *n, *following;
 
-	if (l != NULL && l->depth < spread && link_takes(l))
+	if (l != NULL && l->depth < spread && pick_may_share(l))
 		return l;
 	list_each(n, following, &p->links) {
 		l = container_of(n, struct link, node);
-		if (!link_takes(l) || l->depth >= u->pipeline_depth)
+		if (!pick_may_share(l) || l->depth >= u->pipeline_depth)
 			continue;
 		if (l->depth < spread && (fullest == NULL || l->depth > fullest->depth))
 			fullest = l;
@@ -82,7 +89,7 @@ fill(struct pool *p, struct weir_attempt *a, bool *full)
 	}
 	/* A peer that fails is not tried with many links at once. */
 	if (fullest == NULL && (least == NULL || a->stage != ATTEMPT_FAILED || p->connecting == 0))
-		fullest = lend_open(p, a, full);
+		fullest = pick_new_link(p, a, full);
 	p->filling = fullest;
 	if (fullest == NULL)
 		fullest = least;
@@ -91,25 +98,31 @@ fill(struct pool *p, struct weir_attempt *a, bool *full)
 	return fullest;
 }
 
+static bool
+pick_may_share(const struct link *l)
+{
+	return link_takes(l) && l->borrower == NULL;
+}
+
 static struct link *
-unused(struct pool *p, struct weir_attempt *a, bool *full)
+pick_unused(struct pool *p, struct weir_attempt *a, bool *full)
 {
 	struct node *n, *following;
 	struct link *l;
 
 	list_each(n, following, &p->links) {
 		l = container_of(n, struct link, node);
-		if (l->depth == 0 && l->lent == NULL && link_takes(l))
+		if (l->depth == 0 && pick_may_share(l))
 			return l;
 	}
-	l = lend_open(p, a, full);
+	l = pick_new_link(p, a, full);
 	if (l == NULL && p->count > 0)
 		*full = true;
 	return l;
 }
 
 struct link *
-lend_open(struct pool *p, struct weir_attempt *a, bool *busy)
+pick_new_link(struct pool *p, struct weir_attempt *a, bool *busy)
 {
 	struct link *l;
 	bool         blamed;
@@ -119,25 +132,22 @@ lend_open(struct pool *p, struct weir_attempt *a, bool *busy)
 		return NULL;
 	}
 	l = link_open(p, a, &blamed);
-	if (l != NULL) {
-		pools_watch();
+	if (l != NULL)
 		return l;
-	}
 	share_give(p);
 	if (blamed) {
 		a->tried++;
 		return NULL;
 	}
-	/* This machine is short of something: it may have it again soon. */
 	peer_unreported(p->peer, a);
-	p->hold_until = loop_now() + POOL_TICK;
+	share_pause(p);
 	*busy = true;
 	return NULL;
 }
 
 /* Whether there are peers of this stage whose links are full. */
 static bool
-any_full(const struct weir_upstream *u, const struct weir_attempt *a)
+pick_any_full(const struct weir_upstream *u, const struct weir_attempt *a)
 {
 	for (unsigned i = 0; i < u->peer_count; i++)
 		if (u->peers[i].full && peer_fits(&u->peers[i], a))
