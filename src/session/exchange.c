@@ -132,7 +132,7 @@ exchange_run(struct weir_session *s)
 static void
 exchange_deadline(const struct weir_session *s, struct session_deadline *d)
 {
-	uint64_t since = requester_waits_since(&exchange_of(s)->requester);
+	uint64_t since = queue_waits_since(&exchange_of(s)->requester);
 
 	if (since != 0)
 		session_deadline_add(d, since, s->server->upstream->pool_wait,
@@ -147,7 +147,7 @@ exchange_expired(struct weir_session *s, enum session_reason reason)
 	if (reason != SESSION_REQUEST_FAILED)
 		return;
 	e->given_up = true;
-	requester_give_up(&e->requester, s->server->upstream);
+	pool_give_up(&e->requester, s->server->upstream);
 	session_run(s);
 }
 
@@ -157,7 +157,7 @@ exchange_leave(struct weir_session *s)
 	struct requester *q = &exchange_of(s)->requester;
 
 	order_leave(q);
-	requester_leave(q, s->server->upstream);
+	pool_leave(q, s->server->upstream);
 }
 
 static const char *
@@ -179,7 +179,7 @@ exchange_may_ask(const struct weir_session *s)
 	return e->outlook == EXCHANGE_GOES_ON && !e->behind &&
 	    q->count < s->server->pipeline_per_client &&
 	    server_has_room(s->server, conn_waiting(&s->client)) &&
-	    requester_may_ask(q, s->server->upstream);
+	    pool_may_ask(q, s->server->upstream);
 }
 
 static bool
@@ -271,14 +271,14 @@ exchange_ask_one(struct weir_session *s, struct weir_span in)
 		return 0;
 	}
 	if (parsed == WEIR_WHOLE && m.length <= in.len) {
-		parser_reset(f->exchange, e->memory);
+		framing_reset_parser(f->exchange, e->memory);
 		in.len = (size_t)m.length;
 		return exchange_ask(s, in, &m) ? in.len : 0;
 	}
 	if (in.len >= s->server->read_buffer || m.length > s->server->read_buffer)
 		exchange_conclude(s, EXCHANGE_ENDS, SESSION_TOO_LONG);
 	else if (parsed == WEIR_WHOLE)	/* it is parsed again when it is whole */
-		parser_reset(f->exchange, e->memory);
+		framing_reset_parser(f->exchange, e->memory);
 	return 0;
 }
 

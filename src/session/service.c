@@ -84,7 +84,8 @@ servers_start(const struct worker_place *place)
 	service.gates = calloc(gates + 1, sizeof *service.gates);
 	if (service.slabs == NULL || service.gates == NULL)
 		return -1;
-	if (upstreams_start(conf, place->seat, place->generation + place->slot) < 0 || start_pools() < 0)
+	if (upstreams_start(conf, place->seat, place->generation + place->slot) < 0 ||
+	    start_pools() < 0)
 		return -1;
 	session_start(modes, &session_ops, place->generation);
 	relay_start();

@@ -12,13 +12,13 @@
 
 static char *memories;		/* all balancers' memory of this worker */
 
-static bool ruled_out(const struct weir_attempt *, unsigned index);
-static bool is_blamed(int error);
-static bool is_full(const struct weir_peer *);
-static void failed(struct weir_peer *, const char *what, uint64_t now);
+static bool balance_ruled_out(const struct weir_attempt *, unsigned index);
+static bool balance_blames(int error);
+static bool balance_is_full(const struct weir_peer *);
+static void balance_count_failure(struct weir_peer *, const char *what, uint64_t now);
 
 static size_t
-aligned(size_t size)
+balance_aligned(size_t size)
 {
 	return (size + 15) & ~(size_t)15;
 }
@@ -32,7 +32,8 @@ upstreams_start(const struct conf *conf, unsigned seat, unsigned turn)
 
 	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++) {
 		b = u->balancer->balancer;
-		size += aligned(b->upstream_size) + u->peer_count * aligned(b->peer_size);
+		size += balance_aligned(b->upstream_size) +
+		    u->peer_count * balance_aligned(b->peer_size);
 	}
 	if ((memories = calloc(1, size + 1)) == NULL)
 		return -1;
@@ -42,7 +43,7 @@ upstreams_start(const struct conf *conf, unsigned seat, unsigned turn)
 		u->turn = turn;
 		u->cell = board_cell(u->board, seat);
 		u->memory = memories + at;
-		at += aligned(b->upstream_size);
+		at += balance_aligned(b->upstream_size);
 		for (unsigned k = 0; k < u->peer_count; k++) {
 			u->peers[k].cell = board_cell(u->peers[k].board, seat);
 			u->peers[k].shared = board_shared(u->peers[k].board);
@@ -50,7 +51,7 @@ upstreams_start(const struct conf *conf, unsigned seat, unsigned turn)
 			if (u->peers[k].down)
 				atomic_store(&u->peers[k].cell[PEER_DOWN], true);
 			u->peers[k].memory = memories + at;
-			at += aligned(b->peer_size);
+			at += balance_aligned(b->peer_size);
 		}
 		if (b->change != NULL)
 			b->change(u);
@@ -160,7 +161,7 @@ peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64
 								: PEER_CONNECT_FAILED],
 		    1);
 	if (peer->max_fails > 0)
-		failed(peer,
+		balance_count_failure(peer,
 		    outcome == PEER_BROKE && error == ETIMEDOUT ? "no reply in time"
 								: strerror(error),
 		    now);
@@ -203,7 +204,7 @@ bool
 peer_refused(struct weir_peer *peer, int error, uint64_t now)
 {
 	static uint64_t complained;
-	bool            blamed = is_blamed(error);
+	bool            blamed = balance_blames(error);
 
 	if (blamed) {
 		log_info("connect: %s", strerror(error));
@@ -222,7 +223,7 @@ weir_peer_usable(const struct weir_peer *peer, const struct weir_attempt *a)
 		return false;
 	if (a->pooled)
 		return !peer->full;
-	if (!is_full(peer))
+	if (!balance_is_full(peer))
 		return true;
 	board_add(&peer->cell[PEER_FULL], 1);
 	return false;
@@ -235,7 +236,7 @@ peer_fits(const struct weir_peer *peer, const struct weir_attempt *a)
 	    memory_order_relaxed);
 	bool     fails = until != 0 && a->now < until;
 
-	if (peer->down || ruled_out(a, peer->index))
+	if (peer->down || balance_ruled_out(a, peer->index))
 		return false;
 	return a->stage == ATTEMPT_FAILED ||
 	    (!fails && peer->backup == (a->stage == ATTEMPT_BACKUP));
@@ -243,7 +244,7 @@ peer_fits(const struct weir_peer *peer, const struct weir_attempt *a)
 
 /* connect(2): which of its errors speak of the other end. */
 static bool
-is_blamed(int error)
+balance_blames(int error)
 {
 	return error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH ||
 	    error == ENETUNREACH || error == ECONNRESET || error == ENOENT || error == EPIPE ||
@@ -251,13 +252,13 @@ is_blamed(int error)
 }
 
 static bool
-is_full(const struct weir_peer *peer)
+balance_is_full(const struct weir_peer *peer)
 {
 	return peer->max_conns > 0 && board_sum(peer->board, PEER_CONNS) >= peer->max_conns;
 }
 
 static void
-failed(struct weir_peer *peer, const char *what, uint64_t now)
+balance_count_failure(struct weir_peer *peer, const char *what, uint64_t now)
 {
 	char     text[STR_UNIT_MAX];
 	uint64_t fails;
@@ -277,7 +278,7 @@ failed(struct weir_peer *peer, const char *what, uint64_t now)
 }
 
 static bool
-ruled_out(const struct weir_attempt *a, unsigned index)
+balance_ruled_out(const struct weir_attempt *a, unsigned index)
 {
 	for (unsigned i = 0; i < a->ruled_out; i++)
 		if (a->peers[i] == index)

@@ -198,17 +198,6 @@ link_abandon(struct link *l)
 	link_close(l);
 }
 
-void
-framing_fault(const char *protocol, const char *what)
-{
-	static uint64_t complained;
-
-	if (loop_complain(&complained))
-		log_alert("protocol %s: its parser of %s returned what is none of enum weir_parse, "
-			  "or a length of 0",
-		    protocol, what);
-}
-
 /* ------------------------------------------------------------------- events */
 
 static void
@@ -329,7 +318,7 @@ link_take_reply(struct link *l, struct request *r, struct weir_span in)
 		link_bad_reply(l);
 		return 0;
 	}
-	parser_reset(f->exchange, l->memory);
+	framing_reset_parser(f->exchange, l->memory);
 	if (!l->answered) {
 		l->answered = true;
 		peer_report(l->pool->peer, PEER_ANSWERED, 0, loop_now());

@@ -129,7 +129,4 @@ void link_release(struct link *);
 /* Closes it, which says nothing about the peer. What it has belongs to nobody. */
 void link_abandon(struct link *);
 
-/* For the one who has found out that this parser makes no sense: told once a minute. */
-void framing_fault(const char *protocol, const char *what);
-
 #endif

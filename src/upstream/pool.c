@@ -139,7 +139,7 @@ pool_heard(enum share_word word, int peer, unsigned slot)
 /* --------------------------------------------------------------- requesters */
 
 void
-requester_give_up(struct requester *q, struct weir_upstream *u)
+pool_give_up(struct requester *q, struct weir_upstream *u)
 {
 	struct node    *n;
 	struct request *r;
@@ -153,7 +153,7 @@ requester_give_up(struct requester *q, struct weir_upstream *u)
 }
 
 void
-requester_leave(struct requester *q, struct weir_upstream *u)
+pool_leave(struct requester *q, struct weir_upstream *u)
 {
 	struct link *l = q->link;
 
@@ -231,7 +231,7 @@ pool_find(struct weir_upstream *u, struct request *r, struct link **link, enum w
 	    (q->link->borrower == q || (r->flags & REQUEST_KEYED) == 0)) {
 		*link = q->link;
 		return link_takes(*link) && (*link)->depth < u->pipeline_depth ? POOL_PLACED
-									      : POOL_BUSY;
+									       : POOL_BUSY;
 	}
 	/* What is pinned comes behind what its client has under way elsewhere. */
 	if (alone && q->count > 0 && r->state == REQUEST_NEW)

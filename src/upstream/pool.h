@@ -51,7 +51,7 @@ enum pool_answer {
 
 /*
  * A NEW request, with its requester, and its bytes, which are copied. patient: it may
- * wait; otherwise POOL_FAILED says that it had to. requester_may_ask must have
+ * wait; otherwise POOL_FAILED says that it had to. pool_may_ask must have
  * said yes. *why: of POOL_FAILED.
  */
 enum pool_answer pool_ask(struct weir_upstream *, struct request *, struct weir_span bytes,
@@ -60,7 +60,7 @@ enum pool_answer pool_ask(struct weir_upstream *, struct request *, struct weir_
 /* Whether its next request may be taken now: it does not wait, and its link, if it has
  * one, has room. When not, a reply or `room` comes. */
 static inline bool
-requester_may_ask(const struct requester *q, const struct weir_upstream *u)
+pool_may_ask(const struct requester *q, const struct weir_upstream *u)
 {
 	const struct link *l = q->link;
 
@@ -70,10 +70,10 @@ requester_may_ask(const struct requester *q, const struct weir_upstream *u)
 }
 
 /* pool_wait is over: it leaves the queue, and what it had there fails. */
-void requester_give_up(struct requester *, struct weir_upstream *);
+void pool_give_up(struct requester *, struct weir_upstream *);
 
 /* It goes: its requests must have gone before (request_orphan). A link that was its
  * alone is released. */
-void requester_leave(struct requester *, struct weir_upstream *);
+void pool_leave(struct requester *, struct weir_upstream *);
 
 #endif

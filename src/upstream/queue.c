@@ -74,7 +74,7 @@ queue_leave(struct weir_upstream *u, struct requester *q)
 }
 
 uint64_t
-requester_waits_since(const struct requester *q)
+queue_waits_since(const struct requester *q)
 {
 	return q->waiter != NULL ? q->waiter->since : 0;
 }

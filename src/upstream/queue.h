@@ -52,6 +52,6 @@ bool queue_request(struct weir_upstream *, struct request *, struct weir_span by
 void queue_leave(struct weir_upstream *, struct requester *);
 
 /* Since when the requester has waited, in ms; 0: it does not. */
-uint64_t requester_waits_since(const struct requester *);
+uint64_t queue_waits_since(const struct requester *);
 
 #endif

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/slab.h"
 #include "base/str.h"
 #include "net/loop.h"
@@ -125,6 +126,17 @@ request_fail(struct request *r, enum weir_failure why)
 		requester_ops->reply(r, span(NULL, 0), true);	/* nobody waits to be told */
 	else
 		requester_ops->failed(r, why, cut);
+}
+
+void
+framing_fault(const char *protocol, const char *what)
+{
+	static uint64_t complained;
+
+	if (loop_complain(&complained))
+		log_alert("protocol %s: its parser of %s returned what is none of enum weir_parse, "
+			  "or a length of 0",
+		    protocol, what);
 }
 
 struct weir_attempt *

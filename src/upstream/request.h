@@ -48,13 +48,16 @@ struct framing {
 /* A message is done with: the parser's memory is as it was before any. It has
  * room for whole words. */
 static inline void
-parser_reset(const struct weir_exchange *x, void *memory)
+framing_reset_parser(const struct weir_exchange *x, void *memory)
 {
 	uint64_t *word = memory;
 
 	for (size_t i = 0; i < x->mem_size; i += sizeof *word)
 		*word++ = 0;
 }
+
+/* A parser has said what makes no sense: the module's fault, told once a minute. */
+void framing_fault(const char *protocol, const char *what);
 
 enum request_state {
 	REQUEST_NEW,

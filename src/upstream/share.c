@@ -31,19 +31,19 @@ static struct share_worker share_self;
 
 /* PEER_WANTED: when, and whose seat. */
 static uint64_t
-wish_make(uint64_t when, unsigned seat)
+share_wish(uint64_t when, unsigned seat)
 {
 	return when * BOARD_SEATS + seat;
 }
 
 static uint64_t
-wish_time(uint64_t w)
+share_wish_time(uint64_t w)
 {
 	return w / BOARD_SEATS;
 }
 
 static unsigned
-wish_seat(uint64_t w)
+share_wish_seat(uint64_t w)
 {
 	return (unsigned)(w % BOARD_SEATS);
 }
@@ -153,8 +153,8 @@ share_look(struct pool *p)
 		atomic_store(starves, 0);
 	else if (since != 0 && since + u->pool_wait < loop_now())
 		atomic_store(starves, loop_now());
-	if (p->count > 0 && wanted != 0 && wish_seat(wanted) != u->seat &&
-	    wish_time(wanted) + WANTED_FRESH >= loop_now())
+	if (p->count > 0 && wanted != 0 && share_wish_seat(wanted) != u->seat &&
+	    share_wish_time(wanted) + WANTED_FRESH >= loop_now())
 		share_give_up(p, true);
 }
 
@@ -212,7 +212,7 @@ share_ask(struct pool *p, const struct claims *c)
 	if (now < p->ask_again)
 		return;
 	p->ask_again = now + ASK_INTERVAL;
-	atomic_store(&p->peer->shared[PEER_WANTED], wish_make(now, p->peer->upstream->seat));
+	atomic_store(&p->peer->shared[PEER_WANTED], share_wish(now, p->peer->upstream->seat));
 	share_self.tell(SHARE_WANTED, p->peer->board, share_self.slot);
 }
 

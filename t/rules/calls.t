@@ -15,10 +15,6 @@ my %stress_uses = map { $_ => 1 } qw(base net stress);
 
 # Circles of calls that are known, as the calls that go back up in them: file => where to.
 my %back = (
-	# A link that has room tells its pool, a token that comes is served at once.
-	'upstream/link'  => [qw(upstream/pool upstream/share)],
-	'upstream/share' => [qw(upstream/pool)],
-	'upstream/lend'  => [qw(upstream/pool)],
 	# A session, what it is asked and the replies that are late are one machine.
 	'stress/serve_reply'   => [qw(stress/serve_door stress/serve_session)],
 	'stress/serve_kind'    => [qw(stress/serve_door stress/serve_session)],
