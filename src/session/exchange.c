@@ -435,8 +435,8 @@ exchange_has_more(const struct weir_session *s)
 {
 	const struct conn *c = &s->client;
 
-	return c->in != NULL || c->out != NULL || c->readable || c->eof || c->deaf || c->broken ||
-	    s->blocked != 0 || exchange_of(s)->outlook != EXCHANGE_GOES_ON;
+	return c->in != NULL || c->out != NULL || c->readable || c->eof || c->write_shut ||
+	    c->broken || s->blocked != 0 || exchange_of(s)->outlook != EXCHANGE_GOES_ON;
 }
 
 static void

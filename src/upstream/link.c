@@ -689,9 +689,10 @@ link_expired(struct conn *c)
 
 	if (now < link_deadline(l))
 		;
-	else if (l->state == LINK_CONNECTING)
-		(void)link_connected(l);
-	else if (l->state == LINK_PARTING)
+	else if (l->state == LINK_CONNECTING) {
+		if (link_connected(l))
+			conn_again(c);
+	} else if (l->state == LINK_PARTING)
 		link_close(l);
 	else if (now >= link_reply_due(l))
 		link_fail(l, WEIR_FAILED_REPLY_TIMEOUT, ETIMEDOUT);
@@ -699,8 +700,7 @@ link_expired(struct conn *c)
 		c->unsure = false;
 		c->readable = true;
 		conn_again(c);
-	}
-	else if (now >= l->expires && l->borrower != NULL)
+	} else if (now >= l->expires && l->borrower != NULL)
 		l->expires = UINT64_MAX;	/* it ends with its borrower's stay */
 	else if (now >= l->expires)
 		link_drain(l, PEER_LINKS_CLOSED_LIFETIME);
