@@ -35,7 +35,7 @@
 enum link_state { LINK_CONNECTING, LINK_OPEN, LINK_DRAINING, LINK_PARTING, LINK_CLOSED };
 
 #define LINK_SHARE         4u		/* reads a turn */
-#define LINK_LOOK          1000u	/* ms of silence, after which an unsure conn is read again */
+#define LINK_LOOK          1000u	/* ms of silence; then an unsure conn is read again */
 #define LINK_PARTING_TIME  200u		/* ms that the peer has to end its side, too */
 #define LINK_OUT_MAX       262144u	/* unsent bytes: a link with more takes no request */
 #define LINK_SLOTS_MAX     256u		/* workers that may ask for one */
