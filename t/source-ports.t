@@ -6,6 +6,7 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
+use Weir::Stress;
 use Socket qw(:all);
 
 my @ip = program('ip');
@@ -153,6 +154,21 @@ it 'the same with IPv6' => sub {
 	is_deeply tally(crowd($w, 1)), { none => 1 }, 'then there is none';
 	$_->[0]->reset for @crowd;
 	$w->stop;
+};
+
+# In windows of ports, of which the last is smaller, by processes that know nothing of each
+# other: the kernel's own order would find all of them, too, but a window that is full must
+# not be the end.
+it 'all ports are found where they are scarce' => sub {
+	my $ports = 1000;
+	sysctl('ipv4/ip_local_port_range', '40000 ' . (40000 + $ports - 1));
+	for my $address ('127.0.0.1:30000', -e '/proc/net/if_inet6' ? '[::1]:30000' : ()) {
+		my $b = serve('echo', $address);
+		my $r = stress('echo', '-c', $ports, '-w', 2, '--each', 1, $b->address);
+		is $r->{exit}, 0 or diag $r->{text};
+		is "@{$r->{of}}{qw(connected peak connect_ports errors)}", "$ports $ports 0 0", $address;
+		$b->stop;
+	}
 };
 
 done_testing;

@@ -342,6 +342,16 @@ it 'a delay is measured for what it is' => sub {
 # The run
 #
 
+it 'it may be started without stdin, stdout or stderr' => sub {
+	my $json = File::Temp->new;
+	for my $closed ('<&-', '>&-', '2>&-', '<&- >&-', '<&- 2>&-', '>&- 2>&-', '<&- >&- 2>&-') {
+		truncate $json, 0;
+		my $said = `"@{[Weir::Stress::binary()]}" echo -c 2 -n 10 -w 2 --json "$json" $echo 2>&1 $closed`;
+		is $?, 0, $closed or diag $said;
+		is eval { decode_json(Weir::File::slurp("$json"))->{figures}{answered} }, 10, 'and does its work';
+	}
+};
+
 it 'Ctrl-C prints what was measured so far' => sub {
 	for my $signal ('INT', 'TERM') {
 		my $p = stress_measuring('line', '-c', 5, '--expect', 'errors==0', $line);

@@ -43,14 +43,21 @@ check_ports(const struct check_ports *p,
 	const struct check c = { NULL, warn, context };
 	uint64_t ports, all;
 
-	if (p->peers == 0 || !check_local_ports(p->sysctl, &ports) ||
-	    __builtin_mul_overflow(ports, p->pairs, &all) || p->connections <= all)
+	if (p->peers == 0 || !check_local_ports(p->sysctl, &ports))
+		return;
+	if (p->halved && ports > 1)
+		ports /= 2;
+	if (__builtin_mul_overflow(ports, p->pairs, &all) || p->connections <= all)
 		return;
 	check_say(&c, p->pooled ? "pool_size" : "server",
 	    "%" PRIu64 " connections to %" PRIu64 " peer%s may be wanted, but there are ports for "
-	    "%" PRIu64 " only: %" PRIu64 " for each source address and peer; add source = more "
+	    "%" PRIu64 " only: %" PRIu64 " for each source address and peer%s; add source = more "
 	    "addresses of this machine, widen net.ipv4.ip_local_port_range, or %s",
 	    p->connections, p->peers, p->peers == 1 ? "" : "s", all, ports,
+	    p->halved
+		? " (half of the range: before Linux 6.3 connecting is very slow when more are "
+			"taken)"
+		      : "",
 	    p->pooled ? "lower pool_size"
 		      : "set max_conns of the peers or max_connections of the servers");
 }

@@ -27,6 +27,7 @@ struct check_ports {
 	bool        pooled;		/* they are links of pools; otherwise of sessions */
 	uint64_t    peers;		/* that are reached by TCP; 0: nothing is asked */
 	uint64_t    pairs;		/* of a peer and a source: a port serves one in each */
+	bool        halved;		/* only half of the ports are of use (net/ports) */
 	const char *sysctl;		/* as above */
 };
 void check_ports(const struct check_ports *,

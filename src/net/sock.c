@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "net/ports.h"
 
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72
@@ -157,6 +158,14 @@ sock_reuseport_limit(int fd, unsigned n)
 	return 0;
 }
 
+static int
+sock_begin_connect(int fd, const struct addr *to)
+{
+	if (to->sa.sa_family == AF_UNIX)
+		return connect(fd, &to->sa, to->len);
+	return ports_connect(fd, to);
+}
+
 int
 sock_connect(const struct addr *to, const struct addr *from, const struct sock_options *options)
 {
@@ -166,7 +175,7 @@ sock_connect(const struct addr *to, const struct addr *from, const struct sock_o
 		return -1;
 	if (sock_set_options(fd, to->sa.sa_family, options, true, NULL) < 0 ||
 	    (from != NULL && sock_bind_source(fd, from) < 0) ||
-	    (connect(fd, &to->sa, to->len) < 0 && errno != EINPROGRESS)) {
+	    (sock_begin_connect(fd, to) < 0 && errno != EINPROGRESS)) {
 		sock_close_keeping_errno(fd);
 		return -1;
 	}

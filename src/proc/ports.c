@@ -13,6 +13,7 @@
 
 #include "conf/check.h"
 #include "conf/conf.h"
+#include "net/ports.h"
 #include "session/server.h"
 #include "upstream/upstream.h"
 
@@ -63,6 +64,7 @@ ports_check_upstream(struct weir_scope *scope, const struct weir_upstream *u,
 	const struct survey s = survey_upstream(u);
 	struct check_ports  ports = { .peers = s.tcp, .pairs = s.pairs };
 
+	ports.halved = !ports_have_windows();
 	if (s.tcp == 0)
 		return;
 	ports.pooled = demand->relayed == 0;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/stdfd.h"
 #include "stress/conduct.h"
 #include "stress/expect.h"
 #include "stress/plan.h"
@@ -19,6 +20,7 @@ main(int argc, char **argv)
 	const char          *text;
 	int                  status;
 
+	stdfd_fill("weir-stress");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGUSR2, SIG_IGN);	/* until it can be answered */
 	if (stress_serve_wanted(argc, argv))

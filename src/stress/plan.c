@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "net/ports.h"
 #include "net/sock.h"
 #include "stress/client.h"
 #include "stress/mode.h"
@@ -243,6 +244,7 @@ plan_local_ports(struct plan *p)
 	unsigned     sources_used = p->run->source_count > 0 ? p->run->source_count : 1;
 	uint32_t     each, widest;
 	uint64_t     needed = p->run->connections, here;
+	bool         windows = ports_have_windows();
 	struct item *item;
 
 	if (stress_procfs_read(range, sizeof range, "/proc/sys/net/ipv4/ip_local_port_range") != 0)
@@ -251,12 +253,19 @@ plan_local_ports(struct plan *p)
 	    "/proc/sys/net/ipv4/ip_local_reserved_ports");
 	each = stress_plan_ports(range, reserved);
 	widest = stress_plan_ports("1024 65535", reserved);
+	if (!windows && each > 1) {
+		each /= 2;
+		widest /= 2;
+	}
 	here = (uint64_t)each * sources_used;
 	item = item_add(p, "ports", (double)needed, (double)here);
 	range[strcspn(range, "\n")] = '\0';
 	range[strcspn(range, "\t")] = '-';
 	plan_append(item->what, sizeof item->what, "%u source%s with %s each (%s)", sources_used,
 	    sources_used == 1 ? "" : "s", stress_text_count(each).s, range);
+	if (!windows)
+		plan_append(item->what, sizeof item->what,
+		    ", half of the range: before Linux 6.3 connecting is very slow beyond it");
 	if (!item->missing) {
 		plan_churn_ports(p, item, here);
 		return;

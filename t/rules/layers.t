@@ -27,6 +27,7 @@ my %closes = map { $_ => 1 } qw(
 	src/net/dial.c
 	src/net/listener.c
 	src/net/pipe.c
+	src/net/ports.c
 	src/net/sock.c
 	src/proc/fdtable.c
 	src/stress/across.c

@@ -73,6 +73,12 @@ test_ports(void)
 	    "one connection too many");
 	ports.connections = 5000;
 	is_string(port_warnings(ports), "", "as many as there are ports");
+	ports.halved = true;
+	ok(strstr(port_warnings(ports),
+	       "for 2500 only: 2500 for each source address and peer (half "
+					"of the range: before Linux 6.3 ") != NULL,
+	    "half of them, where connecting is slow beyond it");
+	ports.halved = false;
 	ports.connections = 15001;
 	ports.peers = 3;
 	ports.pairs = 3;
