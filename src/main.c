@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/stdfd.h"
+#include "base/str.h"
 #include "conf/module.h"
 #include "config.h"
 #include "ctl/commands.h"
@@ -29,7 +30,6 @@ struct arguments {
 	const char         *prefix;	/* as given; NULL: the built-in one */
 	const char         *path;
 	bool                quiet;
-	bool                force;	/* -s reload --force */
 	const char         *globals[GLOBALS_MAX + 1];
 	unsigned            global_count;
 	struct command_line command;
@@ -64,7 +64,7 @@ main(int argc, char **argv, char **envp)
 		status = test_run(&o, a.job == JOB_PRINT);
 		break;
 	case JOB_SIGNAL:
-		status = command_signal(&o, a.signal, a.force);
+		status = command_signal(&o, a.signal, &a.command);
 		break;
 	case JOB_COMMAND:
 		status = command_run(&o, &a.command);
@@ -86,6 +86,7 @@ arguments_read(struct arguments *a, int argc, char **argv)
 		{ "version", no_argument, NULL, 'v' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "force", no_argument, NULL, 'f' },
+		{ "timeout", required_argument, NULL, 'w' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option, status;
@@ -97,11 +98,16 @@ arguments_read(struct arguments *a, int argc, char **argv)
 			return status;
 	}
 	a->globals[a->global_count] = NULL;
-	if (a->force && (a->job != JOB_SIGNAL || strcmp(a->signal, "reload") != 0)) {
+	if (a->command.force && (a->job != JOB_SIGNAL || strcmp(a->signal, "reload") != 0)) {
 		fprintf(stderr, "weir: --force: is for -s reload only\n");
 		return 2;
 	}
 	if (optind == argc) {
+		if (a->command.timeout > 0 && a->job != JOB_SIGNAL) {
+			fprintf(stderr,
+			    "weir: --timeout: is for -s, status and generations only\n");
+			return 2;
+		}
 		if (a->command.json) {
 			fprintf(stderr, "usage: weir status [--json]\n");
 			return 2;
@@ -129,7 +135,12 @@ arguments_take_option(struct arguments *a, int option, char **argv)
 	case 'g': return arguments_take_global(a, optarg);
 	case 'q': a->quiet = true; return 0;
 	case 'j': a->command.json = true; return 0;
-	case 'f': a->force = true; return 0;
+	case 'w':
+		if (str_time(optarg, &a->command.timeout) && a->command.timeout > 0)
+			return 0;
+		fprintf(stderr, "weir: --timeout %s: write a time (500ms, 30s, 5m)\n", optarg);
+		return 2;
+	case 'f': a->command.force = true; return 0;
 	case 's':
 		a->job = JOB_SIGNAL;
 		a->signal = optarg;
@@ -250,6 +261,7 @@ main_print_usage(FILE *to)
 	    "  -q                prints errors only\n"
 	    "  -s SIGNAL         tells the running weir to reload, quit, stop or reopen\n"
 	    "  --force           with -s reload: even if that closes every listener\n"
+	    "  --timeout TIME    how long -s, status and generations wait for an answer\n"
 	    "  -v, -V            version; and how it was built\n"
 	    "\n"
 	    "  status [--json]   what the running weir counts\n"

@@ -3,44 +3,57 @@
 #include "ctl/client.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "proc/fdtable.h"
+#include "proc/wait.h"
 
-/* A reload may load for 60 seconds and start for 30. */
-#define CLIENT_TIMEOUT 120000	/* ms without a line */
-#define CLIENT_READ    65536u
+/* A master that is well says something at once, if only that it has begun. A
+ * reload may then wait for the one before it, and each loads for 60 seconds, sends
+ * for 10 and starts for 30. */
+#define CLIENT_BEGIN 10000u	/* ms */
+#define CLIENT_WHOLE 300000u
+#define CLIENT_READ  65536u
 
 struct reply {
-	char  *data;
-	size_t size;
-	size_t used;	/* lines that were taken */
-	size_t room;
+	char    *data;
+	size_t   size;
+	size_t   used;		/* lines that were taken */
+	size_t   room;
+	uint64_t since;		/* ms; when the command was given */
+	uint64_t patience;	/* ms from then on */
 };
 
-static int  client_connect(const char *path);
-static int  client_ask(int fd, enum control_command);
-static int  client_take_answer(int fd, bool quiet);
-static char *client_next_line(struct reply *, int fd);
-static bool client_wait(int fd);
+static int  client_connect(const char *path, uint64_t timeout);
+static int  client_send_command(int fd, enum control_command);
+static int  client_print_answer(int fd, uint64_t timeout, bool quiet);
+static void client_print_silence(int fd, uint64_t timeout);
+static void client_print_time(const char *path, uint64_t timeout);
+static char *reply_next_line(struct reply *, int fd);
+static bool reply_wait(const struct reply *, int fd);
 
 int
-client_run(const char *path, enum control_command command, bool quiet)
+client_run(const char *path, enum control_command command, uint64_t timeout, bool quiet)
 {
-	int fd = client_connect(path), status = 1;
+	int fd = client_connect(path, timeout > 0 ? timeout : CLIENT_BEGIN), status = 1;
 
 	if (fd < 0)
 		return 1;
-	if (client_ask(fd, command) < 0)
+	/* One that was refused has been told why, and its line may find the other
+	 * end closed. */
+	if (client_send_command(fd, command) < 0 && errno != EPIPE && errno != ECONNRESET)
 		fprintf(stderr, "weir: %s: %s\n", path, strerror(errno));
 	else
-		status = client_take_answer(fd, quiet);
+		status = client_print_answer(fd, timeout, quiet);
 	fd_close(&fd);
 	if (ferror(stdout)) {
 		fprintf(stderr, "weir: stdout: %s\n", strerror(errno));
@@ -49,10 +62,13 @@ client_run(const char *path, enum control_command command, bool quiet)
 	return status;
 }
 
+/* The queue of a UNIX socket that nobody accepts from fills: connecting waits
+ * then, but not for ever. */
 static int
-client_connect(const char *path)
+client_connect(const char *path, uint64_t timeout)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct timeval     limit = { (time_t)(timeout / 1000), (suseconds_t)(timeout % 1000 * 1000) };
 	int                fd;
 
 	if (strlen(path) >= sizeof to.sun_path) {
@@ -61,10 +77,13 @@ client_connect(const char *path)
 	}
 	strcpy(to.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0 &&
+	    connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
 		return fd;
 	if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR)
 		fprintf(stderr, "weir: weir is not running: nobody answers at %s\n", path);
+	else if (errno == EAGAIN)
+		client_print_time(path, timeout);
 	else
 		fprintf(stderr, "weir: %s: %s\n", path, strerror(errno));
 	fd_close(&fd);
@@ -72,7 +91,7 @@ client_connect(const char *path)
 }
 
 static int
-client_ask(int fd, enum control_command command)
+client_send_command(int fd, enum control_command command)
 {
 	char line[CONTROL_LINE_MAX + 2];
 	int  len = snprintf(line, sizeof line, "%s\n", control_command_name(command));
@@ -81,31 +100,79 @@ client_ask(int fd, enum control_command command)
 }
 
 static int
-client_take_answer(int fd, bool quiet)
+client_print_answer(int fd, uint64_t timeout, bool quiet)
 {
-	struct reply r = { 0 };
+	struct reply r = { .since = wait_now(), .patience = timeout > 0 ? timeout : CLIENT_BEGIN };
 	char        *line;
 	int          status = -1;
 
-	while (status < 0 && (line = client_next_line(&r, fd)) != NULL) {
+	while (status < 0 && (line = reply_next_line(&r, fd)) != NULL) {
+		if (timeout == 0)
+			r.patience = CLIENT_WHOLE;
 		if (*line == '=')
 			status = strcmp(line + 1, "0") == 0 ? 0 : 1;
 		else if (*line == '!')
 			fprintf(stderr, "%s\n", line + 1);
-		else if (!quiet)
+		else if (*line == ' ' && !quiet)
 			printf("%s\n", line + 1);
 		fflush(stdout);
 	}
 	free(r.data);
 	if (status >= 0)
 		return status;
-	fprintf(stderr, "weir: weir has ended, or does not answer\n");
+	if (wait_now() - r.since >= r.patience)
+		client_print_silence(fd, r.patience);
+	else
+		fprintf(stderr, "weir: weir has ended before it had answered\n");
 	return 1;
+}
+
+/* Who listens there is known, though it says nothing. */
+static void
+client_print_silence(int fd, uint64_t timeout)
+{
+	struct ucred master;
+	socklen_t    len = sizeof master;
+	char         path[64], state = '?', time[STR_UNIT_MAX];
+	FILE        *stat;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &master, &len) < 0 || master.pid <= 0) {
+		client_print_time("the control socket", timeout);
+		return;
+	}
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)master.pid);
+	stat = fopen(path, "re");
+	if (stat != NULL) {
+		if (fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
+			state = '?';
+		fclose(stat);
+	}
+	str_print_time(timeout, time);
+	if (state == 'T' || state == 't')
+		fprintf(stderr,
+		    "weir: no answer within %s: the master, process %d, is stopped: kill -CONT %d "
+		    "lets it go on\n",
+		    time, (int)master.pid, (int)master.pid);
+	else
+		fprintf(stderr,
+		    "weir: not done within %s: the master, process %d, is busy; --timeout waits "
+		    "longer\n",
+		    time, (int)master.pid);
+}
+
+static void
+client_print_time(const char *path, uint64_t timeout)
+{
+	char time[STR_UNIT_MAX];
+
+	fprintf(stderr,
+	    "weir: %s: nobody has taken the connection within %s: the master is stopped, or busy\n",
+	    path, str_print_time(timeout, time));
 }
 
 /* Without its end, valid until the next; NULL when there is no more. */
 static char *
-client_next_line(struct reply *r, int fd)
+reply_next_line(struct reply *r, int fd)
 {
 	char   *end, *line, *grown;
 	ssize_t n;
@@ -124,7 +191,7 @@ client_next_line(struct reply *r, int fd)
 			r->data = grown;
 			r->room += CLIENT_READ;
 		}
-		n = client_wait(fd) ? recv(fd, r->data + r->size, r->room - r->size, 0) : 0;
+		n = reply_wait(r, fd) ? recv(fd, r->data + r->size, r->room - r->size, 0) : 0;
 		if (n <= 0)
 			return NULL;
 		r->size += (size_t)n;
@@ -136,13 +203,18 @@ client_next_line(struct reply *r, int fd)
 }
 
 static bool
-client_wait(int fd)
+reply_wait(const struct reply *r, int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint64_t      waited;
 	int           n;
 
-	do
-		n = poll(&p, 1, CLIENT_TIMEOUT);
-	while (n < 0 && errno == EINTR);
+	do {
+		waited = wait_now() - r->since;
+		if (waited >= r->patience)
+			return false;
+		n = poll(&p, 1,
+		    (int)(r->patience - waited < INT_MAX ? r->patience - waited : INT_MAX));
+	} while (n < 0 && errno == EINTR);
 	return n > 0;
 }

@@ -4,14 +4,16 @@
 #define CTL_CLIENT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "proc/control.h"
 
 /*
  * Sends the command and prints the answer, errors to stderr, the rest to
- * stdout (unless quiet). Returns the exit status: the answer's, or 1 when
- * nobody answers.
+ * stdout (unless quiet). timeout: ms until all of it has come; 0: as long as the
+ * command may take. Returns the exit status: the answer's, or 1 when there is
+ * none, which is explained.
  */
-int client_run(const char *path, enum control_command, bool quiet);
+int client_run(const char *path, enum control_command, uint64_t timeout, bool quiet);
 
 #endif

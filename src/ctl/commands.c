@@ -2,9 +2,11 @@
 /* commands: the words of weir's command line that do not start it. */
 #include "ctl/commands.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf/module.h"
 #include "config.h"
@@ -15,19 +17,21 @@ static int command_status(const struct options *, const struct command_line *);
 static int command_generations(const struct options *, const struct command_line *);
 static int command_explain(const struct options *, const struct command_line *);
 static int command_modinfo(const struct options *, const struct command_line *);
-static int command_ask(const struct options *, enum control_command);
+static int command_ask(const struct options *, const struct command_line *,
+    enum control_command);
 
 static const struct command {
 	const char *name;
 	int         least, most;	/* arguments */
+	bool        asks;		/* the running weir: takes --timeout */
 	bool        json;		/* takes --json */
 	const char *usage;
 	int       (*run)(const struct options *, const struct command_line *);
 } commands[] = {
-	{ "status", 0, 0, true, "weir status [--json]", command_status },
-	{ "generations", 0, 0, false, "weir generations", command_generations },
-	{ "explain", 0, 1, false, "weir explain [KEY]", command_explain },
-	{ "modinfo", 1, 1, false, "weir modinfo FILE", command_modinfo },
+	{ "status", 0, 0, true, true, "weir status [--json] [--timeout TIME]", command_status },
+	{ "generations", 0, 0, true, false, "weir generations [--timeout TIME]", command_generations },
+	{ "explain", 0, 1, false, false, "weir explain [KEY]", command_explain },
+	{ "modinfo", 1, 1, false, false, "weir modinfo FILE", command_modinfo },
 };
 
 static const enum control_command signals[] = {
@@ -38,11 +42,12 @@ static const enum control_command signals[] = {
 };
 
 int
-command_signal(const struct options *o, const char *name, bool force)
+command_signal(const struct options *o, const char *name, const struct command_line *line)
 {
 	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
 		if (strcmp(control_command_name(signals[i]), name) == 0)
-			return command_ask(o, force ? CONTROL_RELOAD_FORCE : signals[i]);
+			return command_ask(o, line,
+			    line->force ? CONTROL_RELOAD_FORCE : signals[i]);
 	fprintf(stderr, "weir: -s %s: there is no such; there are reload, quit, stop, reopen\n",
 	    name);
 	return 2;
@@ -58,7 +63,8 @@ command_run(const struct options *o, const struct command_line *line)
 
 		if (strcmp(c->name, line->words[0]) != 0)
 			continue;
-		if (arguments < c->least || arguments > c->most || (line->json && !c->json)) {
+		if (arguments < c->least || arguments > c->most || (line->json && !c->json) ||
+		    (line->timeout > 0 && !c->asks)) {
 			fprintf(stderr, "usage: %s\n", c->usage);
 			return 2;
 		}
@@ -74,14 +80,13 @@ command_run(const struct options *o, const struct command_line *line)
 static int
 command_status(const struct options *o, const struct command_line *line)
 {
-	return command_ask(o, line->json ? CONTROL_STATUS_JSON : CONTROL_STATUS);
+	return command_ask(o, line, line->json ? CONTROL_STATUS_JSON : CONTROL_STATUS);
 }
 
 static int
 command_generations(const struct options *o, const struct command_line *line)
 {
-	(void)line;
-	return command_ask(o, CONTROL_GENERATIONS);
+	return command_ask(o, line, CONTROL_GENERATIONS);
 }
 
 /* With a configuration its modules are explained, too; without one, or with a
@@ -101,11 +106,16 @@ command_explain(const struct options *o, const struct command_line *line)
 static int
 command_modinfo(const struct options *o, const struct command_line *line)
 {
+	const char   *file = line->words[1];
 	struct module m;
-	char          error[1024];
+	char          error[1024], here[PATH_MAX];
 
 	(void)o;
-	if (module_load(&m, line->words[1], MODULEDIR, error, sizeof error) < 0) {
+	/* Whoever has just built it means that one, not what is installed. */
+	if (strchr(file, '/') == NULL && access(file, F_OK) == 0 &&
+	    (size_t)snprintf(here, sizeof here, "./%s", file) < sizeof here)
+		file = here;
+	if (module_load(&m, file, MODULEDIR, error, sizeof error) < 0) {
 		fprintf(stderr, "weir: %s\n", error);
 		return 1;
 	}
@@ -115,7 +125,7 @@ command_modinfo(const struct options *o, const struct command_line *line)
 }
 
 static int
-command_ask(const struct options *o, enum control_command command)
+command_ask(const struct options *o, const struct command_line *line, enum control_command command)
 {
 	char *path = options_file(o, "control", "run/weir.sock");
 	int   status;
@@ -124,7 +134,7 @@ command_ask(const struct options *o, enum control_command command)
 		perror("weir");
 		return 1;
 	}
-	status = client_run(path, command, o->quiet);
+	status = client_run(path, command, line->timeout, o->quiet);
 	free(path);
 	return status;
 }

@@ -59,6 +59,7 @@ static void client_overdue(struct deadline *);
 static void client_read(struct client *);
 static void client_flush(struct client *);
 static void client_finish(struct client *, bool ok);
+static void client_begin(struct client *);
 static void client_command(struct client *, enum control_command);
 static void client_requester_line(struct requester *, enum weir_level, const char *);
 static void client_requester_done(struct requester *, bool ok);
@@ -297,7 +298,6 @@ static void
 client_command(struct client *c, enum control_command which)
 {
 	struct text text = { 0 };
-	unsigned    failed;
 
 	deadline_clear(&c->deadline);
 	switch (which) {
@@ -307,9 +307,11 @@ client_command(struct client *c, enum control_command which)
 			.done = client_requester_done,
 			.forced = which == CONTROL_RELOAD_FORCE };
 		report_wanted(&c->requester);
+		client_begin(c);
 		return;
 	case CONTROL_STOP:
 		c->until_end = true;
+		client_begin(c);
 		master_stop();
 		return;
 	case CONTROL_QUIT:
@@ -318,11 +320,7 @@ client_command(struct client *c, enum control_command which)
 		client_finish(c, true);
 		return;
 	case CONTROL_REOPEN:
-		failed = master_reopen();
-		if (failed > 0)
-			text_add(&c->out, "!%u of the logs could not be opened: see the others\n",
-			    failed);
-		client_finish(c, failed == 0);
+		client_finish(c, master_reopen(&c->out) == 0);
 		return;
 	case CONTROL_STATUS:
 	case CONTROL_STATUS_JSON:
@@ -355,6 +353,14 @@ client_answer_text(struct client *c, struct text *text)
 		text_add(&c->out, "!memory is short\n");
 	client_finish(c, !text->cut);
 	text_free(text);
+}
+
+/* What it asks for takes longer than one waits for a sign of life. */
+static void
+client_begin(struct client *c)
+{
+	text_add(&c->out, "+\n");
+	client_flush(c);
 }
 
 static void

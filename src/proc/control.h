@@ -7,6 +7,7 @@
  *
  *	' '  text, for stdout
  *	'!'  an error or a warning, for stderr
+ *	'+'  it has begun, which may take a while: reload and stop; says no more
  *	'='  the last one: the exit status, 0 or 1
  */
 #ifndef PROC_CONTROL_H

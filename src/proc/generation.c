@@ -266,7 +266,7 @@ generation_begin_running(struct generation *g)
 	opening_own_logs(g);
 	report_logging();
 	if (g->reopen)
-		generation_reopen(g);
+		generation_reopen(g, NULL);
 	/* All are ready and about to accept: nobody needs to step in for them. */
 	for (unsigned i = 0; i < g->sockets; i++)
 		board_slot_set(i, g->number,

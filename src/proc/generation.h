@@ -22,6 +22,7 @@
 #include "proc/wait.h"
 
 struct message;
+struct text;
 
 enum generation_step {
 	GENERATION_LOADING,	/* the template reads and checks */
@@ -80,11 +81,12 @@ void generations_stop(void);
 void generations_kill(void);
 
 /* Log files have been renamed: opens them again, everywhere. Returns how many
- * could not be opened (each is in the log). */
-unsigned generations_reopen(void);
+ * could not be opened; each is in the log, and a line for it in the answer to a
+ * control command (may be NULL). */
+unsigned generations_reopen(struct text *);
 
 /* The same for one that runs or retires. */
-unsigned generation_reopen(struct generation *);
+unsigned generation_reopen(struct generation *, struct text *);
 
 /* A child has ended. */
 void generations_reap(pid_t, int status);

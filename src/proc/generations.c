@@ -12,6 +12,7 @@
 #include "proc/fdtable.h"
 #include "proc/master.h"
 #include "proc/message.h"
+#include "proc/text.h"
 #include "upstream/board.h"
 
 #define STOP_TIMEOUT 5000u	/* ms that workers have to close everything */
@@ -239,7 +240,7 @@ generations_stop_overdue(struct deadline *d)
 }
 
 unsigned
-generations_reopen(void)
+generations_reopen(struct text *answer)
 {
 	struct node *n, *following;
 	unsigned     failed = 0;
@@ -248,7 +249,7 @@ generations_reopen(void)
 		struct generation *g = container_of(n, struct generation, link);
 
 		if (g->step == GENERATION_RUNNING || g->step == GENERATION_RETIRING)
-			failed += generation_reopen(g);
+			failed += generation_reopen(g, answer);
 		else if (g->step == GENERATION_SENDING || g->step == GENERATION_STARTING)
 			g->reopen = true;	/* they are open, but on their way */
 	}
@@ -256,7 +257,7 @@ generations_reopen(void)
 }
 
 unsigned
-generation_reopen(struct generation *g)
+generation_reopen(struct generation *g, struct text *answer)
 {
 	unsigned failed = 0;
 	int      fd;
@@ -268,6 +269,9 @@ generation_reopen(struct generation *g)
 		if (fd >= 0 && generations_reopen_log(g, i, fd) == 0)
 			continue;
 		log_error("opening %s again: %s", g->digest.logs[i].path, strerror(errno));
+		if (answer != NULL)
+			text_add(answer, "!opening %s again: %s\n", g->digest.logs[i].path,
+			    strerror(errno));
 		fd_close(&fd);
 		failed++;
 	}

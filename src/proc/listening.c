@@ -3,7 +3,8 @@
 #include "proc/listening.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <inttypes.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,6 @@
 #include "proc/report.h"
 #include "proc/wait.h"
 
-#define WHO_TIMEOUT 100	/* ms */
-
 /* One address. */
 struct group {
 	struct node        link;
@@ -35,6 +34,7 @@ struct group {
 	/* the plan */
 	const struct digest_listen *wanted;	/* NULL: not by this generation */
 	bool               fresh;	/* opened by it */
+	int                unreachable;	/* the socket whose file is gone, remade by it; -1 */
 	unsigned           before;	/* how many sockets there were */
 	unsigned           keep;	/* how many the new generation gets */
 };
@@ -44,6 +44,8 @@ static unsigned    plan_workers;
 
 static struct group *group_find(const char *name);
 static int  group_keep(struct group *, const struct digest_listen *);
+static int  group_remake(struct group *, const struct digest_listen *);
+static void group_unmake(struct group *);
 static int  group_create(const struct digest_listen *);
 static int  group_grow(struct group *, const struct digest_listen *);
 static int  group_open_socket(struct group *, const struct digest_listen *, unsigned slot);
@@ -51,6 +53,7 @@ static void group_apply(struct group *);
 static int  group_limit(struct group *, unsigned n);
 static bool group_is_same(const struct group *, const struct listen_spec *);
 static bool group_overlaps(const struct listen_spec *);
+static bool group_has_file(const struct group *);
 static void group_note_file(struct group *);
 static void group_set_file(struct group *);
 static void group_remove_file(const struct group *);
@@ -58,6 +61,8 @@ static void group_shrink(struct group *, unsigned count);
 static void listening_close_unused(void);
 static void group_destroy(struct group *);
 static const char *listening_who_has(const struct listen_spec *);
+static bool listening_find_holder(const struct listen_spec *, const char *table, struct addr *);
+static bool listening_read_address(const char *ip, unsigned port, struct addr *);
 static void listening_complain(const struct digest_listen *, const char *step, int error);
 
 static unsigned
@@ -151,6 +156,10 @@ listening_commit(void)
 		if (g->fresh)
 			report_say(WEIR_NOTICE, "listener opened: %s%s", g->spec.name,
 			    g->inherited ? " (inherited)" : "");
+		if (g->unreachable >= 0)
+			report_say(WEIR_NOTICE, "listener opened again: %s: its file was gone",
+			    g->spec.name);
+		fd_close(&g->unreachable);
 		group_apply(g);
 		g->spec = g->wanted->spec;
 		g->fresh = false;
@@ -185,6 +194,8 @@ listening_drop(void)
 		g->wanted = NULL;
 		if (g->fresh)
 			group_destroy(g);
+		else if (g->unreachable >= 0)
+			group_unmake(g);
 		else
 			group_shrink(g, g->before);
 	}
@@ -240,7 +251,48 @@ group_keep(struct group *g, const struct digest_listen *wanted)
 		listening_complain(wanted, step, errno);
 		return -1;
 	}
+	if (group_has_file(g) && group_remake(g, wanted) < 0)
+		return -1;
 	return g->shared ? 0 : group_grow(g, wanted);
+}
+
+/* A socket whose file was removed takes nobody any more: another one is made, in
+ * its place. A file that somebody else has put there is left to him. */
+static int
+group_remake(struct group *g, const struct digest_listen *wanted)
+{
+	struct stat st;
+	int         fd;
+
+	if (lstat(g->spec.addr.un.sun_path, &st) == 0 || errno != ENOENT)
+		return 0;
+	fd = fdtable_take(&master_fds, FD_LISTEN, g->spec.name, FD_SHARED);
+	g->count = 0;
+	if (group_open_socket(g, wanted, FD_SHARED) == 0) {
+		g->unreachable = fd;
+		group_note_file(g);
+		return 0;
+	}
+	if (fdtable_add(&master_fds, FD_LISTEN, g->spec.name, FD_SHARED, fd) < 0)
+		fd_close(&fd);
+	else
+		g->count = 1;
+	return -1;
+}
+
+/* The plan is dropped: as before, though nobody gets at it. */
+static void
+group_unmake(struct group *g)
+{
+	group_remove_file(g);
+	fdtable_close(&master_fds, FD_LISTEN, g->spec.name, FD_SHARED);
+	g->count = 0;
+	g->file = (struct file_id){ 0 };
+	if (fdtable_add(&master_fds, FD_LISTEN, g->spec.name, FD_SHARED, g->unreachable) < 0)
+		fd_close(&g->unreachable);
+	else
+		g->count = 1;
+	g->unreachable = -1;
 }
 
 static int
@@ -257,6 +309,7 @@ group_create(const struct digest_listen *wanted)
 	g->spec = wanted->spec;
 	g->wanted = wanted;
 	g->fresh = true;
+	g->unreachable = -1;
 	fd = fdtable_take(&master_fds, FD_INHERITED, g->spec.name, 0);
 	g->inherited = fd >= 0;
 	g->shared = g->inherited || !g->spec.reuseport;
@@ -379,17 +432,25 @@ group_overlaps(const struct listen_spec *spec)
 	return false;
 }
 
+/* An abstract one has none, and an inherited one's is not ours. */
+static bool
+group_has_file(const struct group *g)
+{
+	return g->spec.addr.sa.sa_family == AF_UNIX && !addr_is_abstract(&g->spec.addr) &&
+	    !g->inherited;
+}
+
 static void
 group_note_file(struct group *g)
 {
-	if (g->spec.addr.sa.sa_family == AF_UNIX)
+	if (group_has_file(g))
 		file_id_note(&g->file, g->spec.addr.un.sun_path);
 }
 
 static bool
 group_file_is_ours(const struct group *g)
 {
-	return g->spec.addr.sa.sa_family == AF_UNIX &&
+	return group_has_file(g) &&
 	    file_id_is_at(&g->file, g->spec.addr.un.sun_path);
 }
 
@@ -453,24 +514,74 @@ listening_close_unused(void)
 	fdtable_close_kind(&master_fds, FD_INHERITED);
 }
 
-/* Why the address is in use. A port that the kernel has chosen for somebody's
+/* Why the address is in use: somebody may listen on a wildcard that covers it, or
+ * on an address that it covers. A port that the kernel has chosen for somebody's
  * connection cannot be listened on either. */
 static const char *
 listening_who_has(const struct listen_spec *spec)
 {
-	static const struct sock_options none;
-	struct pollfd                    p = { .fd = -1, .events = POLLOUT };
-	bool                             refused;
+	static char phrase[ADDR_TEXT_MAX + 48];
+	struct addr holder;
+	char        name[ADDR_TEXT_MAX];
 
 	if (group_overlaps(spec))
 		return ": it overlaps with another address of weir";
-	if (spec->addr.sa.sa_family != AF_UNIX)
-		p.fd = sock_connect(&spec->addr, NULL, &none);
-	refused = p.fd >= 0 && poll(&p, 1, WHO_TIMEOUT) > 0 && sock_error(p.fd) == ECONNREFUSED;
-	fd_close(&p.fd);
-	return refused ? ": nobody listens there, but a connection of another program has the "
-			 "port (net.ipv4.ip_local_reserved_ports keeps ports free)"
-		       : ": another program listens there";
+	if (spec->addr.sa.sa_family == AF_UNIX)
+		return ": another program listens there";
+	if (!listening_find_holder(spec, "/proc/net/tcp", &holder) &&
+	    !listening_find_holder(spec, "/proc/net/tcp6", &holder))
+		return ": nobody listens there, but a connection of another program has the "
+		       "port (net.ipv4.ip_local_reserved_ports keeps ports free)";
+	snprintf(phrase, sizeof phrase, ": another program listens on %s",
+	    addr_print(&holder, name));
+	return phrase;
+}
+
+/* Listeners come first in the tables of proc(5). */
+static bool
+listening_find_holder(const struct listen_spec *spec, const char *table, struct addr *holder)
+{
+	char     line[512], ip[33];
+	unsigned port, state;
+	bool     found = false;
+	FILE    *file = fopen(table, "re");
+
+	if (file == NULL)
+		return false;
+	while (!found && fgets(line, sizeof line, file) != NULL) {
+		if (sscanf(line, "%*d: %32[0-9A-F]:%X %*s %X", ip, &port, &state) != 3)
+			continue;
+		if (state != TCP_LISTEN)
+			break;
+		found = listening_read_address(ip, port, holder) &&
+		    addr_overlap(&spec->addr, holder);
+	}
+	fclose(file);
+	return found;
+}
+
+/* Words of 32 bits in the byte order of this machine. */
+static bool
+listening_read_address(const char *ip, unsigned port, struct addr *a)
+{
+	uint32_t words[4] = { 0 };
+	unsigned n = 0;
+
+	for (; n < 4 && sscanf(ip + n * 8, "%8" SCNx32, &words[n]) == 1; n++)
+		if (ip[n * 8 + 8] == '\0')
+			break;
+	*a = (struct addr){ .len = sizeof a->in };
+	if (strlen(ip) == 8) {
+		a->in.sin_family = AF_INET;
+		a->in.sin_port = htons((uint16_t)port);
+		memcpy(&a->in.sin_addr, words, sizeof a->in.sin_addr);
+		return true;
+	}
+	a->len = sizeof a->in6;
+	a->in6.sin6_family = AF_INET6;
+	a->in6.sin6_port = htons((uint16_t)port);
+	memcpy(&a->in6.sin6_addr, words, sizeof a->in6.sin6_addr);
+	return strlen(ip) == 32;
 }
 
 static void

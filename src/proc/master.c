@@ -150,9 +150,9 @@ master_stop(void)
 }
 
 unsigned
-master_reopen(void)
+master_reopen(struct text *answer)
 {
-	unsigned failed = generations_reopen();
+	unsigned failed = generations_reopen(answer);
 
 	if (failed == 0)
 		log_notice("logs have been opened again");
@@ -366,7 +366,7 @@ master_act_on_signals(void)
 	if (master_was_caught(SIGHUP))
 		master_reload();
 	if (master_was_caught(SIGUSR1))
-		master_reopen();
+		master_reopen(NULL);
 	if (master_was_caught(SIGUSR2))
 		log_notice("SIGUSR2 means nothing to weir");
 	if (master_was_caught(SIGWINCH) && master.ran)

@@ -13,6 +13,7 @@
 #include "proc/fdtable.h"
 
 struct options;
+struct text;
 
 /* Every descriptor that it holds, but for those of its log. */
 extern struct fdtable master_fds;
@@ -28,7 +29,9 @@ uint64_t master_uptime(void);	/* ms */
 void master_reload(void);	/* nobody waits for what comes of it */
 void master_quit(void);
 void master_stop(void);
-unsigned master_reopen(void);	/* how many logs could not be opened */
+/* Opens the logs again; gives how many could not be opened, and adds a line of
+ * control.h for each of them (NULL: only the log tells). */
+unsigned master_reopen(struct text *);
 bool master_is_stopping(void);
 
 /* Builds the next generation if somebody wants it and nothing is in the way. */
