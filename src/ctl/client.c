@@ -68,7 +68,8 @@ static int
 client_connect(const char *path, uint64_t timeout)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	struct timeval     limit = { (time_t)(timeout / 1000), (suseconds_t)(timeout % 1000 * 1000) };
+	struct timeval     limit = { .tv_sec = (time_t)(timeout / 1000),
+		.tv_usec = (suseconds_t)(timeout % 1000 * 1000) };
 	int                fd;
 
 	if (strlen(path) >= sizeof to.sun_path) {

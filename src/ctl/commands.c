@@ -28,8 +28,10 @@ static const struct command {
 	const char *usage;
 	int       (*run)(const struct options *, const struct command_line *);
 } commands[] = {
-	{ "status", 0, 0, true, true, "weir status [--json] [--timeout TIME]", command_status },
-	{ "generations", 0, 0, true, false, "weir generations [--timeout TIME]", command_generations },
+	{ "status", 0, 0, true, true, "weir status [--json] [--timeout TIME]",
+	    command_status },
+	{ "generations", 0, 0, true, false, "weir generations [--timeout TIME]",
+	    command_generations },
 	{ "explain", 0, 1, false, false, "weir explain [KEY]", command_explain },
 	{ "modinfo", 1, 1, false, false, "weir modinfo FILE", command_modinfo },
 };
