@@ -131,6 +131,59 @@ it 'urgent data' => sub {
 	close($fh);
 };
 
+# Large reads in a row: then a flow goes through a pipe (RELAY_BULK).
+sub make_bulk($from, $to, $count = 1 << 20)
+{
+	my $left = $count;
+	$_->blocking(1) for $from, $to;
+	while ($left > 0) {
+		syswrite($from, 'x' x 65536) == 65536 or die "write: $!\n";
+		$left -= length arrived($to, 65536);
+	}
+}
+
+# Marks that have nothing before them, one behind the other, and the end of all right behind.
+for my $way ('client', 'peer') {
+	it "urgent data of a $way that carries much, and its end" => sub {
+		my $c = client($port);
+		my $fh = accepted();
+		my ($from, $to) = $way eq 'client' ? ($c->fh, $fh) : ($fh, $c->fh);
+		make_bulk($from, $to);
+		my $rest = 'a' x 20000;
+		while_stopped(sub {
+			syswrite($from, $rest);
+			send($from, '!', MSG_OOB);
+			syswrite($from, 'behind');
+			shutdown($from, SHUT_WR);
+		});
+		is arrived($to, 1 << 20), "${rest}behind", 'all arrives but the urgent byte';
+		is ending($to), 'eof', 'and the end is a good one';
+		close($_) for $from, $to;
+	};
+	it "urgent data of a $way that carries much, with no end" => sub {
+		my $c = client($port);
+		my $fh = accepted();
+		my ($from, $to) = $way eq 'client' ? ($c->fh, $fh) : ($fh, $c->fh);
+		make_bulk($from, $to);
+		while_stopped(sub {
+			send($from, '!', MSG_OOB);
+			syswrite($from, 'between');
+			send($from, '?', MSG_OOB);
+			syswrite($from, 'behind');
+		});
+		my $got = '';
+		while ($got !~ /behind/) {
+			my $byte = arrived($to, 1);
+			last if $byte eq '';
+			$got .= $byte;
+		}
+		# A mark that another one has overtaken is a byte like any other.
+		like $got, qr/^!?betweenbehind$/, 'does not hold up what is behind it';
+		make_bulk($from, $to, 65536 * 4);
+		close($_) for $from, $to;
+	};
+}
+
 it 'a large answer that is cut' => sub {
 	my $c = client($port, rcvbuf => 8192);
 	my $fh = accepted();

@@ -65,10 +65,12 @@ pipe_fill(struct pipe *p, struct conn *from, size_t size)
 		n = splice(conn_fd(from), NULL, p->end[1], NULL, size,
 		    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	while (n < 0 && errno == EINTR);
-	if (n <= 0) {
+	if (n == 0)
+		return 0;	/* the end, or an urgent mark and a FIN behind it: recv(2) tells */
+	if (n < 0) {
 		/* The pipe is empty, so EAGAIN speaks of the socket: it is drained,
 		 * or an urgent byte is next, which only reading gets past. */
-		conn_read_ended(from, n < 0 ? errno : 0);
+		conn_read_ended(from, errno);
 		return 0;
 	}
 	/* However few: a pipe has room for a number of pieces, not of bytes. */
@@ -87,7 +89,7 @@ pipe_drain(struct pipe *p, struct conn *to)
 		if (n > 0) {
 			p->held -= (size_t)n;
 			to->progress = true;
-		} else if (n == 0 || errno != EINTR)
+		} else if (n == 0 || errno != EINTR)	/* 0: what was held is not there */
 			conn_send_ended(to, n < 0 ? errno : EPIPE);
 	}
 	return !to->write_shut && !to->broken;

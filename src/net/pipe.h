@@ -34,8 +34,8 @@ void pipe_return(struct pipe **p);
 /* Closes those that nobody has. */
 void pipe_trim(void);
 
-/* Moves at most size bytes from the conn into an empty pipe. Returns how many;
- * 0 as conn_read does, but for EAGAIN, after which reading may yet find some. */
+/* Moves at most size bytes from the conn into an empty pipe. Returns how many.
+ * 0 says nothing: reading may yet find some, and only reading finds the end. */
 size_t pipe_fill(struct pipe *, struct conn *from, size_t size);
 
 /* Moves what is held to the conn, behind all that it was sent before: nothing
