@@ -176,6 +176,12 @@ it 'a worker that is killed is replaced, and the others go on' => sub {
 		ok client($port)->ping for 1 .. 10;
 	}
 	Weir::Client->reset_all;
+	ok wait_for { $w->status->sessions == 0 };
+	my $s = $w->status->server('echo');
+	my $ended = 0;
+	$ended += $s->{$_} for grep { /^end_/ } keys %$s;
+	is $s->{accepted}, $ended, 'each session has ended for one reason';
+	cmp_ok $s->{end_worker_died}, '>', 0, 'for some it is the death of their worker';
 	$w->stop;
 	like $w->log, qr/worker 0.*SIGKILL/, 'the log says so';
 };

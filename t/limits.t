@@ -20,6 +20,15 @@ sub sessions($w, $count)
 	return $now;
 }
 
+# Whatever happened: each client that was accepted has ended, for one reason, or is there.
+sub balanced($w, $name)
+{
+	my $s = $w->status->server($name);
+	my $ended = 0;
+	$ended += $s->{$_} for grep { /^end_/ } keys %$s;
+	is $s->{accepted}, $ended + $s->{sessions}, 'accepted is all ends and what is open';
+}
+
 it 'max_connections counts over all workers' => sub {
 	my ($port, $free) = free_ports(2);
 	my $w = weir(<<"CONF");
@@ -38,6 +47,9 @@ CONF
 	is scalar(@open), 7, 'as many as allowed';
 	is $w->status->server('limited')->{sessions}, 7;
 	is $w->status->server('limited')->{refused_max_connections}, 23, 'the others are counted';
+	$w->wait_log(qr/warn .*server limited: max_connections = 7 are open: .*; raise it/);
+	my @told = $w->log =~ /max_connections = 7 are/g;
+	cmp_ok scalar(@told), '<=', 3, 'each worker that refused says so once';
 	ok client($free)->ping, 'another server is not concerned';
 
 	(shift @open)->reset for 1 .. 3;
@@ -51,6 +63,7 @@ CONF
 	ok wait_for { my $new = $w->worker(0); $new && $new != $pid }, 'a worker dies';
 	$_->reset for @open, @more;
 	is sessions($w, 0), 0;
+	balanced($w, 'limited');
 	is scalar(answered(map { client($port) } 1 .. 10)), 7, 'its places are free again';
 	Weir::Client->reset_all;
 	$w->stop;

@@ -92,7 +92,7 @@ worker_run(struct template *t, unsigned slot, unsigned seat)
 	status = loop_run();
 	if (status < 0)
 		log_alert("waiting for events: %s", strerror(errno));
-	servers_stop();
+	service_stop();
 	loop_close();
 	conf_free(t->conf);
 	fdtable_close_all(&t->fds);
@@ -250,7 +250,7 @@ worker_start_servers(void)
 		.tell = worker_tell_pools,
 	};
 
-	if (servers_start(&place) < 0)
+	if (service_start(&place) < 0)
 		worker_fail("starting the servers: %s", strerror(errno));
 }
 
@@ -340,7 +340,7 @@ worker_mail_came(int fd, short what, void *argument)
 		switch (m.kind) {
 		case MESSAGE_GO:
 			if (!worker.retiring)
-				servers_accept();
+				service_accept();
 			break;
 		case MESSAGE_RETIRE:
 			worker_retire();
@@ -368,7 +368,7 @@ worker_mail_came(int fd, short what, void *argument)
 	if (got < 0 && errno != EAGAIN)
 		log_alert("mailbox: %s", strerror(errno));
 	if (review && !worker.retiring)
-		servers_review();
+		service_review();
 }
 
 static void
@@ -394,22 +394,22 @@ worker_retire(void)
 	if (worker.retiring)
 		return;
 	worker.retiring = true;
-	servers_retire(!worker.stopping);
+	service_retire(!worker.stopping);
 	/* So that an address that is no longer served is free. */
 	fdtable_close_kind(&worker.template->fds, FD_LISTEN);
 	if (timeout > 0)
 		loop_timer_start(&worker.end, timeout);
-	if (servers_sessions() == 0)
+	if (service_sessions() == 0)
 		loop_stop();
 	else
-		servers_when_empty(loop_stop);
+		service_when_empty(loop_stop);
 }
 
 static void
 worker_close_all(void *argument)
 {
 	(void)argument;
-	log_notice("worker_shutdown_timeout: closing %u sessions", servers_sessions());
+	log_notice("worker_shutdown_timeout: closing %u sessions", service_sessions());
 	worker_stop();
 }
 
@@ -418,7 +418,7 @@ worker_stop(void)
 {
 	worker.stopping = true;
 	worker_retire();
-	servers_close_sessions();
+	service_close_sessions();
 	loop_timer_stop(&worker.end);
 	loop_timer_init(&worker.end, worker_give_up, NULL);
 	loop_timer_start(&worker.end, WORKER_STOP_TIMEOUT);

@@ -92,9 +92,10 @@ static const struct board_field fields[] = {
 	[SERVER_PAUSED] = { "paused", BOARD_COUNTER },
 	[SERVER_STARVED] = { "starved", BOARD_COUNTER },
 	[SERVER_REFUSED_MAX_CONNECTIONS] = { "refused_max_connections", BOARD_COUNTER },
-	[SERVER_REFUSED_NO_MEMORY] = { "refused_no_memory", BOARD_COUNTER },
 	[SERVER_PIPELINE_FULL] = { "pipeline_full", BOARD_COUNTER },
-#define X(name, counter) [SERVER_END + SESSION_##name] = { "end_" counter, BOARD_COUNTER },
+#define X(name, counter)                                                       \
+	[SERVER_END + SESSION_##name] = { "end_" counter,                      \
+		SESSION_##name == SESSION_WORKER_DIED ? BOARD_LOST : BOARD_COUNTER },
 	SESSION_REASONS(X)
 #undef X
 };

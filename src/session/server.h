@@ -52,18 +52,18 @@ struct server {
 	board_word  *cell;		/* own seat of the board entry */
 	struct slab *slab;		/* sessions of this size */
 	uint8_t      mode;		/* enum session_step: what they begin with */
+	uint64_t     complained;	/* that it is full; of loop_complain */
 };
 
 /* Fields of the board entry. */
 enum server_field {
-	SERVER_SESSIONS,	/* gauge, and the token of max_connections */
+	SERVER_SESSIONS,	/* gauge, and token of max_connections; first, for BOARD_LOST */
 	SERVER_ACCEPTED,
 	SERVER_BYTES_IN,	/* from clients */
 	SERVER_BYTES_OUT,
 	SERVER_PAUSED,		/* times that worker_connections stopped accepting */
 	SERVER_STARVED,		/* times that descriptors or memory ran out */
 	SERVER_REFUSED_MAX_CONNECTIONS,
-	SERVER_REFUSED_NO_MEMORY,
 	SERVER_PIPELINE_FULL,	/* times that pipeline_per_client paused a client */
 	SERVER_END,		/* + enum session_reason */
 };

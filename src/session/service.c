@@ -18,7 +18,7 @@
 #include "upstream/pool.h"
 
 /* A listener on one socket: of the own slot, of another one, or of all. */
-struct gate {
+struct service_listener {
 	struct listener listener;
 	struct server  *server;
 	board_word     *cell;	/* of the board's entry for the address */
@@ -29,74 +29,74 @@ struct gate {
 
 static struct {
 	struct worker_place place;
-	struct gate        *gates;
-	unsigned            gate_count;
+	struct service_listener        *listeners;
+	unsigned            listener_count;
 	struct slab        *slabs;	/* one a server */
-	bool                serving;	/* between servers_accept and servers_retire */
+	bool                serving;	/* between service_accept and service_retire */
 	bool                paused;	/* at worker_connections */
 	void              (*empty)(void);
-	uint64_t            complained;
+	uint64_t            full, no_memory, starved;	/* of loop_complain */
 } service;
 
-static bool         add_gates(struct server *, unsigned listen);
-static bool         accepted(struct listener *, int fd, const struct addr *);
-static bool         may_accept(struct listener *);
-static void         starved(struct listener *, int error);
-static uint32_t     take_ids(void);
-static void         session_ending(const struct weir_session *);
-static void         session_ended(void);
-static int          start_pools(void);
-static size_t       state_size(const struct server *);
-static void         set_state(enum board_slot_state);
-static bool         own(const struct gate *);
-static bool         taken_over(const struct gate *);
+static bool         service_add_listeners(struct server *, unsigned listen);
+static bool         service_accepted(struct listener *, int fd, const struct addr *);
+static bool         service_may_accept(struct listener *);
+static void         service_starved(struct listener *, int error);
+static uint32_t     service_take_ids(void);
+static void         service_session_ending(const struct weir_session *);
+static void         service_session_ended(void);
+static int          service_start_pools(void);
+static size_t       service_state_size(const struct server *);
+static void         service_set_state(enum board_slot_state);
+static bool         service_listener_is_own(const struct service_listener *);
+static bool         service_listener_is_taken_over(const struct service_listener *);
 
-static const struct listener_ops listener_ops = {
-	.accepted   = accepted,
-	.may_accept = may_accept,
-	.starved    = starved,
+static const struct listener_ops service_listener_ops = {
+	.accepted   = service_accepted,
+	.may_accept = service_may_accept,
+	.starved    = service_starved,
 };
 
-static const struct session_ops session_ops = {
-	.ids    = take_ids,
-	.ending = session_ending,
-	.ended  = session_ended,
+static const struct session_ops service_session_ops = {
+	.ids    = service_take_ids,
+	.ending = service_session_ending,
+	.ended  = service_session_ended,
 };
 
 /* What is done in each step of a session. */
-static const struct session_mode *const modes[STEP_COUNT] = {
+static const struct session_mode *const service_modes[STEP_COUNT] = {
 	[STEP_TALK]     = &talk_mode,
 	[STEP_EXCHANGE] = &exchange_mode,
 	[STEP_RELAY]    = &relay_mode,
 };
 
 int
-servers_start(const struct worker_place *place)
+service_start(const struct worker_place *place)
 {
 	const struct conf *conf = place->conf;
 	struct server     *s;
-	unsigned           count = 0, gates = 0;
+	unsigned           count = 0, listeners = 0;
 
 	service.place = *place;
 	for (; (s = server_at(conf, count)) != NULL; count++)
-		gates += s->listen_count * (place->sockets > 0 ? place->sockets : 1);
+		listeners += s->listen_count * (place->sockets > 0 ? place->sockets : 1);
 	service.slabs = calloc(count + 1, sizeof *service.slabs);
-	service.gates = calloc(gates + 1, sizeof *service.gates);
-	if (service.slabs == NULL || service.gates == NULL)
+	service.listeners = calloc(listeners + 1, sizeof *service.listeners);
+	if (service.slabs == NULL || service.listeners == NULL)
 		return -1;
 	if (upstreams_start(conf, place->seat, place->generation + place->slot) < 0 ||
-	    start_pools() < 0)
+	    service_start_pools() < 0)
 		return -1;
-	session_start(modes, &session_ops, place->generation);
+	session_start(service_modes, &service_session_ops, place->generation);
 	relay_start();
 	for (unsigned i = 0; i < count; i++) {
 		s = server_at(conf, i);
 		s->cell = board_cell(s->board, place->seat);
 		s->slab = &service.slabs[i];
 		s->mode = s->framing.exchange != NULL ? STEP_EXCHANGE : STEP_TALK;
-		slab_init(s->slab, sizeof(struct weir_session) + state_size(s));
+		slab_init(s->slab, sizeof(struct weir_session) + service_state_size(s));
 		for (unsigned k = 0; k < s->listen_count; k++)
-			if (!add_gates(s, k))
+			if (!service_add_listeners(s, k))
 				return -1;
 	}
 	return 0;
@@ -104,14 +104,14 @@ servers_start(const struct worker_place *place)
 
 /* What a session of the server has behind it. */
 static size_t
-state_size(const struct server *s)
+service_state_size(const struct server *s)
 {
 	return s->framing.exchange != NULL ? exchange_size(s->framing.exchange)
 					   : s->protocol->state_size;
 }
 
 static int
-start_pools(void)
+service_start_pools(void)
 {
 	const struct pools_worker worker = {
 		.conf = service.place.conf,
@@ -129,25 +129,25 @@ start_pools(void)
 }
 
 void
-servers_accept(void)
+service_accept(void)
 {
 	service.serving = true;
 	board_slot_set(service.place.slot, service.place.generation, BOARD_SLOT_ACCEPTING);
-	for (unsigned i = 0; i < service.gate_count; i++)
-		if (own(&service.gates[i]))
-			listener_start(&service.gates[i].listener);
-	servers_review();
+	for (unsigned i = 0; i < service.listener_count; i++)
+		if (service_listener_is_own(&service.listeners[i]))
+			listener_start(&service.listeners[i].listener);
+	service_review();
 	service.place.announce();
 }
 
 void
-servers_review(void)
+service_review(void)
 {
-	struct gate *g;
+	struct service_listener *g;
 
-	for (unsigned i = 0; i < service.gate_count; i++) {
-		g = &service.gates[i];
-		if (own(g))
+	for (unsigned i = 0; i < service.listener_count; i++) {
+		g = &service.listeners[i];
+		if (service_listener_is_own(g))
 			continue;
 		if (service.serving && board_slot_get(g->slot, NULL) != BOARD_SLOT_ACCEPTING)
 			listener_start(&g->listener);
@@ -157,32 +157,32 @@ servers_review(void)
 }
 
 void
-servers_retire(bool sweep)
+service_retire(bool sweep)
 {
-	struct gate *g;
+	struct service_listener *g;
 
 	if (!service.serving)
 		return;
 	service.serving = false;
-	for (unsigned i = 0; i < service.gate_count; i++) {
-		g = &service.gates[i];
+	for (unsigned i = 0; i < service.listener_count; i++) {
+		g = &service.listeners[i];
 		listener_stop(&g->listener);
 		/* Nobody else will: what the kernel has queued would be reset. */
-		if (sweep && own(g) && !taken_over(g))
+		if (sweep && service_listener_is_own(g) && !service_listener_is_taken_over(g))
 			listener_sweep(&g->listener, SOCK_BACKLOG);
 	}
 	pools_retire();
-	set_state(BOARD_SLOT_ABSENT);
+	service_set_state(BOARD_SLOT_ABSENT);
 }
 
 unsigned
-servers_sessions(void)
+service_sessions(void)
 {
 	return session_count();
 }
 
 void
-servers_when_empty(void (*empty)(void))
+service_when_empty(void (*empty)(void))
 {
 	if (session_count() == 0)
 		empty();
@@ -191,17 +191,17 @@ servers_when_empty(void (*empty)(void))
 }
 
 void
-servers_close_sessions(void)
+service_close_sessions(void)
 {
 	pools_hold();
 	session_close_some(SESSION_SHUTDOWN, UINT32_MAX);
 }
 
 void
-servers_stop(void)
+service_stop(void)
 {
-	for (unsigned i = 0; i < service.gate_count; i++)
-		listener_stop(&service.gates[i].listener);
+	for (unsigned i = 0; i < service.listener_count; i++)
+		listener_stop(&service.listeners[i].listener);
 	service.empty = NULL;
 	session_stop();
 	pools_stop();
@@ -209,31 +209,31 @@ servers_stop(void)
 	for (unsigned i = 0; server_at(service.place.conf, i) != NULL; i++)
 		slab_finish(&service.slabs[i]);
 	upstreams_stop();
-	free(service.gates);
+	free(service.listeners);
 	free(service.slabs);
 	memset(&service, 0, sizeof service);
 }
 
 /* ----------------------------------------------------------------- listeners */
 
-static struct gate *
-gate_of(struct listener *l)
+static struct service_listener *
+service_listener_of(struct listener *l)
 {
-	return container_of(l, struct gate, listener);
+	return container_of(l, struct service_listener, listener);
 }
 
 static bool
-own(const struct gate *g)
+service_listener_is_own(const struct service_listener *g)
 {
 	return g->shared || g->slot == service.place.slot;
 }
 
-/* One gate for each slot's socket, or a single one where all share it. */
+/* One listener for each slot's socket, or a single one where all share it. */
 static bool
-add_gates(struct server *s, unsigned listen)
+service_add_listeners(struct server *s, unsigned listen)
 {
 	unsigned     sockets = service.place.sockets;
-	struct gate *g;
+	struct service_listener *g;
 	bool         shared = false;
 	int          fd;
 
@@ -246,14 +246,14 @@ add_gates(struct server *s, unsigned listen)
 		}
 		if (fd < 0)
 			continue;
-		g = &service.gates[service.gate_count++];
+		g = &service.listeners[service.listener_count++];
 		g->server = s;
 		g->board = s->listens[listen].board;
 		g->cell = board_cell(g->board, service.place.seat);
 		g->slot = slot;
 		g->shared = shared;
 		listener_init(&g->listener, fd, shared || slot != service.place.slot,
-		    &listener_ops);
+		    &service_listener_ops);
 		atomic_store(&board_shared(g->board)[LISTENER_GENERATION],
 		    service.place.generation);
 	}
@@ -261,9 +261,9 @@ add_gates(struct server *s, unsigned listen)
 }
 
 static bool
-accepted(struct listener *l, int fd, const struct addr *from)
+service_accepted(struct listener *l, int fd, const struct addr *from)
 {
-	struct gate   *g = gate_of(l);
+	struct service_listener   *g = service_listener_of(l);
 	struct server *s = g->server;
 
 	board_add(&g->cell[LISTENER_ACCEPTED], 1);
@@ -271,37 +271,48 @@ accepted(struct listener *l, int fd, const struct addr *from)
 		board_add(&s->cell[SERVER_SESSIONS], 1);
 	else if (!board_take(s->board, SERVER_SESSIONS, service.place.seat, s->max_connections)) {
 		board_add(&s->cell[SERVER_REFUSED_MAX_CONNECTIONS], 1);
+		if (loop_complain(&s->complained))
+			log_warn("server %s: max_connections = %llu are open: clients are sent "
+				 "away; raise it, or lower idle_timeout",
+			    s->name, (unsigned long long)s->max_connections);
 		return false;
 	}
-	if (!session_open(s, fd, from)) {
-		board_give(s->board, SERVER_SESSIONS, service.place.seat);
-		board_add(&s->cell[SERVER_REFUSED_NO_MEMORY], 1);
-		return false;
-	}
+	/* With nothing between the two: a worker that dies here counts both, or neither. So
+	 * accepted is the sum of all ends and what is open, whatever happens. */
 	board_add(&s->cell[SERVER_ACCEPTED], 1);
-	return true;
+	if (session_open(s, fd, from))
+		return true;
+	board_give(s->board, SERVER_SESSIONS, service.place.seat);
+	board_add(&s->cell[SERVER_END + SESSION_NO_MEMORY], 1);
+	if (loop_complain(&service.no_memory))
+		log_error("server %s: no memory for a session: clients are sent away; lower "
+			  "worker_connections, or what other programs use here",
+		    s->name);
+	return false;
 }
 
 static bool
-may_accept(struct listener *l)
+service_may_accept(struct listener *l)
 {
 	if (session_count() < service.place.worker_connections)
 		return true;
 	if (!service.paused) {
 		service.paused = true;
-		board_add(&gate_of(l)->server->cell[SERVER_PAUSED], 1);
-		log_warn("worker_connections = %llu are open: no more are accepted here",
-		    (unsigned long long)service.place.worker_connections);
-		set_state(BOARD_SLOT_PAUSED);
+		board_add(&service_listener_of(l)->server->cell[SERVER_PAUSED], 1);
+		if (loop_complain(&service.full))
+			log_warn("worker_connections = %llu are open: clients wait, or go to "
+				 "other workers; raise it, or workers",
+			    (unsigned long long)service.place.worker_connections);
+		service_set_state(BOARD_SLOT_PAUSED);
 	}
 	return false;
 }
 
 static void
-starved(struct listener *l, int error)
+service_starved(struct listener *l, int error)
 {
-	board_add(&gate_of(l)->server->cell[SERVER_STARVED], 1);
-	if (!loop_complain(&service.complained))
+	board_add(&service_listener_of(l)->server->cell[SERVER_STARVED], 1);
+	if (!loop_complain(&service.starved))
 		return;
 	log_error("accept: %s: accepting pauses for %u ms; %s", strerror(error), LISTENER_PAUSE,
 	    error == EMFILE	  ? "raise worker_rlimit_nofile or lower worker_connections"
@@ -310,7 +321,7 @@ starved(struct listener *l, int error)
 }
 
 static void
-session_ending(const struct weir_session *s)
+service_session_ending(const struct weir_session *s)
 {
 	board_give(s->server->board, SERVER_SESSIONS, service.place.seat);
 	board_add(&s->server->cell[SERVER_END + s->reason], 1);
@@ -318,15 +329,15 @@ session_ending(const struct weir_session *s)
 
 /* Goes on a little below the limit, so as not to come and go with each client. */
 static void
-session_ended(void)
+service_session_ended(void)
 {
 	uint64_t limit = service.place.worker_connections;
 
 	if (service.serving && service.paused && session_count() < limit - limit / 16) {
 		service.paused = false;
-		set_state(BOARD_SLOT_ACCEPTING);
-		for (unsigned i = 0; i < service.gate_count; i++)
-			listener_resume(&service.gates[i].listener);
+		service_set_state(BOARD_SLOT_ACCEPTING);
+		for (unsigned i = 0; i < service.listener_count; i++)
+			listener_resume(&service.listeners[i].listener);
 	}
 	if (service.empty != NULL && session_count() == 0) {
 		void (*empty)(void) = service.empty;
@@ -338,7 +349,7 @@ session_ended(void)
 
 /* Tells the others, unless a newer generation serves the slot by now. */
 static void
-set_state(enum board_slot_state state)
+service_set_state(enum board_slot_state state)
 {
 	uint32_t generation;
 
@@ -351,7 +362,7 @@ set_state(enum board_slot_state state)
 
 /* Whether a newer generation accepts at this address. */
 static bool
-taken_over(const struct gate *g)
+service_listener_is_taken_over(const struct service_listener *g)
 {
 	return atomic_load(&board_shared(g->board)[LISTENER_GENERATION]) !=
 	    service.place.generation;
@@ -359,7 +370,7 @@ taken_over(const struct gate *g)
 
 /* Numbers no other worker of this generation has: from a word that all share. */
 static uint32_t
-take_ids(void)
+service_take_ids(void)
 {
 	struct server *first = server_at(service.place.conf, 0);
 

@@ -34,21 +34,21 @@ struct worker_place {
 
 /* Worker, after loop_open and conn_start: upstreams, balancers, listeners.
  * Accepts nothing yet. Returns 0, or -1 with errno. */
-int  servers_start(const struct worker_place *) __attribute__((warn_unused_result));
-void servers_accept(void);	/* begin */
-void servers_review(void);	/* another slot came or went */
+int  service_start(const struct worker_place *) __attribute__((warn_unused_result));
+void service_accept(void);	/* begin */
+void service_review(void);	/* another slot came or went */
 /* Accepts no more. sweep: what waits in queues that nobody else will serve is
  * accepted first. */
-void servers_retire(bool sweep);
+void service_retire(bool sweep);
 
 /* Client sessions of this worker. */
-unsigned servers_sessions(void);
+unsigned service_sessions(void);
 /* Calls this (once) when there is none left. */
-void servers_when_empty(void (*empty)(void));
+void service_when_empty(void (*empty)(void));
 
-void servers_close_sessions(void);
+void service_close_sessions(void);
 
 /* After loop_run: gives everything back. */
-void servers_stop(void);
+void service_stop(void);
 
 #endif

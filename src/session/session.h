@@ -60,7 +60,8 @@ struct server;
 	X(REQUEST_FAILED, "request_failed")	/* and there are no words for it */ \
 	X(SLOW_READER, "slow_reader")		/* more than reply_max waits */ \
 	X(NO_MEMORY, "no_memory")                                              \
-	X(SHUTDOWN, "shutdown")			/* the worker ends */
+	X(SHUTDOWN, "shutdown")			/* the worker ends */ \
+	X(WORKER_DIED, "worker_died")		/* the master's count of what was open */
 
 enum session_reason {
 #define X(name, counter) SESSION_##name,

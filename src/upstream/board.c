@@ -617,7 +617,8 @@ board_seat_settle(unsigned seat, bool keep_counters)
 	unsigned i, field, n = board_entries_used();
 	const struct schema *s;
 	board_word *cell, *past;
-	uint64_t value;
+	uint64_t value, open;
+	bool counter;
 
 	assert(seat > BOARD_PAST && seat < BOARD_SEATS);
 	for (i = 0; i < n; i++) {
@@ -626,13 +627,19 @@ board_seat_settle(unsigned seat, bool keep_counters)
 		s = entry_schema(entry_at(i));
 		cell = board_cell((int)i, seat);
 		past = board_cell((int)i, BOARD_PAST);
+		open = atomic_load_explicit(&cell[0], memory_order_relaxed);
 		for (field = 0; field < s->count && field < BOARD_FIELDS; field++) {
-			if (s->fields[field].type == BOARD_COUNTER && keep_counters)
+			counter = s->fields[field].type == BOARD_COUNTER;
+			if (s->fields[field].type == BOARD_LOST) {
+				board_add(&cell[field], open);
+				counter = true;
+			}
+			if (counter && keep_counters)
 				continue;
 			value = atomic_load_explicit(&cell[field], memory_order_relaxed);
 			if (value == 0)
 				continue;
-			if (s->fields[field].type == BOARD_COUNTER)
+			if (counter)
 				board_add(&past[field], value);
 			atomic_store(&cell[field], 0);
 		}

@@ -14,14 +14,15 @@
 
 #include "unit/tap.h"
 
-enum { OPEN, TOTAL };
+enum { OPEN, TOTAL, LOST };
 
 static const struct board_field fields[] = {
 	[OPEN]  = { "open", BOARD_GAUGE },
 	[TOTAL] = { "total", BOARD_COUNTER },
+	[LOST]  = { "lost", BOARD_LOST },
 };
-static const struct board_schema server = { "server", fields, 2 };
-static const struct board_schema peer = { "peer", fields, 2 };
+static const struct board_schema server = { "server", fields, 3 };
+static const struct board_schema peer = { "peer", fields, 3 };
 static const struct board_schema shorter = { "server", fields, 1 };
 
 static int
@@ -72,7 +73,7 @@ test_entries(void)
 	is_number(type, BOARD_GAUGE, "and type");
 	is_string(board_field_name(db, TOTAL, &type), "total", "the next");
 	is_number(type, BOARD_COUNTER, "is a counter");
-	is_string(board_field_name(db, 2, NULL), NULL, "no more");
+	is_string(board_field_name(db, 3, NULL), NULL, "no more");
 	board_leave(1);
 	board_leave(63);
 	v.id = -1;
@@ -94,6 +95,7 @@ test_counting(void)
 
 	board_seat_clear((unsigned)a);
 	is_number(board_sum(id, OPEN), 2, "what a dead worker had open is closed");
+	is_number(board_sum(id, LOST), 2, "and counted as lost");
 	is_number(board_sum(id, TOTAL), 12, "what it counted is kept");
 	is_number(board_cell(id, (unsigned)a)[TOTAL], 5, "in the seat, for its successor");
 	board_add(&board_cell(id, (unsigned)a)[TOTAL], 1);
@@ -106,6 +108,7 @@ test_counting(void)
 	is_number(board_sum(id, TOTAL), 13, "counts stay when their generation has ended");
 	is_number(board_cell(id, BOARD_PAST)[TOTAL], 13, "as past");
 	is_number(board_sum(id, OPEN), 0, "nothing is open");
+	is_number(board_cell(id, BOARD_PAST)[LOST], 4, "and what was open then is lost, too");
 	is_number(board_shared(id)[3], 42, "shared words stay");
 	is_number(board_seat_take(), a, "the lowest seat is taken again");
 	is_number(board_cell(id, (unsigned)a)[TOTAL], 0, "and is clean");
