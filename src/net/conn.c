@@ -7,6 +7,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -19,6 +20,15 @@
 static_assert(sizeof(struct conn) - sizeof(struct loop_watch) <= 80,
 	"a conn is 80 bytes and a watch");
 
+/* Those that may have to be rechecked, joined at an event and looked at every
+ * CONN_RECHECK: so nothing is armed, moved or asked for with a message. NULL: gone. */
+static struct {
+	struct conn     **list;
+	uint32_t          count;
+	uint32_t          size;
+	struct loop_timer timer;	/* runs while there are some */
+} rechecks;
+
 /* What is kept up to here is copied to where the next bytes are read. */
 #define COPIED_MAX 4096u
 
@@ -27,6 +37,10 @@ static ssize_t conn_plain_send(struct conn *, const void *, size_t);
 static int     conn_plain_finish(struct conn *);
 static void    conn_happened(int, short, void *);
 static void    conn_turn(struct task *);
+static void    conn_recheck_join(struct conn *);
+static void    conn_recheck_leave(struct conn *);
+static void    conn_recheck_all(void *);
+static void    conn_recheck(struct conn *);
 static bool    conn_fail(struct conn *, int error);
 static size_t  conn_send_now(struct conn *, struct weir_span);
 static bool    conn_keep_out(struct conn *, struct weir_span);
@@ -43,6 +57,8 @@ void
 conn_start(void)
 {
 	loop_on_task(conn_turn);
+	loop_timer_init(&rechecks.timer, conn_recheck_all, NULL);
+	rechecks.count = 0;
 }
 
 void
@@ -78,6 +94,7 @@ conn_detach(struct conn *c)
 	/* Before the fd can be closed: a reused number would otherwise get no
 	 * events (libevent keeps its registration by number). */
 	loop_watch_stop(&c->watch);
+	conn_recheck_leave(c);
 	conn_disarm(c);
 	loop_unqueue(&c->task);
 	c->open = false;
@@ -131,7 +148,6 @@ conn_read(struct conn *c, char *into, size_t size)
 		 * announced, is not announced again. */
 		if ((size_t)n < size && !c->closed) {
 			c->readable = false;
-			c->unsure = true;
 		}
 		return (size_t)n;
 	}
@@ -334,8 +350,11 @@ conn_happened(int fd, short what, void *argument)
 	 * find the error by reading. */
 	if (c->readable && (what & LOOP_READ) && (what & LOOP_WRITE))
 		(void)conn_look(c);
-	if (what & LOOP_READ)
-		c->readable = true;
+	if (what & LOOP_READ) {
+		c->readable = c->unsure = c->fresh = true;
+		if (c->recheck == 0)
+			conn_recheck_join(c);
+	}
 	if ((what & LOOP_WRITE) && !c->write_shut)
 		c->writable = true;
 	if (what & LOOP_END)
@@ -349,6 +368,80 @@ conn_turn(struct task *t)
 	struct conn *c = container_of(t, struct conn, task);
 
 	c->handler->ready(c);
+}
+
+static void
+conn_recheck_join(struct conn *c)
+{
+	uint32_t      size = rechecks.size > 0 ? rechecks.size * 2 : 64;
+	struct conn **grown;
+
+	if (rechecks.count == rechecks.size) {
+		grown = realloc(rechecks.list, size * sizeof *grown);
+		if (grown == NULL) {
+			(void)conn_look(c);	/* at once, then */
+			return;
+		}
+		rechecks.list = grown;
+		rechecks.size = size;
+	}
+	if (rechecks.count == 0)
+		loop_timer_start(&rechecks.timer, CONN_RECHECK);
+	rechecks.list[rechecks.count++] = c;
+	c->recheck = rechecks.count;
+}
+
+static void
+conn_recheck_leave(struct conn *c)
+{
+	if (c->recheck != 0)
+		rechecks.list[c->recheck - 1] = NULL;
+	c->recheck = 0;
+}
+
+/* Whoever was silent all the time since the last rotation is rechecked; others join
+ * and leave meanwhile. */
+static void
+conn_recheck_all(void *argument)
+{
+	uint32_t     count = rechecks.count, kept = 0;
+	struct conn *c;
+
+	(void)argument;
+	for (uint32_t i = 0; i < rechecks.count; i++) {
+		c = rechecks.list[i];
+		if (c == NULL)
+			continue;
+		rechecks.list[i] = NULL;
+		c->recheck = 0;
+		if (c->unsure && (c->fresh || i >= count)) {
+			c->fresh = i >= count;
+			rechecks.list[kept++] = c;
+			c->recheck = kept;
+		} else if (c->unsure)
+			conn_recheck(c);
+	}
+	rechecks.count = kept;
+	if (kept > 0) {
+		loop_timer_start(&rechecks.timer, CONN_RECHECK);
+		return;
+	}
+	free(rechecks.list);
+	rechecks.list = NULL;
+	rechecks.size = 0;
+}
+
+/* Its owner may end it at any time, but frees it after the pass only. */
+static void
+conn_recheck(struct conn *c)
+{
+	c->unsure = false;
+	if (!c->readable && !c->eof && !c->broken) {
+		c->readable = true;
+		c->handler->ready(c);
+	}
+	if (c->open && c->readable && !c->eof && !conn_look(c))
+		c->handler->ready(c);
 }
 
 static bool
@@ -372,7 +465,7 @@ conn_send_now(struct conn *c, struct weir_span s)
 		n = c->transport->ops->send(c, s.data, s.len);
 	while (n < 0 && errno == EINTR);
 	if (n > 0)
-		c->unsure = false;	/* a reset would have shown */
+		c->unsure = false;	/* an error would have shown */
 	if (n == (ssize_t)s.len)
 		return s.len;
 	conn_send_ended(c, n < 0 ? errno : EAGAIN);

@@ -14,9 +14,12 @@
  *	write_shut nothing can be sent any more; what the peer sent before can
  *	           still be read, until eof or broken
  *	broken     nothing can be read or sent any more
- *	unsure     the last read fell short, and nothing has been sent since:
- *	           libevent tells a reset behind data, or an urgent mark, no other
- *	           than data. Reading once more, some time later, makes sure
+ *
+ * libevent tells a reset behind data, or an urgent mark, no other than data, and there
+ * is no second edge. So a conn that has had an event, and since then neither sent nor
+ * read until EAGAIN, is made `readable` again after CONN_RECHECK to twice that of
+ * silence; if its owner does not read it then, the socket is asked for an error. Owners
+ * see to nothing.
  *
  * The owner embeds the conn and decides, in handler->ready, what comes next.
  */
@@ -30,6 +33,8 @@
 #include "base/buf.h"
 #include "net/loop.h"
 #include "net/timer.h"
+
+#define CONN_RECHECK 500u	/* ms */
 
 struct conn;
 
@@ -68,12 +73,14 @@ struct conn {
 	bool                       eof : 1;
 	bool                       write_shut : 1;
 	bool                       broken : 1;
-	bool                       unsure : 1;
+	bool                       unsure : 1;	/* an error may be hidden */
+	bool                       fresh : 1;	/* … since the last rotation of those */
 	bool                       open : 1;	/* has an fd */
 	bool                       finish : 1;	/* end our side once `out` is empty */
 	bool                       finished : 1;
 	bool                       progress : 1;	/* some of `out` went; for the owner */
 	uint16_t                   error;	/* errno of `write_shut` or `broken` */
+	uint32_t                   recheck;	/* its place among those to be rechecked, from 1 */
 };
 
 /* Sets up what all conns of a process share: after loop_open, which is given

@@ -108,12 +108,6 @@ exchange_run(struct weir_session *s)
 	while (share-- > 0 && exchange_may_read(s))
 		if (!(e->stalled ? exchange_take_buffered(s) : exchange_take_read(s)))
 			break;
-	/* Who is not read may be gone: an error must be asked for, once; the next
-	 * one is told, because `readable` stays. */
-	if (c->readable && !e->looked && !exchange_may_read(s)) {
-		e->looked = true;
-		(void)conn_look(c);
-	}
 	if (!session_end_turn(s))
 		return;
 	if (e->outlook == EXCHANGE_CLOSES)
@@ -212,7 +206,6 @@ exchange_take_read(struct weir_session *s)
 	size_t           kept = buf_len(c->in), used;
 	struct weir_span in;
 
-	e->looked = false;
 	in = conn_take(c, s->server->read_buffer);
 	if (in.len == 0) {
 		if (c->eof) {

@@ -34,7 +34,6 @@ struct exchange {
 	bool             stalled;	/* client.in may hold whole requests */
 	bool             given_up;	/* what is there has waited long enough */
 	bool             behind;	/* the next request waits for replies to others */
-	bool             looked;	/* for an error, since it was read last */
 	_Alignas(8) char memory[];	/* the parser's, for the message that is beginning */
 };
 

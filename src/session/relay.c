@@ -18,7 +18,6 @@ static void relay_enter(struct weir_session *);
 static void relay_run(struct weir_session *);
 static void relay_deadline(const struct weir_session *, struct session_deadline *);
 static void relay_expired(struct weir_session *, enum session_reason);
-static void relay_look(struct weir_session *);
 static void relay_leave(struct weir_session *);
 static void relay_release(struct weir_session *);
 static size_t relay_unsent(const struct weir_session *);
@@ -44,7 +43,6 @@ const struct session_mode relay_mode = {
 	.run      = relay_run,
 	.deadline = relay_deadline,
 	.expired  = relay_expired,
-	.look     = relay_look,
 	.leave    = relay_leave,
 	.release  = relay_release,
 	.unsent   = relay_unsent,
@@ -129,8 +127,6 @@ relay_run(struct weir_session *s)
 	}
 	session_note_blocked(s, peer, conn_waiting(peer) + flow_held(&r->up), &r->blocked);
 	session_note_blocked(s, client, conn_waiting(client) + flow_held(&r->down), &s->blocked);
-	if (client->unsure || peer->unsure)
-		session_look_later(s);
 	relay_note_ends(r);
 }
 
@@ -161,16 +157,6 @@ relay_expired(struct weir_session *s, enum session_reason reason)
 		session_note_moved(s, &r->peer_conn, &r->blocked);
 	else if (reason == SESSION_CONNECT_FAILED)
 		session_run(s);
-}
-
-static void
-relay_look(struct weir_session *s)
-{
-	struct conn *peer = &s->relay->peer_conn;
-
-	if (peer->unsure)
-		peer->readable = true;
-	peer->unsure = false;
 }
 
 static void

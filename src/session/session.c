@@ -27,7 +27,6 @@ static void session_linger(struct weir_session *);
 static void session_rest(struct weir_session *);
 static const struct session_mode *session_mode(const struct weir_session *);
 static size_t session_unsent(const struct weir_session *);
-static void session_look(struct weir_session *);
 static uint64_t session_linger_time(const struct weir_session *);
 static struct session_deadline session_deadline(const struct weir_session *);
 static bool session_overdue(struct weir_session *, enum session_reason *);
@@ -259,8 +258,6 @@ session_end_turn(struct weir_session *s)
 {
 	struct conn *c = &s->client;
 
-	if (c->unsure)
-		session_look_later(s);
 	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
 	if (!c->broken && !c->write_shut)
 		return true;
@@ -336,8 +333,6 @@ session_expired(struct conn *c)
 	const struct session_mode *mode;
 	enum session_reason        reason;
 
-	if (s->looking && loop_now() >= s->active + SESSION_LOOK)
-		session_look(s);
 	if (s->step == STEP_LINGER)
 		session_run(s);
 	else if (session_overdue(s, &reason)) {
@@ -367,30 +362,6 @@ session_unsent(const struct weir_session *s)
 
 	return conn_waiting(&s->client) +
 	    (mode != NULL && mode->unsent != NULL ? mode->unsent(s) : 0);
-}
-
-/* A reset may have hidden behind the last bytes (see `unsure` of net/conn). */
-void
-session_look_later(struct weir_session *s)
-{
-	if (s->looking)
-		return;
-	s->looking = true;
-	session_watch(s);
-}
-
-static void
-session_look(struct weir_session *s)
-{
-	const struct session_mode *mode = session_mode(s);
-
-	s->looking = false;
-	if (s->client.unsure)
-		s->client.readable = true;
-	s->client.unsure = false;
-	if (mode != NULL && mode->look != NULL)
-		mode->look(s);
-	session_run(s);
 }
 
 /* ---------------------------------------------------------------- the steps */
@@ -485,8 +456,6 @@ session_deadline(const struct weir_session *s)
 			session_deadline_add(&d, loop_now(), SESSION_LINGER_LOOK, s->reason);
 		return d;
 	}
-	if (s->looking)
-		session_deadline_add(&d, s->active, SESSION_LOOK, SESSION_IDLE_TIMEOUT);
 	session_deadline_add(&d, s->active, server->idle_timeout, SESSION_IDLE_TIMEOUT);
 	session_deadline_add(&d, s->start, server->max_lifetime, SESSION_MAX_LIFETIME);
 	if (s->begun != 0)

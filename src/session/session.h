@@ -84,7 +84,6 @@ enum session_step {
 };
 
 #define SESSION_LINGER 5000u	/* ms, at most, after our side has ended */
-#define SESSION_LOOK   1000u	/* ms of silence, after which unsure conns are read again */
 #define SESSION_SHARE     4u	/* reads a turn: then others have theirs */
 
 struct weir_session {
@@ -104,7 +103,6 @@ struct weir_session {
 	uint8_t              mode;	/* the last step that had one: its mode describes */
 	uint8_t              reason;	/* enum session_reason, from FLUSH on */
 	bool                 told : 1;	/* open was called: close has to be */
-	bool                 looking : 1;	/* SESSION_LOOK runs */
 	_Alignas(16) char    state[];	/* the protocol's */
 };
 
@@ -137,8 +135,6 @@ struct session_mode {
 	 * and if one has still passed, the session is closed. So a mode that knows
 	 * something better sees to it that its deadline is a later one. */
 	void (*expired)(struct weir_session *, enum session_reason);
-	/* SESSION_LOOK is over: conns of its own that are unsure are to be read again. */
-	void (*look)(struct weir_session *);
 	/* The step has been left: what the session holds of others goes back to them.
 	 * session.step is the new one; before FLUSH is run, bytes may still be sent. */
 	void (*leave)(struct weir_session *);
@@ -207,9 +203,6 @@ void session_note_moved(struct weir_session *, const struct conn *side, uint64_t
  * in *since (0: nothing waits); any byte it takes begins anew. */
 void session_note_blocked(struct weir_session *, struct conn *side, size_t waiting,
     uint64_t *since);
-
-/* A conn of the session is unsure (net/conn): reads it again after a silence. */
-void session_look_later(struct weir_session *);
 
 /* A deadline may have come nearer: looks at all of them. */
 void session_watch(struct weir_session *);

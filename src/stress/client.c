@@ -18,7 +18,6 @@
 #define READS_MAX  8u		/* in a turn of one client */
 #define PAUSE_MS   100u		/* after a failure; doubled with each further one … */
 #define PAUSES_MAX 5u		/* … so often */
-#define UNSURE_MS  200u		/* then a reset behind what was read last is found */
 #define USED_UP_MS 1000u	/* a source without ports is not asked again for so long */
 #define TURNS_MAX  128u		/* clients that are given room in a pass */
 
@@ -250,9 +249,6 @@ stress_client_ready(struct conn *conn)
 		else if (worker.run->pacing == PACE_CLOSED)
 			stress_client_fill(c, read_at != 0 ? read_at : clock_ns());
 	}
-	/* What was sent behind the last read would have shown a reset. */
-	if (conn->unsure && c->state == CLIENT_OPEN)
-		stress_client_arm(c);
 }
 
 /* Returns false when the client is not open any more. */
@@ -314,11 +310,6 @@ stress_client_expired(struct conn *conn)
 		stress_client_ready(conn);
 		return;
 	case CLIENT_OPEN:
-		if (!conn->unsure)
-			break;
-		conn->readable = true;
-		if (!stress_client_read(c))
-			return;
 		break;
 	default:
 		return;
@@ -566,8 +557,6 @@ stress_client_arm(struct stress_client *c)
 {
 	uint64_t at = c->tick != 0 ? c->tick : UINT64_MAX, limit;
 
-	if (c->conn.unsure && loop_now() + UNSURE_MS < at)
-		at = loop_now() + UNSURE_MS;
 	if (c->asked != c->answered) {
 		limit = stress_client_oldest(c)->sent / 1000000 + worker.run->timeout;
 		at = limit < at ? limit : at;

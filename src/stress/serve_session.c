@@ -13,7 +13,6 @@
 enum {
 	READS  = 4,		/* a turn */
 	HOLD   = 60000000,	/* µs: of what has stalled, after the client's FIN */
-	UNSURE = 200000,	/* µs: then a reset behind what was read last is found */
 };
 
 static struct {
@@ -128,8 +127,6 @@ serve_session_fired(struct alarm *a)
 {
 	struct stress_session *s = container_of(a, struct stress_session, alarm);
 
-	if (s->conn.unsure)
-		s->conn.readable = true;
 	serve_session_step(s);
 }
 
@@ -234,7 +231,7 @@ serve_session_wait(struct stress_session *s)
 
 	if (due != UINT64_MAX)
 		at = due;
-	if (at == 0 && s->read_at == 0 && !s->conn.unsure)
+	if (at == 0 && s->read_at == 0)
 		return;
 	now = stress_alarm_clock();
 	if (s->read_at <= now)
@@ -244,6 +241,4 @@ serve_session_wait(struct stress_session *s)
 	/* What is due and not sent waits for room, and an event tells of that. */
 	if (at != 0 && (at > now || s->conn.writable))
 		stress_alarm_set(&s->alarm, at);
-	else if (s->conn.unsure && s->alarm.place == 0)
-		stress_alarm_set(&s->alarm, now + UNSURE);
 }

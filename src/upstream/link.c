@@ -265,7 +265,6 @@ link_receive_once(struct link *l)
 
 	if (in.len == 0)
 		return false;
-	l->heard = loop_now();
 	board_add(&l->pool->peer->cell[PEER_BYTES_RECEIVED], in.len - kept);
 	used = link_take_replies(l, in);
 	if (l->fault == 0 && in.len - used >= loop_scratch_size())
@@ -469,8 +468,7 @@ link_settle(struct link *l)
 	else if (l->depth == 0) {
 		l->since = loop_now();
 		link_watch(l);
-	} else if (c->unsure)
-		link_watch(l);
+	}
 	links.ops->settled(l);
 }
 
@@ -648,14 +646,6 @@ link_idle_due(const struct link *l)
 								   : UINT64_MAX;
 }
 
-/* A reset may hide behind what was read last (see `unsure` of net/conn). Of an idle
- * link it is found when it is used: then nothing has been sent. */
-static uint64_t
-link_look_due(const struct link *l)
-{
-	return l->conn.unsure && l->depth > 0 ? l->heard + LINK_LOOK : UINT64_MAX;
-}
-
 static uint64_t
 link_deadline(const struct link *l)
 {
@@ -666,8 +656,6 @@ link_deadline(const struct link *l)
 	if (l->state == LINK_PARTING)
 		return l->since + LINK_PARTING_TIME;
 	at = l->depth > 0 ? link_reply_due(l) : link_idle_due(l);
-	if (link_look_due(l) < at)
-		at = link_look_due(l);
 	return at < l->expires || l->state == LINK_DRAINING ? at : l->expires;
 }
 
@@ -696,11 +684,7 @@ link_expired(struct conn *c)
 		link_close(l);
 	else if (now >= link_reply_due(l))
 		link_fail(l, WEIR_FAILED_REPLY_TIMEOUT, ETIMEDOUT);
-	else if (now >= link_look_due(l)) {
-		c->unsure = false;
-		c->readable = true;
-		conn_again(c);
-	} else if (now >= l->expires && l->borrower != NULL)
+	else if (now >= l->expires && l->borrower != NULL)
 		l->expires = UINT64_MAX;	/* it ends with its borrower's stay */
 	else if (now >= l->expires)
 		link_drain(l, PEER_LINKS_CLOSED_LIFETIME);

@@ -35,7 +35,6 @@
 enum link_state { LINK_CONNECTING, LINK_OPEN, LINK_DRAINING, LINK_PARTING, LINK_CLOSED };
 
 #define LINK_SHARE         4u		/* reads a turn */
-#define LINK_LOOK          1000u	/* ms of silence; then an unsure conn is read again */
 #define LINK_PARTING_TIME  200u		/* ms that the peer has to end its side, too */
 #define LINK_OUT_MAX       262144u	/* unsent bytes: a link with more takes no request */
 #define LINK_SLOTS_MAX     256u		/* workers that may ask for one */
@@ -73,7 +72,6 @@ struct link {
 	uint64_t           sent;	/* position */
 	uint64_t           passing;	/* bytes of the present reply that are still to come */
 	uint64_t           since;	/* ms: began to connect; is open; is idle; is parting */
-	uint64_t           heard;	/* ms: of the last read */
 	uint64_t           expires;	/* ms: pool_lifetime; UINT64_MAX: never */
 	uint64_t           probing;	/* ms: when it was let through to a failed peer; or 0 */
 	struct addr_packed asked_by;	/* whose the last request was when none was left */

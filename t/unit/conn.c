@@ -353,6 +353,12 @@ is_broken_by_reading(void)
 	return conn.broken;
 }
 
+static bool
+is_not_rechecked(void)
+{
+	return conn.recheck == 0;
+}
+
 static void
 test_reset(void)
 {
@@ -391,9 +397,17 @@ test_reset_behind_data(void)
 	reset_far();
 	ok(run_until(is_readable), "and a reset behind them");
 	is_number(conn_read(&conn, got, sizeof got), 4, "are read");
-	ok(conn.unsure || conn.readable, "and leave a doubt");
-	is_number(conn_read(&conn, got, sizeof got), 0, "reading once more");
-	ok(conn.broken, "finds the reset");
+	ok(run_until(is_broken_by_reading), "it is made readable again, and the reset is found");
+	is_number(conn.error, ECONNRESET, "with its errno");
+	is_number(conn.recheck, 0, "after which it is not looked at any more");
+	disconnect_pair();
+
+	connect_pair();
+	run_until(is_writable);
+	is_number(write(far, "last", 4), 4, "bytes");
+	reset_far();
+	ok(run_until(is_write_shut), "nobody reads them: the reset is found nevertheless");
+	is_number(conn_read(&conn, got, sizeof got), 4, "and they are still there");
 	disconnect_pair();
 
 	connect_pair();
@@ -401,10 +415,17 @@ test_reset_behind_data(void)
 	is_number(write(far, "ask", 3), 3, "a question");
 	run_until(is_readable);
 	is_number(conn_read(&conn, got, sizeof got), 3, "that is read");
-	ok(conn.unsure, "leaves a doubt");
-	ok(conn_send(&conn, span("answer", 6)) && !conn.unsure, "which an answer ends");
-	ok(conn_look(&conn), "there is no error to be told");
+	ok(conn.recheck != 0 && conn.unsure, "may have to be looked at again");
+	ok(conn_send(&conn, span("answer", 6)) && !conn.unsure, "but not when it was answered");
+	turns = 0;
+	ok(run_until(is_not_rechecked), "it is let go");
+	ok(turns == 0 && !conn.readable, "without being read");
+	is_number(write(far, "ask", 3), 3, "a question");
+	run_until(is_readable);
+	is_number(conn_read(&conn, got, sizeof got), 3, "that is read");
+	ok(conn.recheck != 0, "may have to be looked at again");
 	disconnect_pair();
+	is_number(conn.recheck, 0, "not when it is closed");
 }
 
 static void
