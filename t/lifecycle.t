@@ -222,6 +222,54 @@ it 'a template that is killed is made again' => sub {
 	$w->stop;
 };
 
+# The template dies after its files have become something else; then a worker dies.
+for my $edit (
+	[ 'another text' => sub ($w) { $w->edit_conf(sub { s/workers = 2/workers = 3/ }) } ],
+	[ 'half of it' => sub ($w) { $w->write_conf("[weir]\nworkers = 3\n[server ec") } ],
+	[ 'an error in what is included' => sub ($w) { spurt($w->path('conf/one.conf'), "x = y\n") } ],
+	[ 'another file that matches' => sub ($w) { spurt($w->path('conf/two.conf'), "x = y\n") } ],
+	[ 'nothing, the files are gone' => sub ($w) { unlink glob($w->path('conf/*.conf')) } ],
+) {
+	my ($what, $change) = @$edit;
+	it "what was checked runs on when there is $what" => sub {
+		my $port = free_port;
+		my $w = weir(<<"CONF", prepare => sub ($w) {
+[weir]
+workers = 2
+error_log = logs/error.log info
+[server echo]
+include = *one.conf
+include = tw*.conf
+protocol = echo
+CONF
+			spurt($w->path('conf/one.conf'), "listen = 127.0.0.1:$port\n");
+		});
+		my $conf = $w->conf;
+		$w->allow(qr/template/, qr/worker/);
+		$change->($w);
+		my $template = $w->template;
+		kill('KILL', $template);
+		my $there = wait_for { my $new = $w->template; $new && $new != $template && $w->workers == 2 } 20;
+		ok $there, 'a template is made anew';
+		my $victim = $w->worker(1);
+		kill('KILL', $victim);
+		$there = wait_for { my $new = $w->worker(1); $new && $new != $victim };
+		ok $there, 'a worker comes of it';
+		is scalar($w->workers), 2, 'with the same number of workers';
+		ok client($port)->ping, 'and the same listener';
+		unlike $w->log, qr/conf:\d+/, 'no file was read';
+		$w->write_conf("$conf\n[nonsense]\n");
+		isnt $w->reload->{exit}, 0, 'a reload reads the files';
+		unlink $w->path('conf/two.conf');
+		spurt($w->path('conf/one.conf'), "listen = 127.0.0.1:$port\n");
+		$w->write_conf($conf =~ s/workers = 2/workers = 1/r);
+		is $w->reload->{exit}, 0, 'also one that is good';
+		is scalar($w->workers), 1;
+		Weir::Client->reset_all;
+		$w->stop;
+	};
+}
+
 it 'when the master is killed, ports are free and workers gone' => sub {
 	my $w = echo_weir(my $port = free_port);
 	my $c = client($port);

@@ -2,17 +2,21 @@
 /* conf: loads a configuration: files to lines, lines to values, values checked. */
 #include "conf/conf.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "conf/read.h"
 #include "conf/scope.h"
+#include "conf/snapshot.h"
 #include "conf/type.h"
 #include "conf/word.h"
 
 static void conf_modules(struct conf *, const struct conf_request *);
 static void conf_load_modules(struct conf *);
+static void conf_keep_module(struct conf *, const struct entry *, const char *path);
 static void conf_find_keys(struct weir_scope *);
 static const char *conf_misplaced_key(struct weir_scope *, const struct entry *);
 static const char *conf_unknown_key(struct weir_scope *, const struct entry *);
@@ -87,6 +91,7 @@ conf_load(const struct conf_request *request)
 	c->messages.arena = &c->arena;
 	c->prefix = arena_copy(&c->arena, request->prefix);
 	c->module_dir = arena_copy(&c->arena, request->module_dir);
+	c->snapshot = request->snapshot;
 	conf_modules(c, request);
 	read_scopes(c, request->path, request->globals);
 	conf_load_modules(c);
@@ -193,9 +198,38 @@ conf_load_modules(struct conf *c)
 		if (registry_add(&c->registry, &c->arena, &module, error, sizeof error) == NULL) {
 			conf_say(c, false, e->place, "load_module = %s: %s", e->text, error);
 			module_unload(&module);
+			continue;
 		}
+		conf_keep_module(c, e, module.path);
 	}
 	conf_say_progress("%s", "");
+}
+
+/* Modules are read from their files each time: it is told when one is not the same. */
+static void
+conf_keep_module(struct conf *c, const struct entry *e, const char *path)
+{
+	struct snapshot_record        record = { .kind = SNAPSHOT_MODULE, .name = path };
+	const struct snapshot_record *kept;
+	struct stat                   st;
+
+	if (c->snapshot == NULL || stat(path, &st) < 0)
+		return;
+	record.device = st.st_dev;
+	record.inode = st.st_ino;
+	record.changed = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+	if (!c->snapshot->replays) {
+		if (snapshot_add(c->snapshot, &record) == NULL)
+			conf_say(c, false, e->place, "%s", strerror(errno));
+		return;
+	}
+	kept = snapshot_next(c->snapshot, SNAPSHOT_MODULE, path);
+	if (kept == NULL || kept->device != record.device || kept->inode != record.inode ||
+	    kept->changed != record.changed)
+		conf_say(c, true, e->place,
+		    "load_module = %s: this is not the file that was loaded before; what is in it "
+		    "now is used",
+		    e->text);
 }
 
 /* ------------------------------------------------------------------- values */

@@ -21,6 +21,7 @@
 #include "weir.h"
 
 struct conf;
+struct snapshot;
 
 enum scope_kind { SCOPE_WEIR, SCOPE_SERVER, SCOPE_UPSTREAM, SCOPE_KINDS };
 
@@ -35,6 +36,8 @@ struct conf_request {
 	/* Pseudo-modules of the core: their keys may stand wherever they say. */
 	const struct weir_module *const *core;
 	const struct weir_module *const *builtin;
+	/* What is read is added to it, or it is what is read instead of files. */
+	struct snapshot                 *snapshot;
 };
 
 /*

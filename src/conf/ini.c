@@ -24,6 +24,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "conf/snapshot.h"
 #include "conf/word.h"
 #include "config.h"
 
@@ -71,7 +72,11 @@ static void          reader_run(struct reader *);
 static char         *reader_next(char *line, int size, void *context);
 static bool          reader_line(struct reader *, char *line);
 static bool          source_ready(struct reader *);
-static const char   *source_open(struct source *);
+static const char   *source_open(struct source *, struct snapshot *);
+static const char   *source_replay(struct source *, struct snapshot *);
+static const char   *source_record(struct source *, struct snapshot *);
+static void          reader_include_pattern(struct reader *, const char *shown, const char *path,
+    const struct place *);
 static void          source_pop(struct reader *);
 static enum line_end source_line(struct reader *, char *line, size_t size, bool *nul);
 static void          reader_take_head(struct reader *, char *line);
@@ -232,7 +237,7 @@ source_ready(struct reader *r)
 	while ((s = r->top) != NULL && s->file == NULL && s->data == NULL) {
 		if (s->parent != NULL)
 			s->head = s->parent->head;
-		why = source_open(s);
+		why = source_open(s, r->sink->snapshot);
 		if (why == NULL && source_is_loop(s))
 			why = "this file is being read already (a loop); take the include away";
 		if (why == NULL && ++r->opened > INI_FILES_MAX)
@@ -253,11 +258,13 @@ source_ready(struct reader *r)
 
 /* Returns NULL, or what is wrong. */
 static const char *
-source_open(struct source *s)
+source_open(struct source *s, struct snapshot *snapshot)
 {
 	static char text[256];
 	struct stat st;
 
+	if (snapshot != NULL && snapshot->replays)
+		return source_replay(s, snapshot);
 	/* Before it is opened: to open a FIFO is to wait for its other end. */
 	if (stat(s->name, &st) == 0 && !S_ISREG(st.st_mode))
 		return S_ISDIR(st.st_mode) ? "this is a directory; name files in it, DIR/*.conf"
@@ -269,7 +276,61 @@ source_open(struct source *s)
 	}
 	s->device = st.st_dev;
 	s->inode = st.st_ino;
-	return NULL;
+	return snapshot != NULL ? source_record(s, snapshot) : NULL;
+}
+
+static const char *
+source_use(struct source *s, const struct snapshot_record *r)
+{
+	s->device = (dev_t)r->device;
+	s->inode = (ino_t)r->inode;
+	s->file = fmemopen((void *)(uintptr_t)r->data, r->size, "r");
+	return s->file == NULL ? strerror(errno) : NULL;
+}
+
+static const char *
+source_replay(struct source *s, struct snapshot *snapshot)
+{
+	const struct snapshot_record *r = snapshot_next(snapshot, SNAPSHOT_FILE, s->name);
+
+	return r != NULL ? source_use(s, r) : "its text was not kept";
+}
+
+/* What is read from here on is what was kept, whatever becomes of the file. */
+static const char *
+source_record(struct source *s, struct snapshot *snapshot)
+{
+	struct snapshot_record        record = { .kind = SNAPSHOT_FILE,
+		       .name = s->name,
+		       .device = s->device,
+		       .inode = s->inode };
+	const struct snapshot_record *kept = NULL;
+	char                         *text = NULL;
+	size_t                        room = 0;
+	int                           error;
+
+	errno = 0;
+	record.size = 0;
+	for (size_t n = 1; n > 0; record.size += n) {
+		char *grown = text;
+
+		if (record.size == room) {
+			room = room == 0 ? 4096 : room * 2;
+			grown = realloc(text, room);
+		}
+		if (grown == NULL)
+			break;
+		text = grown;
+		n = fread(text + record.size, 1, room - record.size, s->file);
+	}
+	record.data = text;
+	if (errno == 0 && !ferror(s->file))
+		kept = snapshot_add(snapshot, &record);
+	error = errno;
+	free(text);
+	fclose(s->file);
+	s->file = NULL;
+	return kept != NULL ? source_use(s, kept) : strerror(error);
 }
 
 static void
@@ -486,8 +547,6 @@ reader_take_include(struct reader *r, const char *value)
 	struct place place = r->place;
 	char pattern[INI_LINE_MAX + 1], *path;
 	const char *slash, *wrong;
-	glob_t found;
-	int error;
 
 	if (r->top->file == NULL) {
 		reader_fault_at(r, place, "include works in files only");
@@ -519,16 +578,61 @@ reader_take_include(struct reader *r, const char *value)
 		free(path);
 		return;
 	}
-	error = glob(path, GLOB_ERR, NULL, &found);
-	if (error == 0)
-		/* The first is to be on top of the stack. */
-		for (size_t i = found.gl_pathc; i-- > 0;)
-			reader_include_file(r, found.gl_pathv[i], &place);
-	else if (error != GLOB_NOMATCH)
-		reader_fault_at(r, place, "include %s: %s", pattern,
-		    error == GLOB_NOSPACE ? "out of memory" : strerror(errno));
-	globfree(&found);
+	reader_include_pattern(r, pattern, path, &place);
 	free(path);
+}
+
+/* The paths that a pattern matches, each with its NUL: from the snapshot, or from the
+ * file system, and then added to it. *all is to be freed. Returns why not, or NULL. */
+static const char *
+reader_match(struct reader *r, const char *path, char **all, size_t *size)
+{
+	struct snapshot              *snapshot = r->sink->snapshot;
+	const struct snapshot_record *known;
+	struct snapshot_record        record = { .kind = SNAPSHOT_PATTERN, .name = path };
+	glob_t                        found;
+	FILE                         *out;
+	int                           error;
+
+	if (snapshot != NULL && snapshot->replays) {
+		known = snapshot_next(snapshot, SNAPSHOT_PATTERN, path);
+		if (known == NULL)
+			return "what it matched was not kept";
+		*size = known->size;
+		*all = memcpy(ini_allocate(known->size + 1), known->data, known->size);
+		return NULL;
+	}
+	error = glob(path, GLOB_ERR, NULL, &found);
+	if (error != 0 && error != GLOB_NOMATCH)
+		return error == GLOB_NOSPACE ? "out of memory" : strerror(errno);
+	out = open_memstream(all, size);
+	for (size_t i = 0; error == 0 && out != NULL && i < found.gl_pathc; i++)
+		fwrite(found.gl_pathv[i], 1, strlen(found.gl_pathv[i]) + 1, out);
+	globfree(&found);
+	if (out == NULL || fclose(out) != 0)
+		return "out of memory";
+	record.data = *all;
+	record.size = *size;
+	return snapshot == NULL || snapshot_add(snapshot, &record) != NULL ? NULL : "out of memory";
+}
+
+static void
+reader_include_pattern(struct reader *r, const char *shown, const char *path,
+    const struct place *place)
+{
+	char       *all = NULL;
+	size_t      size = 0, end, start;
+	const char *wrong = reader_match(r, path, &all, &size);
+
+	if (wrong != NULL)
+		reader_fault_at(r, *place, "include %s: %s", shown, wrong);
+	/* From the last on: the first is to be on top of the stack. */
+	for (end = size; wrong == NULL && end > 0; end = start) {
+		for (start = end - 1; start > 0 && all[start - 1] != '\0';)
+			start--;
+		reader_include_file(r, all + start, place);
+	}
+	free(all);
 }
 
 static void

@@ -20,6 +20,8 @@
 #define INI_DEPTH_MAX   16u	/* include in include */
 #define INI_FILES_MAX   256u
 
+struct snapshot;
+
 struct ini_sink {
 	void *context;
 	/* [kind] or [kind NAME]: head is what stands between the brackets, its
@@ -32,6 +34,8 @@ struct ini_sink {
 	/* An include, before what it includes. NULL: not called. */
 	void  (*include)(void *section, struct place, const char *value);
 	void  (*error)(void *context, struct place, const char *text);
+	/* What is read is added to it, or it is what is read. NULL: neither. */
+	struct snapshot *snapshot;
 };
 
 /*

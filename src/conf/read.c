@@ -48,7 +48,7 @@ void
 read_scopes(struct conf *c, const char *path, const char *const *globals)
 {
 	const struct ini_sink sink = { c, read_take_section, read_take_value, read_take_include,
-	    read_take_error };
+		read_take_error, c->snapshot };
 	struct weir_scope *weir, given = { .conf = c };
 
 	if (path != NULL)
@@ -225,7 +225,7 @@ static void
 read_global(struct conf *c, struct weir_scope *given, const char *text)
 {
 	const struct ini_sink sink = { given, read_take_global_section, read_take_global, NULL,
-		read_take_global_error };
+		read_take_global_error, NULL };
 	struct entry **end = given->entries_end;
 	unsigned errors = given->errors;
 	const char *file;
@@ -314,7 +314,7 @@ char *
 conf_peek(const struct conf_request *request, const char *key)
 {
 	struct peek peek = { .key = key };
-	const struct ini_sink sink = { &peek, peek_section, peek_value, NULL, peek_error };
+	const struct ini_sink sink = { &peek, peek_section, peek_value, NULL, peek_error, NULL };
 	const char *const *global;
 	char *file;
 

@@ -53,6 +53,7 @@ struct conf {
 	struct weir_scope     *defaults[SCOPE_KINDS];
 	struct weir_scope    **scopes[SCOPE_KINDS];	/* without defaults and spares */
 	unsigned               scope_count[SCOPE_KINDS];
+	struct snapshot       *snapshot;	/* or NULL */
 	struct hash            names[SCOPE_KINDS];	/* of the first section of each name */
 	const struct entry    *parsing;	/* the value in hand */
 };

@@ -27,6 +27,7 @@ static const char *const kind_names[FD_KINDS] = {
 	[FD_REPORTS] = "reports",
 	[FD_MASTER] = "master",
 	[FD_CHANNEL] = "channel",
+	[FD_SNAPSHOT] = "snapshot",
 	[FD_MAILBOX] = "mailbox",
 	[FD_INBOX] = "inbox",
 	[FD_LISTEN] = "listen",

@@ -22,6 +22,7 @@ enum fd_kind {
 	FD_REPORTS,		/* the master's mailbox: where it reads … */
 	FD_MASTER,		/* … and where workers write */
 	FD_CHANNEL,		/* name: generation; to its template */
+	FD_SNAPSHOT,		/* name: generation; the text of its configuration */
 	FD_MAILBOX,		/* name: generation; where to write to the slot's worker */
 	FD_INBOX,		/* the other end */
 	FD_LISTEN,		/* name: as addr_print says; slot, or FD_SHARED */

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -28,6 +30,7 @@
 #define RETIRING_GRACE       30000u	/* ms beyond worker_shutdown_timeout */
 
 static int  generation_begin_loading(struct generation *);
+static int  generation_open_snapshot(struct generation *);
 static int  generation_begin_opening(struct generation *);
 static int  generation_begin_sending(struct generation *);
 static int  generation_begin_starting(struct generation *);
@@ -79,6 +82,7 @@ static void generation_tell_changes(const struct generation *, const struct gene
 static void generation_channel_ready(struct watch *, short what);
 static void generation_channel_message(struct generation *, struct message *);
 static void generation_channel_close(struct generation *);
+static void generation_await_template(struct generation *);
 static void generation_template_again(struct deadline *);
 static void generation_template_kill(struct deadline *);
 static void generation_kill_posts(struct generation *);
@@ -86,7 +90,7 @@ static void generation_kill_posts(struct generation *);
 /* ------------------------------------------------------------------- steps */
 
 void
-generation_build(void)
+generation_build(bool remake)
 {
 	struct generation *g = calloc(1, sizeof *g), *running = generation_running();
 	int                index = generations_index();
@@ -104,7 +108,8 @@ generation_build(void)
 	g->number = running == NULL ? 1 : running->number + 1;
 	g->index = (unsigned)index;
 	g->channel = -1;
-	g->forced = report_is_forced();
+	g->forced = remake || report_is_forced();
+	g->remade_from = remake ? running : NULL;
 	snprintf(g->name, sizeof g->name, "%u", g->number);
 	list_append(&generations, &g->link);
 	generation_enter(g, GENERATION_LOADING);
@@ -196,11 +201,20 @@ generation_begin_loading(struct generation *g)
 		fd_close(&ends[1]);
 		return -1;
 	}
+	if (generation_open_snapshot(g) < 0) {
+		report_say(WEIR_ERROR, "error: memory for the configuration: %s", strerror(errno));
+		fd_close(&ends[1]);
+		return -1;
+	}
 	g->channel = ends[0];
 	watch_start(&g->watch, g->channel, POLLIN, generation_channel_ready);
 	g->template = fork();
 	if (g->template == 0) {
 		job.channel = ends[1];
+		job.snapshot = fdtable_take(&master_fds, FD_SNAPSHOT, g->name, 0);
+		job.kept = g->remade_from == NULL
+		    ? -1
+		    : fdtable_take(&master_fds, FD_SNAPSHOT, g->remade_from->name, 0);
 		master_forget();
 		template_run(&job);
 	}
@@ -211,6 +225,18 @@ generation_begin_loading(struct generation *g)
 		return -1;
 	}
 	return 0;
+}
+
+/* Filled by its template, kept for another one. */
+static int
+generation_open_snapshot(struct generation *g)
+{
+	int fd = memfd_create("weir-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || fdtable_add(&master_fds, FD_SNAPSHOT, g->name, 0, fd) == 0)
+		return fd < 0 ? -1 : 0;
+	fd_close(&fd);
+	return -1;
 }
 
 static int
@@ -334,6 +360,7 @@ generation_begin_ended(struct generation *g)
 		post_close(&g->posts[i]);
 	for (unsigned i = 0; i < g->digest.log_count; i++)
 		fdtable_close(&master_fds, FD_LOG, g->name, i);
+	fdtable_close(&master_fds, FD_SNAPSHOT, g->name, 0);
 	fdtable_forget(&g->offered);
 	board_leave(g->index);
 	if (!was_built)
@@ -343,6 +370,7 @@ generation_begin_ended(struct generation *g)
 	node_unlink(&g->link);
 	free(g);
 	if (was_built) {
+		generation_await_template(generation_running());
 		master_dropped();
 		report_end(false);
 	}
@@ -511,7 +539,8 @@ generation_template_died(struct generation *g, int status)
 		return;
 	}
 	if (g->step == GENERATION_RUNNING) {
-		log_error("template (generation %u) %s: it is made anew, as the next generation",
+		log_error("template (generation %u) %s: it is made anew from the same text, as the "
+			  "next generation",
 		    g->number, how);
 		deadline_set(&g->again, wait_now() - g->since < TEMPLATE_AGAIN ? TEMPLATE_AGAIN : 0,
 		    generation_template_again);
@@ -521,6 +550,15 @@ generation_template_died(struct generation *g, int status)
 	generation_advance(g);
 }
 
+/* It was to get another one, and did not: a configuration that was refused, or an
+ * error that may pass. */
+static void
+generation_await_template(struct generation *g)
+{
+	if (g != NULL && g->template == 0 && !deadline_is_set(&g->again))
+		deadline_set(&g->again, TEMPLATE_AGAIN, generation_template_again);
+}
+
 /* RUNNING: it has died. RETIRING: it has not, though it should. */
 static void
 generation_template_again(struct deadline *d)
@@ -528,7 +566,7 @@ generation_template_again(struct deadline *d)
 	struct generation *g = container_of(d, struct generation, again);
 
 	if (g->step == GENERATION_RUNNING)
-		master_reload();
+		master_remake();
 	else if (g->template != 0)
 		kill(g->template, SIGKILL);
 }

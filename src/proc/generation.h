@@ -46,6 +46,7 @@ struct generation {
 	pid_t                template;	/* 0: ended */
 	int                  channel;	/* -1: closed */
 	struct watch         watch;	/* of the channel */
+	struct generation   *remade_from;	/* LOADING: whose text is read; NULL: files are */
 	struct digest        digest;
 	struct fdtable       offered;	/* to the template; owns nothing */
 	unsigned             sent;	/* of it */
@@ -58,9 +59,10 @@ struct generation {
 	struct deadline      again;	/* to make it anew, when its template has died */
 };
 
-/* Starts building the next one. What comes of it is reported; report_end is
+/* Starts building the next one, from the files; remake: from what was kept of the
+ * one that runs. What comes of it is reported; report_end is
  * called when it runs or is dropped. */
-void generation_build(void);
+void generation_build(bool remake);
 
 /* All there are, the newest last; the one being built or dropped, and the one
  * that runs (or NULL). */

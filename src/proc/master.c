@@ -37,6 +37,7 @@ static struct {
 	uint64_t              since;
 	sigset_t              while_waiting;	/* the mask of ppoll */
 	enum stopping         stopping;
+	bool                  remake;	/* wanted; as long as nobody wants a reload */
 	bool                  ran;	/* a generation has come to run */
 	bool                  failed;	/* the first one has not */
 	bool                  broken;	/* it cannot wait */
@@ -123,6 +124,13 @@ master_reload(void)
 }
 
 void
+master_remake(void)
+{
+	if (master.stopping == SERVING)
+		master.remake = true;
+}
+
+void
 master_quit(void)
 {
 	if (master.stopping != SERVING)
@@ -168,8 +176,11 @@ master_is_stopping(void)
 void
 master_build(void)
 {
-	if (!report_is_wanted() || generation_building() != NULL)
+	bool remake = !report_is_wanted() && master.remake && generation_running() != NULL;
+
+	if ((!report_is_wanted() && !remake) || generation_building() != NULL)
 		return;
+	master.remake = false;
 	if (master.stopping != SERVING) {
 		report_begin();
 		report_say(WEIR_ERROR, "error: weir is stopping");
@@ -177,10 +188,10 @@ master_build(void)
 		return;
 	}
 	if (master.ran) {
-		log_notice("reloading");
+		log_notice(remake ? "making the template anew" : "reloading");
 		notify_reloading();
 	}
-	generation_build();
+	generation_build(remake);
 }
 
 int

@@ -27,6 +27,7 @@ uint64_t master_uptime(void);	/* ms */
 
 /* What signals and the control socket ask for. */
 void master_reload(void);	/* nobody waits for what comes of it */
+void master_remake(void);	/* the configuration that runs, from what was kept of it */
 void master_quit(void);
 void master_stop(void);
 /* Opens the logs again; gives how many could not be opened, and adds a line of

@@ -81,7 +81,7 @@ post_fill(struct post *p)
 		/* Without its template, only a new generation brings a worker. */
 		deadline_set(&p->deadline, POST_NO_TEMPLATE, post_fill_due);
 		if (generation_building() == NULL)
-			master_reload();
+			master_remake();
 	}
 }
 

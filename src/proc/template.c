@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "conf/conf.h"
+#include "conf/snapshot.h"
 #include "proc/child.h"
 #include "proc/daemon.h"
 #include "proc/digest.h"
@@ -29,6 +30,8 @@
 #define PROGRESS_MAX 512u
 
 static bool template_load(struct template *);
+static bool template_complain(const struct template *, const char *what);
+static void template_close_snapshots(const struct template_job *);
 static bool template_enter_board(struct template *);
 static bool template_has_server(const struct template *);
 static void template_print(const struct conf *);
@@ -85,28 +88,54 @@ static bool
 template_load(struct template *t)
 {
 	struct conf_request request = options_request(t->job->options);
-	char                text[256];
+	static struct snapshot snapshot;
 
 	if (progress != NULL) {
 		progress[0] = '\0';
 		conf_progress(progress, PROGRESS_MAX);
 	}
+	if (t->job->mode == TEMPLATE_SERVE)
+		request.snapshot = &snapshot;
+	if (request.snapshot != NULL && t->job->kept >= 0 &&
+	    snapshot_read(&snapshot, t->job->kept) < 0)
+		return template_complain(t, "what was kept of the configuration");
 	t->conf = conf_load(&request);
 	template_report_messages(t);
 	if (conf_errors(t->conf) > 0 || !template_has_server(t))
 		return false;
+	if (request.snapshot != NULL && snapshot_write(&snapshot, t->job->snapshot) < 0)
+		return template_complain(t, "keeping the text of the configuration");
+	snapshot_free(&snapshot);
+	template_close_snapshots(t->job);
 	t->settings = settings_of(t->conf);
 	if (!template_enter_board(t))
 		return false;
-	if (digest_send(t->conf, t->job->channel) < 0) {
-		snprintf(text, sizeof text,
-		    "error: the configuration cannot be told to the master: %s", strerror(errno));
-		template_tell(t, WEIR_ERROR, text);
-		return false;
-	}
+	if (digest_send(t->conf, t->job->channel) < 0)
+		return template_complain(t, "the configuration cannot be told to the master");
 	if (progress != NULL)
 		progress[0] = '\0';
 	return true;
+}
+
+static bool
+template_complain(const struct template *t, const char *what)
+{
+	char text[256];
+
+	snprintf(text, sizeof text, "error: %s: %s", what, strerror(errno));
+	template_tell(t, WEIR_ERROR, text);
+	return false;
+}
+
+static void
+template_close_snapshots(const struct template_job *job)
+{
+	int snapshot = job->snapshot, kept = job->kept;
+
+	if (job->mode != TEMPLATE_SERVE)
+		return;
+	fd_close(&snapshot);
+	fd_close(&kept);
 }
 
 /* -t does it as well, on a board of its own: what does not fit is an error there. */

@@ -132,7 +132,7 @@ static struct told
 read_it(const void *data, size_t size)
 {
 	struct told t = { .text = calloc(1, 1), .size = 1 };
-	const struct ini_sink sink = { &t, take_section, take_value, NULL, take_error };
+	const struct ini_sink sink = { &t, take_section, take_value, NULL, take_error, NULL };
 
 	must(t.text != NULL);
 	ini_read_memory("fuzz", data, size, &sink);
