@@ -171,6 +171,16 @@ it 'an abstract socket has no file, and stays over reloads' => sub {
 	is_deeply [glob($w->path('*@*')), glob('@*')], [], 'no file';
 };
 
+it 'an owner may be a number' => sub {
+	plan skip_all => 'not root' if $> != 0;
+	my $before = $w->conf;
+	$w->edit_conf(sub { $_ .= "[server owned]\nlisten = unix:run/owned.sock owner=54321:12345\nprotocol = echo\n" });
+	is $w->reload->{exit}, 0;
+	is join(' ', (stat $w->path('run/owned.sock'))[4, 5]), '54321 12345';
+	$w->write_conf($before);
+	is $w->reload->{exit}, 0;
+};
+
 it 'modinfo takes the file of the present folder' => sub {
 	my $dir = $w->path('here');
 	mkdir($dir);

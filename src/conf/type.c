@@ -2,6 +2,7 @@
 /* type: texts of the configuration to values, and how values are written. */
 #include "conf/type.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -166,8 +167,18 @@ type_is_word(const struct weir_key *k, const char *text, unsigned flag)
 static const char *
 type_unlike(struct weir_scope *s, const struct weir_key *k, const char *text)
 {
-	char syntax[TYPE_TEXT_MAX];
+	char syntax[TYPE_TEXT_MAX], small[STR_UNIT_MAX];
+	size_t len = strlen(text);
+	uint64_t amount;
 
+	/* 10K and 5M are what other programs take. */
+	if ((k->type == WEIR_SIZE || k->type == WEIR_TIME) && len < sizeof small) {
+		for (size_t i = 0; i <= len; i++)
+			small[i] = (char)tolower((unsigned char)text[i]);
+		if (k->type == WEIR_SIZE ? str_size(small, &amount) : str_time(small, &amount))
+			return arena_print(&s->conf->arena, "%s = %s: units are small letters: %s",
+			    k->name, text, small);
+	}
 	return arena_print(&s->conf->arena, "%s = %s: write %s", k->name, text,
 	    type_syntax(k, syntax));
 }

@@ -17,6 +17,7 @@
 #include "upstream/upstream.h"
 
 static const char *server_parse_listen(struct weir_scope *, const char *, void *);
+static bool        server_repeats_option(const char *word, unsigned *seen);
 static const char *server_parse_listen_option(struct listen_spec *, char *word);
 static const char *server_parse_owner(struct listen_spec *, const char *text);
 static bool        server_find_group(const char *name, gid_t *);
@@ -163,6 +164,7 @@ server_parse_listen(struct weir_scope *scope, const char *text, void *value)
 	struct listen_spec   *spec;
 	char                  copy[512], *rest = copy, *word;
 	const char           *wrong;
+	unsigned              seen = 0;
 
 	(void)value;
 	if (s->listen_count == SERVER_LISTENS_MAX)
@@ -190,12 +192,32 @@ server_parse_listen(struct weir_scope *scope, const char *text, void *value)
 		return wrong;
 	if (spec->addr.sa.sa_family == AF_UNIX)
 		spec->reuseport = false;
-	while ((word = weir_word(&rest)) != NULL)
+	while ((word = weir_word(&rest)) != NULL) {
+		if (server_repeats_option(word, &seen))
+			return "has an option twice: each may stand once";
 		if ((wrong = server_parse_listen_option(spec, word)) != NULL)
 			return wrong;
+	}
 	addr_print(&spec->addr, spec->name);
 	s->listens[s->listen_count++].place = scope_value_place(scope);
 	return NULL;
+}
+
+/* seen: a bit for each option that stood before. */
+static bool
+server_repeats_option(const char *word, unsigned *seen)
+{
+	static const char *const options[] = { "backlog", "reuseport", "deferred", "fastopen",
+		"device", "v6only", "transparent", "mode", "owner" };
+	size_t len = strcspn(word, "=");
+
+	for (unsigned i = 0; i < sizeof options / sizeof *options; i++)
+		if (strlen(options[i]) == len && memcmp(word, options[i], len) == 0) {
+			if ((*seen & 1u << i) != 0)
+				return true;
+			*seen |= 1u << i;
+		}
+	return false;
 }
 
 static const char *
@@ -257,15 +279,19 @@ server_parse_owner(struct listen_spec *spec, const char *text)
 {
 	char           name[64], *group;
 	struct passwd *user;
+	uint64_t       number;
 
 	if ((size_t)snprintf(name, sizeof name, "%s", text) >= sizeof name)
 		return "owner is too long";
 	group = strchr(name, ':');
 	if (group != NULL)
 		*group++ = '\0';
-	if ((user = getpwnam(name)) == NULL)
+	if ((user = getpwnam(name)) != NULL)
+		spec->owner = user->pw_uid;
+	else if (str_number(name, &number) && number < (uid_t)-1)
+		spec->owner = (uid_t)number;
+	else
 		return "owner names a user that does not exist";
-	spec->owner = user->pw_uid;
 	if (group != NULL && !server_find_group(group, &spec->group))
 		return "owner names a group that does not exist";
 	return NULL;
@@ -275,10 +301,15 @@ static bool
 server_find_group(const char *name, gid_t *out)
 {
 	struct group *g = getgrnam(name);
+	uint64_t      number;
 
 	if (g != NULL)
 		*out = g->gr_gid;
-	return g != NULL;
+	else if (str_number(name, &number) && number < (gid_t)-1)
+		*out = (gid_t)number;
+	else
+		return false;
+	return true;
 }
 
 /* -------------------------------------------------------------------- checks */
