@@ -318,7 +318,7 @@ conf_fill_scope(struct weir_scope *s, bool core)
 		/* Defaults are for all modules: each line in them is read once. */
 		if (m->core != core || (!s->used[m->number] && !s->defaults))
 			continue;
-		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++)
+		for (k = conf_module_struct(m)->keys; k != NULL && k->name != NULL; k++)
 			if ((k->where & scope_where(s->kind)) != 0)
 				conf_fill_key(s, &(struct key_ref){ m, k });
 	}
@@ -346,7 +346,7 @@ conf_fill_key(struct weir_scope *s, const struct key_ref *ref)
 static bool
 conf_fill_value(struct weir_scope *s, const struct key_ref *ref, struct entry *e)
 {
-	const struct weir_module *module = conf_module(ref->module);
+	const struct weir_module *module = conf_module_struct(ref->module);
 	char *block = s->blocks[ref->module->number];
 	const char *wrong;
 
@@ -376,9 +376,9 @@ conf_refuse_unused(struct weir_scope *s)
 		return;
 	for (e = s->entries; e != NULL; e = e->next)
 		if (e->key.key != NULL && !s->used[e->key.module->number] &&
-		    conf_uses_another(s, conf_module(e->key.module)))
+		    conf_uses_another(s, conf_module_struct(e->key.module)))
 			conf_error_at(s, e->place, "%s is a key of module %s, not used by %s",
-			    e->name, conf_module(e->key.module)->name, s->title);
+			    e->name, conf_module_struct(e->key.module)->name, s->title);
 }
 
 /* Whether the section uses a module of the same role. */
@@ -391,7 +391,7 @@ conf_uses_another(const struct weir_scope *s, const struct weir_module *module)
 	for (m = s->conf->registry.first; m != NULL; m = m->next)
 		for (role = ROLE_PROTOCOL; role <= ROLE_BALANCER; role++)
 			if (s->used[m->number] && module_has_role(module, role) &&
-			    module_has_role(conf_module(m), role))
+			    module_has_role(conf_module_struct(m), role))
 				return true;
 	return false;
 }
@@ -417,7 +417,7 @@ conf_check_scope(struct weir_scope *s, bool core)
 	const char *wrong;
 
 	for (m = s->conf->registry.first; m != NULL; m = m->next) {
-		module = conf_module(m);
+		module = conf_module_struct(m);
 		if (m->core != core || module->check == NULL || !s->used[m->number])
 			continue;
 		/* A module may trust that its values are what its table says. */

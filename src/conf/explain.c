@@ -32,7 +32,7 @@ conf_explain(const struct conf *c, const char *key, FILE *out)
 		return true;
 	}
 	for (m = c->registry.first; m != NULL; m = m->next) {
-		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++) {
+		for (k = conf_module_struct(m)->keys; k != NULL && k->name != NULL; k++) {
 			if (strcmp(k->name, key) != 0)
 				continue;
 			if (found)
@@ -55,7 +55,7 @@ conf_explain(const struct conf *c, const char *key, FILE *out)
 static void
 explain_key(const struct key_ref *ref, FILE *out)
 {
-	const struct weir_module *module = conf_module(ref->module);
+	const struct weir_module *module = conf_module_struct(ref->module);
 	char text[TYPE_TEXT_MAX];
 	const struct weir_key *k = ref->key;
 
@@ -103,7 +103,7 @@ explain_section(const struct conf *c, enum scope_kind kind, FILE *out)
 
 	fprintf(out, "%s%s\n", kind > 0 ? "\n" : "", section_names[kind]);
 	for (m = c->registry.first; m != NULL; m = m->next) {
-		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++) {
+		for (k = conf_module_struct(m)->keys; k != NULL && k->name != NULL; k++) {
 			if ((k->where & scope_where(kind)) == 0)
 				continue;
 			fprintf(out, "  %-24s %-22s %s%s", k->name,
@@ -112,7 +112,7 @@ explain_section(const struct conf *c, enum scope_kind kind, FILE *out)
 			if (m->core)
 				fputc('\n', out);
 			else
-				fprintf(out, " (module %s)\n", conf_module(m)->name);
+				fprintf(out, " (module %s)\n", conf_module_struct(m)->name);
 		}
 	}
 }

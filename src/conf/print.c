@@ -33,7 +33,7 @@ print_scope(const struct weir_scope *s, FILE *out)
 
 	fprintf(out, "%s   ; %s\n", s->title, place_text(s->conf, s->place));
 	for (m = s->conf->registry.first; m != NULL; m = m->next)
-		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++)
+		for (k = conf_module_struct(m)->keys; k != NULL && k->name != NULL; k++)
 			if ((k->where & scope_where(s->kind)) != 0 && s->used[m->number])
 				print_key(s, k, out);
 }

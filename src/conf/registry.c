@@ -49,7 +49,7 @@ registry_key(const struct registry *r, enum scope_kind kind, const char *name, s
 	const struct weir_key *k;
 
 	for (m = r->first; m != NULL; m = m->next) {
-		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++) {
+		for (k = conf_module_struct(m)->keys; k != NULL && k->name != NULL; k++) {
 			if ((k->where & scope_where(kind)) != 0 && strcmp(k->name, name) == 0) {
 				*ref = (struct key_ref){ m, k };
 				return true;
@@ -70,12 +70,12 @@ registry_nearest(const struct registry *r, enum scope_kind kind, const char *nam
 	size_t n = 0;
 
 	for (m = r->first; m != NULL; m = m->next)
-		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++)
+		for (k = conf_module_struct(m)->keys; k != NULL && k->name != NULL; k++)
 			n++;
 	names = arena_alloc(arena, (n + 1) * sizeof *names);
 	n = 0;
 	for (m = r->first; m != NULL; m = m->next)
-		for (k = conf_module(m)->keys; k != NULL && k->name != NULL; k++)
+		for (k = conf_module_struct(m)->keys; k != NULL && k->name != NULL; k++)
 			if ((k->where & where) != 0)
 				names[n++] = k->name;
 	return str_nearest(name, names);
@@ -104,7 +104,7 @@ registry_module_fits(const struct registry *r, const struct module *module, char
 	const struct conf_module *m;
 
 	for (m = r->first; m != NULL; m = m->next) {
-		if (strcmp(conf_module(m)->name, name) != 0)
+		if (strcmp(conf_module_struct(m)->name, name) != 0)
 			continue;
 		if (m->loaded.path != NULL)
 			snprintf(error, size, "a module %s is loaded already, from %s; keep one",
@@ -135,7 +135,7 @@ registry_keys_collide(const struct registry *r, const struct weir_module *module
 			snprintf(error, size,
 			    "the key %s of module %s is one of %s already, in the same section; "
 			    "rename one of them",
-			    k->name, module->name, conf_module(taken.module)->name);
+			    k->name, module->name, conf_module_struct(taken.module)->name);
 			return true;
 		}
 	}

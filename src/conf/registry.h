@@ -29,7 +29,7 @@ struct key_ref {
 };
 
 static inline const struct weir_module *
-conf_module(const struct conf_module *m)
+conf_module_struct(const struct conf_module *m)
 {
 	return m->loaded.module;
 }

@@ -24,7 +24,7 @@ scope_prepare(struct weir_scope *s)
 	s->blocks = arena_alloc(&s->conf->arena, r->count * sizeof *s->blocks);
 	s->used = arena_alloc(&s->conf->arena, r->count * sizeof *s->used);
 	for (m = r->first; m != NULL; m = m->next) {
-		module = conf_module(m);
+		module = conf_module_struct(m);
 		if (!module_stands_in(module, s->kind))
 			continue;
 		if (module->conf_size > 0)
@@ -175,9 +175,9 @@ conf_role(const struct conf *c, enum module_role role, const char *name)
 	const struct conf_module *m;
 
 	for (m = c->registry.first; m != NULL; m = m->next)
-		if (module_has_role(conf_module(m), role) &&
-		    strcmp(conf_module(m)->name, name) == 0)
-			return conf_module(m);
+		if (module_has_role(conf_module_struct(m), role) &&
+		    strcmp(conf_module_struct(m)->name, name) == 0)
+			return conf_module_struct(m);
 	return NULL;
 }
 
@@ -197,9 +197,9 @@ conf_role_names(struct weir_scope *s, enum module_role role)
 	const char *names = "";
 
 	for (m = s->conf->registry.first; m != NULL; m = m->next)
-		if (module_has_role(conf_module(m), role))
+		if (module_has_role(conf_module_struct(m), role))
 			names = arena_print(&s->conf->arena, "%s%s%s", names, *names ? ", " : "",
-			    conf_module(m)->name);
+			    conf_module_struct(m)->name);
 	return *names != '\0' ? names : "none loaded";
 }
 
