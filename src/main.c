@@ -89,10 +89,10 @@ arguments_read(struct arguments *a, int argc, char **argv)
 		{ "timeout", required_argument, NULL, 'w' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option, status;
+	int                        option, status;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":c:g:hp:qs:tTvV", words, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":c:g:hp:qs:tTvV", words, NULL)) >= 0) {
 		status = arguments_take_option(a, option, argv);
 		if (status != 0)
 			return status;

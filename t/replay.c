@@ -14,12 +14,12 @@ static void
 replay(const char *path, int number)
 {
 	uint8_t *data;
-	size_t size;
-	FILE *f;
-	long end;
+	size_t   size;
+	FILE    *f;
+	long     end;
 
 	f = fopen(path, "rb");
-	if (f == NULL || fseek(f, 0, SEEK_END) == -1 || (end = ftell(f)) == -1)
+	if (f == NULL || fseek(f, 0, SEEK_END) < 0 || (end = ftell(f)) < 0)
 		err(1, "%s", path);
 	rewind(f);
 	/* A block of exactly this size: a sanitizer sees the first byte read beyond it. */
@@ -46,19 +46,19 @@ not_hidden(const struct dirent *entry)
 static int
 replay_corpus(const char *name)
 {
-	char folder[PATH_MAX], path[PATH_MAX + NAME_MAX + 2];
+	char            folder[PATH_MAX], path[PATH_MAX + NAME_MAX + 2];
 	struct dirent **entries;
-	const char *srcdir;
-	int i, n;
+	const char     *srcdir;
+	int             i, n;
 
 	srcdir = getenv("WEIR_SRCDIR");
-	snprintf(folder, sizeof(folder), "%s/t/fuzz/corpus/%s", srcdir != NULL ? srcdir : ".",
+	snprintf(folder, sizeof folder, "%s/t/fuzz/corpus/%s", srcdir != NULL ? srcdir : ".",
 	    name);
 	n = scandir(folder, &entries, not_hidden, alphasort);
-	if (n == -1)
+	if (n < 0)
 		err(1, "%s", folder);
 	for (i = 0; i < n; i++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, entries[i]->d_name);
+		snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
 		replay(path, i + 1);
 		free(entries[i]);
 	}
@@ -70,7 +70,7 @@ int
 main(int argc, char **argv)
 {
 	const char *name;
-	int i, n;
+	int         i, n;
 
 	if (argc > 1) {
 		for (i = 1; i < argc; i++)

@@ -43,8 +43,8 @@ static struct buf *
 buf_borrow(size_t n)
 {
 	struct buf *b;
-	unsigned class;
-	size_t size;
+	unsigned    class;
+	size_t      size;
 
 	if (n > BUF_SIZE_MAX - HEADER) {
 		errno = EMSGSIZE;
@@ -86,8 +86,8 @@ static int
 buf_make_room(struct buf **held, size_t n)
 {
 	struct buf *b = *held, *larger;
-	size_t len = b->tail - b->head;
-	bool fits = n <= b->size - len;
+	size_t      len = b->tail - b->head;
+	bool        fits = n <= b->size - len;
 
 	if (fits && b->head >= len) {
 		buf_move_to_front(b);
@@ -120,7 +120,7 @@ buf_reserve(struct buf **held, size_t n)
 		if (b == NULL)
 			return NULL;
 		*held = b;
-	} else if (n > b->size - b->tail && buf_make_room(held, n) == -1) {
+	} else if (n > b->size - b->tail && buf_make_room(held, n) < 0) {
 		return NULL;
 	}
 	return (*held)->data + (*held)->tail;
@@ -137,7 +137,7 @@ int
 buf_append(struct buf **held, struct weir_span bytes)
 {
 	struct buf *b = *held;
-	char *room;
+	char       *room;
 
 	if (bytes.len == 0)
 		return 0;
@@ -169,8 +169,8 @@ void
 buf_return(struct buf **held)
 {
 	struct buf *b = *held;
-	unsigned class;
-	size_t size;
+	unsigned    class;
+	size_t      size;
 
 	*held = NULL;
 	if (b == NULL)
@@ -199,7 +199,7 @@ void
 buf_trim(void)
 {
 	struct buf *b;
-	unsigned class;
+	unsigned    class;
 
 	for (class = 0; class < CLASSES; class++) {
 		while ((b = cache.list[class]) != NULL) {

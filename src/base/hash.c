@@ -63,7 +63,7 @@ hash_grow(struct hash *h)
 {
 	struct hash grown = { .size = h->size == 0 ? HASH_SIZE_MIN : h->size * 2,
 		.count = h->count };
-	unsigned first = 0;
+	unsigned    first = 0;
 
 	grown.slots = calloc(grown.size, sizeof *grown.slots);
 	if (grown.slots == NULL)

@@ -156,7 +156,7 @@ log_parse_target(const char *text, struct log_spec *spec)
 {
 	size_t len = strlen(text);
 
-	if (len >= sizeof(spec->path))
+	if (len >= sizeof spec->path)
 		return "the path is longer than 255 bytes";
 	memcpy(spec->path, text, len);
 	spec->kind = LOG_FILE;
@@ -207,7 +207,7 @@ log_open(const struct log_spec *spec)
 void
 log_identify(const char *role)
 {
-	snprintf(state.role, sizeof(state.role), "%.*s", ROLE_MAX - 1, role);
+	snprintf(state.role, sizeof state.role, "%.*s", ROLE_MAX - 1, role);
 }
 
 struct log_subject
@@ -230,7 +230,7 @@ log_lost(void)
 static void
 sink_close(struct sink *s)
 {
-	if (s->owned && s->fd != -1)
+	if (s->owned && s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
 	s->owned = false;
@@ -242,7 +242,7 @@ sink_look(struct sink *s)
 	struct stat st;
 
 	s->way = WAY_FILE;
-	if (s->fd == -1 || fstat(s->fd, &st) == -1)
+	if (s->fd < 0 || fstat(s->fd, &st) < 0)
 		return;
 	if (S_ISSOCK(st.st_mode))
 		s->way = WAY_SOCKET;
@@ -260,8 +260,8 @@ sink_use_stderr(struct sink *s)
 	s->owned = false;
 	if (isatty(STDERR_FILENO)) {
 		s->fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-		s->owned = s->fd != -1;
-		if (s->fd == -1)
+		s->owned = s->fd >= 0;
+		if (s->fd < 0)
 			s->fd = STDERR_FILENO;
 	}
 	sink_look(s);
@@ -275,12 +275,12 @@ sink_use_syslog(struct sink *s)
 
 	sink_close(s);
 	s->way = WAY_SOCKET;
-	snprintf(un.sun_path, sizeof(un.sun_path), "%s", _PATH_LOG);
+	snprintf(un.sun_path, sizeof un.sun_path, "%s", _PATH_LOG);
 	s->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->fd == -1)
+	if (s->fd < 0)
 		return;
 	s->owned = true;
-	if (connect(s->fd, (struct sockaddr *)&un, sizeof(un)) == -1) {
+	if (connect(s->fd, (struct sockaddr *)&un, sizeof un) < 0) {
 		int why = errno;
 
 		sink_close(s);
@@ -300,7 +300,7 @@ log_configure(const struct log_spec *specs, const int *fds, unsigned n)
 		if (k == n)
 			sink_close(&state.sinks[i]);
 	}
-	memset(state.sinks, 0, sizeof(state.sinks));
+	memset(state.sinks, 0, sizeof state.sinks);
 	for (i = 0; i < n; i++) {
 		state.sinks[i].spec = specs[i];
 		state.sinks[i].fd = -1;
@@ -340,7 +340,7 @@ static void
 line_begin(struct line *l)
 {
 	l->len = l->whole = 0;
-	l->limit = sizeof(l->text) - 1;		/* and a newline */
+	l->limit = sizeof l->text - 1;		/* and a newline */
 	l->cut = false;
 }
 
@@ -350,7 +350,7 @@ static void
 line_escaped(struct line *l, const char *text)
 {
 	static const char hex[] = "0123456789abcdef";
-	unsigned char c, before = 0;
+	unsigned char     c, before = 0;
 
 	for (; *text != '\0' && !l->cut; before = c, text++) {
 		c = (unsigned char)*text;
@@ -380,7 +380,7 @@ static void
 line_format(struct line *l, const char *format, ...)
 {
 	va_list args;
-	int n;
+	int     n;
 
 	va_start(args, format);
 	n = vsnprintf(l->text + l->len, l->limit - l->len, format, args);
@@ -404,13 +404,13 @@ static void
 line_head(struct line *l, enum weir_level level)
 {
 	struct timespec now;
-	struct tm tm;
-	char zone[8], day[32];
+	struct tm       tm;
+	char            zone[8], day[32];
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	localtime_r(&now.tv_sec, &tm);
-	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	strftime(zone, sizeof(zone), "%z", &tm);
+	strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm);
+	strftime(zone, sizeof zone, "%z", &tm);
 	line_format(l, "%s.%03ld%.3s:%s %s %d", day, now.tv_nsec / 1000000, zone, zone + 3,
 	    level_names[level], (int)getpid());
 	if (state.role[0] != '\0') {
@@ -427,8 +427,8 @@ line_head_syslog(struct line *l, enum weir_level level, int facility)
 {
 	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug",
 		"Sep", "Oct", "Nov", "Dec" };
-	struct tm tm;
-	time_t now;
+	struct tm         tm;
+	time_t            now;
 
 	now = time(NULL);
 	localtime_r(&now, &tm);
@@ -464,7 +464,7 @@ static int
 sink_put(struct sink *s, const char *text, size_t len)
 {
 	struct pollfd p = { .fd = s->fd, .events = POLLOUT };
-	ssize_t n;
+	ssize_t       n;
 
 	if (s->way == WAY_POLL && poll(&p, 1, 0) != 1) {
 		errno = EAGAIN;
@@ -475,8 +475,8 @@ sink_put(struct sink *s, const char *text, size_t len)
 			n = send(s->fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 		else
 			n = write(s->fd, text, len);
-	} while (n == -1 && errno == EINTR);
-	if (n == -1)
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
 		return -1;
 	s->torn = text[n > 0 ? n - 1 : 0] != '\n' && s->spec.kind != LOG_SYSLOG_SINK;
 	if ((size_t)n == len)
@@ -503,11 +503,11 @@ sink_write(struct sink *s, enum weir_level level, const char *message, bool whol
 	line_body(&l, message, whole, subject);
 	if (s->spec.kind != LOG_SYSLOG_SINK)
 		l.text[l.len++] = '\n';
-	if (s->fd == -1 && s->spec.kind == LOG_SYSLOG_SINK)
+	if (s->fd < 0 && s->spec.kind == LOG_SYSLOG_SINK)
 		sink_use_syslog(s);
-	else if (s->fd == -1)
+	else if (s->fd < 0)
 		errno = EBADF;
-	if (s->fd == -1)
+	if (s->fd < 0)
 		return -1;
 	if (sink_put(s, l.text, l.len) == 0)
 		return 0;
@@ -515,7 +515,7 @@ sink_write(struct sink *s, enum weir_level level, const char *message, bool whol
 	if (s->spec.kind != LOG_SYSLOG_SINK || errno == EAGAIN)
 		return -1;
 	sink_use_syslog(s);
-	return s->fd == -1 ? -1 : sink_put(s, l.text, l.len);
+	return s->fd < 0 ? -1 : sink_put(s, l.text, l.len);
 }
 
 static int
@@ -523,11 +523,11 @@ sink_tell_lost(struct sink *s)
 {
 	char message[128], why[64];
 
-	snprintf(message, sizeof(message), "%" PRIu64 " line%s could not be written: %s", s->lost,
+	snprintf(message, sizeof message, "%" PRIu64 " line%s could not be written: %s", s->lost,
 	    s->lost == 1 ? "" : "s",
 	    s->lost_why == EAGAIN ? "nobody reads them"
-				  : strerror_r(s->lost_why, why, sizeof(why)));
-	if (sink_write(s, WEIR_WARN, message, true, "") == -1)
+				  : strerror_r(s->lost_why, why, sizeof why));
+	if (sink_write(s, WEIR_WARN, message, true, "") < 0)
 		return -1;
 	s->lost = 0;
 	return 0;
@@ -557,7 +557,7 @@ log_plain(const char *message, bool whole, const char *subject)
 	line_format(&l, "weir: ");
 	line_body(&l, message, whole, subject);
 	l.text[l.len++] = '\n';
-	if (sink_put(&s, l.text, l.len) == -1)
+	if (sink_put(&s, l.text, l.len) < 0)
 		state.lost++;
 }
 
@@ -592,20 +592,20 @@ log_describe_subject(char *out, size_t size)
 void
 log_vwrite(enum weir_level level, const char *format, va_list args)
 {
-	char message[LOG_LINE_MAX], subject[SUBJECT_MAX];
-	int before = errno;
+	char     message[LOG_LINE_MAX], subject[SUBJECT_MAX];
+	int      before = errno;
 	unsigned i;
-	bool whole;
-	int n;
+	bool     whole;
+	int      n;
 
 	assert((unsigned)level < LEVELS);
 	if (!log_wanted(level))
 		return;
-	n = vsnprintf(message, sizeof(message), format, args);	/* %m needs errno as it was */
+	n = vsnprintf(message, sizeof message, format, args);	/* %m needs errno as it was */
 	if (n < 0)
 		message[0] = '\0';
-	whole = n >= 0 && (size_t)n < sizeof(message);
-	log_describe_subject(subject, sizeof(subject));
+	whole = n >= 0 && (size_t)n < sizeof message;
+	log_describe_subject(subject, sizeof subject);
 	if (!state.configured)
 		log_plain(message, whole, subject);
 	for (i = 0; i < state.count; i++) {

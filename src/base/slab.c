@@ -63,7 +63,7 @@ static struct page *
 page_map(void)
 {
 	uintptr_t at, aligned;
-	char *p;
+	char     *p;
 
 	p = mmap(NULL, SLAB_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
@@ -139,7 +139,7 @@ page_destroy(struct page *p)
 	struct slab *s = p->owner;
 
 	sanitize_lend((char *)p + FIRST, SLAB_PAGE - FIRST);
-	if (page_unmap(p) == -1)
+	if (page_unmap(p) < 0)
 		return -1;
 	s->pages--;
 	return 0;
@@ -149,7 +149,7 @@ void
 slab_init(struct slab *s, size_t size)
 {
 	assert(size <= SLAB_PAGE / 4);
-	memset(s, 0, sizeof(*s));
+	memset(s, 0, sizeof *s);
 	s->size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	if (s->size == 0)
 		s->size = ALIGNMENT;
@@ -181,7 +181,7 @@ void *
 slab_take(struct slab *s)
 {
 	struct object *o;
-	struct page *p;
+	struct page   *p;
 
 	p = slab_find_page(s);
 	if (p == NULL)
@@ -215,14 +215,14 @@ slab_keep(struct slab *s, struct page *p)
 static void
 slab_free_empty(struct slab *s, unsigned left)
 {
-	unsigned n = s->kept;
+	unsigned     n = s->kept;
 	struct page *p;
 
 	while (n-- > left) {
 		p = page_at(list_first(&s->empty));
 		node_unlink(&p->link);
 		s->kept--;
-		if (page_destroy(p) == -1)
+		if (page_destroy(p) < 0)
 			slab_keep(s, p);
 	}
 }
@@ -231,8 +231,8 @@ void
 slab_give(struct slab *s, void *object)
 {
 	struct object *o = object;
-	struct page *p;
-	bool was_full;
+	struct page   *p;
+	bool           was_full;
 
 	if (o == NULL)
 		return;
@@ -250,7 +250,7 @@ slab_give(struct slab *s, void *object)
 	node_unlink(&p->link);
 	if (p->used > 0)
 		list_append(&s->partial, &p->link);
-	else if (s->kept < s->spare || page_destroy(p) == -1)
+	else if (s->kept < s->spare || page_destroy(p) < 0)
 		slab_keep(s, p);
 }
 

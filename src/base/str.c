@@ -33,7 +33,7 @@ static const struct unit time_units[] = {
 static const char *
 str_read_digits(const char *text, uint64_t *out)
 {
-	uint64_t value = 0;
+	uint64_t    value = 0;
 	const char *p;
 
 	for (p = text; *p >= '0' && *p <= '9'; p++) {
@@ -51,8 +51,8 @@ static bool
 str_read_with_unit(const char *text, const struct unit *units, const char *bare, uint64_t *out)
 {
 	const struct unit *u;
-	uint64_t value;
-	const char *suffix;
+	uint64_t           value;
+	const char        *suffix;
 
 	suffix = str_read_digits(text, &value);
 	if (suffix == NULL)
@@ -88,7 +88,7 @@ str_print_with_unit(uint64_t value, const struct unit *units, char *out)
 bool
 str_number(const char *text, uint64_t *out)
 {
-	uint64_t value;
+	uint64_t    value;
 	const char *end;
 
 	end = str_read_digits(text, &value);
@@ -167,7 +167,7 @@ str_distance(const char *a, const char *b, unsigned limit)
 {
 	unsigned row[DISTANCE_LEN_MAX + 1];
 	unsigned above, corner, low;
-	size_t i, j, len;
+	size_t   i, j, len;
 
 	len = strlen(b);
 	if (strlen(a) > DISTANCE_LEN_MAX || len > DISTANCE_LEN_MAX)
@@ -194,8 +194,8 @@ const char *
 str_nearest(const char *name, const char *const *candidates)
 {
 	const char *nearest = NULL;
-	unsigned best = 0, distance, limit;
-	size_t len;
+	unsigned    best = 0, distance, limit;
+	size_t      len;
 
 	for (; *candidates != NULL; candidates++) {
 		len = strlen(*candidates);
@@ -215,8 +215,8 @@ char *
 str_printable(struct weir_span text, char *out, size_t size)
 {
 	static const char hex[] = "0123456789abcdef";
-	size_t i, n = 0;
-	unsigned char c;
+	size_t            i, n = 0;
+	unsigned char     c;
 
 	for (i = 0; i < text.len; i++) {
 		c = (unsigned char)text.data[i];

@@ -43,7 +43,7 @@ char *
 arena_print(struct arena *a, const char *format, ...)
 {
 	va_list ap;
-	char *text;
+	char   *text;
 
 	va_start(ap, format);
 	text = arena_vprint(a, format, ap);
@@ -55,8 +55,8 @@ char *
 arena_vprint(struct arena *a, const char *format, va_list ap)
 {
 	va_list again;
-	char *text;
-	int length;
+	char   *text;
+	int     length;
 
 	va_copy(again, ap);
 	length = vsnprintf(NULL, 0, format, again);

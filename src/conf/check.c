@@ -41,7 +41,7 @@ check_ports(const struct check_ports *p,
     void (*warn)(void *context, const char *key, const char *text), void *context)
 {
 	const struct check c = { NULL, warn, context };
-	uint64_t ports, all;
+	uint64_t           ports, all;
 
 	if (p->peers == 0 || !check_local_ports(p->sysctl, &ports))
 		return;
@@ -57,7 +57,7 @@ check_ports(const struct check_ports *p,
 	    p->halved
 		? " (half of the range: before Linux 6.3 connecting is very slow when more are "
 			"taken)"
-		      : "",
+		: "",
 	    p->pooled ? "lower pool_size"
 		      : "set max_conns of the peers or max_connections of the servers");
 }
@@ -65,7 +65,7 @@ check_ports(const struct check_ports *p,
 int
 check_sysctl(const char *sysctl, const char *name, uint64_t *value)
 {
-	char text[64];
+	char  text[64];
 	FILE *f = check_open_sysctl(sysctl, name);
 
 	if (f == NULL)
@@ -94,8 +94,8 @@ static bool
 check_local_ports(const char *sysctl, uint64_t *ports)
 {
 	unsigned first, last;
-	FILE *f = check_open_sysctl(sysctl, "net/ipv4/ip_local_port_range");
-	bool found;
+	FILE    *f = check_open_sysctl(sysctl, "net/ipv4/ip_local_port_range");
+	bool     found;
 
 	if (f == NULL)
 		return false;
@@ -112,7 +112,7 @@ static uint64_t
 check_reserved_ports(const char *sysctl, unsigned first, unsigned last)
 {
 	unsigned from, to, n = 0;
-	FILE *f = check_open_sysctl(sysctl, "net/ipv4/ip_local_reserved_ports");
+	FILE    *f = check_open_sysctl(sysctl, "net/ipv4/ip_local_reserved_ports");
 
 	if (f == NULL)
 		return 0;
@@ -132,7 +132,7 @@ static void
 check_descriptors(const struct check *c)
 {
 	const struct check_needs *n = c->needs;
-	uint64_t most;
+	uint64_t                  most;
 
 	if (n->descriptors <= n->limit)
 		return;
@@ -154,7 +154,8 @@ static void
 check_files(const struct check *c)
 {
 	const struct check_needs *n = c->needs;
-	uint64_t each = n->descriptors < n->limit ? n->descriptors : n->limit, all, most;
+	uint64_t                  each = n->descriptors < n->limit ? n->descriptors : n->limit;
+	uint64_t                  all, most;
 
 	if (check_sysctl(n->sysctl, "fs/file-max", &most) < 0 ||
 	    (!__builtin_mul_overflow(each, n->workers, &all) && all <= most))
@@ -169,7 +170,7 @@ static void
 check_backlog(const struct check *c)
 {
 	const struct check_needs *n = c->needs;
-	uint64_t most;
+	uint64_t                  most;
 
 	if (check_sysctl(n->sysctl, "net/core/somaxconn", &most) < 0 || n->backlog <= most)
 		return;
@@ -182,7 +183,7 @@ check_backlog(const struct check *c)
 static void
 check_say(const struct check *c, const char *key, const char *format, ...)
 {
-	char text[512];
+	char    text[512];
 	va_list ap;
 
 	va_start(ap, format);

@@ -82,9 +82,9 @@ conf_progress(char *where, size_t size)
 struct conf *
 conf_load(const struct conf_request *request)
 {
-	struct arena first = { 0 };
+	struct arena       first = { 0 };
 	struct weir_scope *s;
-	struct conf *c;
+	struct conf       *c;
 
 	c = arena_alloc(&first, sizeof *c);
 	c->arena = first;
@@ -113,7 +113,7 @@ void
 conf_free(struct conf *c)
 {
 	struct conf_module *m;
-	struct arena arena;
+	struct arena        arena;
 
 	if (c == NULL)
 		return;
@@ -144,10 +144,10 @@ conf_messages(const struct conf *c, unsigned *count)
 static void
 conf_add_builtin(struct conf *c, const struct weir_module *module, bool core)
 {
-	const struct place nowhere = { NULL, 0 };
+	const struct place  nowhere = { NULL, 0 };
 	struct conf_module *m = NULL;
-	struct module builtin;
-	char error[512];
+	struct module       builtin;
+	char                error[512];
 
 	module_builtin(&builtin, module);
 	if (module_fault(module, error, sizeof error) == NULL)
@@ -173,10 +173,10 @@ conf_modules(struct conf *c, const struct conf_request *request)
 static void
 conf_load_modules(struct conf *c)
 {
-	const char *wrong;
+	const char   *wrong;
 	struct module module;
 	struct entry *e;
-	char error[1024], *file;
+	char          error[1024], *file;
 
 	e = scope_entry(conf_scope(c, SCOPE_WEIR, 0), "load_module");
 	for (; e != NULL; e = scope_entry_next(e)) {
@@ -238,7 +238,7 @@ conf_keep_module(struct conf *c, const struct entry *e, const char *path)
 static void
 conf_find_keys(struct weir_scope *s)
 {
-	const char *wrong;
+	const char   *wrong;
 	struct entry *e;
 
 	for (e = s->entries; e != NULL; e = e->next) {
@@ -274,10 +274,10 @@ static const char *
 conf_unknown_key(struct weir_scope *s, const struct entry *e)
 {
 	const struct registry *registry = &s->conf->registry;
-	struct arena *arena = &s->conf->arena;
-	struct key_ref other;
-	const char *near;
-	unsigned kind;
+	struct arena          *arena = &s->conf->arena;
+	struct key_ref         other;
+	const char            *near;
+	unsigned               kind;
 
 	for (kind = 0; kind < SCOPE_KINDS; kind++)
 		if (registry_key(registry, kind, e->name, &other))
@@ -312,7 +312,7 @@ static void
 conf_fill_scope(struct weir_scope *s, bool core)
 {
 	const struct conf_module *m;
-	const struct weir_key *k;
+	const struct weir_key    *k;
 
 	for (m = s->conf->registry.first; m != NULL; m = m->next) {
 		/* Defaults are for all modules: each line in them is read once. */
@@ -329,9 +329,9 @@ static void
 conf_fill_key(struct weir_scope *s, const struct key_ref *ref)
 {
 	const struct weir_key *k = ref->key;
-	struct entry initial = { .name = k->name, .text = k->initial, .key = *ref };
-	bool repeated = (k->flags & WEIR_REPEATED) != 0, filled = false;
-	struct entry *e = scope_effective(s, k->name);
+	struct entry           initial = { .name = k->name, .text = k->initial, .key = *ref };
+	bool                   repeated = (k->flags & WEIR_REPEATED) != 0, filled = false;
+	struct entry          *e = scope_effective(s, k->name);
 
 	/* Where a line was wrong a check still finds something that can be. */
 	if (e == NULL)
@@ -347,8 +347,8 @@ static bool
 conf_fill_value(struct weir_scope *s, const struct key_ref *ref, struct entry *e)
 {
 	const struct weir_module *module = conf_module_struct(ref->module);
-	char *block = s->blocks[ref->module->number];
-	const char *wrong;
+	char                     *block = s->blocks[ref->module->number];
+	const char               *wrong;
 
 	if (!ref->module->core)
 		conf_say_progress("reading \"%s = %s\" in %s with module %s", e->name, e->text,
@@ -386,7 +386,7 @@ static bool
 conf_uses_another(const struct weir_scope *s, const struct weir_module *module)
 {
 	const struct conf_module *m;
-	enum module_role role;
+	enum module_role          role;
 
 	for (m = s->conf->registry.first; m != NULL; m = m->next)
 		for (role = ROLE_PROTOCOL; role <= ROLE_BALANCER; role++)
@@ -402,7 +402,7 @@ static void
 conf_check_all(struct conf *c, bool core)
 {
 	static const enum scope_kind order[] = { SCOPE_WEIR, SCOPE_UPSTREAM, SCOPE_SERVER };
-	unsigned k, i;
+	unsigned                     k, i;
 
 	for (k = 0; k < SCOPE_KINDS; k++)
 		for (i = 0; i < c->scope_count[order[k]]; i++)
@@ -414,7 +414,7 @@ conf_check_scope(struct weir_scope *s, bool core)
 {
 	const struct weir_module *module;
 	const struct conf_module *m;
-	const char *wrong;
+	const char               *wrong;
 
 	for (m = s->conf->registry.first; m != NULL; m = m->next) {
 		module = conf_module_struct(m);

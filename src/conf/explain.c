@@ -21,10 +21,10 @@ bool
 conf_explain(const struct conf *c, const char *key, FILE *out)
 {
 	const struct conf_module *m;
-	const struct weir_key *k;
-	const char *near;
-	bool found = false;
-	unsigned kind;
+	const struct weir_key    *k;
+	const char               *near;
+	bool                      found = false;
+	unsigned                  kind;
 
 	if (key == NULL) {
 		for (kind = 0; kind < SCOPE_KINDS; kind++)
@@ -56,8 +56,8 @@ static void
 explain_key(const struct key_ref *ref, FILE *out)
 {
 	const struct weir_module *module = conf_module_struct(ref->module);
-	char text[TYPE_TEXT_MAX];
-	const struct weir_key *k = ref->key;
+	char                      text[TYPE_TEXT_MAX];
+	const struct weir_key    *k = ref->key;
 
 	fprintf(out, "%s\n", k->name);
 	if (k->help != NULL)
@@ -82,7 +82,7 @@ static void
 explain_sections(const struct weir_key *k, FILE *out)
 {
 	const char *comma = "";
-	unsigned kind;
+	unsigned    kind;
 
 	for (kind = 0; kind < SCOPE_KINDS; kind++) {
 		if ((k->where & scope_where(kind)) == 0)
@@ -99,7 +99,7 @@ static void
 explain_section(const struct conf *c, enum scope_kind kind, FILE *out)
 {
 	const struct conf_module *m;
-	const struct weir_key *k;
+	const struct weir_key    *k;
 
 	fprintf(out, "%s%s\n", kind > 0 ? "\n" : "", section_names[kind]);
 	for (m = c->registry.first; m != NULL; m = m->next) {

@@ -121,7 +121,7 @@ void
 ini_read(const char *path, const struct ini_sink *sink)
 {
 	struct reader r = { .sink = sink };
-	struct place nowhere = { NULL, 0 };
+	struct place  nowhere = { NULL, 0 };
 
 	reader_include_file(&r, path, &nowhere);
 	reader_run(&r);
@@ -130,7 +130,7 @@ ini_read(const char *path, const struct ini_sink *sink)
 void
 ini_read_memory(const char *name, const char *data, size_t size, const struct ini_sink *sink)
 {
-	struct reader r = { .sink = sink };
+	struct reader  r = { .sink = sink };
 	struct source *s;
 
 	s = ini_allocate(sizeof *s);
@@ -159,8 +159,8 @@ static char *
 reader_next(char *line, int size, void *context)
 {
 	struct reader *r = context;
-	char whole[INI_LINE_MAX + 2];
-	size_t length;
+	char           whole[INI_LINE_MAX + 2];
+	size_t         length;
 
 	if (r->expected) {
 		r->expected = false;
@@ -192,8 +192,8 @@ static bool
 reader_line(struct reader *r, char *line)
 {
 	const char *wrong = NULL;
-	char *start;
-	bool nul;
+	char       *start;
+	bool        nul;
 
 	switch (source_line(r, line, INI_LINE_MAX + 2, &nul)) {
 	case LINE_NONE:
@@ -232,7 +232,7 @@ static bool
 source_ready(struct reader *r)
 {
 	struct source *s;
-	const char *why;
+	const char    *why;
 
 	while ((s = r->top) != NULL && s->file == NULL && s->data == NULL) {
 		if (s->parent != NULL)
@@ -358,9 +358,9 @@ static enum line_end
 source_line(struct reader *r, char *line, size_t size, bool *nul)
 {
 	struct source *s = r->top;
-	size_t length = 0;
-	bool fits = true;
-	int byte;
+	size_t         length = 0;
+	bool           fits = true;
+	int            byte;
 
 	*nul = false;
 	while ((byte = source_byte(s)) != EOF && byte != '\n') {
@@ -385,8 +385,8 @@ static void
 reader_take_head(struct reader *r, char *line)
 {
 	struct source *s = r->top;
-	char head[HEAD_MAX + 1];
-	const char *wrong;
+	char           head[HEAD_MAX + 1];
+	const char    *wrong;
 
 	wrong = head_fault(line, head);
 	s->head.state = wrong == NULL ? HEAD_GOOD : HEAD_BAD;
@@ -404,8 +404,8 @@ static const char *
 head_fault(char *line, char *head)
 {
 	static char text[128];
-	char *close, *rest, *word;
-	size_t length = 0, more;
+	char       *close, *rest, *word;
+	size_t      length = 0, more;
 
 	close = strchr(line, ']');
 	if (close == NULL)
@@ -437,8 +437,8 @@ static bool
 reader_is_key_line(struct reader *r, char *line)
 {
 	struct head *head = &r->top->head;
-	char *equals;
-	const char *wrong;
+	char        *equals;
+	const char  *wrong;
 
 	if (head->state == HEAD_BAD)
 		return false;
@@ -464,8 +464,8 @@ static const char *
 ini_key_fault(const char *line, const char *equals)
 {
 	static char text[256];
-	char shown[128];
-	size_t length;
+	char        shown[128];
+	size_t      length;
 
 	length = equals != NULL ? (size_t)(equals - line) : strlen(line);
 	while (length > 0 && (line[length - 1] == ' ' || line[length - 1] == '\t'))
@@ -528,7 +528,7 @@ static int
 ini_take_value(void *context, const char *section, const char *key, const char *seen)
 {
 	struct reader *r = context;
-	char value[INI_LINE_MAX + 1];
+	char           value[INI_LINE_MAX + 1];
 
 	(void)section;		/* cut at 49 bytes; ours is in the source's head */
 	r->expected = false;
@@ -545,8 +545,8 @@ static void
 reader_take_include(struct reader *r, const char *value)
 {
 	struct place place = r->place;
-	char pattern[INI_LINE_MAX + 1], *path;
-	const char *slash, *wrong;
+	char         pattern[INI_LINE_MAX + 1], *path;
+	const char  *slash, *wrong;
 
 	if (r->top->file == NULL) {
 		reader_fault_at(r, place, "include works in files only");
@@ -690,7 +690,7 @@ ini_file_name(const char *path)
 static void
 reader_fault(struct reader *r, const char *format, ...)
 {
-	char text[ERROR_MAX];
+	char    text[ERROR_MAX];
 	va_list ap;
 
 	va_start(ap, format);
@@ -702,7 +702,7 @@ reader_fault(struct reader *r, const char *format, ...)
 static void
 reader_fault_at(struct reader *r, struct place place, const char *format, ...)
 {
-	char text[ERROR_MAX];
+	char    text[ERROR_MAX];
 	va_list ap;
 
 	va_start(ap, format);

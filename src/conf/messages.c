@@ -39,7 +39,7 @@ void
 messages_add(struct messages *m, bool warning, struct place place, const char *format, va_list ap)
 {
 	struct message *new, *old;
-	char *text;
+	char           *text;
 
 	if (m->count >= MESSAGES_KEPT) {
 		m->count++;
@@ -73,9 +73,9 @@ messages_add(struct messages *m, bool warning, struct place place, const char *f
 const struct conf_message *
 messages_list(struct messages *m, unsigned *count)
 {
-	struct message **sorted, *one;
+	struct message     **sorted, *one;
 	struct conf_message *list;
-	unsigned i, told, n = 0;
+	unsigned             i, told, n = 0;
 
 	told = m->count < MESSAGES_MAX ? m->count : MESSAGES_MAX;
 	*count = told + (told < m->count);

@@ -59,7 +59,7 @@ int
 module_load(struct module *m, const char *file, const char *dir, char *error, size_t size)
 {
 	const struct weir_abi *abi;
-	char fault[256], *path;
+	char                   fault[256], *path;
 
 	*m = (struct module){ 0 };
 	if (strchr(file, '/') != NULL)
@@ -115,7 +115,7 @@ const char *
 module_fault(const struct weir_module *m, char *error, size_t size)
 {
 	const struct weir_key *k;
-	const char *wrong;
+	const char            *wrong;
 
 	if (m->name == NULL || !module_is_name(m->name))
 		snprintf(error, size, "module: no good name; letters, digits and _ - . make one");
@@ -141,7 +141,7 @@ void
 module_print(const struct module *m, FILE *out)
 {
 	const struct weir_module *w = m->module;
-	const struct weir_key *k;
+	const struct weir_key    *k;
 
 	fprintf(out, "module     %s\n", w->name);
 	fprintf(out, "file       %s\n", m->path != NULL ? m->path : "(built in)");
@@ -237,8 +237,8 @@ static const char *
 module_dl_fault(const char *path, char *error, size_t size)
 {
 	static const char missing[] = "undefined symbol: ";
-	const char *said = dlerror(), *symbol;
-	size_t length = strlen(path);
+	const char       *said = dlerror(), *symbol;
+	size_t            length = strlen(path);
 
 	if (said == NULL)
 		said = "dlopen failed";
@@ -319,9 +319,9 @@ module_abi_key(const struct weir_abi *abi, const struct weir_key *keys, size_t i
 static struct module_copy *
 module_make_copy(const struct weir_abi *abi, const char *path, char *error, size_t size)
 {
-	struct weir_module module = { 0 };
+	struct weir_module  module = { 0 };
 	struct module_copy *copy;
-	size_t n = 0, i;
+	size_t              n = 0, i;
 
 	memcpy(&module, abi->module, abi->module_size);
 	while (n < KEYS_MAX && module_abi_key(abi, module.keys, n) != NULL)
@@ -370,8 +370,8 @@ module_key_fault(const struct weir_module *m, const struct weir_key *k, char *er
 	const unsigned everywhere = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM;
 	const unsigned known =
 	    WEIR_OFF | WEIR_AUTO | WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS;
-	const char *what = NULL;
-	size_t length;
+	const char    *what = NULL;
+	size_t         length;
 
 	if (!module_is_name(k->name))
 		what = "its name may hold letters, digits and _ - . only";

@@ -29,7 +29,7 @@ static void
 print_scope(const struct weir_scope *s, FILE *out)
 {
 	const struct conf_module *m;
-	const struct weir_key *k;
+	const struct weir_key    *k;
 
 	fprintf(out, "%s   ; %s\n", s->title, place_text(s->conf, s->place));
 	for (m = s->conf->registry.first; m != NULL; m = m->next)
@@ -42,8 +42,8 @@ static void
 print_key(const struct weir_scope *s, const struct weir_key *k, FILE *out)
 {
 	const struct entry *e = scope_effective(s, k->name);
-	bool included = strcmp(k->name, "include") == 0;
-	const char *place, *defaults = "";
+	bool                included = strcmp(k->name, "include") == 0;
+	const char         *place, *defaults = "";
 
 	if (e == NULL) {
 		if (k->initial != NULL)

@@ -49,7 +49,7 @@ read_scopes(struct conf *c, const char *path, const char *const *globals)
 {
 	const struct ini_sink sink = { c, read_take_section, read_take_value, read_take_include,
 		read_take_error, c->snapshot };
-	struct weir_scope *weir, given = { .conf = c };
+	struct weir_scope    *weir, given = { .conf = c };
 
 	if (path != NULL)
 		ini_read(path, &sink);
@@ -68,10 +68,10 @@ read_scopes(struct conf *c, const char *path, const char *const *globals)
 static void *
 read_take_section(void *context, struct place place, const char *head)
 {
-	struct conf *c = context;
+	struct conf       *c = context;
 	const struct form *form;
 	struct weir_scope *s, *first;
-	const char *name;
+	const char        *name;
 
 	messages_file(&c->messages, place.file);
 	form = form_find(c, place, head, &name);
@@ -117,10 +117,10 @@ read_take_error(void *context, struct place place, const char *text)
 static const struct form *
 form_find(struct conf *c, struct place place, const char *head, const char **name)
 {
-	char *rest = arena_copy(&c->arena, head);
+	char              *rest = arena_copy(&c->arena, head);
 	const struct form *form = NULL;
-	const char *first, *more;
-	size_t i;
+	const char        *first, *more;
+	size_t             i;
 
 	first = str_word(&rest);
 	*name = str_word(&rest);
@@ -152,7 +152,7 @@ static void
 form_unknown(struct conf *c, struct place place, const char *head, const char *first)
 {
 	const char *names[FORMS + 1] = { NULL }, *near;
-	size_t i;
+	size_t      i;
 
 	if (strcmp(first, "weir") == 0) {
 		conf_say(c, false, place, "[%s] takes no name; write [weir]", head);
@@ -226,9 +226,9 @@ read_global(struct conf *c, struct weir_scope *given, const char *text)
 {
 	const struct ini_sink sink = { given, read_take_global_section, read_take_global, NULL,
 		read_take_global_error, NULL };
-	struct entry **end = given->entries_end;
-	unsigned errors = given->errors;
-	const char *file;
+	struct entry        **end = given->entries_end;
+	unsigned              errors = given->errors;
+	const char           *file;
 
 	text += strspn(text, " \t");
 	file = arena_print(&c->arena, "[weir]\n%s", text);
@@ -258,9 +258,9 @@ read_replace_entries(struct weir_scope *weir, const struct weir_scope *given)
 static void
 read_index_scopes(struct conf *c)
 {
-	unsigned total[SCOPE_KINDS] = { 0 };
+	unsigned           total[SCOPE_KINDS] = { 0 };
 	struct weir_scope *s;
-	unsigned kind;
+	unsigned           kind;
 
 	for (s = c->first; s != NULL; s = s->next)
 		total[s->kind]++;
@@ -313,10 +313,10 @@ peek_error(void *context, struct place place, const char *text)
 char *
 conf_peek(const struct conf_request *request, const char *key)
 {
-	struct peek peek = { .key = key };
+	struct peek           peek = { .key = key };
 	const struct ini_sink sink = { &peek, peek_section, peek_value, NULL, peek_error, NULL };
-	const char *const *global;
-	char *file;
+	const char    *const *global;
+	char                 *file;
 
 	for (global = request->globals; global != NULL && *global != NULL; global++) {
 		if (asprintf(&file, "[weir]\n%s", *global) < 0)

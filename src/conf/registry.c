@@ -46,7 +46,7 @@ bool
 registry_key(const struct registry *r, enum scope_kind kind, const char *name, struct key_ref *ref)
 {
 	const struct conf_module *m;
-	const struct weir_key *k;
+	const struct weir_key    *k;
 
 	for (m = r->first; m != NULL; m = m->next) {
 		for (k = conf_module_struct(m)->keys; k != NULL && k->name != NULL; k++) {
@@ -63,11 +63,11 @@ const char *
 registry_nearest(const struct registry *r, enum scope_kind kind, const char *name,
     struct arena *arena)
 {
-	unsigned where = kind == SCOPE_KINDS ? ~0u : scope_where(kind);
+	unsigned                  where = kind == SCOPE_KINDS ? ~0u : scope_where(kind);
 	const struct conf_module *m;
-	const struct weir_key *k;
-	const char **names;
-	size_t n = 0;
+	const struct weir_key    *k;
+	const char              **names;
+	size_t                    n = 0;
 
 	for (m = r->first; m != NULL; m = m->next)
 		for (k = conf_module_struct(m)->keys; k != NULL && k->name != NULL; k++)
@@ -100,7 +100,7 @@ static bool
 registry_module_fits(const struct registry *r, const struct module *module, char *error,
     size_t size)
 {
-	const char *name = module->module->name;
+	const char               *name = module->module->name;
 	const struct conf_module *m;
 
 	for (m = r->first; m != NULL; m = m->next) {
@@ -124,8 +124,8 @@ registry_keys_collide(const struct registry *r, const struct weir_module *module
     size_t size)
 {
 	const struct weir_key *k;
-	struct key_ref taken;
-	unsigned kind;
+	struct key_ref         taken;
+	unsigned               kind;
 
 	for (k = module->keys; k != NULL && k->name != NULL; k++) {
 		for (kind = 0; kind < SCOPE_KINDS; kind++) {

@@ -16,10 +16,10 @@ static struct place scope_key_place(const struct weir_scope *, const char *key);
 void
 scope_prepare(struct weir_scope *s)
 {
-	const struct registry *r = &s->conf->registry;
+	const struct registry    *r = &s->conf->registry;
 	const struct weir_module *module;
 	const struct conf_module *m;
-	bool roleless;
+	bool                      roleless;
 
 	s->blocks = arena_alloc(&s->conf->arena, r->count * sizeof *s->blocks);
 	s->used = arena_alloc(&s->conf->arena, r->count * sizeof *s->used);
@@ -61,7 +61,7 @@ scope_entry(const struct weir_scope *s, const char *key)
 struct entry *
 scope_entry_next(const struct entry *e)
 {
-	const char *key = e->name;
+	const char   *key = e->name;
 	struct entry *next;
 
 	for (next = e->next; next != NULL; next = next->next)
@@ -74,7 +74,7 @@ struct entry *
 scope_effective(const struct weir_scope *s, const char *key)
 {
 	const struct weir_scope *defaults = s->conf->defaults[s->kind];
-	struct entry *e;
+	struct entry            *e;
 
 	e = scope_entry(s, key);
 	if (e == NULL && defaults != NULL && defaults != s && strcmp(key, "include") != 0)
@@ -133,7 +133,7 @@ const char *
 scope_place(const struct weir_scope *s, const char *key, char *out, size_t size)
 {
 	const struct entry *e = scope_effective(s, key);
-	const char *defaults;
+	const char         *defaults;
 
 	if (e == NULL) {
 		snprintf(out, size, "default");
@@ -194,7 +194,7 @@ const char *
 conf_role_names(struct weir_scope *s, enum module_role role)
 {
 	const struct conf_module *m;
-	const char *names = "";
+	const char               *names = "";
 
 	for (m = s->conf->registry.first; m != NULL; m = m->next)
 		if (module_has_role(conf_module_struct(m), role))

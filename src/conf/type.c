@@ -167,8 +167,8 @@ type_is_word(const struct weir_key *k, const char *text, unsigned flag)
 static const char *
 type_unlike(struct weir_scope *s, const struct weir_key *k, const char *text)
 {
-	char syntax[TYPE_TEXT_MAX], small[STR_UNIT_MAX];
-	size_t len = strlen(text);
+	char     syntax[TYPE_TEXT_MAX], small[STR_UNIT_MAX];
+	size_t   len = strlen(text);
 	uint64_t amount;
 
 	/* 10K and 5M are what other programs take. */

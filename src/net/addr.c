@@ -18,7 +18,7 @@
 #define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path))
 
 static_assert(sizeof(struct addr_packed) == 20, "what a session pays for its client's address");
-static_assert(sizeof(UNIX_PREFIX) + UNIX_PATH_MAX <= ADDR_TEXT_MAX, "any path can be printed");
+static_assert(sizeof UNIX_PREFIX + UNIX_PATH_MAX <= ADDR_TEXT_MAX, "any path can be printed");
 
 static const char no_port[] = "a port is missing: ADDRESS:PORT is expected";
 static const char bad_port[] = "the port is not a number from 1 to 65535";
@@ -60,8 +60,8 @@ static const char *
 addr_parse_unix(struct addr *a, const char *path, const char *prefix)
 {
 	const char *slash = "";
-	size_t len;
-	int n;
+	size_t      len;
+	int         n;
 
 	if (path[0] == '@')
 		return addr_parse_abstract(a, path + 1);
@@ -90,7 +90,7 @@ addr_parse_any(struct addr *a, const char *port)
 {
 	a->in6.sin6_family = AF_INET6;
 	a->in6.sin6_addr = in6addr_any;
-	a->len = sizeof(a->in6);
+	a->len = sizeof a->in6;
 	return addr_parse_port(port, &a->in6.sin6_port);
 }
 
@@ -110,21 +110,21 @@ addr_parse_scope(const char *name, uint32_t *scope)
 static const char *
 addr_parse_ipv6(struct addr *a, const char *text)
 {
-	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
+	char        host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
 	const char *end, *wrong;
-	char *scope;
-	size_t len;
+	char       *scope;
+	size_t      len;
 
 	end = strchr(text, ']');
 	if (end == NULL)
 		return "a ] is missing";
 	len = (size_t)(end - text);
-	if (len >= sizeof(host))
+	if (len >= sizeof host)
 		return "what is between [ and ] is not an IPv6 address";
 	memcpy(host, text, len);
 	host[len] = '\0';
 	a->in6.sin6_family = AF_INET6;
-	a->len = sizeof(a->in6);
+	a->len = sizeof a->in6;
 	scope = strchr(host, '%');
 	if (scope != NULL)
 		*scope = '\0';
@@ -145,7 +145,7 @@ static const char *
 addr_split_host(const char *text, char host[HOST_MAX], const char **port)
 {
 	const char *colon;
-	size_t len;
+	size_t      len;
 
 	colon = strchr(text, ':');
 	if (colon == NULL)
@@ -166,7 +166,7 @@ addr_split_host(const char *text, char host[HOST_MAX], const char **port)
 static const char *
 addr_parse_ipv4(struct addr *a, const char *text)
 {
-	char host[HOST_MAX];
+	char        host[HOST_MAX];
 	const char *port, *wrong;
 
 	wrong = addr_split_host(text, host, &port);
@@ -175,7 +175,7 @@ addr_parse_ipv4(struct addr *a, const char *text)
 	if (inet_pton(AF_INET, host, &a->in.sin_addr) != 1)
 		return "not an IPv4 address, [IPv6 address], * or unix:PATH";
 	a->in.sin_family = AF_INET;
-	a->len = sizeof(a->in);
+	a->len = sizeof a->in;
 	return addr_parse_port(port, &a->in.sin_port);
 }
 
@@ -191,7 +191,7 @@ addr_parse(struct addr *out, const char *text, const char *prefix)
 	struct addr a;
 	const char *wrong;
 
-	memset(&a, 0, sizeof(a));
+	memset(&a, 0, sizeof a);
 	if (text[0] == '\0')
 		wrong = "an address is expected";
 	else if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
@@ -226,18 +226,18 @@ addr_is_known(const struct addr *list, unsigned n, const struct addr *a)
 static const char *
 addr_resolve_name(struct addr *out, unsigned max, unsigned *n, const char *host, in_port_t port)
 {
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+	struct addrinfo  hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list, *i;
-	struct addr a;
-	int rc;
+	struct addr      a;
+	int              rc;
 
 	rc = getaddrinfo(host, NULL, &hints, &list);
 	if (rc != 0)
 		return rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc);
 	for (i = list; i != NULL && *n < max; i = i->ai_next) {
-		if (i->ai_addrlen > sizeof(a.in6))
+		if (i->ai_addrlen > sizeof a.in6)
 			continue;
-		memset(&a, 0, sizeof(a));
+		memset(&a, 0, sizeof a);
 		memcpy(&a.sa, i->ai_addr, i->ai_addrlen);
 		a.len = i->ai_addrlen;
 		if (a.sa.sa_family == AF_INET)
@@ -256,10 +256,10 @@ addr_resolve_name(struct addr *out, unsigned max, unsigned *n, const char *host,
 const char *
 addr_resolve(struct addr *out, unsigned max, unsigned *n, const char *text, const char *prefix)
 {
-	char host[HOST_MAX];
+	char           host[HOST_MAX];
 	struct in_addr in;
-	const char *port, *wrong;
-	in_port_t number;
+	const char    *port, *wrong;
+	in_port_t      number;
 
 	*n = 0;
 	assert(max > 0);
@@ -294,7 +294,7 @@ addr_print_ip(int family, const void *ip, uint32_t scope, uint16_t port, char ou
 {
 	char host[INET6_ADDRSTRLEN], name[IF_NAMESIZE];
 
-	inet_ntop(family, ip, host, sizeof(host));
+	inet_ntop(family, ip, host, sizeof host);
 	if (family == AF_INET)
 		snprintf(out, ADDR_TEXT_MAX, "%s:%u", host, port);
 	else if (scope == 0)
@@ -330,10 +330,10 @@ static char *
 addr_print_unix(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
 	struct weir_span name = addr_unix_name(a);
-	char text[ADDR_TEXT_MAX - sizeof(UNIX_PREFIX)];
+	char             text[ADDR_TEXT_MAX - sizeof UNIX_PREFIX];
 
 	if (name.len > 0 && name.data[0] == '\0') {
-		str_printable(span_skip(name, 1), text, sizeof(text));
+		str_printable(span_skip(name, 1), text, sizeof text);
 		snprintf(out, ADDR_TEXT_MAX, UNIX_PREFIX "@%s", text);
 	} else {
 		snprintf(out, ADDR_TEXT_MAX, UNIX_PREFIX "%.*s", (int)name.len, name.data);
@@ -375,7 +375,7 @@ addr_print_packed(const struct addr_packed *p, char out[ADDR_TEXT_MAX])
 void
 addr_pack(struct addr_packed *p, const struct addr *a)
 {
-	memset(p, 0, sizeof(*p));
+	memset(p, 0, sizeof *p);
 	if (a->sa.sa_family == AF_INET) {
 		p->family = AF_INET;
 		p->port = ntohs(a->in.sin_port);
@@ -432,8 +432,8 @@ bool
 addr_overlap(const struct addr *a, const struct addr *b)
 {
 	static const uint8_t any[16];
-	struct addr_packed x, y;
-	size_t size;
+	struct addr_packed   x, y;
+	size_t               size;
 
 	if (a->sa.sa_family == AF_UNIX || b->sa.sa_family == AF_UNIX)
 		return addr_equal(a, b);

@@ -309,8 +309,9 @@ sock_set_back(int fd, const struct listen_spec *spec, const struct listen_spec *
 {
 	const struct sock_options *o = &spec->options, *old = &was->options;
 	const char                *name = NULL;
-	int fresh = socket(spec->addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int                        fresh;
 
+	fresh = socket(spec->addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fresh < 0)
 		return sock_failed(step, "socket");
 	if (old->rcvbuf > 0 && o->rcvbuf == 0 &&

@@ -80,7 +80,7 @@ void
 timer_disarm(struct timer_wheel *w, struct timer *t)
 {
 	struct node *before;
-	size_t i;
+	size_t       i;
 
 	if (!timer_armed(t))
 		return;
@@ -121,9 +121,9 @@ timer_next_tick(const struct timer_wheel *w)
 static void
 timer_turn(struct timer_wheel *w)
 {
-	struct node *n, *head;
+	struct node  *n, *head;
 	struct timer *t;
-	unsigned level, i;
+	unsigned      level, i;
 
 	for (level = TIMER_LEVELS - 1; level > 0; level--) {
 		if ((w->tick & ((UINT64_C(1) << (BITS * level)) - 1)) != 0)
@@ -144,7 +144,7 @@ timer_turn(struct timer_wheel *w)
 void
 timer_wheel_run(struct timer_wheel *w, uint64_t now, void (*fire)(struct timer *))
 {
-	uint64_t end = now / TIMER_TICK, tick;
+	uint64_t     end = now / TIMER_TICK, tick;
 	struct node *n, *head;
 
 	while ((tick = timer_next_tick(w)) <= end) {

@@ -69,7 +69,7 @@ digest_send_settings(const struct conf *conf, int channel)
 		.lowered = s->lowered,
 		.shutdown_timeout = s->shutdown_timeout,
 	};
-	struct message m = { .kind = MESSAGE_SETTINGS, .data = &d, .size = sizeof d };
+	struct message         m = { .kind = MESSAGE_SETTINGS, .data = &d, .size = sizeof d };
 
 	if ((size_t)snprintf(d.pid, sizeof d.pid, "%s", s->pid) >= sizeof d.pid ||
 	    (size_t)snprintf(d.control, sizeof d.control, "%s", s->control) >= sizeof d.control) {

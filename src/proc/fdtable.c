@@ -222,8 +222,10 @@ fdtable_search(const struct fdtable *t, enum fd_kind kind, const char *name, uns
 	while (low < high) {
 		unsigned               middle = low + (high - low) / 2;
 		const struct fd_entry *e = t->entries[middle];
-		int order = e->kind != kind ? (e->kind < kind ? -1 : 1) : strcmp(e->name, name);
+		int                    order = e->kind < kind ? -1 : e->kind > kind;
 
+		if (order == 0)
+			order = strcmp(e->name, name);
 		if (order == 0)
 			order = e->slot == slot ? 0 : e->slot < slot ? -1 : 1;
 		if (order == 0) {

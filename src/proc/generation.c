@@ -188,7 +188,7 @@ generation_begin_loading(struct generation *g)
 		.index = g->index,
 		.master = getpid(),
 		.forced = g->forced };
-	int ends[2];
+	int                 ends[2];
 
 	template_progress();
 	if (message_pair(ends, false) < 0) {
@@ -219,7 +219,7 @@ generation_begin_loading(struct generation *g)
 		template_run(&job);
 	}
 	fd_close(&ends[1]);
-	if (g->template == -1) {
+	if (g->template < 0) {
 		g->template = 0;
 		report_say(WEIR_ERROR, "error: starting a template: %s", strerror(errno));
 		return -1;

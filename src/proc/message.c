@@ -42,8 +42,8 @@ message_pair(int ends[2], bool credentials)
 int
 message_send(int channel, const struct message *m)
 {
-	struct head   head = { m->kind, m->a, m->b, m->c };
-	struct iovec  parts[2] = {
+	struct head  head = { m->kind, m->a, m->b, m->c };
+	struct iovec parts[2] = {
 		{ .iov_base = &head, .iov_len = sizeof head },
 		{ .iov_base = (void *)(uintptr_t)m->data, .iov_len = m->size },
 	};

@@ -266,9 +266,9 @@ post_deliver(struct post *p)
 {
 	static const enum message_kind orders[] = { MESSAGE_START, MESSAGE_GO, MESSAGE_RETIRE,
 		MESSAGE_STOP, MESSAGE_REVIEW };
-	const char    *name = p->generation->name;
-	struct message m = { .kind = MESSAGE_LOG, .fd_count = 1 };
-	int            fd;
+	const char                    *name = p->generation->name;
+	struct message                 m = { .kind = MESSAGE_LOG, .fd_count = 1 };
+	int                            fd;
 
 	deadline_clear(&p->retry);
 	for (m.a = 0; p->owed_logs >> m.a != 0; m.a++) {

@@ -341,11 +341,12 @@ settings_links(const struct conf *conf)
 static void
 settings_check_connections(struct weir_scope *scope, struct settings *s)
 {
-	const struct conf  *conf = scope_conf(scope);
-	uint64_t            each = settings_relays(conf) ? 2 : 1;
-	uint64_t            fixed = SETTINGS_SPARE + 2 * s->workers + settings_links(conf), carried;
-	bool                said = scope_sets(scope, "worker_connections");
-	struct check_needs  needs = { .workers = s->workers };
+	const struct conf   *conf = scope_conf(scope);
+	uint64_t             each = settings_relays(conf) ? 2 : 1;
+	uint64_t             fixed = SETTINGS_SPARE + 2 * s->workers + settings_links(conf);
+	uint64_t             carried;
+	bool                 said = scope_sets(scope, "worker_connections");
+	struct check_needs   needs = { .workers = s->workers };
 	const struct server *server;
 
 	for (unsigned i = 0; (server = server_at(conf, i)) != NULL; i++) {

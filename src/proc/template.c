@@ -87,7 +87,7 @@ template_run(const struct template_job *job)
 static bool
 template_load(struct template *t)
 {
-	struct conf_request request = options_request(t->job->options);
+	struct conf_request    request = options_request(t->job->options);
 	static struct snapshot snapshot;
 
 	if (progress != NULL) {

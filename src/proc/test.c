@@ -30,10 +30,10 @@ test_run(const struct options *options, bool print)
 	struct template_job job = { .options = options,
 		.mode = print ? TEMPLATE_PRINT : TEMPLATE_TEST,
 		.master = getpid() };
-	enum verdict verdict;
-	bool         good;
-	int          ends[2];
-	pid_t        template;
+	enum verdict        verdict;
+	bool                good;
+	int                 ends[2];
+	pid_t               template;
 
 	template_progress();
 	if (message_pair(ends, false) < 0) {

@@ -129,7 +129,7 @@ text_add_quoted(struct text *t, const char *value)
 static size_t
 text_utf8_length(const unsigned char *s)
 {
-	size_t len = *s < 0x80 ? 1
+	size_t        len = *s < 0x80 ? 1
 	    : *s < 0xc2	       ? 0
 	    : *s < 0xe0	       ? 2
 	    : *s < 0xf0	       ? 3

@@ -304,7 +304,7 @@ static void
 worker_tell_master(enum message_kind kind, const char *text)
 {
 	const struct template *t = worker.template;
-	struct message m = { .kind = kind,
+	struct message         m = { .kind = kind,
 		.a = t->job->generation,
 		.b = worker.slot,
 		.data = text,

@@ -264,7 +264,7 @@ relay_dial(struct dial *d)
 {
 	struct relay *r = container_of(d, struct relay, dial);
 
-	return upstream_connect(r->upstream, r->peer);
+	return source_connect(r->upstream, r->peer);
 }
 
 static void

@@ -209,7 +209,7 @@ server_repeats_option(const char *word, unsigned *seen)
 {
 	static const char *const options[] = { "backlog", "reuseport", "deferred", "fastopen",
 		"device", "v6only", "transparent", "mode", "owner" };
-	size_t len = strcspn(word, "=");
+	size_t                   len = strcspn(word, "=");
 
 	for (unsigned i = 0; i < sizeof options / sizeof *options; i++)
 		if (strlen(options[i]) == len && memcmp(word, options[i], len) == 0) {

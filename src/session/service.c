@@ -28,12 +28,12 @@ struct service_listener {
 };
 
 static struct {
-	struct worker_place place;
-	struct service_listener        *listeners;
-	unsigned            listener_count;
-	struct slab        *slabs;	/* one a server */
-	bool                serving;	/* between service_accept and service_retire */
-	bool                paused;	/* at worker_connections */
+	struct worker_place      place;
+	struct service_listener *listeners;
+	unsigned                 listener_count;
+	struct slab             *slabs;	/* one a server */
+	bool                     serving;	/* between service_accept and service_retire */
+	bool                     paused;	/* at worker_connections */
 	void              (*empty)(void);
 	uint64_t            full, no_memory, starved;	/* of loop_complain */
 } service;
@@ -232,10 +232,10 @@ service_listener_is_own(const struct service_listener *g)
 static bool
 service_add_listeners(struct server *s, unsigned listen)
 {
-	unsigned     sockets = service.place.sockets;
+	unsigned                 sockets = service.place.sockets;
 	struct service_listener *g;
-	bool         shared = false;
-	int          fd;
+	bool                     shared = false;
+	int                      fd;
 
 	for (unsigned slot = 0; slot < sockets && !shared; slot++) {
 		fd = service.place.listen_fd(s->listens[listen].spec.name, slot, &shared);
@@ -263,8 +263,8 @@ service_add_listeners(struct server *s, unsigned listen)
 static bool
 service_accepted(struct listener *l, int fd, const struct addr *from)
 {
-	struct service_listener   *g = service_listener_of(l);
-	struct server *s = g->server;
+	struct service_listener *g = service_listener_of(l);
+	struct server           *s = g->server;
 
 	board_add(&g->cell[LISTENER_ACCEPTED], 1);
 	if (s->max_connections == 0)

@@ -99,7 +99,7 @@ stress_across_end(struct across *a, struct outcome *o)
 	}
 	losses_count(a);
 	across_echo_over(a);
-	if (a->output != -1)
+	if (a->output >= 0)
 		close(a->output);
 	free(a->before);
 	free(a->now);
@@ -158,14 +158,14 @@ across_run(struct across *a, uint64_t now_ns)
 		stress_tally_latencies(a->shared, a->run->workers, a->before);
 	/* A file in memory: it can neither fill up nor break like a pipe that a
 	 * daemon, started by the command, goes on writing to. */
-	if (a->output != -1)
+	if (a->output >= 0)
 		close(a->output);
 	a->output = memfd_create("across", MFD_CLOEXEC);
 	a->began = now_ns;
 	a->pid = fork();
 	if (a->pid == 0)
 		across_exec(a);
-	if (a->pid == -1) {
+	if (a->pid < 0) {
 		a->pid = 0;
 		a->runs++;
 		if (a->failed++ == 0)
@@ -189,8 +189,8 @@ across_exec(const struct across *a)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	dup2(null, STDIN_FILENO);
-	dup2(a->output != -1 ? a->output : null, STDOUT_FILENO);
-	dup2(a->output != -1 ? a->output : null, STDERR_FILENO);
+	dup2(a->output >= 0 ? a->output : null, STDOUT_FILENO);
+	dup2(a->output >= 0 ? a->output : null, STDERR_FILENO);
 	execl("/bin/sh", "sh", "-c", a->run->across, (char *)NULL);
 	dprintf(STDERR_FILENO, "/bin/sh: %s\n", strerror(errno));
 	_exit(127);
@@ -203,10 +203,10 @@ across_reap(struct across *a, uint64_t now_ns)
 	int   status;
 	pid_t pid = waitpid(a->pid, &status, WNOHANG);
 
-	if (pid == 0 || (pid == -1 && errno == EINTR))
+	if (pid == 0 || (pid < 0 && errno == EINTR))
 		return false;
 	/* Somebody else has reaped it: its status is lost. */
-	across_run_ended(a, pid == -1 ? 0 : status, now_ns);
+	across_run_ended(a, pid < 0 ? 0 : status, now_ns);
 	return true;
 }
 
@@ -232,7 +232,7 @@ static void
 across_describe(struct across *a, int status)
 {
 	char    text[1024], how[64];
-	off_t   size = a->output != -1 ? lseek(a->output, 0, SEEK_END) : 0;
+	off_t   size = a->output >= 0 ? lseek(a->output, 0, SEEK_END) : 0;
 	ssize_t n = 0;
 	char   *line = text;
 

@@ -51,25 +51,25 @@ static bool conduct_all_begun(void);
 static bool conduct_all_done(void);
 
 static struct {
-	const struct run *run;
+	const struct run    *run;
 	const struct expect *conditions;
-	struct shared    *shared;
-	size_t            shared_size;
-	pid_t             pids[RUN_WORKERS_MAX];
-	unsigned          living;
-	struct report    *report;
-	struct stress_watch      watch;
-	struct across     across;
-	struct outcome    outcome;
-	sigset_t          signals;
-	uint64_t          second;	/* ns: when the next live line is due */
-	uint64_t          across_at;
-	unsigned          step;
-	unsigned          interrupts;	/* SIGINT and SIGTERM so far */
-	unsigned          patience;	/* as many of them do not end the present wait */
-	bool              acrossing;
-	bool              broken;	/* a worker has died, or there is no memory */
-	bool              ending;
+	struct shared       *shared;
+	size_t               shared_size;
+	pid_t                pids[RUN_WORKERS_MAX];
+	unsigned             living;
+	struct report       *report;
+	struct stress_watch  watch;
+	struct across        across;
+	struct outcome       outcome;
+	sigset_t             signals;
+	uint64_t             second;	/* ns: when the next live line is due */
+	uint64_t             across_at;
+	unsigned             step;
+	unsigned             interrupts;	/* SIGINT and SIGTERM so far */
+	unsigned             patience;	/* as many of them do not end the present wait */
+	bool                 acrossing;
+	bool                 broken;	/* a worker has died, or there is no memory */
+	bool                 ending;
 } conductor;
 
 int

@@ -111,7 +111,7 @@ void
 stress_hist_print(const struct hist *h, FILE *out)
 {
 	uint64_t total = hist_get(&h->total), seen = 0, high, max = hist_get(&h->max);
-	double mean = total > 0 ? (double)hist_get(&h->sum) / (double)total : 0, square = 0, at,
+	double   mean = total > 0 ? (double)hist_get(&h->sum) / (double)total : 0, square = 0, at,
 	       part;
 	double   next = 0;
 

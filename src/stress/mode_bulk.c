@@ -240,10 +240,10 @@ static void
 mode_bulk_show_wrong(struct stress_client *c, uint64_t id, struct weir_span in)
 {
 	char   want[64];
-	size_t n = sizeof(want);
+	size_t n = sizeof want;
 
 	for (; in.len > 0; in = span_skip(in, n), c->position += n) {
-		n = in.len < sizeof(want) ? in.len : sizeof(want);
+		n = in.len < sizeof want ? in.len : sizeof want;
 		if (!stress_pattern_is(id, c->position, span(in.data, n)))
 			break;
 	}
@@ -260,7 +260,7 @@ mode_bulk_verify_digest(struct stress_client *c)
 	char                 due[LINE_SIZE];
 	size_t               n;
 
-	n = (size_t)snprintf(due, sizeof(due), "%" PRIu64 " %016" PRIx64 "\n", c->posted,
+	n = (size_t)snprintf(due, sizeof due, "%" PRIu64 " %016" PRIx64 "\n", c->posted,
 	    stress_digest_value(&sent));
 	if (came.len > 0 && (came.len != n || memcmp(came.data, due, n) != 0)) {
 		stress_client_wrong(c, came, span(due, n));

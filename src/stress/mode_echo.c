@@ -32,10 +32,10 @@ mode_echo_request(struct stress_client *c, char *out)
 static enum take
 mode_echo_reply(struct stress_client *c, struct weir_span in, size_t *used)
 {
-	size_t size = stress_client_run()->size, left = size - (size_t)c->position;
-	size_t n = in.len < left ? in.len : left;
+	size_t   size = stress_client_run()->size, left = size - (size_t)c->position;
+	size_t   n = in.len < left ? in.len : left;
 	uint64_t at = c->answered * size + c->position;
-	char   due[64];
+	char     due[64];
 
 	if (!stress_pattern_is(c->id, at, span(in.data, n))) {
 		n = n < sizeof due ? n : sizeof due;

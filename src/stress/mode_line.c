@@ -24,7 +24,7 @@ static char *expected;		/* the line that is due */
 static char *
 mode_line_write_number(char *out, uint64_t n)
 {
-	char  digits[20];
+	char   digits[20];
 	size_t at = sizeof digits;
 
 	do
@@ -40,7 +40,7 @@ mode_line_write_filler(char *out, size_t n, uint64_t start)
 {
 	static const char letters[64] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 					"0123456789+-";
-	uint64_t word = start;
+	uint64_t          word = start;
 
 	while (n > 0) {
 		word = (word + 1) * UINT64_C(0x9e3779b97f4a7c15);

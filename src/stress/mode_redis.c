@@ -47,9 +47,9 @@ mode_redis_write(const struct stress_client *c, char *out)
 {
 	static const char framed[] = "*2\r\n$4\r\nINCR\r\n$17\r\nweir:000000000000\r\n";
 	static const char line[] = "INCR weir:000000000000\r\n";
-	const char *text = stress_client_run()->lines ? line : framed;
-	size_t      len = stress_client_run()->lines ? sizeof line - 1 : sizeof framed - 1;
-	char       *digit = out + len - 3;
+	const char       *text = stress_client_run()->lines ? line : framed;
+	size_t            len = stress_client_run()->lines ? sizeof line - 1 : sizeof framed - 1;
+	char             *digit = out + len - 3;
 
 	memcpy(out, text, len);
 	for (uint64_t id = c->id; id > 0; id >>= 4)

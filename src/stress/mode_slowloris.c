@@ -53,7 +53,7 @@ static void
 mode_slowloris_opened(struct stress_client *c)
 {
 	char   text[32];
-	size_t n = (size_t)snprintf(text, sizeof(text), "c%" PRIu64 " 1 ", c->id);
+	size_t n = (size_t)snprintf(text, sizeof text, "c%" PRIu64 " 1 ", c->id);
 
 	stress_once_begin(c);
 	stress_once_unlimited(c);

@@ -42,7 +42,7 @@ stress_options_read(struct stress_options *o, int argc, char **argv)
 			*s++ = ':';
 	}
 	opterr = 0;
-	while (!o->answered && (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+	while (!o->answered && (code = getopt_long(argc, argv, shorts, longs, NULL)) >= 0) {
 		rule = stress_options_rule(o, code == '?' || code == ':' ? optopt : code);
 		dash[1] = (char)optopt;
 		if (code == ':')
@@ -198,9 +198,9 @@ stress_options_read_value(struct stress_options *o, const struct option_rule *ru
 		[OPTION_TIME] = "a time like 500ms, 30s or 5m",
 		[OPTION_TIME_US] = "a time like 500us, 20ms or 2s",
 	};
-	char     name[OPTION_NAME_MAX];
-	uint64_t n = 0;
-	double   value = 0;
+	char                     name[OPTION_NAME_MAX];
+	uint64_t                 n = 0;
+	double                   value = 0;
 
 	stress_option_call(rule, name);
 	if (rule->kind == OPTION_FLAG) {

@@ -224,8 +224,9 @@ plan_churn_ports(struct plan *p, struct item *item, uint64_t here)
 {
 	const struct addr *to = &p->run->target;
 	uint64_t           reuse = stress_procfs_number("/proc/sys/net/ipv4/tcp_tw_reuse");
-	bool loopback = to->sa.sa_family == AF_INET ? ntohl(to->in.sin_addr.s_addr) >> 24 == 127
-						    : IN6_IS_ADDR_LOOPBACK(&to->in6.sin6_addr);
+	bool               loopback = to->sa.sa_family == AF_INET
+	    ? ntohl(to->in.sin_addr.s_addr) >> 24 == 127
+	    : IN6_IS_ADDR_LOOPBACK(&to->in6.sin6_addr);
 	double             rate;
 
 	rate = (double)(here /

@@ -23,15 +23,15 @@ stress_procfs_read(char *out, size_t size, const char *path_format, ...)
 	vsnprintf(path, sizeof path, path_format, args);
 	va_end(args);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
+	if (fd < 0)
 		return -1;
 	while ((n = read(fd, out + length, size - 1 - length)) > 0)
 		length += (size_t)n;
 	error = errno;
 	close(fd);
-	out[n == -1 ? 0 : length] = '\0';
+	out[n < 0 ? 0 : length] = '\0';
 	errno = error;
-	return n == -1 ? -1 : 0;
+	return n < 0 ? -1 : 0;
 }
 
 uint64_t

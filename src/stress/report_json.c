@@ -92,7 +92,7 @@ stress_report_slo_json(const struct run *run, const struct slo *slo)
 		[SLO_LOST] = "lost",
 		[SLO_BROKEN] = "broken",
 	};
-	json_t *all, *slos, *tries;
+	json_t                  *all, *slos, *tries;
 
 	if (run->json == NULL)
 		return 0;
@@ -180,7 +180,7 @@ report_json_options(const struct run *run)
 		[PACE_FIXED] = "fixed",
 		[PACE_POISSON] = "poisson",
 	};
-	json_t *all = json_object();
+	json_t                  *all = json_object();
 
 	json_object_set_new(all, "mode", json_string(run->mode->name));
 	json_object_set_new(all, "target", report_json_text(run->target_name));

@@ -58,7 +58,7 @@ stress_serve_main(int argc, char **argv)
 		return status < 0 ? 0 : status;
 	serve_block_signals(&signals);
 	serve_raise_descriptors();
-	counts = mmap(NULL, serve.workers * sizeof(*counts), PROT_READ | PROT_WRITE,
+	counts = mmap(NULL, serve.workers * sizeof *counts, PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (counts == MAP_FAILED) {
 		warn("no memory");
@@ -72,7 +72,7 @@ stress_serve_main(int argc, char **argv)
 		serve_unlink(&serve);
 		serve_print_counts(&serve, counts);
 	}
-	munmap(counts, serve.workers * sizeof(*counts));
+	munmap(counts, serve.workers * sizeof *counts);
 	return status < 0 ? 1 : 0;
 }
 
@@ -143,7 +143,7 @@ serve_listen_one(struct serve *v, unsigned door, unsigned worker)
 		return -1;
 	}
 	if (any) {
-		spec->addr.len = sizeof(spec->addr.un);
+		spec->addr.len = sizeof spec->addr.un;
 		getsockname(fd, &spec->addr.sa, &spec->addr.len);
 	}
 	fds[worker][door] = fd;
@@ -268,7 +268,7 @@ serve_print_counts(const struct serve *v, const struct serve_counts *counts)
 
 	if (v->quiet)
 		return;
-	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+	for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
 		sum = 0;
 		for (unsigned w = 0; w < v->workers; w++) {
 			at = (const char *)&counts[w] + rows[r].offset;

@@ -50,7 +50,7 @@ serve_again_grow(void)
 {
 	uint64_t *old = set.sums;
 	size_t    old_size = set.size, size = old_size > 0 ? 2 * old_size : SIZE_FIRST;
-	uint64_t *sums = calloc(size, sizeof(*sums));
+	uint64_t *sums = calloc(size, sizeof *sums);
 
 	if (sums == NULL)
 		return false;

@@ -11,11 +11,11 @@
 
 static struct {
 	struct loop_watch watch;
-	struct alarm **heap;	/* from 1; none is earlier than that at half its place */
-	size_t         count;	/* set */
-	size_t         owned;	/* set or not */
-	size_t         size;
-	uint64_t       set;	/* what the timerfd will fire at; 0: it will not */
+	struct alarm    **heap;	/* from 1; none is earlier than that at half its place */
+	size_t            count;	/* set */
+	size_t            owned;	/* set or not */
+	size_t            size;
+	uint64_t          set;	/* what the timerfd will fire at; 0: it will not */
 } alarms;
 
 static void serve_alarm_ready(int, short, void *);
@@ -121,7 +121,7 @@ serve_alarm_ready(int fd, short what, void *argument)
 
 	(void)what;
 	(void)argument;
-	if (read(fd, &times, sizeof(times)) < 0)
+	if (read(fd, &times, sizeof times) < 0)
 		return;
 	alarms.set = 0;
 	now = stress_alarm_clock();

@@ -47,7 +47,7 @@ stress_kind_ended(struct stress_session *s)
 
 	if (stress_doors_options()->kind != SERVE_SINK)
 		return;
-	n = (size_t)snprintf(text, sizeof(text), "%ju %016jx\n", (uintmax_t)s->digest.bytes,
+	n = (size_t)snprintf(text, sizeof text, "%ju %016jx\n", (uintmax_t)s->digest.bytes,
 	    (uintmax_t)stress_digest_value(&s->digest));
 	stress_reply_give(s, span(text, n));
 }

@@ -253,7 +253,7 @@ serve_options_address(struct addr *a, const char *text)
 	size_t      len = strlen(text);
 	const char *wrong;
 
-	if (strncmp(text, "unix:", 5) == 0 || len == 0 || len >= sizeof(copy) ||
+	if (strncmp(text, "unix:", 5) == 0 || len == 0 || len >= sizeof copy ||
 	    text[len - 1] != '0' || (len > 1 && text[len - 2] != ':'))
 		return addr_parse(a, text, "");
 	memcpy(copy, text, len + 1);

@@ -190,7 +190,7 @@ stress_reply_harm_end(struct stress_session *s, enum harm harm)
 static struct serve_reply *
 serve_reply_create(struct stress_session *s, struct weir_span text)
 {
-	struct serve_reply *r = calloc(1, sizeof(*r));
+	struct serve_reply *r = calloc(1, sizeof *r);
 
 	if (r == NULL)
 		return NULL;
@@ -202,7 +202,7 @@ serve_reply_create(struct stress_session *s, struct weir_span text)
 	memcpy(r->data, text.data, text.len);
 	r->len = text.len;
 	list_append(&s->replies, &r->link);
-	serve_reply_charge(s, r, sizeof(*r) + OVERHEAD + text.len);
+	serve_reply_charge(s, r, sizeof *r + OVERHEAD + text.len);
 	return r;
 }
 

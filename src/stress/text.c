@@ -55,8 +55,8 @@ struct stress_text
 stress_text_size(double bytes)
 {
 	static const char *const units[] = { " B", " KiB", " MiB", " GiB", " TiB" };
-	struct stress_text t;
-	unsigned           unit = 0;
+	struct stress_text       t;
+	unsigned                 unit = 0;
 
 	while (fabs(bytes) >= 999.5 && unit < sizeof units / sizeof units[0] - 1) {
 		bytes /= 1024;

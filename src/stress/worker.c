@@ -177,7 +177,7 @@ stress_worker_follow(void)
 	struct shared *shared = worker.shared;
 	uint64_t       now = clock_ns();
 	uint64_t       epoch = atomic_load(&shared->epoch);
-	uint32_t phase = stress_worker_load(&shared->phase),
+	uint32_t       phase = stress_worker_load(&shared->phase),
 		 step = stress_worker_load(&shared->step);
 
 	if (worker.wanted == 0 || step != worker.step) {

@@ -178,9 +178,9 @@ board_create(void)
 	}
 	board->head.version = VERSION;
 	board->head.size = board_size(CHUNKS);
-	memcpy(board->head.limits, limits, sizeof(limits));
+	memcpy(board->head.limits, limits, sizeof limits);
 	board->head.seats = 1;
-	memset(taken, 0, sizeof(taken));
+	memset(taken, 0, sizeof taken);
 	taken[0] = UINT64_C(1) << BOARD_PAST;
 	board->seats[0] = taken[0];
 	board->head.magic = MAGIC;
@@ -193,14 +193,14 @@ board_is_valid(int fd)
 {
 	struct head head;
 	struct stat st;
-	int seals;
+	int         seals;
 
 	seals = fcntl(fd, F_GET_SEALS);
 	return seals >= 0 && (seals & F_SEAL_SHRINK) != 0 && fstat(fd, &st) == 0 &&
 	    st.st_size == (off_t)board_size(CHUNKS) &&
-	    pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) && head.magic == MAGIC &&
+	    pread(fd, &head, sizeof head, 0) == (ssize_t)sizeof head && head.magic == MAGIC &&
 	    head.version == VERSION && head.size == board_size(CHUNKS) &&
-	    memcmp(head.limits, limits, sizeof(limits)) == 0;
+	    memcmp(head.limits, limits, sizeof limits) == 0;
 }
 
 int
@@ -326,9 +326,9 @@ schema_claim(void)
 static int
 schema_enter(const struct board_schema *wanted)
 {
-	unsigned i, n = board_bounded(&board->head.schemas, BOARD_SCHEMAS);
+	unsigned       i, n = board_bounded(&board->head.schemas, BOARD_SCHEMAS);
 	struct schema *s;
-	int index;
+	int            index;
 
 	for (i = 0; i < n; i++) {
 		if (schema_equals(&board->schemas[i], wanted))
@@ -338,7 +338,7 @@ schema_enter(const struct board_schema *wanted)
 	if (index < 0)
 		return -1;
 	s = &board->schemas[index];
-	memset(s, 0, sizeof(*s));
+	memset(s, 0, sizeof *s);
 	strcpy(s->kind, wanted->kind);
 	s->count = wanted->count;
 	for (i = 0; i < wanted->count; i++) {
@@ -375,8 +375,8 @@ entry_know(unsigned id)
 	char                   kind[KIND_MAX], name[BOARD_NAME_MAX];
 	const struct entry_key key = { kind, name };
 
-	board_copy_name(kind, sizeof(kind), entry_schema(entry_at(id))->kind);
-	board_copy_name(name, sizeof(name), entry_at(id)->name);
+	board_copy_name(kind, sizeof kind, entry_schema(entry_at(id))->kind);
+	board_copy_name(name, sizeof name, entry_at(id)->name);
 	return hash_add(&known.names, entry_hash(&key), id + 1);
 }
 
@@ -431,17 +431,17 @@ entry_clear(unsigned id)
 	struct chunk *c = &board->chunks[id / CHUNK];
 
 	/* A hole again, which reads as zeros. */
-	if (madvise(c->cells[id % CHUNK], sizeof(c->cells[0]), MADV_REMOVE) < 0)
-		memset(c->cells[id % CHUNK], 0, sizeof(c->cells[0]));
-	memset(c->shared[id % CHUNK], 0, sizeof(c->shared[0]));
+	if (madvise(c->cells[id % CHUNK], sizeof c->cells[0], MADV_REMOVE) < 0)
+		memset(c->cells[id % CHUNK], 0, sizeof c->cells[0]);
+	memset(c->shared[id % CHUNK], 0, sizeof c->shared[0]);
 }
 
 static int
 entry_claim(const struct board_schema *wanted, const char *name, uint64_t generation)
 {
-	unsigned n = board_entries_used(), i = entry_find_free(n);
+	unsigned      n = board_entries_used(), i = entry_find_free(n);
 	struct entry *e;
-	int schema;
+	int           schema;
 
 	schema = i < BOARD_ENTRIES ? schema_enter(wanted) : -1;
 	if (schema < 0) {
@@ -468,9 +468,9 @@ int
 board_enter(const struct board_schema *wanted, const char *name, unsigned generation)
 {
 	const struct entry_key key = { wanted->kind, name };
-	uint64_t bit = UINT64_C(1) << generation;
-	unsigned i;
-	int id;
+	uint64_t               bit = UINT64_C(1) << generation;
+	unsigned               i;
+	int                    id;
 
 	assert(board != NULL && generation < BOARD_GENERATIONS);
 	assert(strlen(wanted->kind) < KIND_MAX && wanted->count <= BOARD_FIELDS);
@@ -552,7 +552,7 @@ bool
 board_take(int id, unsigned field, unsigned seat, uint64_t limit)
 {
 	board_word *own = &board_cell(id, seat)[field];
-	uint64_t held = atomic_load_explicit(own, memory_order_relaxed);
+	uint64_t    held = atomic_load_explicit(own, memory_order_relaxed);
 
 	atomic_store(own, held + 1);
 	if (limit == 0 || board_sum_from(id, field, BOARD_PAST + 1, memory_order_seq_cst) <= limit)
@@ -565,7 +565,7 @@ void
 board_give(int id, unsigned field, unsigned seat)
 {
 	board_word *own = &board_cell(id, seat)[field];
-	uint64_t held = atomic_load_explicit(own, memory_order_relaxed);
+	uint64_t    held = atomic_load_explicit(own, memory_order_relaxed);
 
 	assert(held > 0);
 	atomic_store_explicit(own, held - 1, memory_order_release);
@@ -614,11 +614,11 @@ board_seat_take(void)
 static void
 board_seat_settle(unsigned seat, bool keep_counters)
 {
-	unsigned i, field, n = board_entries_used();
+	unsigned             i, field, n = board_entries_used();
 	const struct schema *s;
-	board_word *cell, *past;
-	uint64_t value, open;
-	bool counter;
+	board_word          *cell, *past;
+	uint64_t             value, open;
+	bool                 counter;
 
 	assert(seat > BOARD_PAST && seat < BOARD_SEATS);
 	for (i = 0; i < n; i++) {
@@ -701,7 +701,7 @@ entry_compare(const void *left, const void *right)
 
 	if (a->schema != b->schema)
 		return a->schema < b->schema ? -1 : 1;
-	return strncmp(a->name, b->name, sizeof(a->name));
+	return strncmp(a->name, b->name, sizeof a->name);
 }
 
 static void
@@ -710,12 +710,12 @@ board_view_sort(struct board_view *v)
 	unsigned n = board_entries_used();
 
 	v->count = v->next = 0;
-	v->order = malloc((n + 1) * sizeof(*v->order));
+	v->order = malloc((n + 1) * sizeof *v->order);
 	for (unsigned i = 0; v->order != NULL && i < n; i++)
 		if (entry_users(entry_at(i)) != 0)
 			v->order[v->count++] = i;
 	if (v->count > 0)
-		qsort(v->order, v->count, sizeof(*v->order), entry_compare);
+		qsort(v->order, v->count, sizeof *v->order, entry_compare);
 }
 
 bool
@@ -732,8 +732,8 @@ board_next(struct board_view *v)
 	}
 	v->id = (int)v->order[v->next++];
 	e = entry_of(v->id);
-	board_copy_name(v->kind, sizeof(v->kind), entry_schema(e)->kind);
-	board_copy_name(v->name, sizeof(v->name), e->name);
+	board_copy_name(v->kind, sizeof v->kind, entry_schema(e)->kind);
+	board_copy_name(v->name, sizeof v->name, e->name);
 	v->generations = entry_users(e);
 	return true;
 }
@@ -742,12 +742,12 @@ const char *
 board_field_name(int id, unsigned field, enum board_type *type)
 {
 	const struct schema *s = entry_schema(entry_of(id));
-	static char name[FIELD_MAX];
+	static char          name[FIELD_MAX];
 
 	if (field >= s->count || field >= BOARD_FIELDS)
 		return NULL;
 	if (type != NULL)
 		*type = (enum board_type)s->fields[field].type;
-	board_copy_name(name, sizeof(name), s->fields[field].name);
+	board_copy_name(name, sizeof name, s->fields[field].name);
 	return name;
 }

@@ -111,7 +111,7 @@ link_dial(struct dial *d)
 {
 	const struct weir_peer *peer = container_of(d, struct link, dial)->pool->peer;
 
-	return upstream_connect(peer->upstream, peer);
+	return source_connect(peer->upstream, peer);
 }
 
 bool
@@ -478,10 +478,10 @@ link_settle(struct link *l)
 static void
 link_break(struct link *l)
 {
-	enum weir_failure   why = (enum weir_failure)(l->fault - 1);
-	struct requester   *borrower = l->borrower;
-	struct buf         *unsent = l->out;
-	bool                busy = l->depth > 0, used = l->sent > 0;
+	enum weir_failure why = (enum weir_failure)(l->fault - 1);
+	struct requester *borrower = l->borrower;
+	struct buf       *unsent = l->out;
+	bool              busy = l->depth > 0, used = l->sent > 0;
 
 	link_report(l, why);
 	l->out = NULL;

@@ -71,8 +71,9 @@ static struct link *
 pick_shared(struct pool *p, struct weir_attempt *a, bool *full)
 {
 	const struct weir_upstream *u = p->peer->upstream;
-	uint64_t spread = u->pipeline_spread < u->pipeline_depth ? u->pipeline_spread
-								 : u->pipeline_depth;
+	uint64_t                    spread = u->pipeline_spread < u->pipeline_depth
+	    ? u->pipeline_spread
+	    : u->pipeline_depth;
 	struct link                *fullest = NULL, *least = NULL, *l = p->filling;
 	struct node                *n, *following;
 

@@ -107,7 +107,7 @@ source_next(struct source_list *list, const struct addr *to)
 }
 
 int
-upstream_connect(struct weir_upstream *u, const struct weir_peer *peer)
+source_connect(struct weir_upstream *u, const struct weir_peer *peer)
 {
 	unsigned left = source_count(&u->sources, &peer->addr);
 	int      fd;
@@ -125,9 +125,9 @@ static int
 source_connect_from(struct weir_upstream *u, const struct weir_peer *peer, const struct addr *from)
 {
 	struct source_list *list = &u->sources;
-	size_t    source = from != NULL ? (size_t)(from - list->addresses) : 0;
-	uint64_t *rest = &list->rests[peer->index * source_places(list) + source], began;
-	int       fd;
+	size_t              source = from != NULL ? (size_t)(from - list->addresses) : 0;
+	uint64_t           *rest = &list->rests[peer->index * source_places(list) + source], began;
+	int                 fd;
 
 	if (*rest > loop_now()) {
 		errno = EADDRNOTAVAIL;

@@ -48,7 +48,7 @@ const struct addr *source_next(struct source_list *, const struct addr *to);
  * EADDRNOTAVAIL when that is so of all; of UNIX sockets ENOENT, ECONNREFUSED,
  * and EAGAIN for a full backlog.
  */
-int upstream_connect(struct weir_upstream *, const struct weir_peer *)
+int source_connect(struct weir_upstream *, const struct weir_peer *)
     __attribute__((warn_unused_result));
 
 #endif

@@ -18,18 +18,18 @@ must(bool holds)
 static void
 read_address(const char *text, const char *prefix)
 {
-	struct addr a, again;
+	struct addr        a, again;
 	struct addr_packed packed;
-	char out[ADDR_TEXT_MAX], short_out[ADDR_TEXT_MAX];
-	const char *wrong;
+	char               out[ADDR_TEXT_MAX], short_out[ADDR_TEXT_MAX];
+	const char        *wrong;
 
-	memset(&a, 0xff, sizeof(a));
+	memset(&a, 0xff, sizeof a);
 	wrong = addr_parse(&a, text, prefix);
 	if (wrong != NULL) {
 		must(wrong[0] != '\0' && a.len == (socklen_t)-1);
 		return;
 	}
-	must(a.len <= sizeof(a.un));
+	must(a.len <= sizeof a.un);
 	addr_print(&a, out);
 	must(addr_parse(&again, out, NULL) == NULL && addr_equal(&a, &again));
 	must(addr_overlap(&a, &again));

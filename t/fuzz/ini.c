@@ -68,7 +68,7 @@ static void
 check_word(const char *word)
 {
 	size_t length = strlen(word), end, i;
-	char *quoted = malloc(4 * length + 3), *rest, *again;
+	char  *quoted = malloc(4 * length + 3), *rest, *again;
 
 	must(quoted != NULL && length < INI_LINE_MAX);
 	quoted[0] = '"';
@@ -87,7 +87,7 @@ check_word(const char *word)
 static void
 check_words(const char *value)
 {
-	char *copy = strdup(value), *rest = copy, *word;
+	char  *copy = strdup(value), *rest = copy, *word;
 	size_t count = 0;
 
 	must(copy != NULL);
@@ -104,7 +104,7 @@ static void
 take_value(void *section, struct place place, const char *key, const char *value)
 {
 	struct told *t = section;
-	size_t length = strlen(value), end, i;
+	size_t       length = strlen(value), end, i;
 
 	check_place(t, place);
 	must(*key != '\0' && strlen(key) <= INI_NAME_MAX &&
@@ -131,7 +131,7 @@ take_error(void *context, struct place place, const char *text)
 static struct told
 read_it(const void *data, size_t size)
 {
-	struct told t = { .text = calloc(1, 1), .size = 1 };
+	struct told           t = { .text = calloc(1, 1), .size = 1 };
 	const struct ini_sink sink = { &t, take_section, take_value, NULL, take_error, NULL };
 
 	must(t.text != NULL);

@@ -48,7 +48,7 @@ line_conf(const struct weir_module *module, uint64_t line_max)
 		abort();
 	for (const struct weir_key *k = module->keys; k->name != NULL; k++)
 		if (strcmp(k->name, "line_max") == 0)
-			memcpy(conf + k->offset, &line_max, sizeof(line_max));
+			memcpy(conf + k->offset, &line_max, sizeof line_max);
 	return conf;
 }
 
@@ -73,9 +73,9 @@ static enum weir_parse
 parse(const struct weir_module *module, const void *conf, void *memory, bool reply,
     struct weir_span in, size_t seen, struct weir_message *m)
 {
-	char *block = malloc(in.len);
+	char            *block = malloc(in.len);
 	struct weir_span span = { block, in.len };
-	enum weir_parse verdict;
+	enum weir_parse  verdict;
 
 	if (block == NULL)
 		abort();
@@ -121,7 +121,7 @@ walk(const struct weir_module *module, const struct stream *s, bool reply)
 		must(m.length == length && length <= here - at && m.replies == 1);
 		at += length;
 		seen = 0;
-		memset(memory, 0, sizeof(memory));
+		memset(memory, 0, sizeof memory);
 	}
 	/* Where it waits for more there is really nothing yet. */
 	must(expected(s, at, &length) == verdict || at == s->len);
@@ -132,7 +132,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct weir_module *module = line_module();
-	struct stream s;
+	struct stream             s;
 
 	if (module == NULL || size < HEAD)
 		return 0;

@@ -20,8 +20,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct log_spec spec, before;
-	char *text = malloc(size + 1), *level;
-	const char *wrong;
+	char           *text = malloc(size + 1), *level;
+	const char     *wrong;
 
 	if (text == NULL)
 		abort();
@@ -30,14 +30,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	level = strchr(text, '\n');
 	if (level != NULL)
 		*level++ = '\0';
-	memset(&spec, 0x55, sizeof(spec));
+	memset(&spec, 0x55, sizeof spec);
 	before = spec;
 	wrong = log_spec_parse(&spec, text, level);
 	if (wrong != NULL) {
-		must(wrong[0] != '\0' && memcmp(&spec, &before, sizeof(spec)) == 0);
+		must(wrong[0] != '\0' && memcmp(&spec, &before, sizeof spec) == 0);
 	} else {
 		must(spec.level <= WEIR_DEBUG);
-		must(memchr(spec.path, '\0', sizeof(spec.path)) != NULL);
+		must(memchr(spec.path, '\0', sizeof spec.path) != NULL);
 		must((spec.kind == LOG_FILE) == (spec.path[0] != '\0'));
 		must(spec.kind == LOG_FILE || spec.kind == LOG_STDERR ||
 		    spec.kind == LOG_SYSLOG_SINK);

@@ -17,9 +17,9 @@ must(bool holds)
 static void
 read_units(const char *text)
 {
-	char out[STR_UNIT_MAX];
+	char     out[STR_UNIT_MAX];
 	uint64_t value, again;
-	bool on;
+	bool     on;
 
 	if (str_size(text, &value))
 		must(str_size(str_print_size(value, out), &again) && again == value);
@@ -35,7 +35,7 @@ static void
 read_words(char *text)
 {
 	static const char *const names[] = { "listen", "protocol", "idle_timeout", "", NULL };
-	const char *near, *word;
+	const char              *near, *word;
 
 	while ((word = str_word(&text)) != NULL) {
 		must(word[0] != '\0' && strpbrk(word, " \t") == NULL);
@@ -49,7 +49,7 @@ read_words(char *text)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *text = malloc(size + 1), *out = malloc(size * 4 + 1);
+	char  *text = malloc(size + 1), *out = malloc(size * 4 + 1);
 	size_t i;
 
 	if (text == NULL || out == NULL)

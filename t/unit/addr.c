@@ -100,7 +100,7 @@ parsed(const char *text)
 {
 	struct addr a;
 
-	memset(&a, 0xff, sizeof(a));
+	memset(&a, 0xff, sizeof a);
 	if (addr_parse(&a, text, "/prefix") != NULL)
 		diag("%s could not be read", text);
 	return a;
@@ -110,16 +110,16 @@ static void
 test_parsing(void)
 {
 	const struct reading *r;
-	struct addr a, again, untouched;
-	char out[ADDR_TEXT_MAX];
-	const char *wrong;
+	struct addr           a, again, untouched;
+	char                  out[ADDR_TEXT_MAX];
+	const char           *wrong;
 
-	memset(&untouched, 0xff, sizeof(untouched));
+	memset(&untouched, 0xff, sizeof untouched);
 	for (r = readings; r->text != NULL; r++) {
-		memset(&a, 0xff, sizeof(a));
+		memset(&a, 0xff, sizeof a);
 		wrong = addr_parse(&a, r->text, "/prefix");
 		if (r->printed == NULL) {
-			ok(wrong != NULL && memcmp(&a, &untouched, sizeof(a)) == 0, "'%s': %s",
+			ok(wrong != NULL && memcmp(&a, &untouched, sizeof a) == 0, "'%s': %s",
 			    r->text, wrong ? wrong : "(taken)");
 			continue;
 		}
@@ -134,7 +134,7 @@ static void
 test_prefix(void)
 {
 	struct addr a;
-	char out[ADDR_TEXT_MAX];
+	char        out[ADDR_TEXT_MAX];
 
 	ok(addr_parse(&a, "unix:x", NULL) != NULL, "a relative path needs a prefix");
 	ok(addr_parse(&a, "unix:/x", NULL) == NULL, "an absolute one does not");
@@ -147,7 +147,7 @@ static void
 test_scope(void)
 {
 	struct addr a, b;
-	char out[ADDR_TEXT_MAX];
+	char        out[ADDR_TEXT_MAX];
 
 	if (if_nametoindex("lo") == 0) {
 		skip(3, "there is no interface lo");
@@ -165,8 +165,8 @@ static bool
 resolves_to(const char *text, const char *wanted)
 {
 	struct addr list[8];
-	char out[ADDR_TEXT_MAX];
-	unsigned i, n;
+	char        out[ADDR_TEXT_MAX];
+	unsigned    i, n;
 
 	if (addr_resolve(list, 8, &n, text, "/prefix") != NULL)
 		return false;
@@ -181,9 +181,9 @@ static void
 test_resolving(void)
 {
 	const struct reading *r;
-	struct addr list[2];
-	const char *wrong;
-	unsigned n;
+	struct addr           list[2];
+	const char           *wrong;
+	unsigned              n;
 
 	for (r = peers; r->text != NULL; r++) {
 		wrong = addr_resolve(list, 2, &n, r->text, "/prefix");
@@ -203,10 +203,10 @@ static void
 test_packing(void)
 {
 	static const char *const same[] = { "127.0.0.1:80", "[2001:db8::1]:65535", NULL };
-	struct addr_packed p;
-	struct addr a;
-	char out[ADDR_TEXT_MAX];
-	unsigned i;
+	struct addr_packed       p;
+	struct addr              a;
+	char                     out[ADDR_TEXT_MAX];
+	unsigned                 i;
 
 	for (i = 0; same[i] != NULL; i++) {
 		a = parsed(same[i]);
@@ -219,9 +219,9 @@ test_packing(void)
 	a = parsed("unix:/run/x");
 	addr_pack(&p, &a);
 	is_string(addr_print_packed(&p, out), "unix:", "of a UNIX address only the kind is kept");
-	memset(&p, 0, sizeof(p));
+	memset(&p, 0, sizeof p);
 	is_string(addr_print_packed(&p, out), "unknown", "none");
-	memset(&a, 0, sizeof(a));
+	memset(&a, 0, sizeof a);
 	is_string(addr_print(&a, out), "unknown", "an address of no family");
 }
 
@@ -229,10 +229,10 @@ test_packing(void)
 static void
 test_kernel(void)
 {
-	struct addr a = { .len = sizeof(a.un) }, b = { .len = sizeof(b.un) };
+	struct addr        a = { .len = sizeof a.un }, b = { .len = sizeof b.un };
 	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "\0weir\nunit" };
-	char out[ADDR_TEXT_MAX];
-	int fds[2], fd;
+	char               out[ADDR_TEXT_MAX];
+	int                fds[2], fd;
 
 	ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0, "a pair");
 	getsockname(fds[0], &a.sa, &a.len);
@@ -245,7 +245,7 @@ test_kernel(void)
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	if (bind(fd, (struct sockaddr *)&un,
 		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 10)) == 0) {
-		b.len = sizeof(b.un);
+		b.len = sizeof b.un;
 		getsockname(fd, &b.sa, &b.len);
 		is_string(addr_print(&b, out), "unix:@weir\\x0aunit",
 		    "an abstract name, printable");
@@ -255,9 +255,9 @@ test_kernel(void)
 	}
 	close(fd);
 
-	memset(&a.un.sun_path, 'x', sizeof(a.un.sun_path));
-	a.len = sizeof(a.un);
-	ok(strlen(addr_print(&a, out)) == 5 + sizeof(a.un.sun_path),
+	memset(&a.un.sun_path, 'x', sizeof a.un.sun_path);
+	a.len = sizeof a.un;
+	ok(strlen(addr_print(&a, out)) == 5 + sizeof a.un.sun_path,
 	    "a path without a NUL at its end");
 }
 
@@ -293,7 +293,7 @@ test_comparing(void)
 	struct addr a, b;
 	unsigned i;
 
-	for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+	for (i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
 		a = parsed(pairs[i].a);
 		b = parsed(pairs[i].b);
 		ok(addr_overlap(&a, &b) == pairs[i].overlap &&

@@ -39,9 +39,9 @@ static void
 test_entries(void)
 {
 	struct board_view v = { .id = -1 };
-	char name[BOARD_NAME_MAX + 1];
-	enum board_type type;
-	int web, app, db;
+	char              name[BOARD_NAME_MAX + 1];
+	enum board_type   type;
+	int               web, app, db;
 
 	ok(!board_next(&v), "a new board has no entries");
 	web = board_enter(&server, "web", 1);
@@ -53,10 +53,10 @@ test_entries(void)
 	ok(board_enter(&peer, "web", 1) != web, "a name is one only within its kind");
 
 	errno = 0;
-	ok(board_enter(&shorter, "web", 2) == -1 && errno == EPROTO, "the fields must be the same");
-	memset(name, 'x', sizeof(name));
+	ok(board_enter(&shorter, "web", 2) < 0 && errno == EPROTO, "the fields must be the same");
+	memset(name, 'x', sizeof name);
 	name[BOARD_NAME_MAX] = '\0';
-	ok(board_enter(&server, name, 1) == -1 && errno == ENAMETOOLONG, "a name too long by one");
+	ok(board_enter(&server, name, 1) < 0 && errno == ENAMETOOLONG, "a name too long by one");
 	name[BOARD_NAME_MAX - 1] = '\0';
 	ok(board_enter(&server, name, 1) >= 0, "the longest name");
 
@@ -123,9 +123,9 @@ test_counting(void)
 static void
 test_tokens(void)
 {
-	int id = board_enter(&peer, "db", 1);
+	int      id = board_enter(&peer, "db", 1);
 	unsigned a = (unsigned)seat(), b = (unsigned)seat(), i;
-	bool taken = true;
+	bool     taken = true;
 
 	ok(board_take(id, OPEN, a, 3) && board_take(id, OPEN, b, 3) && board_take(id, OPEN, a, 3),
 	    "three tokens");
@@ -212,9 +212,9 @@ arrive(atomic_uint *arrived, unsigned wanted)
 static unsigned
 meet(int id, unsigned own, unsigned rounds, atomic_uint *arrived, atomic_uint *holders)
 {
-	unsigned i, both = 0;
+	unsigned          i, both = 0;
 	volatile unsigned wait;
-	bool taken;
+	bool              taken;
 
 	for (i = 0; i < rounds; i++) {
 		arrive(arrived, 4 * i + 2);
@@ -235,11 +235,11 @@ meet(int id, unsigned own, unsigned rounds, atomic_uint *arrived, atomic_uint *h
 static void
 test_meeting(void)
 {
-	unsigned rounds = getenv("WEIR_VALGRIND") != NULL ? 200 : 200000;
-	int id = board_enter(&peer, "met", 1), first = seat(), second = seat(), status;
-	unsigned both;
+	unsigned     rounds = getenv("WEIR_VALGRIND") != NULL ? 200 : 200000;
+	int          id = board_enter(&peer, "met", 1), first = seat(), second = seat(), status;
+	unsigned     both;
 	atomic_uint *words;
-	pid_t pid;
+	pid_t        pid;
 
 	words = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid = fork();
@@ -259,11 +259,11 @@ test_meeting(void)
 static void
 test_enter_and_leave(void)
 {
-	unsigned i, rounds = getenv("WEIR_VALGRIND") != NULL ? 300 : 20000;
+	unsigned          i, rounds = getenv("WEIR_VALGRIND") != NULL ? 300 : 20000;
 	struct board_view v;
-	bool fine = true;
-	int id, status;
-	pid_t leaver;
+	bool              fine = true;
+	int               id, status;
+	pid_t             leaver;
 
 	id = board_enter(&server, "kept", 0);
 	leaver = fork();
@@ -296,18 +296,18 @@ test_enter_and_leave(void)
 static void
 test_full(void)
 {
-	static char kinds[BOARD_SCHEMAS + 2][16];
+	static char         kinds[BOARD_SCHEMAS + 2][16];
 	struct board_schema schema = { NULL, fields, 2 };
-	char name[32];
-	unsigned i, entered = 0, taken = 0;
+	char                name[32];
+	unsigned            i, entered = 0, taken = 0;
 
 	for (i = 0; i < BOARD_ENTRIES; i++) {
-		snprintf(name, sizeof(name), "entry %u", i);
+		snprintf(name, sizeof name, "entry %u", i);
 		entered += board_enter(&server, name, i % 2) >= 0;
 	}
 	is_number(entered, BOARD_ENTRIES, "the board takes all it has room for");
 	errno = 0;
-	ok(board_enter(&server, "one more", 0) == -1 && errno == ENOSPC, "and no more");
+	ok(board_enter(&server, "one more", 0) < 0 && errno == ENOSPC, "and no more");
 	ok(board_enter(&server, "entry 7", 0) >= 0, "those that are there can be entered");
 	board_leave(0);
 	ok(board_enter(&server, "one more", 2) >= 0, "there is room when a generation has left");
@@ -315,9 +315,9 @@ test_full(void)
 	board_leave(2);
 
 	for (i = 0; i <= BOARD_SCHEMAS; i++) {
-		snprintf(kinds[i], sizeof(kinds[i]), "kind %u", i);
+		snprintf(kinds[i], sizeof kinds[i], "kind %u", i);
 		schema.kind = kinds[i];
-		if (board_enter(&schema, "x", 4) == -1)
+		if (board_enter(&schema, "x", 4) < 0)
 			break;
 	}
 	ok(i == BOARD_SCHEMAS && errno == ENOSPC, "as many kinds as there is room for");
@@ -326,7 +326,7 @@ test_full(void)
 	ok(board_enter(&schema, "x", 5) >= 0, "kinds that nobody has any more make room");
 	board_leave(5);
 
-	while (board_seat_take() != -1)
+	while (board_seat_take() >= 0)
 		taken++;
 	ok(taken == BOARD_SEATS - 1 && errno == ENOSPC, "all seats but the past");
 	while (taken > 0)
@@ -350,22 +350,22 @@ test_growth(void)
 	pid = fork();
 	if (pid == 0) {
 		for (unsigned i = 0; i < MANY; i++) {
-			snprintf(name, sizeof(name), "many %u", i);
+			snprintf(name, sizeof name, "many %u", i);
 			if ((id = board_enter(&server, name, 6)) < 0)
 				_exit(1);
 			board_add(&board_cell(id, own)[TOTAL], i);
 		}
 		for (unsigned i = 0; i < MANY; i++) {
-			snprintf(name, sizeof(name), "many %u", i);
+			snprintf(name, sizeof name, "many %u", i);
 			id = board_enter(&server, name, 7);
 			if (id < 0 || board_sum(id, TOTAL) != i)
 				_exit(2);
 		}
-		_exit(write(ends[1], &id, sizeof(id)) == sizeof(id) ? 0 : 3);
+		_exit(write(ends[1], &id, sizeof id) == sizeof id ? 0 : 3);
 	}
 	is_number(waitpid(pid, &status, 0) == pid ? status : -1, 0,
 	    "a process enters many, and finds each again");
-	ok(read(ends[0], &id, sizeof(id)) == sizeof(id), "and says where the last is");
+	ok(read(ends[0], &id, sizeof id) == sizeof id, "and says where the last is");
 	close(ends[0]);
 	close(ends[1]);
 	is_number(board_enter(&server, "many 4999", 8), id, "which another finds there");
@@ -400,7 +400,7 @@ test_slots(void)
 static void
 test_attaching(int fd)
 {
-	int other, id = board_enter(&server, "web", 1);
+	int      other, id = board_enter(&server, "web", 1);
 	unsigned own = (unsigned)seat();
 	uint64_t good, bad = 1;
 
@@ -408,23 +408,23 @@ test_attaching(int fd)
 	ok(board_attach(fd) == 0, "attached again");
 	ok(board_enter(&server, "web", 2) == id && board_sum(id, TOTAL) == 3, "the same board");
 	ok(fcntl(fd, F_GETFD) & FD_CLOEXEC, "its fd is closed on exec");
-	ok(ftruncate(fd, 4096) == -1 && ftruncate(fd, INT64_C(1) << 40) == -1,
+	ok(ftruncate(fd, 4096) < 0 && ftruncate(fd, INT64_C(1) << 40) < 0,
 	    "its size is sealed");
 
 	errno = 0;
-	ok(board_attach(-1) == -1 && errno == EBADF, "no fd");
+	ok(board_attach(-1) < 0 && errno == EBADF, "no fd");
 	other = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	ok(board_attach(other) == -1 && errno == EPROTO, "an empty file");
+	ok(board_attach(other) < 0 && errno == EPROTO, "an empty file");
 	good = (uint64_t)lseek(fd, 0, SEEK_END);
-	ok(ftruncate(other, (off_t)good) == 0 && board_attach(other) == -1 && errno == EPROTO,
+	ok(ftruncate(other, (off_t)good) == 0 && board_attach(other) < 0 && errno == EPROTO,
 	    "one of the right size that could shrink");
-	ok(fcntl(other, F_ADD_SEALS, F_SEAL_SHRINK) == 0 && board_attach(other) == -1 &&
+	ok(fcntl(other, F_ADD_SEALS, F_SEAL_SHRINK) == 0 && board_attach(other) < 0 &&
 		errno == EPROTO,
 	    "one of zeros");
 	close(other);
 	ok(pread(fd, &good, 8, 8) == 8 && pwrite(fd, &bad, 8, 8) == 8 && good != bad,
 	    "another version");
-	ok(board_attach(fd) == -1 && errno == EPROTO, "is refused");
+	ok(board_attach(fd) < 0 && errno == EPROTO, "is refused");
 	is_number(board_sum(id, TOTAL), 3, "the board that was attached still is");
 	ok(pwrite(fd, &good, 8, 8) == 8 && board_attach(fd) == 0, "the right one is not");
 	board_seat_give(own);
@@ -446,7 +446,7 @@ test_overwritten(int fd)
 	memset(all + FROM, 0xff, LENGTH - FROM);
 	while (steps <= BOARD_ENTRIES && board_next(&v)) {
 		steps++;
-		whole = whole && strlen(v.name) < sizeof(v.name) && strlen(v.kind) < sizeof(v.kind);
+		whole = whole && strlen(v.name) < sizeof v.name && strlen(v.kind) < sizeof v.kind;
 	}
 	ok(steps > 0 && steps <= BOARD_ENTRIES, "a walk ends, after %u", steps);
 	ok(whole, "names do, too");

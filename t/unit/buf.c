@@ -65,7 +65,7 @@ static void
 test_reserve(void)
 {
 	struct buf *b = NULL;
-	char *room;
+	char       *room;
 
 	room = buf_reserve(&b, 100);
 	ok(room != NULL && buf_len(b) == 0, "room is no data");
@@ -82,7 +82,7 @@ static void
 test_limits(void)
 {
 	struct buf *b = NULL, *before;
-	size_t most = BUF_SIZE_MAX - HEADER;
+	size_t      most = BUF_SIZE_MAX - HEADER;
 
 	memory.fail = true;
 	errno = 0;
@@ -111,13 +111,13 @@ test_no_memory(void)
 	buf_trim();
 	memory.fail = true;
 	errno = 0;
-	ok(buf_append(&b, bytes("x", 1)) == -1 && errno == ENOMEM && b == NULL, "no first buffer");
+	ok(buf_append(&b, bytes("x", 1)) < 0 && errno == ENOMEM && b == NULL, "no first buffer");
 	is_number(buf_stats().lent, 0, "none is counted");
 	memory.fail = false;
 	ok(buf_append(&b, bytes("abc", 3)) == 0, "a small one");
 	before = b;
 	memory.fail = true;
-	ok(buf_append(&b, bytes(block, sizeof(block))) == -1 && errno == ENOMEM, "no larger one");
+	ok(buf_append(&b, bytes(block, sizeof block)) < 0 && errno == ENOMEM, "no larger one");
 	ok(b == before && buf_len(b) == 3 && memcmp(buf_span(b).data, "abc", 3) == 0,
 	    "the small one is as it was");
 
@@ -137,9 +137,9 @@ static void
 test_cache_bound(void)
 {
 	static struct buf *held[3 * BUF_CACHE_MAX / 65536];
-	struct buf *large = NULL;
-	size_t i, n = sizeof(held) / sizeof(held[0]);
-	bool taken = true;
+	struct buf        *large = NULL;
+	size_t             i, n = sizeof held / sizeof held[0];
+	bool               taken = true;
 
 	buf_trim();
 	for (i = 0; i < n; i++)
@@ -163,10 +163,10 @@ test_small_steps(void)
 	static char block[60000];
 	struct buf *b = NULL;
 	const char *at;
-	unsigned i, moves = 0;
-	bool fine;
+	unsigned    i, moves = 0;
+	bool        fine;
 
-	fine = buf_append(&b, bytes(block, sizeof(block))) == 0;
+	fine = buf_append(&b, bytes(block, sizeof block)) == 0;
 	at = buf_span(b).data;
 	for (i = 0; i < 200000 && fine; i++) {
 		fine = buf_append(&b, bytes("0123456789", 10)) == 0;
@@ -175,7 +175,7 @@ test_small_steps(void)
 		at = buf_span(b).data;
 	}
 	ok(fine && moves < 40, "2 MB in small steps through a backlog: moved %u times", moves);
-	ok(b->size < 4 * sizeof(block), "in a buffer of a fitting size");
+	ok(b->size < 4 * sizeof block, "in a buffer of a fitting size");
 	buf_return(&b);
 }
 
@@ -196,21 +196,21 @@ static void
 test_model(void)
 {
 	static struct model m;
-	struct buf *b = NULL;
-	size_t n, i;
-	unsigned step, wrong = 0;
+	struct buf         *b = NULL;
+	size_t              n, i;
+	unsigned            step, wrong = 0;
 
 	for (step = 0; step < 20000; step++) {
-		if (m.tail > sizeof(m.data) - 9000) {
+		if (m.tail > sizeof m.data - 9000) {
 			memmove(m.data, m.data + m.head, m.tail - m.head);
 			m.tail -= m.head;
 			m.head = 0;
 		}
 		n = random_below(random_below(8) == 0 ? 9000 : 200);
-		if (random_below(2) == 0 && m.tail + n <= sizeof(m.data)) {
+		if (random_below(2) == 0 && m.tail + n <= sizeof m.data) {
 			for (i = 0; i < n; i++)
 				m.data[m.tail + i] = (char)random_number();
-			wrong += buf_append(&b, bytes(m.data + m.tail, n)) == -1;
+			wrong += buf_append(&b, bytes(m.data + m.tail, n)) < 0;
 			m.tail += n;
 		} else {
 			if (n > m.tail - m.head || m.tail - m.head > 150000)

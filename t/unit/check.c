@@ -13,10 +13,10 @@ static char said[2048];
 static void
 put(const char *name, const char *text)
 {
-	char path[256];
+	char  path[256];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	snprintf(path, sizeof path, "%s/%s", folder, name);
 	f = fopen(path, "w");
 	if (f == NULL || fputs(text, f) == EOF || fclose(f) == EOF)
 		bail_out("%s: cannot be written", path);
@@ -26,7 +26,7 @@ static void
 hear(void *context, const char *key, const char *text)
 {
 	(void)context;
-	snprintf(said + strlen(said), sizeof(said) - strlen(said), "%s: %s\n", key, text);
+	snprintf(said + strlen(said), sizeof said - strlen(said), "%s: %s\n", key, text);
 }
 
 static const char *
@@ -114,16 +114,16 @@ main(void)
 		.descriptors = 1000,
 		.limit = 1000,
 		.backlog = 4096 };
-	struct check_needs needs;
-	char path[256];
-	uint64_t value = 7;
-	const char *const folders[] = { "fs", "net", "net/core", "net/ipv4" };
+	struct check_needs       needs;
+	char                     path[256];
+	uint64_t                 value = 7;
+	const char        *const folders[] = { "fs", "net", "net/core", "net/ipv4" };
 
 	if (mkdtemp(folder) == NULL)
 		bail_out("no folder");
 	is_string(warnings(good), "", "a machine that tells nothing is not warned of");
 	for (size_t i = 0; i < 4; i++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, folders[i]);
+		snprintf(path, sizeof path, "%s/%s", folder, folders[i]);
 		mkdir(path, 0777);
 	}
 	put("fs/nr_open", "1048576\n");
@@ -159,11 +159,11 @@ main(void)
 	test_ports();
 	put("fs/nr_open", "many\n");
 	errno = 0;
-	ok(check_sysctl(folder, "fs/nr_open", &value) == -1 && errno == EINVAL && value == 7,
+	ok(check_sysctl(folder, "fs/nr_open", &value) < 0 && errno == EINVAL && value == 7,
 	    "no number");
-	ok(check_sysctl(folder, "fs/none", &value) == -1 && errno == ENOENT, "no file");
+	ok(check_sysctl(folder, "fs/none", &value) < 0 && errno == ENOENT, "no file");
 	ok(check_sysctl(NULL, "net/core/somaxconn", &value) == 0 && value > 0, "of this machine");
-	snprintf(path, sizeof(path), "rm -rf %s", folder);
+	snprintf(path, sizeof path, "rm -rf %s", folder);
 	if (system(path) != 0)
 		diag("%s is left", folder);
 	return done_testing();

@@ -190,7 +190,7 @@ static const struct weir_module echo_module = { .name = "echo", .protocol = &pro
 static void
 note_check(const char *what, const struct weir_scope *s)
 {
-	snprintf(checked + strlen(checked), sizeof(checked) - strlen(checked), "%s %s;", what,
+	snprintf(checked + strlen(checked), sizeof checked - strlen(checked), "%s %s;", what,
 	    weir_scope_name(s));
 }
 
@@ -211,7 +211,7 @@ check_upstream(struct weir_scope *s)
 static const char *
 check_server(struct weir_scope *s)
 {
-	struct server *server = weir_scope_conf(s, &server_module);
+	struct server            *server = weir_scope_conf(s, &server_module);
 	const struct weir_module *m;
 
 	note_check("server", s);
@@ -245,7 +245,7 @@ load(const char *text, const char *const *globals)
 		.core = core,
 		.builtin = builtin,
 	};
-	FILE *f = fopen(path, "w");
+	FILE                     *f = fopen(path, "w");
 
 	if (f == NULL || fputs(text, f) == EOF || fclose(f) == EOF)
 		bail_out("%s: cannot be written", path);
@@ -258,12 +258,12 @@ static const char *
 messages(const struct conf *c)
 {
 	const struct conf_message *m;
-	unsigned n, i;
+	unsigned                   n, i;
 
 	*all = '\0';
 	m = conf_messages(c, &n);
 	for (i = 0; i < n; i++)
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s%u: %s\n",
+		snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s%u: %s\n",
 		    m[i].file != NULL && strcmp(m[i].file, path) != 0 ? m[i].file : "",
 		    m[i].warning ? "W" : "", m[i].line, m[i].text);
 	/* The path is different each time. */
@@ -297,7 +297,7 @@ place_of(const struct conf *c, enum scope_kind kind, unsigned index, const char 
 	static char place[256];
 	const char *at;
 
-	at = scope_place(conf_scope(c, kind, index), key, place, sizeof(place));
+	at = scope_place(conf_scope(c, kind, index), key, place, sizeof place);
 	return strncmp(at, path, strlen(path)) == 0 ? at + strlen(path) : at;
 }
 
@@ -306,7 +306,7 @@ place_of(const struct conf *c, enum scope_kind kind, unsigned index, const char 
 static void
 test_empty(void)
 {
-	struct conf *c = load("", NULL);
+	struct conf    *c = load("", NULL);
 	struct general *g = weir_scope_conf(conf_scope(c, SCOPE_WEIR, 0), &general_module);
 
 	is_string(messages(c), "", "an empty file is a configuration");
@@ -326,16 +326,17 @@ test_empty(void)
 static void
 test_inheritance(void)
 {
-	struct conf *c = load("[server a]\nlisten = 1\nlisten = 2\nbuffer = 1k\nprotocol = line\n"
+	struct conf    *c = load("[server a]\nlisten = 1\nlisten = 2\nbuffer = 1k\n"
+			      "protocol = line\n"
 			      "[defaults server]\nidle_timeout = 7s\nbuffer = 2k\nline_max = 3\n"
 			      "[weir]\nerror_log = x\nerror_log = y\n"
 			      "[server b]\nlisten = 3\nprotocol = echo\n"
 			      "[defaults upstream]\nserver = p\nserver = q\n"
 			      "[upstream u]\n[upstream v]\nserver = r\nidle_timeout = off\n",
 	    NULL);
-	struct server *a = server_of(c, "a"), *b = server_of(c, "b");
+	struct server  *a = server_of(c, "a"), *b = server_of(c, "b");
 	struct general *g = weir_scope_conf(conf_scope(c, SCOPE_WEIR, 0), &general_module);
-	const char *u, *v;
+	const char     *u, *v;
 
 	is_string(messages(c), "", "it is good");
 	is_string(a->listens, "1,2,", "a list");
@@ -467,8 +468,8 @@ test_globals(void)
 	const char *const good[] = { "workers = 3", " error_log=x ; y", "error_log = z", NULL };
 	const char *const bad[] = { "workers = 3", "workers = 4", "daemon = no", "", "[weir]",
 		"foo", "buffer = 3", "a = b\nc = d", "include = x", NULL };
-	struct conf *c = load("[weir]\nworkers = 2000\nerror_log = a\ndaemon = off\n", good);
-	struct general *g = weir_scope_conf(conf_scope(c, SCOPE_WEIR, 0), &general_module);
+	struct conf      *c = load("[weir]\nworkers = 2000\nerror_log = a\ndaemon = off\n", good);
+	struct general   *g = weir_scope_conf(conf_scope(c, SCOPE_WEIR, 0), &general_module);
 
 	is_string(messages(c), "", "-g replaces, what it replaces is not read");
 	is_number(g->workers, 3, "a number");
@@ -493,16 +494,16 @@ test_globals(void)
 static void
 test_messages(void)
 {
-	char text[8192] = "[weir]\n", line[128];
+	char                       text[8192] = "[weir]\n", line[128];
 	const struct conf_message *m;
-	struct conf_message one = { "f", 3, false, "text" };
-	size_t length;
-	char *many;
-	unsigned n, i;
-	struct conf *c;
+	struct conf_message        one = { "f", 3, false, "text" };
+	size_t                     length;
+	char                      *many;
+	unsigned                   n, i;
+	struct conf               *c;
 
 	for (i = 0; i < 130; i++)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "k%u = 1\n", i);
+		snprintf(text + strlen(text), sizeof text - strlen(text), "k%u = 1\n", i);
 	strcat(text, "[server a]\nlisten = warned\n");
 	c = load(text, NULL);
 	m = conf_messages(c, &n);
@@ -523,20 +524,20 @@ test_messages(void)
 	is_string(m[100].text, "and 19900 more", "are counted");
 	conf_free(c);
 
-	is_string(conf_message_print(&one, line, sizeof(line)), "f:3: error: text", "an error");
+	is_string(conf_message_print(&one, line, sizeof line), "f:3: error: text", "an error");
 	one.warning = true;
 	one.line = 0;
-	is_string(conf_message_print(&one, line, sizeof(line)), "f: warning: text", "a warning");
+	is_string(conf_message_print(&one, line, sizeof line), "f: warning: text", "a warning");
 	one.file = NULL;
-	is_string(conf_message_print(&one, line, sizeof(line)), "warning: text", "without a place");
+	is_string(conf_message_print(&one, line, sizeof line), "warning: text", "without a place");
 }
 
 static char *
 printed(const struct conf *c)
 {
-	char *text = NULL;
+	char  *text = NULL;
 	size_t size;
-	FILE *f = open_memstream(&text, &size);
+	FILE  *f = open_memstream(&text, &size);
 
 	conf_print(c, f);
 	fclose(f);
@@ -554,7 +555,7 @@ without_places(char *text)
 			*strstr(line, "   ;") = '\0';
 		if (*line == ';' || *line == '\0')
 			continue;
-		if (asprintf(&more, "%s%s\n", out, line) == -1)
+		if (asprintf(&more, "%s%s\n", out, line) < 0)
 			bail_out("no memory");
 		free(out);
 		out = more;
@@ -566,11 +567,11 @@ static void
 test_print(void)
 {
 	const char *const globals[] = { "daemon = off", NULL };
-	struct conf *c = load("[server a]\nlisten = 1\nlisten = 2 x=\"y z\"\nprotocol = line\n"
+	struct conf      *c = load("[server a]\nlisten = 1\nlisten = 2 x=\"y z\"\nprotocol = line\n"
 			      "[defaults server]\nidle_timeout = 7s ; hi\n"
 			      "[upstream u]\nserver = r\n[weir]\nerror_log = x\n",
 	    globals);
-	char *first = printed(c), *again, *a, *b, *place;
+	char             *first = printed(c), *again, *a, *b, *place;
 
 	is_string(messages(c), "", "it is good");
 	conf_free(c);
@@ -605,10 +606,10 @@ explained(const char *key, bool *found)
 		.module_dir = "",
 		.core = core,
 		.builtin = builtin };
-	struct conf *c = conf_load(&request);
-	char *text = NULL;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
+	struct conf              *c = conf_load(&request);
+	char                     *text = NULL;
+	size_t                    size;
+	FILE                     *f = open_memstream(&text, &size);
 
 	is_string(messages(c), "", "without a file there is nothing wrong");
 	*found = conf_explain(c, key, f);
@@ -620,7 +621,7 @@ explained(const char *key, bool *found)
 static void
 test_explain(void)
 {
-	bool found;
+	bool  found;
 	char *text;
 
 	text = explained("idle_timeout", &found);
@@ -653,9 +654,9 @@ test_explain(void)
 static void
 test_peek(void)
 {
-	const char *const globals[] = { "broken", "pid = g", NULL };
+	const char   *const globals[] = { "broken", "pid = g", NULL };
 	struct conf_request request = { .path = path };
-	char *value;
+	char               *value;
 
 	conf_free(load("[server x]\npid = no\n[x\n[weir]\nfoo\npid = y\npid = z\n", NULL));
 	value = conf_peek(&request, "pid");
@@ -676,7 +677,7 @@ static const char *
 check_progress(struct weir_scope *s)
 {
 	(void)s;
-	memcpy(seen, where, sizeof(seen));
+	memcpy(seen, where, sizeof seen);
 	return NULL;
 }
 
@@ -687,14 +688,14 @@ test_progress(void)
 		.check = check_progress,
 		.protocol = &protocol };
 	const struct weir_module *const modules[] = { &curious, NULL };
-	const struct conf_request request = { .path = path,
+	const struct conf_request       request = { .path = path,
 		.prefix = "",
 		.module_dir = "",
 		.core = core,
 		.builtin = modules };
 
 	conf_free(load("[server a]\nprotocol = curious\n", NULL));
-	conf_progress(where, sizeof(where));
+	conf_progress(where, sizeof where);
 	conf_free(conf_load(&request));
 	is_string(seen, "checking [server a] with module curious", "it is known what is done");
 	is_string(where, "", "and when it is over");
@@ -704,13 +705,13 @@ test_progress(void)
 static void
 test_tables(void)
 {
-	static const struct weir_key same[] = {
+	static const struct weir_key    same[] = {
 		{ .name = "buffer", .where = WEIR_IN_SERVER, .type = WEIR_SIZE }, { 0 }
 	};
-	static const struct weir_key beyond[] = {
+	static const struct weir_key    beyond[] = {
 		{ .name = "own", .where = WEIR_IN_SERVER, .type = WEIR_SIZE, .offset = 4 }, { 0 }
 	};
-	static const struct weir_key parseless[] = {
+	static const struct weir_key    parseless[] = {
 		{ .name = "own", .where = WEIR_IN_SERVER, .type = WEIR_OWN }, { 0 }
 	};
 	static const struct weir_module a = { .name = "a", .keys = same, .conf_size = 8 };
@@ -718,11 +719,11 @@ test_tables(void)
 	static const struct weir_module c = { .name = "c", .keys = parseless, .conf_size = 8 };
 	static const struct weir_module d = { .name = "echo" };
 	const struct weir_module *const modules[] = { &echo_module, &a, &b, &c, &d, NULL };
-	const struct conf_request request = { .prefix = "",
+	const struct conf_request       request = { .prefix = "",
 		.module_dir = "",
 		.core = core,
 		.builtin = modules };
-	struct conf *conf = conf_load(&request);
+	struct conf                    *conf = conf_load(&request);
 
 	is_string(messages(conf),
 	    "0: built-in the key buffer of module a is one of server already, in the same section; "
@@ -740,7 +741,7 @@ main(void)
 {
 	int fd = mkstemp(path);
 
-	if (fd == -1)
+	if (fd < 0)
 		bail_out("no file");
 	close(fd);
 	test_empty();

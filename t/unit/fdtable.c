@@ -33,19 +33,19 @@ test_keys(void)
 	    "adds");
 	is_number(fdtable_find(&t, FD_LISTEN, "127.0.0.1:80", 0), a, "finds slot 0");
 	is_number(fdtable_find(&t, FD_LISTEN, "127.0.0.1:80", 1), b, "finds slot 1");
-	ok(fdtable_find(&t, FD_LISTEN, "127.0.0.1:80", 2) == -1, "not slot 2");
-	ok(fdtable_find(&t, FD_LISTEN, "127.0.0.1:8", 0) == -1, "nor a part of the name");
-	ok(fdtable_find(&t, FD_CONTROL, "", 0) == -1, "nor another kind");
+	ok(fdtable_find(&t, FD_LISTEN, "127.0.0.1:80", 2) < 0, "not slot 2");
+	ok(fdtable_find(&t, FD_LISTEN, "127.0.0.1:8", 0) < 0, "nor a part of the name");
+	ok(fdtable_find(&t, FD_CONTROL, "", 0) < 0, "nor another kind");
 	ok(t.entries[0]->kind == FD_BOARD && t.entries[1]->slot == 0 && t.entries[2]->slot == 1,
 	    "is in order");
-	ok(fdtable_add(&t, FD_BOARD, "", 0, d) == -1 && errno == EEXIST, "refuses a second one");
+	ok(fdtable_add(&t, FD_BOARD, "", 0, d) < 0 && errno == EEXIST, "refuses a second one");
 	memset(long_name, 'x', sizeof long_name - 1);
 	long_name[sizeof long_name - 1] = '\0';
-	ok(fdtable_add(&t, FD_LISTEN, long_name, 0, d) == -1 && errno == ENAMETOOLONG,
+	ok(fdtable_add(&t, FD_LISTEN, long_name, 0, d) < 0 && errno == ENAMETOOLONG,
 	    "refuses a name that is too long");
 	ok(is_open(d), "and leaves the descriptor alone");
 	is_number(fdtable_take(&t, FD_LISTEN, "127.0.0.1:80", 0), a, "takes one out");
-	ok(is_open(a) && fdtable_find(&t, FD_LISTEN, "127.0.0.1:80", 0) == -1, "open, but gone");
+	ok(is_open(a) && fdtable_find(&t, FD_LISTEN, "127.0.0.1:80", 0) < 0, "open, but gone");
 	fdtable_close(&t, FD_BOARD, "", 0);
 	ok(!is_open(c), "closes one");
 	ok(fdtable_add(&t, FD_LOG, "1", 0, d) == 0, "adds");
@@ -54,7 +54,7 @@ test_keys(void)
 	fdtable_close_all(&t);
 	ok(!is_open(d) && t.count == 0 && t.entries == NULL, "closes all");
 	fd_close(&a);
-	ok(a == -1, "fd_close forgets");
+	ok(a < 0, "fd_close forgets");
 	fd_close(&a);
 }
 
@@ -108,21 +108,21 @@ test_malformed(void)
 		"listen 0 3 a\nlisten 0 4 a\n",
 		"board 0 3 \nlisten 0 3 a\nrubbish\n",
 	};
-	struct fdtable t = { 0 };
-	int            fds[2] = { 40, 41 };
+	struct fdtable           t = { 0 };
+	int                      fds[2] = { 40, 41 };
 
 	for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
 		errno = 0;
-		ok(fdtable_decode(&t, bad[i], strlen(bad[i]), NULL, 0) == -1 && t.count == 0,
+		ok(fdtable_decode(&t, bad[i], strlen(bad[i]), NULL, 0) < 0 && t.count == 0,
 		    "malformed %u is refused whole", i);
 	}
-	ok(fdtable_decode(&t, "listen 0 3 a\n", 13, fds, 2) == -1 && errno == EPROTO,
+	ok(fdtable_decode(&t, "listen 0 3 a\n", 13, fds, 2) < 0 && errno == EPROTO,
 	    "more descriptors than lines");
-	ok(fdtable_decode(&t, "listen 0 3 a\nlisten 1 3 a\n", 26, fds, 1) == -1 && errno == EPROTO,
+	ok(fdtable_decode(&t, "listen 0 3 a\nlisten 1 3 a\n", 26, fds, 1) < 0 && errno == EPROTO,
 	    "more lines than descriptors");
 	is_number(fdtable_decode(&t, "listen 0 3 a\nlisten 1 3 a\n", 26, fds, 2), 2, "as many");
 	ok(fdtable_find(&t, FD_LISTEN, "a", 1) == 41, "those that came are meant");
-	ok(fdtable_decode(&t, "listen 1 3 a\n", 13, fds, 1) == -1 && t.count == 2,
+	ok(fdtable_decode(&t, "listen 1 3 a\n", 13, fds, 1) < 0 && t.count == 2,
 	    "one that is there already is refused");
 	fdtable_forget(&t);
 }

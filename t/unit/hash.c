@@ -22,8 +22,8 @@ int
 main(void)
 {
 	struct hash h = { 0 };
-	uintptr_t key = 1, value;
-	unsigned wrong = 0;
+	uintptr_t   key = 1, value;
+	unsigned    wrong = 0;
 
 	is_number((int)hash_find(&h, 7, is, &key), 0, "nothing is in an empty one");
 	for (value = 1; value <= COMMON; value++)

@@ -27,9 +27,9 @@ note(const char *format, ...)
 
 	va_start(args, format);
 	heard.length += (size_t)vsnprintf(heard.text + heard.length,
-	    sizeof(heard.text) - heard.length, format, args);
+	    sizeof heard.text - heard.length, format, args);
 	va_end(args);
-	if (heard.length >= sizeof(heard.text))
+	if (heard.length >= sizeof heard.text)
 		bail_out("the sink was told too much");
 }
 
@@ -96,7 +96,7 @@ forget(void)
 {
 	while (heard.head_count > 0)
 		free(heard.heads[--heard.head_count]);
-	memset(&heard, 0, sizeof(heard));
+	memset(&heard, 0, sizeof heard);
 }
 
 static const char *
@@ -226,7 +226,7 @@ test_cases(void)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		is_string(read_text(cases[i].text, cases[i].size), cases[i].heard, "%s",
 		    cases[i].what);
 }
@@ -235,11 +235,11 @@ test_cases(void)
 static const char *
 read_long(size_t length, const char *before)
 {
-	char *text;
+	char       *text;
 	const char *said;
-	size_t head;
+	size_t      head;
 
-	if (asprintf(&text, "[weir]\n%s", before) == -1)
+	if (asprintf(&text, "[weir]\n%s", before) < 0)
 		bail_out("no memory");
 	head = strlen(text);
 	text = realloc(text, head + length + 20);
@@ -255,9 +255,9 @@ static bool
 read_quoted(size_t length)
 {
 	static const char head[] = "[weir]\nk = \"";
-	char *text = calloc(1, length + sizeof head);
-	size_t i = strlen(head), end = length + strlen("[weir]\n") - 1;
-	bool whole;
+	char             *text = calloc(1, length + sizeof head);
+	size_t            i = strlen(head), end = length + strlen("[weir]\n") - 1;
+	bool              whole;
 
 	if (text == NULL)
 		bail_out("no memory");
@@ -295,21 +295,21 @@ test_lengths(void)
 	if (HAVE_INIH_GLOBALS)
 		ok(read_quoted(INI_LINE_MAX), "a quoted value may be as long");
 
-	memset(name, 'n', sizeof(name));
+	memset(name, 'n', sizeof name);
 	name[INI_NAME_MAX] = '\0';
-	snprintf(text, sizeof(text), "[%s]\n[server %s]\n%s = v\n", name, name, name);
+	snprintf(text, sizeof text, "[%s]\n[server %s]\n%s = v\n", name, name, name);
 	ok(strchr(read_text(text, strlen(text)), '!') == NULL, "names may have %u bytes",
 	    INI_NAME_MAX);
 	name[INI_NAME_MAX] = 'n';
 	name[INI_NAME_MAX + 1] = '\0';
-	snprintf(text, sizeof(text), "[weir]\n%s = v\n", name);
+	snprintf(text, sizeof text, "[weir]\n%s = v\n", name);
 	is_string(read_text(text, strlen(text)), "[weir]@1\n!2 key is longer than 48 bytes\n",
 	    "a key that is too long");
-	snprintf(text, sizeof(text), "[server %s]\na = b\n", name);
+	snprintf(text, sizeof text, "[server %s]\na = b\n", name);
 	is_string(read_text(text, strlen(text)),
 	    "!1 name is longer than 48 bytes; the section is left out\n",
 	    "a name that is too long");
-	snprintf(text, sizeof(text), "[%.40s %.40s %.40s]\n", name, name, name);
+	snprintf(text, sizeof text, "[%.40s %.40s %.40s]\n", name, name, name);
 	is_string(read_text(text, strlen(text)),
 	    "!1 section head has too many words; write [KIND] or [KIND NAME]\n", "too many words");
 }
@@ -323,7 +323,7 @@ path_of(const char *name)
 {
 	static char path[256];
 
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	snprintf(path, sizeof path, "%s/%s", folder, name);
 	return path;
 }
 
@@ -409,7 +409,7 @@ static void
 test_bad_files(void)
 {
 	unsigned i;
-	char name[32], text[64];
+	char     name[32], text[64];
 
 	read_file("missing");
 	is_string(heard.text, "!missing:0 cannot be opened: No such file or directory\n",
@@ -435,8 +435,8 @@ test_bad_files(void)
 	ok(strstr(read_file("main"), "!main:2 include ") != NULL, "a file that includes itself");
 
 	for (i = 0; i <= INI_DEPTH_MAX; i++) {
-		snprintf(name, sizeof(name), "d%u", i);
-		snprintf(text, sizeof(text), "%sinclude = d%u\n", i == 0 ? "[weir]\n" : "", i + 1);
+		snprintf(name, sizeof name, "d%u", i);
+		snprintf(text, sizeof text, "%sinclude = d%u\n", i == 0 ? "[weir]\n" : "", i + 1);
 		put(name, text);
 	}
 	ok(strstr(read_file("d0"), "!d16:1 include d17: more than 16 files deep") != NULL,
@@ -444,7 +444,7 @@ test_bad_files(void)
 
 	mkdir(path_of("many"), 0777);
 	for (i = 0; i < 300; i++) {
-		snprintf(name, sizeof(name), "many/%03u", i);
+		snprintf(name, sizeof name, "many/%03u", i);
 		put(name, "a = b\n");
 	}
 	put("main", "[weir]\ninclude = many/*\nc = d\n");
@@ -467,7 +467,7 @@ main(void)
 	test_include();
 	test_bad_files();
 	forget();
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	snprintf(command, sizeof command, "rm -rf %s", folder);
 	if (system(command) != 0)
 		diag("%s is left", folder);
 	return done_testing();

@@ -59,10 +59,10 @@ log_to(int fd)
 static const char *
 written(void)
 {
-	ssize_t n = pread(file, content, sizeof(content) - 1, 0);
+	ssize_t n = pread(file, content, sizeof content - 1, 0);
 
 	content[n > 0 ? n : 0] = '\0';
-	if (ftruncate(file, 0) == -1 || lseek(file, 0, SEEK_SET) == -1)
+	if (ftruncate(file, 0) < 0 || lseek(file, 0, SEEK_SET) < 0)
 		return "error";
 	return content;
 }
@@ -71,7 +71,7 @@ static bool
 matches(const char *text, const char *pattern)
 {
 	regex_t regex;
-	bool found;
+	bool    found;
 
 	if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
 		return false;
@@ -115,7 +115,7 @@ test_line(void)
 
 	log_to_file(&to_file);
 	log_warn("connect: %s", "Connection refused");
-	snprintf(pattern, sizeof(pattern), HEAD "warn %d: connect: Connection refused\n$",
+	snprintf(pattern, sizeof pattern, HEAD "warn %d: connect: Connection refused\n$",
 	    (int)getpid());
 	ok(matches(written(), pattern), "time, level, pid, message");
 
@@ -154,18 +154,18 @@ test_injection(void)
 static void
 test_cut(void)
 {
-	char longer[2 * LOG_LINE_MAX];
+	char        longer[2 * LOG_LINE_MAX];
 	const char *text;
-	unsigned i, wrong = 0;
+	unsigned    i, wrong = 0;
 
-	memset(longer, 'x', sizeof(longer) - 1);
-	longer[sizeof(longer) - 1] = '\0';
+	memset(longer, 'x', sizeof longer - 1);
+	longer[sizeof longer - 1] = '\0';
 	log_info("%s", longer);
 	text = written();
 	is_number(strlen(text), LOG_LINE_MAX, "a long line is as long as may be");
 	ok(lines(text) == 1 && matches(text, "xxx\\.\\.\\.\n$"), "and marked");
 
-	memset(longer, '\n', sizeof(longer) - 1);
+	memset(longer, '\n', sizeof longer - 1);
 	log_info("%s", longer);
 	text = written();
 	ok(strlen(text) <= LOG_LINE_MAX && lines(text) == 1 && matches(text, "x0a\\.\\.\\.\n$"),
@@ -200,7 +200,7 @@ static void
 test_subject(void)
 {
 	struct log_subject before, none;
-	char longer[2 * LOG_LINE_MAX];
+	char               longer[2 * LOG_LINE_MAX];
 
 	none = log_about(about("1"));
 	before = log_about(about("2"));
@@ -212,8 +212,8 @@ test_subject(void)
 	log_about(about("x\ny"));
 	log_info("closed");
 	ok(matches(written(), ", session x\\\\x0ay\n$"), "escaped");
-	memset(longer, 'x', sizeof(longer) - 1);
-	longer[sizeof(longer) - 1] = '\0';
+	memset(longer, 'x', sizeof longer - 1);
+	longer[sizeof longer - 1] = '\0';
 	log_about(about("3"));
 	log_info("%s", longer);
 	ok(matches(written(), "xxx\\.\\.\\., session 3\n$"), "even to a line that is cut");
@@ -234,7 +234,7 @@ static void
 test_sinks(void)
 {
 	struct log_spec specs[3] = { to_file, to_file, to_stderr };
-	int fds[3], other = memfd_create("other", MFD_CLOEXEC), twice;
+	int             fds[3], other = memfd_create("other", MFD_CLOEXEC), twice;
 
 	log_to_file(&to_file);
 	fds[0] = fcntl(file, F_DUPFD_CLOEXEC, 0);
@@ -249,17 +249,17 @@ test_sinks(void)
 
 	log_replace(1, fcntl(file, F_DUPFD_CLOEXEC, 0));
 	errno = 0;
-	ok(fcntl(fds[1], F_GETFD) == -1 && errno == EBADF, "a replaced descriptor is closed");
+	ok(fcntl(fds[1], F_GETFD) < 0 && errno == EBADF, "a replaced descriptor is closed");
 	log_warn("again");
 	ok(matches(written(), ": again\n$"), "the new one is written to");
 
 	twice = dup(other);
 	log_replace(2, twice);
-	ok(fcntl(twice, F_GETFD) == -1, "one for no sink is closed at once");
+	ok(fcntl(twice, F_GETFD) < 0, "one for no sink is closed at once");
 	log_configure(specs, fds, 1);
-	ok(fcntl(fds[0], F_GETFD) != -1, "a descriptor that is used again stays open");
+	ok(fcntl(fds[0], F_GETFD) >= 0, "a descriptor that is used again stays open");
 	log_configure(NULL, NULL, 0);
-	ok(fcntl(fds[0], F_GETFD) == -1, "one that is not is closed");
+	ok(fcntl(fds[0], F_GETFD) < 0, "one that is not is closed");
 	log_alert("nobody hears this");
 	ok(!log_wanted(WEIR_ALERT) && log_lost() == 0, "no sinks: nothing wanted, nothing lost");
 	close(other);
@@ -269,7 +269,7 @@ static void
 test_disk_full(void)
 {
 	uint64_t lost = log_lost();
-	int i;
+	int      i;
 
 	log_to(open("/dev/full", O_WRONLY | O_CLOEXEC));
 	for (i = 0; i < 12; i++)
@@ -313,10 +313,10 @@ static void
 fill(int fd)
 {
 	static const char block[4096];
-	int flags = fcntl(fd, F_GETFL);
+	int               flags = fcntl(fd, F_GETFL);
 
 	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-	while (write(fd, block, sizeof(block)) > 0)
+	while (write(fd, block, sizeof block) > 0)
 		;
 	while (write(fd, block, 1) > 0)
 		;
@@ -329,7 +329,7 @@ drain(int fd)
 	char block[65536];
 
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	while (read(fd, block, sizeof(block)) > 0)
+	while (read(fd, block, sizeof block) > 0)
 		;
 }
 
@@ -337,7 +337,7 @@ drain(int fd)
 static const char *
 received(int fd)
 {
-	ssize_t n = read(fd, content, sizeof(content) - 1);
+	ssize_t n = read(fd, content, sizeof content - 1);
 
 	content[n > 0 ? n : 0] = '\0';
 	return content;
@@ -366,13 +366,13 @@ test_reader_that_sleeps(const char *what, int reader, int writer)
 static void
 test_terminal(void)
 {
-	int master = posix_openpt(O_RDWR | O_NOCTTY), slave, saved, none = -1, i;
-	char name[128];
+	int      master = posix_openpt(O_RDWR | O_NOCTTY), slave, saved, none = -1, i;
+	char     name[128];
 	uint64_t lost = log_lost();
 
-	if (master == -1 || grantpt(master) == -1 || unlockpt(master) == -1 ||
-	    ptsname_r(master, name, sizeof(name)) != 0 ||
-	    (slave = open(name, O_RDWR | O_NOCTTY)) == -1) {
+	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 ||
+	    ptsname_r(master, name, sizeof name) != 0 ||
+	    (slave = open(name, O_RDWR | O_NOCTTY)) < 0) {
 		skip(3, "no terminals here");
 		return;
 	}
@@ -400,11 +400,11 @@ static int
 syslog_daemon(void)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int                fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	unlink(syslog_path);
-	memcpy(un.sun_path, syslog_path, sizeof(un.sun_path));
-	if (bind(fd, (struct sockaddr *)&un, sizeof(un)) == -1)
+	memcpy(un.sun_path, syslog_path, sizeof un.sun_path);
+	if (bind(fd, (struct sockaddr *)&un, sizeof un) < 0)
 		diag("bind %s: %s", syslog_path, strerror(errno));
 	return fd;
 }
@@ -412,23 +412,23 @@ syslog_daemon(void)
 static void
 test_syslog(void)
 {
-	char folder[64], pattern[128];
+	char     folder[64], pattern[128];
 	uint64_t lost = log_lost();
-	int fd, none = -1, i;
+	int      fd, none = -1, i;
 
 	log_identify("worker 1");
 	log_configure(&to_syslog, &none, 1);
 	log_error("nobody there");
 	is_number(log_lost() - lost, 1, "no daemon");
-	snprintf(folder, sizeof(folder), "%s/weir-unit-XXXXXX", P_tmpdir);
+	snprintf(folder, sizeof folder, "%s/weir-unit-XXXXXX", P_tmpdir);
 	if (mkdtemp(folder) == NULL)
 		diag("%s: %s", folder, strerror(errno));
-	snprintf(syslog_path, sizeof(syslog_path), "%s/log", folder);
+	snprintf(syslog_path, sizeof syslog_path, "%s/log", folder);
 	fd = syslog_daemon();
 	log_error("hello");
 	ok(matches(received(fd), ": 1 line could not be written: No such file or directory$"),
 	    "a daemon that comes late is told what it missed");
-	snprintf(pattern, sizeof(pattern),
+	snprintf(pattern, sizeof pattern,
 	    "^<%d>[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} weir\\[%d\\]: worker 1: hello$",
 	    LOG_LOCAL3 | LOG_ERR, (int)getpid());
 	ok(matches(received(fd), pattern), "priority, time, name and pid as syslog has them");
@@ -452,16 +452,16 @@ test_syslog(void)
 static void
 test_opening(void)
 {
-	char folder[64];
+	char            folder[64];
 	struct log_spec spec = to_file;
-	struct stat st;
-	int fd, reader;
+	struct stat     st;
+	int             fd, reader;
 
-	snprintf(folder, sizeof(folder), "%s/weir-unit-XXXXXX", P_tmpdir);
+	snprintf(folder, sizeof folder, "%s/weir-unit-XXXXXX", P_tmpdir);
 	if (mkdtemp(folder) == NULL)
 		diag("%s: %s", folder, strerror(errno));
 	umask(0);
-	snprintf(spec.path, sizeof(spec.path), "%s/error.log", folder);
+	snprintf(spec.path, sizeof spec.path, "%s/error.log", folder);
 	fd = log_open(&spec);
 	ok(fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0640, "a log is made, mode 0640");
 	ok((fcntl(fd, F_GETFD) & FD_CLOEXEC) && (fcntl(fd, F_GETFL) & O_APPEND),
@@ -470,16 +470,16 @@ test_opening(void)
 	unlink(spec.path);
 	errno = 0;
 	fd = mkfifo(spec.path, 0600) == 0 ? log_open(&spec) : 0;
-	ok(fd == -1 && errno == ENXIO, "a FIFO that nobody reads is not waited for");
+	ok(fd < 0 && errno == ENXIO, "a FIFO that nobody reads is not waited for");
 	reader = open(spec.path, O_RDONLY | O_NONBLOCK);
 	fd = log_open(&spec);
-	ok(fd != -1, "one that is read is opened");
+	ok(fd >= 0, "one that is read is opened");
 	test_reader_that_sleeps("a FIFO", reader, fd);
 	unlink(spec.path);
 	rmdir(folder);
 	errno = 0;
 	fd = log_open(&spec);
-	ok(fd == -1 && errno == ENOENT, "no such directory");
+	ok(fd < 0 && errno == ENOENT, "no such directory");
 }
 
 static void
@@ -488,15 +488,15 @@ test_specs(void)
 	static const char *const refused[][2] = { { "", NULL }, { "error.log", "loud" },
 		{ "error.log", "" }, { "syslog:nobody", NULL }, { "syslog:", "notice" },
 		{ "error.log", "WARN" }, { "error.log", "noticenoticenotice" }, { NULL, NULL } };
-	char longest[300];
-	struct log_spec spec, untouched;
-	unsigned i;
+	char                     longest[300];
+	struct log_spec          spec, untouched;
+	unsigned                 i;
 
-	memset(&untouched, 0x55, sizeof(untouched));
+	memset(&untouched, 0x55, sizeof untouched);
 	for (i = 0; refused[i][0] != NULL; i++) {
 		spec = untouched;
 		ok(log_spec_parse(&spec, refused[i][0], refused[i][1]) != NULL &&
-			memcmp(&spec, &untouched, sizeof(spec)) == 0,
+			memcmp(&spec, &untouched, sizeof spec) == 0,
 		    "'%s' '%s' is refused", refused[i][0],
 		    refused[i][1] != NULL ? refused[i][1] : "");
 	}
@@ -518,11 +518,11 @@ test_specs(void)
 	ok(log_spec_parse(&spec, "syslogd.log", NULL) == NULL && spec.kind == LOG_FILE,
 	    "not every file");
 
-	memset(longest, 'x', sizeof(longest));
-	longest[sizeof(spec.path) - 1] = '\0';
+	memset(longest, 'x', sizeof longest);
+	longest[sizeof spec.path - 1] = '\0';
 	ok(log_spec_parse(&spec, longest, NULL) == NULL, "the longest path");
-	memset(longest, 'x', sizeof(spec.path));
-	longest[sizeof(spec.path)] = '\0';
+	memset(longest, 'x', sizeof spec.path);
+	longest[sizeof spec.path] = '\0';
 	ok(log_spec_parse(&spec, longest, NULL) != NULL, "one byte more");
 }
 

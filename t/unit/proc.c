@@ -119,7 +119,7 @@ test_text(void)
 }
 
 static struct {
-	unsigned due, ready;
+	unsigned      due, ready;
 	struct watch *stops;
 } seen;
 

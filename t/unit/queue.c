@@ -19,12 +19,12 @@ item_at(struct node *n)
 static const char *
 contents(const struct node *head)
 {
-	static char out[16];
+	static char  out[16];
 	struct node *n, *following;
-	size_t len = 0;
+	size_t       len = 0;
 
 	list_each(n, following, head) {
-		if (n->next->prev != n || n->prev->next != n || len + 1 == sizeof(out))
+		if (n->next->prev != n || n->prev->next != n || len + 1 == sizeof out)
 			return "broken";
 		out[len++] = (char)('0' + item_at(n)->number);
 	}
@@ -38,7 +38,7 @@ main(void)
 	struct item items[4] = { { .number = 0 }, { .number = 1 }, { .number = 2 },
 		{ .number = 3 } };
 	struct node head, *n, *following;
-	int i, seen = 0;
+	int         i, seen = 0;
 
 	list_init(&head);
 	ok(list_empty(&head) && list_first(&head) == NULL, "a new list is empty");

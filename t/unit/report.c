@@ -271,8 +271,8 @@ test_json(void)
 	run.json = "/nowhere/at/all";
 	if (freopen("/dev/null", "w", stderr) == NULL)
 		diag("stderr stays as it is");
-	ok(stress_report_json(&run, &o, true) == -1, "a file that cannot be written is an error");
-	ok(stress_report_try_files(&run) == -1, "and is one before the run");
+	ok(stress_report_json(&run, &o, true) < 0, "a file that cannot be written is an error");
+	ok(stress_report_try_files(&run) < 0, "and is one before the run");
 	stress_outcome_clear(&o);
 }
 

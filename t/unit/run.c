@@ -15,10 +15,10 @@ static char      *told;		/* what the last one said on stderr */
 static int
 read_line(const char *line)
 {
-	char   copy[512], *rest = copy, *word, *argv[64];
-	int    argc = 0, result, saved;
-	FILE  *out = tmpfile();
-	long   size;
+	char  copy[512], *rest = copy, *word, *argv[64];
+	int   argc = 0, result, saved;
+	FILE *out = tmpfile();
+	long  size;
 
 	argv[argc++] = (char[]){ "weir-stress" };
 	snprintf(copy, sizeof copy, "%s", line);
@@ -158,7 +158,7 @@ bad(void)
 		"echo --expect errors==0 --expect lost==0 127.0.0.1:7",
 		"echo --way in 127.0.0.1:7", "slowloris -p 3 127.0.0.1:7", "echo -s 2g 127.0.0.1:7",
 	};
-	unsigned silent = 0;
+	unsigned                 silent = 0;
 
 	for (unsigned i = 0; i < sizeof lines / sizeof lines[0]; i++) {
 		is_number(read_line(lines[i]), 2, "is refused");

@@ -228,9 +228,9 @@ static void
 come(void)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };
-	socklen_t len = sizeof a;
-	struct addr from = { 0 };
-	int listening = socket(AF_INET, SOCK_STREAM, 0), fd = -1;
+	socklen_t          len = sizeof a;
+	struct addr        from = { 0 };
+	int                listening = socket(AF_INET, SOCK_STREAM, 0), fd = -1;
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	far = socket(AF_INET, SOCK_STREAM, 0);

@@ -75,12 +75,12 @@ static void
 test_sizes(void)
 {
 	static const size_t sizes[] = { 0, 1, 16, 17, 100, 376, 4096, SLAB_PAGE / 4 };
-	struct slab s;
-	unsigned i, k, per_page;
-	void *object[4];
-	bool aligned;
+	struct slab         s;
+	unsigned            i, k, per_page;
+	void               *object[4];
+	bool                aligned;
 
-	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+	for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
 		slab_init(&s, sizes[i]);
 		per_page = (SLAB_PAGE - FIRST) / (unsigned)s.size;
 		aligned = true;
@@ -103,7 +103,7 @@ static void
 test_reuse(void)
 {
 	struct slab s;
-	char *a, *b;
+	char       *a, *b;
 
 	slab_init(&s, 64);
 	a = slab_take(&s);
@@ -131,8 +131,8 @@ static void
 test_pages(void)
 {
 	struct slab s;
-	void *object[9];
-	unsigned i;
+	void       *object[9];
+	unsigned    i;
 
 	slab_init(&s, SLAB_PAGE / 4);
 	for (i = 0; i < 9; i++)
@@ -163,8 +163,8 @@ static void
 test_spare(void)
 {
 	struct slab s;
-	void *object[9];
-	unsigned i;
+	void       *object[9];
+	unsigned    i;
 
 	slab_init(&s, SLAB_PAGE / 4);
 	s.spare = 2;
@@ -188,7 +188,7 @@ static void
 test_no_memory(void)
 {
 	struct slab s;
-	void *object[3];
+	void       *object[3];
 
 	slab_init(&s, SLAB_PAGE / 4);
 	memory.fail = true;

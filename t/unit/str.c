@@ -78,7 +78,7 @@ static void
 test_reader(const char *what, bool (*reader)(const char *, uint64_t *), const struct reading *r)
 {
 	uint64_t value;
-	bool taken;
+	bool     taken;
 
 	for (; r->text != NULL; r++) {
 		value = UNTOUCHED;
@@ -103,7 +103,7 @@ test_switch(void)
 static void
 test_printing(void)
 {
-	char out[STR_UNIT_MAX];
+	char     out[STR_UNIT_MAX];
 	uint64_t value, back;
 	unsigned i, wrong = 0;
 
@@ -131,7 +131,7 @@ test_printing(void)
 static void
 test_words(void)
 {
-	char text[] = " \tone two\t three  ", empty[] = "", blank[] = " \t ";
+	char  text[] = " \tone two\t three  ", empty[] = "", blank[] = " \t ";
 	char *rest = text;
 
 	is_string(str_word(&rest), "one", "the first word");
@@ -162,8 +162,8 @@ test_distance(void)
 	is_number(str_distance("abc", "xyz", 1), 2, "beyond the limit is limit + 1");
 	is_number(str_distance("abcdef", "", 2), 3, "so is a difference in length");
 
-	memset(longer, 'x', sizeof(longer) - 1);
-	longer[sizeof(longer) - 1] = '\0';
+	memset(longer, 'x', sizeof longer - 1);
+	longer[sizeof longer - 1] = '\0';
 	is_number(str_distance(longer, "x", 5), 6, "a very long name is far from others");
 	is_number(str_distance("x", longer, 5), 6, "on either side");
 	is_number(str_distance(longer, longer, 5), 0, "but not from itself");
@@ -191,18 +191,18 @@ test_printable(void)
 {
 	char out[16];
 
-	is_string(str_printable(span_of("plain ~"), out, sizeof(out)), "plain ~", "ASCII stays");
-	is_string(str_printable(span("a\n\0\x7f", 4), out, sizeof(out)), "a\\x0a\\x00\\x7f",
+	is_string(str_printable(span_of("plain ~"), out, sizeof out), "plain ~", "ASCII stays");
+	is_string(str_printable(span("a\n\0\x7f", 4), out, sizeof out), "a\\x0a\\x00\\x7f",
 	    "control bytes, a NUL among them");
-	is_string(str_printable(span_of("\xc3\xa4"), out, sizeof(out)), "\\xc3\\xa4",
+	is_string(str_printable(span_of("\xc3\xa4"), out, sizeof out), "\\xc3\\xa4",
 	    "outside ASCII");
-	is_string(str_printable(span_of("0123456789abcdefgh"), out, sizeof(out)), "0123456789abcde",
+	is_string(str_printable(span_of("0123456789abcdefgh"), out, sizeof out), "0123456789abcde",
 	    "cut at the size");
-	is_string(str_printable(span_of("0123456789ab\n"), out, sizeof(out)), "0123456789ab",
+	is_string(str_printable(span_of("0123456789ab\n"), out, sizeof out), "0123456789ab",
 	    "never within an escape");
-	is_string(str_printable(span_of("0123456789a\n"), out, sizeof(out)), "0123456789a\\x0a",
+	is_string(str_printable(span_of("0123456789a\n"), out, sizeof out), "0123456789a\\x0a",
 	    "which may end at the last byte");
-	is_string(str_printable(span(NULL, 0), out, sizeof(out)), "", "nothing");
+	is_string(str_printable(span(NULL, 0), out, sizeof out), "", "nothing");
 	is_string(str_printable(span_of("x"), out, 1), "", "room for the end only");
 	out[0] = '!';
 	str_printable(span_of("x"), out, 0);

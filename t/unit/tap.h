@@ -110,7 +110,7 @@ static bool
 tap_is_string(const char *file, int line, const char *got, const char *wanted, const char *name,
     ...)
 {
-	bool same = got == wanted || (got != NULL && wanted != NULL && strcmp(got, wanted) == 0);
+	bool    same = got == wanted || (got != NULL && wanted != NULL && strcmp(got, wanted) == 0);
 	va_list args;
 
 	va_start(args, name);

@@ -111,7 +111,7 @@ static void
 test_jumps(void)
 {
 	uint64_t next, occupied = 0, start = 123456789;
-	int64_t wait;
+	int64_t  wait;
 	unsigned step, k;
 
 	clock_now = start;
@@ -144,7 +144,7 @@ static void
 test_waits(void)
 {
 	uint64_t next, before;
-	int64_t wait;
+	int64_t  wait;
 	unsigned step, idle = 0;
 
 	wrong = fired = 0;
@@ -182,12 +182,12 @@ static uint64_t
 fires_at(uint64_t from, uint64_t at)
 {
 	static struct timer t;
-	int64_t wait;
+	int64_t             wait;
 
 	clock_now = from;
 	fired_at[0] = UINT64_MAX;
 	timer_wheel_init(&wheel, from);
-	memcpy(&subjects[0].timer, &t, sizeof(t));
+	memcpy(&subjects[0].timer, &t, sizeof t);
 	timer_arm(&wheel, &subjects[0].timer, at);
 	while ((wait = timer_wheel_wait(&wheel, clock_now)) != INT64_MAX) {
 		clock_now += (uint64_t)wait;
@@ -202,10 +202,10 @@ test_edges(void)
 	static const uint64_t spans[] = { 1, 2, 63, 64, 65, 4095, 4096, 4097, 262143, 262144,
 		262145, 16777215, 16777216, 16777217, 1073741823, 1073741824, 1073741825,
 		5000000000 };
-	uint64_t from, at, offset;
-	unsigned i, late = 0;
+	uint64_t              from, at, offset;
+	unsigned              i, late = 0;
 
-	for (i = 0; i < sizeof(spans) / sizeof(spans[0]); i++) {
+	for (i = 0; i < sizeof spans / sizeof spans[0]; i++) {
 		for (offset = 0; offset < 70; offset++) {
 			from = (spans[i] * 3 + offset) * TIMER_TICK;
 			at = from + spans[i] * TIMER_TICK;
@@ -225,7 +225,7 @@ static void
 test_simple(void)
 {
 	struct timer_wheel *w = &wheel;
-	struct timer *t = &subjects[0].timer;
+	struct timer       *t = &subjects[0].timer;
 
 	timer_wheel_init(w, 5000);
 	is_number(timer_wheel_wait(w, 5000), INT64_MAX, "nothing to wait for");

@@ -69,9 +69,9 @@ static void
 test_amounts(void)
 {
 	uint64_t value;
-	size_t i;
+	size_t   i;
 
-	for (i = 0; i < sizeof(amounts) / sizeof(amounts[0]); i++) {
+	for (i = 0; i < sizeof amounts / sizeof amounts[0]; i++) {
 		value = 4711;
 		is_string(type_read(scope, amounts[i].key, amounts[i].text, &value),
 		    amounts[i].wrong, "%s = %s", amounts[i].key->name, amounts[i].text);
@@ -88,8 +88,8 @@ test_others(void)
 	const struct weir_key on = { .name = "x", .type = WEIR_SWITCH };
 	const struct weir_key text = { .name = "x", .type = WEIR_STRING, .flags = WEIR_OFF };
 	const struct weir_key path = { .name = "x", .type = WEIR_PATH, .flags = WEIR_AUTO };
-	const char *string = "";
-	bool flag = false;
+	const char           *string = "";
+	bool                  flag = false;
 
 	ok(type_read(scope, &on, "on", &flag) == NULL && flag, "on");
 	ok(type_read(scope, &on, "off", &flag) == NULL && !flag, "off");
@@ -130,9 +130,9 @@ test_quotes(void)
 	const struct weir_key list = {
 		.name = "x", .type = WEIR_OWN, .parse = parse_even, .flags = WEIR_WORDS
 	};
-	const char *string = "";
-	uint64_t value = 0;
-	bool flag = false;
+	const char           *string = "";
+	uint64_t              value = 0;
+	bool                  flag = false;
 
 	ok(type_read(scope, &on, "\"on\"", &flag) == NULL && flag, "a switch in quotes");
 	ok(type_read(scope, &small, "\"9\"", &value) == NULL && value == 9, "a number");
@@ -168,7 +168,7 @@ int
 main(void)
 {
 	const struct conf_request request = { .prefix = "/prefix", .module_dir = "/modules" };
-	struct conf *conf = conf_load(&request);
+	struct conf              *conf = conf_load(&request);
 
 	scope = conf_scope(conf, SCOPE_WEIR, 0);
 	test_amounts();

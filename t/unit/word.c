@@ -82,7 +82,7 @@ test_words(void)
 static void
 test_unchecked(void)
 {
-	char  copy[64], *rest;
+	char   copy[64], *rest;
 	size_t i;
 
 	for (i = 0; i < sizeof lines / sizeof lines[0]; i++) {
