@@ -81,7 +81,7 @@ typedef void loop_watch_function(int fd, short what, void *argument);
 
 /* Registers until loop_watch_stop, which has to come before the descriptor is closed.
  * Returns 0, or -1 with errno. */
-int  loop_watch_start(struct loop_watch *, int fd, unsigned events, loop_watch_function *,
+int  loop_watch_start(struct loop_watch *, int fd, unsigned events, loop_watch_function *happened,
     void *argument) __attribute__((warn_unused_result));
 void loop_watch_stop(struct loop_watch *);
 
