@@ -82,18 +82,20 @@ order_leave(struct requester *q)
 	q->held = 0;
 }
 
-/* Its turn has not come. */
+/* Its turn has not come. What there is no room for is lost with its client, but the
+ * request has left its link in any case. */
 static bool
 order_hold(struct request *r, struct weir_span part, bool last, uint64_t most)
 {
 	struct requester *q = r->requester;
+	bool              fits = q->held + part.len <= most;
 
-	if (q->held + part.len > most || (part.len > 0 && buf_append(&r->bytes, part) < 0))
-		return false;
-	q->held += (uint32_t)part.len;
+	fits = fits && (part.len == 0 || buf_append(&r->bytes, part) == 0);
+	if (fits)
+		q->held += (uint32_t)part.len;
 	if (last)
 		request_enter(r, REQUEST_HELD);
-	return true;
+	return fits;
 }
 
 static void

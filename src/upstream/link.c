@@ -379,7 +379,8 @@ link_answer(struct link *l, struct request *r, struct weir_span last)
 	peer_done(peer, WEIR_REQUEST_ANSWERED, r->started);
 	if (l->depth == 0 && r->requester != NULL)
 		l->asked_by = *requester_ops->from(r->requester);
-	if ((r->flags & REQUEST_UNPIN) != 0 && r->requester != NULL && l->borrower == r->requester)
+	if ((r->flags & REQUEST_UNPIN) != 0 && r->requester != NULL &&
+	    l->borrower == r->requester && peer->upstream->mode != POOL_SESSION)
 		link_unpin(l);
 	if (!request_reply(r, last, true) && last.len > 0)
 		board_add(&peer->upstream->cell[UPSTREAM_ORPHANED], 1);
@@ -486,13 +487,14 @@ link_break(struct link *l)
 	link_report(l, why);
 	l->out = NULL;
 	l->borrower = NULL;
+	if (borrower != NULL) {		/* what is moved may find him another */
+		borrower->link = NULL;
+		borrower->flight = 0;
+	}
 	link_close(l);
 	link_give_back(l, &unsent, why);
-	if (borrower != NULL) {
-		borrower->link = NULL;
-		if (used)
-			requester_ops->lost(borrower, busy);
-	}
+	if (borrower != NULL && used)
+		requester_ops->lost(borrower, busy);
 }
 
 /* Its tokens are free when the peer has ended it, too. */
