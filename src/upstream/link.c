@@ -392,6 +392,9 @@ link_unpin(struct link *l)
 	if (l->borrower->flight == 0)
 		l->borrower->link = NULL;
 	l->borrower = NULL;
+	/* What it was spared meanwhile (link_expired). */
+	if (l->expires == UINT64_MAX && l->pool->peer->upstream->pool_lifetime > 0)
+		l->expires = loop_now();
 }
 
 /* Those that have no reply are done when they are sent and it is their turn. */

@@ -234,7 +234,7 @@ pool_find(struct weir_upstream *u, struct request *r, struct link **link, enum w
 									       : POOL_BUSY;
 	}
 	/* What is pinned comes behind what its client has under way elsewhere. */
-	if (alone && q->count > 0 && r->state == REQUEST_NEW)
+	if (alone && (r->state == REQUEST_NEW ? q->count : q->flight) > 0)
 		return POOL_BUSY;
 	if (a == NULL) {
 		a = &fresh;
@@ -338,7 +338,7 @@ pool_serve_requests(struct weir_upstream *u, struct waiter *w)
 			break;
 		case POOL_BUSY:
 			list_prepend(&w->requests, n);
-			w->particular = r->attempt != NULL;
+			w->particular = r->attempt != NULL || (r->flags & REQUEST_PIN) != 0;
 			return false;
 		case POOL_FAILED:
 			request_fail(r, why);
