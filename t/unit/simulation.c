@@ -17,6 +17,7 @@
 #include "session/order.h"
 #include "unit/tap.h"
 #include "upstream/pool.h"
+#include "upstream/source.h"
 
 enum { CLIENTS = 12, PEERS = 3, SOCKETS = 64, ASKED_MAX = 24, REPLY_MOST = 400 };
 
@@ -107,7 +108,7 @@ loop_scratch(void)
 size_t
 loop_scratch_size(void)
 {
-	return sizeof(scratch);
+	return sizeof scratch;
 }
 void
 loop_on_pass_end(void (*work)(void))
@@ -223,7 +224,7 @@ conn_take(struct conn *c, size_t limit)
 	(void)limit;
 	if (kept > 0)
 		memcpy(scratch, buf_span(c->in).data, kept);
-	n = conn_read(c, scratch + kept, sizeof(scratch) - kept);
+	n = conn_read(c, scratch + kept, sizeof scratch - kept);
 	return (struct weir_span){ scratch, n > 0 ? kept + n : 0 };
 }
 
@@ -273,7 +274,7 @@ conn_close(struct conn *c)
 	buf_return(&s->from_peer);
 	buf_return(&c->in);
 	buf_return(&c->out);
-	memset(s, 0, sizeof(*s));
+	memset(s, 0, sizeof *s);
 	c->open = false;
 }
 
@@ -357,10 +358,10 @@ client_of(const struct requester *q)
 static size_t
 message_of(char *out, const struct client *c, unsigned number)
 {
-	char mode = c->modes[number % sizeof(c->modes)];
+	char mode = c->modes[number % sizeof c->modes];
 
 	return (size_t)snprintf(out, 80, mode == 'l' ? "%c %-61s\n" : "%c %s\n", mode,
-	    ({ static char name[48]; snprintf(name, sizeof(name), "%u.%u.%u", c->number, c->life,
+	    ({ static char name[48]; snprintf(name, sizeof name, "%u.%u.%u", c->number, c->life,
 	    number); name; }));
 }
 
@@ -373,13 +374,13 @@ client_hears(struct requester *q, struct weir_span part, bool last)
 
 	if (c->over)
 		return;		/* what is held may have been cut short: it leaves */
-	MUST(have + part.len < sizeof(c->part));
+	MUST(have + part.len < sizeof c->part);
 	memcpy(c->part + have, part.data != NULL ? part.data : "", part.len);
 	c->part[have + part.len] = '\0';
 	if (!last)
 		return;
 	message_of(wanted, c, c->expected);
-	if (c->modes[c->expected % sizeof(c->modes)] == 's')
+	if (c->modes[c->expected % sizeof c->modes] == 's')
 		*wanted = '\0';
 	if (strcmp(c->part, wanted) != 0)
 		broken("client %u got '%s' for '%s'", c->number, c->part, wanted);
@@ -435,7 +436,7 @@ client_asks(struct client *c, bool patient)
 		if ((r = request_create(q, &upstream, &framing)) == NULL)
 			broken("memory");
 		r->kind = c->asked;
-		mode = &c->modes[c->asked % sizeof(c->modes)];
+		mode = &c->modes[c->asked % sizeof c->modes];
 		*mode = "kkksl"[below(5)];
 		r->replies = *mode != 's';
 		if (below(6) == 0 && !c->pinned)
@@ -748,7 +749,7 @@ begin(enum pool_mode mode, unsigned size, unsigned depth)
 		.share = { .slot = 0, .slots = 1 } };
 	int seat;
 
-	for (unsigned i = 0; i < sizeof(fields) / sizeof(*fields); i++)
+	for (unsigned i = 0; i < sizeof fields / sizeof *fields; i++)
 		fields[i] = (struct board_field){ "field", BOARD_GAUGE };
 	if (board_create() < 0 || (seat = board_seat_take()) < 0)
 		bail_out("there is no board");
@@ -762,10 +763,10 @@ begin(enum pool_mode mode, unsigned size, unsigned depth)
 	for (unsigned i = 0; i < PEERS; i++) {
 		peers[i] = (struct weir_peer){ .upstream = &upstream, .index = i, .weight = 1,
 			.max_fails = 2, .fail_timeout = 50, .backup = i == PEERS - 1 };
-		snprintf(peers[i].name, sizeof(peers[i].name), "%u", i);
+		snprintf(peers[i].name, sizeof peers[i].name, "%u", i);
 		peers[i].board = board_enter(&schemas[1], peers[i].name, 1);
 	}
-	memset(clients, 0, sizeof(clients));
+	memset(clients, 0, sizeof clients);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		clients[i].number = i;
 	list_init(&turns);
