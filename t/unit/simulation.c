@@ -295,7 +295,7 @@ upstream_failure_name(enum weir_failure why)
 }
 
 int
-upstream_connect(struct weir_upstream *u, const struct weir_peer *peer)
+source_connect(struct weir_upstream *u, const struct weir_peer *peer)
 {
 	(void)u, (void)peer;
 	return -1;
