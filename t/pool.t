@@ -126,6 +126,46 @@ it 'request: a link carries one at a time' => sub {
 	$p->end;
 };
 
+it 'session: the peer never counts more links than there may be' => sub {
+	my $b = backend('line');
+	my $p = Weir::Pool->new(peers => [$b], workers => 2,
+	    upstream => "pool = session\npool_size = 4\npool_wait = 1m\n");
+	# Those who leave have been answered, or not; those who wait take their places.
+	for (1 .. 15) {
+		my @served = map { $p->client } 1 .. 4;
+		is $_->ask("hello\n"), "hello\n" for @served;
+		my @waiting = map { $p->client->send("next\n") } 1 .. 2;
+		$_->send("again\n") for @served[0 .. 1];
+		$_->reset for @served;
+		is $_->line, "next\n" for @waiting;
+		$_->reset for @waiting;
+	}
+	is $p->client->ask("here\n"), "here\n", 'and there is room at the end';
+	cmp_ok $b->report->{peak}, '<=', 4;
+	$p->end;
+};
+
+it 'pool_min_idle backs off from a peer that ends what nobody has used' => sub {
+	my $b = backend('close');
+	my $p = Weir::Pool->new(peers => [$b], upstream => "pool_min_idle = 1\n");
+	$b->wait_report(sub ($r) { $r->{accepted} >= 4 });
+	my $began = time;
+	$b->wait_report(sub ($r) { $r->{accepted} >= 6 });
+	cmp_ok time - $began, '>=', 2, 'the sixth comes 0.8 and 1.6 s behind the fourth';
+	$p->end;
+};
+
+it 'tells who made a peer answer what nobody had asked' => sub {
+	my $b = backend('line', reply => sub ($line, $) { "$line\n" x ($line eq 'twice' ? 2 : 1) });
+	my $p = Weir::Pool->new(peers => [$b]);
+	my $c = $p->client;
+	is $c->ask("twice\n"), "twice\n";
+	$p->until(sub ($p) { $p->peer->{unsolicited} == 1 }, 'it is counted');
+	my $from = "127.0.0.1:" . $c->local_port;
+	like $p->weir->log, qr/ warn .*last request was of client \Q$from\E: does it speak line_proxy/;
+	$p->end;
+};
+
 it 'session: a link for the stay of a client' => sub {
 	my $b = backend('line', reply => sub ($line, $conn) { "$conn->{n} $line\n" });
 	my $p = Weir::Pool->new(peers => [$b],

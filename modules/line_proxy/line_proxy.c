@@ -9,6 +9,7 @@
 struct line_conf {
 	uint64_t         line_max;	/* bytes, the newline included */
 	const char      *line_failure;	/* NULL: off */
+	const char      *line_refuse;	/* no request begins with one of these; NULL: off */
 	struct weir_span failure;	/* the same as it is sent */
 };
 
@@ -21,6 +22,8 @@ static enum weir_parse line_proxy_request(const void *conf, void *memory, struct
     struct weir_message *);
 static enum weir_parse line_proxy_reply(const void *conf, void *memory, uint32_t kind,
     struct weir_span in, struct weir_message *);
+static enum weir_parse line_proxy_find_end(const struct line_conf *, struct line_scan *,
+    struct weir_span, struct weir_message *);
 static struct weir_span line_proxy_failure(const void *conf, uint32_t kind, enum weir_failure);
 static const char      *line_proxy_check(struct weir_scope *);
 static const char      *line_proxy_check_failure(struct weir_scope *, struct line_conf *);
@@ -33,6 +36,10 @@ static const struct weir_key line_keys[] = {
 	  .offset = offsetof(struct line_conf, line_failure), .initial = "off",
 	  .flags = WEIR_OFF,
 	  .help = "the line that answers a request which no peer has answered; off: closed" },
+	{ .name = "line_refuse", .where = WEIR_IN_SERVER, .type = WEIR_STRING,
+	  .offset = offsetof(struct line_conf, line_refuse), .initial = "off", .flags = WEIR_OFF,
+	  .syntax = "CHARACTERS | off",
+	  .help = "a line that begins with one of these closes its client: *$ before Redis" },
 	{ .name = NULL },
 };
 
@@ -56,9 +63,27 @@ static enum weir_parse
 line_proxy_request(const void *conf, void *memory, struct weir_span in, struct weir_message *m)
 {
 	const struct line_conf *c = conf;
-	struct line_scan       *scan = memory;
-	size_t                  end = in.len < c->line_max ? in.len : c->line_max;
-	const char             *newline;
+
+	if (c->line_refuse != NULL && in.len > 0 && *in.data != '\0' &&
+	    strchr(c->line_refuse, *in.data) != NULL)
+		return WEIR_MALFORMED;
+	return line_proxy_find_end(c, memory, in, m);
+}
+
+static enum weir_parse
+line_proxy_reply(const void *conf, void *memory, uint32_t kind, struct weir_span in,
+    struct weir_message *m)
+{
+	(void)kind;
+	return line_proxy_find_end(conf, memory, in, m);
+}
+
+static enum weir_parse
+line_proxy_find_end(const struct line_conf *c, struct line_scan *scan, struct weir_span in,
+    struct weir_message *m)
+{
+	size_t      end = in.len < c->line_max ? in.len : c->line_max;
+	const char *newline;
 
 	newline = memchr(in.data + scan->scanned, '\n', end - scan->scanned);
 	if (newline != NULL) {
@@ -67,14 +92,6 @@ line_proxy_request(const void *conf, void *memory, struct weir_span in, struct w
 	}
 	scan->scanned = end;
 	return end < c->line_max ? WEIR_MORE : WEIR_MALFORMED;
-}
-
-static enum weir_parse
-line_proxy_reply(const void *conf, void *memory, uint32_t kind, struct weir_span in,
-    struct weir_message *m)
-{
-	(void)kind;
-	return line_proxy_request(conf, memory, in, m);
 }
 
 static struct weir_span

@@ -26,6 +26,7 @@ my %server = (			# NAME => [BACKEND, keys of the server, keys of the upstream]
 	session => ['line', '', 'pool = session'],
 	short   => ['line', "line_max = 20\nline_failure = sorry"],
 	even    => ['line', "line_max = 1k\nread_buffer = 1k"],
+	refuse  => ['line', 'line_refuse = *$'],
 	hasty   => ['line', "read_timeout = 300ms"],
 	keep    => ['keep', ''],
 	sorry   => ['gone', 'line_failure = -ERR sorry\r'],
@@ -295,6 +296,15 @@ CONF
 		is $result->{exit}, 1;
 		like $result->{text}, $phrase;
 	}
+};
+
+it 'refuses lines that begin with what it is told' => sub {
+	for my $bad ("*1\r\n", "\$4\r\nPING\r\n") {
+		my $c = client($port{refuse});
+		is $c->send("good\n$bad")->rest, "good\n", 'what came before is answered, then it is closed';
+	}
+	is client($port{refuse})->ask("good *\$\n"), "good *\$\n", 'elsewhere they may stand';
+	is ended('refuse', 'bad_request'), 2;
 };
 
 done_testing;

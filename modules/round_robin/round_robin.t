@@ -49,6 +49,7 @@ upstream(returns  => [], 'back max_fails=1 fail_timeout=200ms', 'a');
 upstream(limited  => [], 'a max_conns=2', 'b');
 upstream(all_full => [], 'a max_conns=1', 'b max_conns=2');
 upstream(nobody   => [], 'a down');
+upstream(alone    => [], 'gone max_fails=0');
 my $w = weir($conf);
 
 # Which peer serves a new session; 'none' when it is closed without a word.
@@ -76,6 +77,22 @@ it 'goes round' => sub {
 	is spread('even', 30), 'a=10 b=10 c=10';
 	my @order = map { scalar asked('even') } 1 .. 6;
 	is "@order[0 .. 2]", "@order[3 .. 5]", 'always in the same order';
+};
+
+it 'begins with the next peer after a reload' => sub {
+	my %first;
+	for (1 .. 3) {
+		$w->reload;
+		$first{scalar asked('even')}++;
+	}
+	is_deeply \%first, { a => 1, b => 1, c => 1 };
+};
+
+it 'counts as retried only what went on to another peer' => sub {
+	is asked('alone'), 'none';
+	my $u = $w->status->upstream('alone');
+	is $u->{retried}, 0, 'nobody else was there';
+	is $u->{no_peer}, 0, 'and somebody was tried';
 };
 
 it 'goes round without being told' => sub {

@@ -232,8 +232,6 @@ relay_connect(struct relay *r, enum session_reason *why)
 	*why = r->attempt.tried > 0 ? SESSION_CONNECT_FAILED : SESSION_NO_PEER;
 	r->attempt.now = loop_now();
 	while (r->attempt.tried <= r->upstream->retries) {
-		if (r->attempt.tried > 0)
-			board_add(&r->upstream->cell[UPSTREAM_RETRIED], 1);
 		peer = upstream_choose(r->upstream, &r->attempt);
 		if (peer == NULL)
 			return false;

@@ -76,10 +76,12 @@ upstream_choose(struct weir_upstream *u, struct weir_attempt *a)
 			attempt_rule_out(a, peer);
 			if (!peer_claim(peer, a))
 				continue;
-			a->tried++;
+			if (a->tried++ > 0)
+				board_add(&u->cell[UPSTREAM_RETRIED], 1);
 			return peer;
 		}
-	board_add(&u->cell[UPSTREAM_NO_PEER], 1);
+	if (a->tried == 0)
+		board_add(&u->cell[UPSTREAM_NO_PEER], 1);
 	return NULL;
 }
 

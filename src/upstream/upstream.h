@@ -193,8 +193,9 @@ attempt_begin(struct weir_attempt *a, const struct addr_packed *client, uint64_t
 }
 
 /*
- * Chooses a peer, takes its connection token and notes it as tried. NULL when
- * no peer may be used (counted as no_peer). Give the token back with
+ * Chooses a peer, takes its connection token and notes it as tried (another than
+ * the first is counted as retried). NULL when no peer may be used (counted as
+ * no_peer, if none was tried). Give the token back with
  * peer_release.
  */
 struct weir_peer *upstream_choose(struct weir_upstream *, struct weir_attempt *);
