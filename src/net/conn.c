@@ -278,14 +278,31 @@ conn_look(struct conn *c)
 }
 
 uint64_t
-conn_sent_ago(const struct conn *c)
+conn_untaken_for(const struct conn *c)
 {
 	struct tcp_info info;
 	socklen_t       len = sizeof info;
+	uint64_t        sent, rtt, rto, untaken;
+	unsigned        tries;
 
 	if (!c->open || getsockopt(conn_fd(c), IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
 		return UINT64_MAX;
-	return info.tcpi_last_data_sent;
+	untaken = info.tcpi_last_ack_recv;
+	sent = info.tcpi_last_data_sent;
+	rtt = info.tcpi_rtt / 1000;
+	rto = info.tcpi_rto / 1000;
+	tries = info.tcpi_retransmits < 31 ? info.tcpi_retransmits : 31;
+	/* Nothing is in flight: what was sent last came a round trip later, and what has
+	 * come since then is the answer to a probe, or a segment of the other end's own. */
+	if (info.tcpi_unacked == 0)
+		sent = sent > rtt ? sent - rtt : 0;
+	/* All waits before the last retransmission were in vain, each twice the one before;
+	 * the next would be rto. */
+	else if (tries > 0)
+		sent += rto - (rto >> tries);
+	else
+		return untaken;
+	return sent > untaken ? sent : untaken;
 }
 
 size_t

@@ -173,9 +173,10 @@ void conn_send_ended(struct conn *, int error);
  * Returns false when there is one. */
 bool conn_look(struct conn *);
 
-/* How many ms ago the kernel last sent bytes of ours (TCP_INFO): a slow reader
- * makes room long before an event tells. UINT64_MAX: not known. */
-uint64_t conn_sent_ago(const struct conn *);
+/* For how many ms at least the other end has acknowledged no byte of ours (TCP_INFO): a
+ * slow reader makes room long before an event tells. Retransmissions, and acknowledgments
+ * of nothing new, make it no less, or by one round trip. UINT64_MAX: not known. */
+uint64_t conn_untaken_for(const struct conn *);
 
 /* Bytes the kernel holds that the peer has not acknowledged (SIOCOUTQ). */
 size_t conn_unacknowledged(const struct conn *);

@@ -234,7 +234,7 @@ session_note_blocked(struct weir_session *s, struct conn *side, size_t waiting, 
 void
 session_note_moved(struct weir_session *s, const struct conn *side, uint64_t *since)
 {
-	uint64_t ago = conn_sent_ago(side), at = loop_now() - ago;
+	uint64_t ago = conn_untaken_for(side), at = loop_now() - ago;
 
 	if (ago >= loop_now())
 		return;

@@ -195,8 +195,8 @@ void session_went(struct weir_session *, size_t bytes);
 bool session_begin_turn(struct weir_session *) __attribute__((warn_unused_result));
 bool session_end_turn(struct weir_session *) __attribute__((warn_unused_result));
 
-/* For a mode that is told of a deadline: some bytes of this side may have left the
- * kernel without there being room for more. Notes when some did. */
+/* For a mode that is told of a deadline: this side may have acknowledged bytes without
+ * there being room for more. Notes when it last can have. */
 void session_note_moved(struct weir_session *, const struct conn *side, uint64_t *since);
 
 /* One side has so many bytes waiting: since when has it taken none? Keeps that
