@@ -58,6 +58,8 @@ static char                 scratch[4096];
 
 uint64_t loop_clock = 1000;
 
+static _Noreturn void broken(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 static _Noreturn void
 broken(const char *format, ...)
 {
