@@ -3,6 +3,7 @@
 #include "proc/child.h"
 
 #include <bsd/unistd.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +11,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "proc/fdtable.h"
 
 static const int caught[] = {
 	SIGHUP,
@@ -79,6 +82,27 @@ child_default(int signal)
 	struct sigaction a = { .sa_handler = SIG_DFL };
 
 	sigaction(signal, &a, NULL);
+}
+
+char
+child_state(pid_t pid)
+{
+	char        path[64], text[256];
+	const char *name_end;
+	ssize_t     got;
+	int         fd;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	got = read(fd, text, sizeof text - 1);
+	fd_close(&fd);
+	if (got <= 0)
+		return 0;
+	text[got] = '\0';
+	name_end = strrchr(text, ')');
+	return name_end != NULL && name_end[1] == ' ' ? name_end[2] : '\0';
 }
 
 void

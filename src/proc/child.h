@@ -26,6 +26,10 @@ void child_ignore_signals(void);
 /* Back to what a program finds: an ignored signal cannot be waited for. */
 void child_default(int signal);
 
+/* What the kernel says that a process does: a letter of proc_pid_stat(5); 0: it
+ * cannot be found out. */
+char child_state(pid_t);
+
 /* main, first of all: the memory that titles are written to. */
 void child_title_init(int argc, char **argv, char **envp);
 

@@ -68,6 +68,7 @@ digest_send_settings(const struct conf *conf, int channel)
 		.connections = s->connections,
 		.lowered = s->lowered,
 		.shutdown_timeout = s->shutdown_timeout,
+		.watchdog = s->watchdog,
 	};
 	struct message         m = { .kind = MESSAGE_SETTINGS, .data = &d, .size = sizeof d };
 

@@ -17,6 +17,7 @@ struct digest_settings {
 	uint64_t connections;		/* of one worker, as far as descriptors carry them … */
 	bool     lowered;		/* … which was not as far as was wanted */
 	uint64_t shutdown_timeout;	/* ms; 0: none */
+	uint64_t watchdog;		/* ms; 0: off */
 	char     pid[1024];
 	char     control[128];
 	char     pid_place[256];	/* "weir.conf:3" */

@@ -23,6 +23,7 @@
 #include "proc/opening.h"
 #include "proc/report.h"
 #include "proc/template.h"
+#include "proc/watchdog.h"
 #include "upstream/board.h"
 
 #define TEMPLATE_END_TIMEOUT  5000u	/* ms, from QUIT to KILL */
@@ -299,6 +300,7 @@ generation_begin_running(struct generation *g)
 		    i < g->post_count ? BOARD_SLOT_ACCEPTING : BOARD_SLOT_ABSENT);
 	for (unsigned i = 0; i < g->post_count; i++)
 		post_go(&g->posts[i]);
+	watchdog_start(g);
 	if (previous != NULL)
 		generation_enter(previous, GENERATION_RETIRING);
 	listening_commit();
@@ -355,6 +357,7 @@ generation_begin_ended(struct generation *g)
 
 	deadline_clear(&g->overdue);
 	deadline_clear(&g->again);
+	watchdog_stop(g);
 	generation_channel_close(g);
 	for (unsigned i = 0; i < g->post_count; i++)
 		post_close(&g->posts[i]);

@@ -57,6 +57,8 @@ struct generation {
 	unsigned             post_count;
 	struct deadline      overdue;	/* of a step */
 	struct deadline      again;	/* to make it anew, when its template has died */
+	struct deadline      look;	/* at its workers, by the watchdog … */
+	uint64_t             looked;	/* … which has done so then, in ms */
 };
 
 /* Starts building the next one, from the files; remake: from what was kept of the

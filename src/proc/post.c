@@ -27,7 +27,6 @@ static void post_retry_due(struct deadline *);
 static void post_deliver(struct post *);
 static bool post_deliver_one(struct post *, const struct message *);
 static void post_note_death(struct post *, pid_t, int status);
-static void post_set_absent(struct post *);
 
 int
 post_open(struct post *p, struct generation *g, unsigned slot)
@@ -127,6 +126,7 @@ post_ready(struct post *p)
 	if (p->state != POST_STARTING)
 		return;
 	p->state = POST_READY;
+	watchdog_reset(&p->watchdog, wait_now());
 	deadline_clear(&p->deadline);
 	if (p->generation->step == GENERATION_RUNNING)
 		post_go(p);
@@ -160,6 +160,7 @@ post_died(struct post *p, int status)
 	deadline_clear(&p->deadline);
 	p->state = POST_VACANT;
 	p->pid = 0;
+	watchdog_reset(&p->watchdog, wait_now());
 	p->owed = 0;		/* a reopened log its successor may need as well */
 	if (p->seat != 0)
 		board_seat_clear(p->seat);
@@ -201,6 +202,17 @@ post_kill(struct post *p, int signal)
 {
 	if (p->pid != 0)
 		kill(p->pid, signal);
+}
+
+void
+post_set_absent(struct post *p)
+{
+	struct generation *g = p->generation;
+
+	board_slot_set(p->slot, g->number, BOARD_SLOT_ABSENT);
+	for (unsigned i = 0; i < g->post_count; i++)
+		if (g->posts[i].state == POST_SERVING)
+			post_tell(&g->posts[i], MESSAGE_REVIEW);
 }
 
 uint64_t
@@ -325,16 +337,4 @@ post_note_death(struct post *p, pid_t pid, int status)
 	log_write(ours ? WEIR_ALERT : WEIR_ERROR, "worker %u (generation %u, process %d) %s",
 	    p->slot, p->generation->number, (int)pid,
 	    child_status_print(status, how, sizeof how));
-}
-
-/* The others accept from its sockets until it is back. */
-static void
-post_set_absent(struct post *p)
-{
-	struct generation *g = p->generation;
-
-	board_slot_set(p->slot, g->number, BOARD_SLOT_ABSENT);
-	for (unsigned i = 0; i < g->post_count; i++)
-		if (g->posts[i].state == POST_SERVING)
-			post_tell(&g->posts[i], MESSAGE_REVIEW);
 }

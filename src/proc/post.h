@@ -15,6 +15,7 @@
 
 #include "proc/message.h"
 #include "proc/wait.h"
+#include "proc/watchdog.h"
 
 struct generation;
 
@@ -32,6 +33,7 @@ struct post {
 	uint32_t           owed;	/* bits of enum message_kind: not in the mailbox yet */
 	uint32_t           owed_logs;	/* bits of FD_LOG's slots */
 	struct deadline    retry;	/* to put them there */
+	struct watchdog    watchdog;	/* READY, SERVING */
 };
 
 #define POST_STABLE 10000u	/* ms */
@@ -68,6 +70,9 @@ void post_tell(struct post *, enum message_kind);
 void post_tell_log(struct post *, unsigned log);
 
 void post_kill(struct post *, int signal);
+
+/* It serves no more: the others accept from its sockets until it is back. */
+void post_set_absent(struct post *);
 
 /* ms to wait before it is filled again, after this many failures in a row. */
 uint64_t post_backoff(unsigned failures);

@@ -32,6 +32,7 @@ struct settings {
 	bool                 lowered;		/* it has been, by check */
 	uint64_t             nofile;		/* worker_rlimit_nofile; WEIR_AUTOMATIC */
 	uint64_t             shutdown_timeout;	/* ms; 0: none */
+	uint64_t             watchdog;		/* ms; 0: off */
 	bool                 affinity;		/* a processor for each worker */
 	bool                 daemon;
 	struct settings_user user;

@@ -160,6 +160,7 @@ status_json_workers(struct text *t)
 			text_json_number(t, "generation", g->number);
 			text_json_number(t, "pid", (uint64_t)p->pid);
 			text_json_string(t, "state", status_worker_state(p));
+			text_json_number(t, "silence_ms", watchdog_silence(p));
 			text_json_number(t, "sessions", sessions[p->seat]);
 			text_json_close(t, '}');
 		}
@@ -198,11 +199,17 @@ status_json_board(struct text *t)
 static void
 status_text_worker(struct text *t, const struct post *p)
 {
-	if (p->pid == 0)
+	uint64_t silence = watchdog_silence(p);
+	char     time[STR_UNIT_MAX];
+
+	if (p->pid == 0) {
 		text_add(t, "  worker %u: %s\n", p->slot, status_worker_state(p));
-	else
-		text_add(t, "  worker %u: process %d, %s, sessions %" PRIu64 "\n", p->slot,
-		    (int)p->pid, status_worker_state(p), sessions[p->seat]);
+		return;
+	}
+	text_add(t, "  worker %u: process %d, %s", p->slot, (int)p->pid, status_worker_state(p));
+	if (silence > 0)
+		text_add(t, " for %s", str_print_time(silence / 1000 * 1000, time));
+	text_add(t, ", sessions %" PRIu64 "\n", sessions[p->seat]);
 }
 
 /* What is open now, and what has been counted at all. */
@@ -262,6 +269,8 @@ status_worker_state(const struct post *p)
 {
 	unsigned state;
 
+	if (watchdog_silence(p) > 0)
+		return "not answering";
 	if (p->state != POST_SERVING)
 		return post_state_name(p->state);
 	if (p->generation->step != GENERATION_RUNNING)

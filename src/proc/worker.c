@@ -16,6 +16,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "conf/conf.h"
 #include "net/conn.h"
@@ -26,8 +27,10 @@
 #include "proc/message.h"
 #include "proc/settings.h"
 #include "proc/template.h"
+#include "proc/watchdog.h"
 #include "session/server.h"
 #include "session/service.h"
+#include "upstream/board.h"
 
 #define WORKER_START_TIMEOUT 10000	/* ms for the master to say START */
 #define WORKER_STOP_TIMEOUT   1000u	/* ms that closing everything may take */
@@ -43,6 +46,7 @@ static struct {
 	bool              stopping;
 	struct loop_watch mail;
 	struct loop_watch signal;
+	struct loop_timer beat;
 	struct loop_timer end;		/* worker_shutdown_timeout, or that of a stop */
 } worker;
 
@@ -62,6 +66,7 @@ static void worker_tell_master(enum message_kind, const char *text);
 static _Noreturn void worker_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void worker_mail_came(int, short, void *);
 static void worker_signal_came(int, short, void *);
+static void worker_beat(void *);
 static void worker_retire(void);
 static void worker_close_all(void *);
 static void worker_stop(void);
@@ -227,6 +232,9 @@ worker_open_loop(void)
 	conn_start();
 	dial_init();
 	loop_timer_init(&worker.end, worker_close_all, NULL);
+	loop_timer_init(&worker.beat, worker_beat, NULL);
+	if (worker.template->settings->watchdog > 0)
+		worker_beat(NULL);
 	if (loop_watch_start(&worker.mail, worker.inbox, LOOP_READ, worker_mail_came, NULL) < 0 ||
 	    loop_watch_start(&worker.signal, worker.signals, LOOP_READ, worker_signal_came, NULL) <
 		0)
@@ -384,6 +392,17 @@ worker_signal_came(int fd, short what, void *argument)
 		else
 			worker_stop();
 	}
+}
+
+/* A timer rather than a word at the end of each pass, which would cost each of them a
+ * store: as long as passes are made, due timers fire. The master's clock, not the
+ * pass's, which is older by what the pass has done so far. */
+static void
+worker_beat(void *argument)
+{
+	(void)argument;
+	board_beat_write(worker.seat, clock_ns() / 1000000);
+	loop_timer_start(&worker.beat, watchdog_interval(worker.template->settings->watchdog));
 }
 
 static void

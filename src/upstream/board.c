@@ -2,8 +2,8 @@
 /*
  * board: one memfd, mapped by all processes at once.
  *
- *	head | seats | slots | schemas | chunk | chunk …
- *	                                 entries | shared words | cells
+ *	head | seats | slots | beats | schemas | chunk | chunk …
+ *	                                         entries | shared words | cells
  *
  * Who writes what: the master the seats, a template the schemas and entries, a
  * worker its own cells, everybody shared words and slots. An entry is free when
@@ -29,7 +29,7 @@
 #include "base/hash.h"
 
 #define MAGIC      UINT64_C(0x6472616f62726965)	/* "eirboard", read backwards */
-#define VERSION    2u
+#define VERSION    3u
 #define CACHE_LINE 64u
 #define PAGES_AT   65536u	/* whole pages, whichever size they have */
 #define CHUNK      256u		/* entries that are mapped at once */
@@ -73,6 +73,10 @@ struct cell {
 	_Alignas(CACHE_LINE) board_word words[BOARD_FIELDS];
 };
 
+struct beat {
+	_Alignas(CACHE_LINE) board_word at;
+};
+
 struct chunk {
 	struct entry entries[CHUNK];
 	_Alignas(CACHE_LINE) board_word shared[CHUNK][BOARD_SHARED];
@@ -83,6 +87,7 @@ struct board {
 	_Alignas(CACHE_LINE) struct head head;
 	_Alignas(CACHE_LINE) board_word seats[BOARD_SEATS / BITS_PER_WORD];
 	_Alignas(CACHE_LINE) board_word slots[BOARD_SLOTS];
+	struct beat beats[BOARD_SEATS];
 	struct schema schemas[BOARD_SCHEMAS];
 	_Alignas(PAGES_AT) struct chunk chunks[];
 };
@@ -657,6 +662,20 @@ board_seat_give(unsigned seat)
 {
 	board_seat_settle(seat, false);
 	board_seat_mark(seat, false);
+}
+
+void
+board_beat_write(unsigned seat, uint64_t now)
+{
+	assert(board != NULL && seat < BOARD_SEATS);
+	atomic_store_explicit(&board->beats[seat].at, now, memory_order_relaxed);
+}
+
+uint64_t
+board_beat_read(unsigned seat)
+{
+	assert(board != NULL && seat < BOARD_SEATS);
+	return atomic_load_explicit(&board->beats[seat].at, memory_order_relaxed);
 }
 
 /* ------------------------------------------------------------------- slots */

@@ -119,6 +119,11 @@ void board_seat_clear(unsigned seat);
 /* Master: its generation has ended: counts are added to BOARD_PAST's. */
 void board_seat_give(unsigned seat);
 
+/* When the seat's worker last said that it makes passes: ms of CLOCK_MONOTONIC.
+ * What stands there may be a predecessor's, or anything if the worker is broken. */
+void     board_beat_write(unsigned seat, uint64_t now);
+uint64_t board_beat_read(unsigned seat);
+
 enum board_slot_state {
 	BOARD_SLOT_ABSENT,	/* no worker: others accept from its sockets */
 	BOARD_SLOT_ACCEPTING,

@@ -22,7 +22,7 @@ my %back = (
 	# The parts of the master end, or go on with, what others of them began.
 	'proc/control'     => [qw(proc/master)],
 	'proc/status'      => [qw(proc/master)],
-	'proc/generation'  => [qw(proc/master proc/generations proc/opening proc/post)],
+	'proc/generation'  => [qw(proc/master proc/generations proc/opening proc/post proc/watchdog)],
 	'proc/generations' => [qw(proc/post)],
 	'proc/post'        => [qw(proc/master)],
 );

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* watchdog: finds workers that do not answer, and ends them. */
+#include "proc/watchdog.h"
+
+#include <signal.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "proc/child.h"
+#include "proc/generation.h"
+#include "upstream/board.h"
+
+static void watchdog_look(struct deadline *);
+static void watchdog_look_at(struct post *, uint64_t now, uint64_t limit);
+static void watchdog_report(struct post *, uint64_t silence);
+static void watchdog_abort(struct post *, uint64_t now);
+static void watchdog_kill(struct post *);
+static const char *watchdog_doing(pid_t);
+
+void
+watchdog_start(struct generation *g)
+{
+	if (g->digest.settings.watchdog == 0)
+		return;
+	g->looked = wait_now();
+	for (unsigned i = 0; i < g->post_count; i++)
+		watchdog_reset(&g->posts[i].watchdog, g->looked);
+	deadline_set(&g->look, watchdog_interval(g->digest.settings.watchdog), watchdog_look);
+}
+
+void
+watchdog_stop(struct generation *g)
+{
+	deadline_clear(&g->look);
+}
+
+uint64_t
+watchdog_silence(const struct post *p)
+{
+	if (p->pid == 0 || p->watchdog.state == WATCHDOG_ANSWERING)
+		return 0;
+	return wait_now() - p->watchdog.heard;
+}
+
+/*
+ * When the master comes late, all may have been stopped together, with the group of
+ * processes or the machine: then the workers get their time again.
+ */
+static void
+watchdog_look(struct deadline *d)
+{
+	struct generation *g = container_of(d, struct generation, look);
+	uint64_t           limit = g->digest.settings.watchdog, now = wait_now();
+	uint64_t           interval = watchdog_interval(limit);
+	bool               late = now - g->looked > 2 * interval;
+
+	g->looked = now;
+	deadline_set(&g->look, interval, watchdog_look);
+	for (unsigned i = 0; i < g->post_count; i++) {
+		struct post *p = &g->posts[i];
+
+		if (p->state != POST_READY && p->state != POST_SERVING)
+			continue;
+		if (late && p->watchdog.state < WATCHDOG_ABORTED)
+			p->watchdog.heard = now;
+		watchdog_look_at(p, now, limit);
+	}
+}
+
+/* Its word is as old as an interval while it answers: only what lies beyond that is
+ * known to be silence, and nothing is killed for less. */
+static void
+watchdog_look_at(struct post *p, uint64_t now, uint64_t limit)
+{
+	struct watchdog *w = &p->watchdog;
+	uint64_t         said = board_beat_read(p->seat), silence;
+
+	/* A broken worker may have written anything there. */
+	if (said > w->heard && said <= now)
+		w->heard = said;
+	silence = now - w->heard;
+	switch (w->state) {
+	case WATCHDOG_ANSWERING:
+		if (silence >= limit)
+			watchdog_report(p, silence);
+		break;
+	case WATCHDOG_SILENT:
+		if (silence >= limit + watchdog_interval(limit)) {
+			watchdog_abort(p, now);
+		} else if (silence < limit) {
+			w->state = WATCHDOG_ANSWERING;
+			log_notice("worker %u (generation %u, process %d) answers again", p->slot,
+			    p->generation->number, (int)p->pid);
+		}
+		break;
+	case WATCHDOG_ABORTED:
+		if (now - w->aborted >= limit)
+			watchdog_kill(p);
+		break;
+	case WATCHDOG_KILLED:
+		break;
+	}
+}
+
+static void
+watchdog_report(struct post *p, uint64_t silence)
+{
+	char time[STR_UNIT_MAX];
+
+	p->watchdog.state = WATCHDOG_SILENT;
+	log_error("worker %u (generation %u, process %d) does not answer: for %s it has handled "
+		  "no event, and %s",
+	    p->slot, p->generation->number, (int)p->pid,
+	    str_print_time(silence / 1000 * 1000, time), watchdog_doing(p->pid));
+}
+
+/* One that is stopped takes SIGABRT only when it goes on. */
+static void
+watchdog_abort(struct post *p, uint64_t now)
+{
+	p->watchdog.state = WATCHDOG_ABORTED;
+	p->watchdog.aborted = now;
+	log_alert("worker %u (generation %u, process %d) still does not answer (worker_watchdog): "
+		  "it is ended by SIGABRT, so that a core file can tell why, and replaced",
+	    p->slot, p->generation->number, (int)p->pid);
+	post_kill(p, SIGABRT);
+	post_kill(p, SIGCONT);
+	post_set_absent(p);
+}
+
+static void
+watchdog_kill(struct post *p)
+{
+	p->watchdog.state = WATCHDOG_KILLED;
+	log_alert("worker %u (generation %u, process %d) does not end by SIGABRT: it is killed",
+	    p->slot, p->generation->number, (int)p->pid);
+	post_kill(p, SIGKILL);
+}
+
+static const char *
+watchdog_doing(pid_t pid)
+{
+	switch (child_state(pid)) {
+	case 'R':
+		return "is computing: a loop in a module?";
+	case 'S':
+		return "waits in a system call: does a module call something that blocks?";
+	case 'D':
+		return "waits for a disk or for memory";
+	case 'T':
+		return "is stopped by a signal (SIGCONT lets it go on)";
+	case 't':
+		return "is held by a debugger";
+	default:
+		return "what it does is not known";
+	}
+}
