@@ -202,6 +202,7 @@ arguments_locate(struct options *o, const struct arguments *a)
 	if (strcmp(prefix, "/") == 0)
 		*prefix = '\0';
 	*o = (struct options){ .prefix = prefix,
+		.state = a->prefix == NULL ? LOCALSTATEDIR : prefix,
 		.path = main_configuration(a, prefix),
 		.globals = a->globals,
 		.quiet = a->quiet };
@@ -282,6 +283,7 @@ main_print_build(void)
 		printf(" %s", builtin_modules[i]->name);
 	printf("\nmodule interface %d.%d, modules in %s\n", WEIR_ABI_MAJOR, WEIR_ABI_MINOR,
 	    MODULEDIR);
-	printf("prefix %s, configuration %s\n", PREFIX, CONF_PATH);
+	printf("prefix %s, configuration %s, run and logs in %s\n", PREFIX, CONF_PATH,
+	    LOCALSTATEDIR);
 	printf("configure arguments: %s\n", CONFIGURE_ARGS);
 }

@@ -90,6 +90,7 @@ conf_load(const struct conf_request *request)
 	c->arena = first;
 	c->messages.arena = &c->arena;
 	c->prefix = arena_copy(&c->arena, request->prefix);
+	c->state = request->state == NULL ? c->prefix : arena_copy(&c->arena, request->state);
 	c->module_dir = arena_copy(&c->arena, request->module_dir);
 	c->snapshot = request->snapshot;
 	conf_modules(c, request);

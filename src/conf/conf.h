@@ -30,6 +30,7 @@ struct conf_request {
 	 * read, there are only tables to explain. */
 	const char        *path;
 	const char        *prefix;	/* absolute, ends with no slash */
+	const char        *state;	/* where run/ and logs/ are; NULL: below the prefix */
 	const char        *module_dir;	/* absolute */
 	/* The others end with NULL, or are NULL. */
 	const char *const *globals;	/* -g: "key = value" of [weir], in place of the file's */
@@ -96,9 +97,17 @@ struct conf       *scope_conf(const struct weir_scope *);
 bool        scope_sets(const struct weir_scope *, const char *key);
 const char *scope_place(const struct weir_scope *, const char *key, char *out, size_t size);
 
-const char *conf_prefix(const struct conf *);
+/* The folder that a relative path begins at: the prefix, or that of run/ and
+ * logs/. Of an address: that of "unix:PATH". Of a request:
+ * before anything is loaded. */
+const char *conf_base(const struct conf *, const char *path);
+const char *conf_address_base(const struct conf *, const char *address);
+const char *conf_request_base(const struct conf_request *, const char *path);
 
-/* "logs/x" → prefix/logs/x, in the configuration's memory. */
+/* Where run/ and logs/ are. */
+const char *conf_state(const struct conf *);
+
+/* "x/y" → prefix/x/y, in the configuration's memory. */
 const char *conf_path(struct weir_scope *, const char *path);
 
 /*

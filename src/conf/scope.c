@@ -156,9 +156,31 @@ place_text(struct conf *c, struct place place)
 }
 
 const char *
-conf_prefix(const struct conf *c)
+conf_request_base(const struct conf_request *r, const char *path)
 {
-	return c->prefix;
+	bool changes = strncmp(path, "run/", 4) == 0 || strncmp(path, "logs/", 5) == 0;
+
+	return changes && r->state != NULL ? r->state : r->prefix;
+}
+
+const char *
+conf_base(const struct conf *c, const char *path)
+{
+	const struct conf_request r = { .prefix = c->prefix, .state = c->state };
+
+	return conf_request_base(&r, path);
+}
+
+const char *
+conf_address_base(const struct conf *c, const char *address)
+{
+	return conf_base(c, strncmp(address, "unix:", 5) == 0 ? address + 5 : address);
+}
+
+const char *
+conf_state(const struct conf *c)
+{
+	return c->state;
 }
 
 const char *
@@ -166,7 +188,7 @@ conf_path(struct weir_scope *s, const char *path)
 {
 	if (*path == '/')
 		return arena_copy(&s->conf->arena, path);
-	return arena_print(&s->conf->arena, "%s/%s", s->conf->prefix, path);
+	return arena_print(&s->conf->arena, "%s/%s", conf_base(s->conf, path), path);
 }
 
 const struct weir_module *

@@ -47,6 +47,7 @@ struct conf {
 	struct messages        messages;
 	struct registry        registry;
 	const char            *prefix;
+	const char            *state;
 	const char            *module_dir;
 	struct weir_scope     *first;	/* as they stand in the files */
 	struct weir_scope    **end;

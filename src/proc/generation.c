@@ -251,6 +251,8 @@ generation_begin_opening(struct generation *g)
 		    "if that is meant, weir -s reload --force does it");
 		return -1;
 	}
+	if (opening_make_dirs(g) < 0)
+		return -1;
 	if (generation_running() == NULL && master_settle() < 0)
 		return -1;
 	return opening_open(g);

@@ -12,13 +12,49 @@
 #include "proc/listening.h"
 #include "proc/master.h"
 #include "proc/message.h"
+#include "proc/options.h"
 #include "proc/report.h"
+#include "proc/state_dir.h"
 
+static int opening_make_dir(const char *place, const char *path);
 static int opening_not_now(void);
 static int opening_open_logs(struct generation *);
 static int opening_open_posts(struct generation *);
 static int opening_offer(struct generation *);
 static int opening_offer_one(struct generation *, enum fd_kind, const char *name, unsigned slot);
+
+int
+opening_make_dirs(const struct generation *g)
+{
+	const struct digest *d = &g->digest;
+	int                  result = 0;
+
+	if (opening_make_dir(d->settings.pid_place, d->settings.pid) < 0 ||
+	    opening_make_dir(d->settings.control_place, d->settings.control) < 0)
+		result = -1;
+	for (unsigned i = 0; i < d->log_count; i++)
+		if (d->logs[i].kind == LOG_FILE &&
+		    opening_make_dir(d->log_places[i], d->logs[i].path) < 0)
+			result = -1;
+	for (unsigned i = 0; i < d->listen_count; i++) {
+		const struct addr *a = &d->listens[i].spec.addr;
+
+		if (a->sa.sa_family == AF_UNIX && !addr_is_abstract(a) &&
+		    opening_make_dir(d->listens[i].place, a->un.sun_path) < 0)
+			result = -1;
+	}
+	return result;
+}
+
+static int
+opening_make_dir(const char *place, const char *path)
+{
+	if (state_dir_make(master_options()->state, path) == 0)
+		return 0;
+	report_say(WEIR_ERROR, "%s: error: making the directory of %s: %s", place, path,
+	    strerror(errno));
+	return -1;
+}
 
 /* All that is wrong is told in one go, so each part is tried. */
 int

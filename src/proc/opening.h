@@ -5,6 +5,10 @@
 
 struct generation;
 
+/* Makes the folders that a configuration may take for granted. Returns 0, or -1
+ * after it has reported what is wrong. */
+int opening_make_dirs(const struct generation *) __attribute__((warn_unused_result));
+
 /* Opens all of it, and lists it for the template; reports everything that is
  * wrong. Returns 0, or -1: dropping the generation closes what was opened. */
 int opening_open(struct generation *) __attribute__((warn_unused_result));

@@ -24,6 +24,7 @@ options_request(const struct options *o)
 	return (struct conf_request){
 		.path = o->path,
 		.prefix = o->prefix,
+		.state = o->state,
 		.module_dir = MODULEDIR,
 		.globals = o->globals,
 		.core = core_modules,
@@ -39,8 +40,8 @@ options_file(const struct options *o, const char *key, const char *otherwise)
 	const char         *name = said != NULL ? said : otherwise;
 	char               *path;
 
-	if (asprintf(&path, "%s%s%s", *name == '/' ? "" : o->prefix, *name == '/' ? "" : "/",
-		name) < 0)
+	if (asprintf(&path, "%s%s%s", *name == '/' ? "" : conf_request_base(&request, name),
+		*name == '/' ? "" : "/", name) < 0)
 		path = NULL;
 	free(said);
 	return path;

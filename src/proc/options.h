@@ -9,6 +9,7 @@
 
 struct options {
 	const char        *prefix;	/* absolute, without a slash at its end */
+	const char        *state;	/* the same; where run/ and logs/ are */
 	const char        *path;	/* of the configuration file, absolute */
 	const char *const *globals;	/* -g, ends with NULL */
 	bool               quiet;	/* -q */

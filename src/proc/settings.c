@@ -22,6 +22,7 @@
 #include "conf/check.h"
 #include "conf/conf.h"
 #include "proc/ports.h"
+#include "proc/state_dir.h"
 #include "session/server.h"
 #include "upstream/board.h"
 #include "upstream/upstream.h"
@@ -195,7 +196,7 @@ settings_carried(uint64_t limit, uint64_t each, uint64_t fixed)
 }
 
 const char *
-settings_writable(const char *path)
+settings_writable(const char *state, const char *path)
 {
 	static char phrase[PATH_MAX + 96];
 	char        copy[PATH_MAX];
@@ -210,6 +211,8 @@ settings_writable(const char *path)
 	if ((size_t)snprintf(copy, sizeof copy, "%s", path) >= sizeof copy)
 		return strerror(ENAMETOOLONG);
 	dir = dirname(copy);
+	if (state_dir_holds(state, path) && access(dir, F_OK) < 0 && errno == ENOENT)
+		dir = dirname(copy);
 	if (stat(dir, &st) < 0) {
 		if (errno == ENOENT)
 			snprintf(phrase, sizeof phrase,
@@ -280,7 +283,8 @@ settings_check(struct weir_scope *scope)
 static void
 settings_check_file(struct weir_scope *scope, const char *key, const char *path)
 {
-	const char *wrong = path == NULL ? NULL : settings_writable(path);
+	const char *wrong =
+	    path == NULL ? NULL : settings_writable(conf_state(scope_conf(scope)), path);
 
 	if (wrong != NULL)
 		conf_error(scope, key, "%s = %s: %s", key, path, wrong);

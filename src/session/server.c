@@ -188,7 +188,8 @@ server_parse_listen(struct weir_scope *scope, const char *text, void *value)
 	};
 	if ((word = weir_word(&rest)) == NULL)
 		return "is empty: write an address like 8080, 127.0.0.1:8080 or unix:run/web.sock";
-	if ((wrong = addr_parse(&spec->addr, word, conf_prefix(scope_conf(scope)))) != NULL)
+	if ((wrong = addr_parse(&spec->addr, word, conf_address_base(scope_conf(scope), word))) !=
+	    NULL)
 		return wrong;
 	if (spec->addr.sa.sa_family == AF_UNIX)
 		spec->reuseport = false;

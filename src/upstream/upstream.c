@@ -221,7 +221,8 @@ upstream_parse_server(struct weir_scope *scope, const char *text, void *value)
 	while ((word = weir_word(&rest)) != NULL)
 		if ((wrong = upstream_parse_server_option(&peer, word)) != NULL)
 			return wrong;
-	wrong = addr_resolve(addresses, ADDRESSES_MAX, &n, address, conf_prefix(scope_conf(scope)));
+	wrong = addr_resolve(addresses, ADDRESSES_MAX, &n, address,
+	    conf_address_base(scope_conf(scope), address));
 	for (unsigned i = 0; wrong == NULL && i < n; i++) {
 		peer.addr = addresses[i];
 		wrong = upstream_add_peer(scope, u, &peer);

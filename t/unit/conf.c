@@ -231,6 +231,7 @@ check_server(struct weir_scope *s)
 static const struct weir_module *const core[] = { &general_module, &server_module, &upstream_module,
 	NULL };
 static const struct weir_module *const builtin[] = { &echo_module, &line_module, NULL };
+static const struct conf_request elsewhere = { .prefix = "/prefix", .state = "/state" };
 static char path[] = "/tmp/weir-conf-XXXXXX";
 static char all[65536];
 
@@ -361,6 +362,11 @@ test_inheritance(void)
 	    "nothing else is found");
 	ok(scope_conf(conf_scope(c, SCOPE_SERVER, 0)) == c, "the way back");
 	is_string(conf_path(conf_scope(c, SCOPE_WEIR, 0), "a/b"), "/prefix/a/b", "a path");
+	is_string(conf_base(c, "run/b"), "/prefix", "run/ is below the prefix");
+	is_string(conf_address_base(c, "unix:run/b"), "/prefix", "for a socket, too");
+	is_string(conf_request_base(&elsewhere, "run/b"), "/state", "unless it is elsewhere");
+	is_string(conf_request_base(&elsewhere, "logs/b"), "/state", "with logs/");
+	is_string(conf_request_base(&elsewhere, "b/run/c"), "/prefix", "and nothing else");
 	is_string(checked, "weir ;upstream u;upstream v;server a;server b;line a;",
 	    "checks run in their order, a module's where it is used");
 	conf_free(c);

@@ -56,12 +56,21 @@ test_limits(void)
 	getrlimit(RLIMIT_NOFILE, &now);
 	is_number(settings_raise_nofile(1), now.rlim_cur, "a limit is never lowered");
 	ok(settings_raise_nofile(now.rlim_cur + 1) >= now.rlim_cur, "and raised if it can be");
-	ok(settings_writable("/no/such/directory/x") != NULL &&
-		strstr(settings_writable("/no/such/directory/x"), "mkdir -p /no/such/directory") !=
-		    NULL,
+	ok(settings_writable("/state", "/no/such/directory/x") != NULL &&
+		strstr(settings_writable("/state", "/no/such/directory/x"),
+		    "mkdir -p /no/such/directory") != NULL,
 	    "a missing directory is told, and what to do");
-	is_string(settings_writable("/"), "is a directory", "a directory is no file");
-	ok(settings_writable("/dev/null") == NULL, "what can be written to is fine");
+	is_string(settings_writable("/state", "/"), "is a directory", "a directory is no file");
+	ok(settings_writable("/state", "/dev/null") == NULL, "what can be written to is fine");
+	ok(settings_writable("/tmp", "/tmp/run/x") == NULL &&
+		settings_writable("/tmp", "/tmp/logs/x") == NULL,
+	    "run/ and logs/ may be missing");
+	ok(settings_writable("/tmp", "/tmp/no-run/x") != NULL &&
+		settings_writable("/tmp", "/tmp/run/no/x") != NULL,
+	    "no others may");
+	is_string(settings_writable("/no/state", "/no/state/run/x"),
+	    "there is no directory /no/state: create it (mkdir -p /no/state)",
+	    "nor what they are in");
 }
 
 static void
