@@ -4,7 +4,7 @@
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use File::Basename qw(basename);
+use File::Basename qw(basename dirname);
 use File::Temp qw(tempdir);
 use JSON::PP qw(decode_json);
 use Weir::Sources ();
@@ -112,6 +112,42 @@ it 'every example is right' => sub {
 		spurt("$prefix/conf/weir.conf", $text);
 		my $result = ask('-t', '-q');
 		is $result->{exit}, 0, $example->[0] or diag $result->{text};
+	}
+};
+
+# [PAGE, COMMAND] of all that stands behind a prompt, with the lines that it goes on in, as a
+# page of 78 columns shows them.
+sub commands()
+{
+	my @found;
+	for my $path (sort keys %page) {
+		my $shown = Weir::Process::run(['mandoc', '-T', 'utf8', '-O', 'width=78', "$src/$path"])->{out};
+		$shown =~ s/.\x08//g;
+		while ($shown =~ /^( +)[\$#] (.*\n(?:\1(?![\$#] ) *\S.*\n)*)/mg) {
+			my ($page, $text) = (basename($path), $2);
+			# What is printed stands below its command.
+			my ($command) = $text =~ /^((?:.*\\\n)*.*\n)/;
+			push @found, [$page, $command, length($text) > length($command) ? substr($text, length($command)) : ''];
+		}
+	}
+	return @found;
+}
+
+it 'every command of an example can be copied and run' => sub {
+	plan skip_all => 'no mandoc' if !program('mandoc');
+	my $stress = dirname(Weir::Build::binary()) . '/weir-stress';
+	my @commands = commands();
+	cmp_ok scalar(@commands), '>', 15, 'there are some';
+	for my $example (@commands) {
+		my ($name, $command, $behind) = @$example;
+		is Weir::Process::run(['sh', '-n', '-c', $command])->{exit}, 0, "$name: $command";
+		unlike $command, qr/[^\x00-\x7e]/, 'has the characters of a shell';
+		# A line that a page breaks by itself goes on where no backslash is.
+		unlike $behind, qr/^ *(?:-|'|\d+\.\d+\.\d+\.\d+:)/, 'is not broken';
+		next if $command !~ /^weir-stress (?!--serve)/ || !-x $stress;
+		my $plan = $command =~ s/^weir-stress/"\$0"/r =~ s/\$\(cat [^)]*\)/$$/r =~ s/\n\z/ --plan/r;
+		my $result = Weir::Process::run(['sh', '-c', $plan, $stress]);
+		isnt $result->{exit}, 2, 'is a command line' or diag $result->{text};
 	}
 };
 
