@@ -247,11 +247,13 @@ CONF
 		my $conf = $w->conf;
 		$w->allow(qr/template/, qr/worker/);
 		$change->($w);
-		my $template = $w->template;
+		my $template;
+		ok wait_for { $template = $w->template }, 'there is a template';
 		kill('KILL', $template);
 		my $there = wait_for { my $new = $w->template; $new && $new != $template && $w->workers == 2 } 20;
 		ok $there, 'a template is made anew';
-		my $victim = $w->worker(1);
+		my $victim;
+		ok wait_for { $victim = $w->worker(1) }, 'and a worker';
 		kill('KILL', $victim);
 		$there = wait_for { my $new = $w->worker(1); $new && $new != $victim };
 		ok $there, 'a worker comes of it';

@@ -67,7 +67,7 @@ CONF
 }
 
 # So many clients at the same time: [client, the address it came from at the peer].
-sub crowd($w, $count)
+sub proxied($w, $count)
 {
 	my @clients = map { client('unix:' . $w->path('run/proxy.sock')) } 1 .. $count;
 	return map { [$_, eval { $_->line =~ s/\n//r } // 'none'] } @clients;
@@ -88,11 +88,11 @@ source = 127.0.0.2 127.0.0.3
 CONF
 	like $w->log . $w->console, qr/100 connections to 1 peer .* for 20 only: 10 for each/,
 	    'there was a warning';
-	my @crowd = crowd($w, 2 * $PORTS);
+	my @crowd = proxied($w, 2 * $PORTS);
 	is_deeply tally(@crowd), { '127.0.0.2' => $PORTS, '127.0.0.3' => $PORTS },
 	    'all ports of both';
 
-	is_deeply tally(crowd($w, 1)), { none => 1 }, 'then there is none';
+	is_deeply tally(proxied($w, 1)), { none => 1 }, 'then there is none';
 	$w->wait_log(qr/error .*Cannot assign requested address: not the peer's fault/);
 	ok wait_for { $w->status->server('proxy')->{end_connect_failed} == 1 }, 'counted';
 	is $w->status->peer('back', $back->address)->{connect_failed}, 0,
@@ -106,7 +106,7 @@ CONF
 		$gone->[0]->ending;
 		# A source that was costly to search is left alone for a moment.
 		my @new;
-		wait_for { (@new = crowd($w, 1))[0][1] ne 'none' };
+		wait_for { (@new = proxied($w, 1))[0][1] ne 'none' };
 		is_deeply tally(@new), { '127.0.0.3' => 1 }, "the port that became free, $round";
 		push @of_3, @new;
 		push @crowd, @new;
@@ -119,7 +119,7 @@ it 'a source has as many ports for each peer' => sub {
 	my @back = (mirror, mirror);
 	my $w = proxy(join('', map { 'server = ' . $_->address . "\n" } @back) .
 	    'source = 127.0.0.4');
-	my @crowd = crowd($w, 2 * $PORTS);
+	my @crowd = proxied($w, 2 * $PORTS);
 	is_deeply tally(@crowd), { '127.0.0.4' => 2 * $PORTS };
 	is $_->report->{open}, $PORTS for @back;
 	$_->[0]->reset for @crowd;
@@ -130,11 +130,11 @@ it 'a source that the machine has no more is passed over' => sub {
 	ip(qw(addr add 198.51.100.1/32 dev lo));
 	my $back = mirror;
 	my $w = proxy("server = @{[$back->address]}\nsource = 198.51.100.1 127.0.0.5");
-	my @crowd = crowd($w, 2);
+	my @crowd = proxied($w, 2);
 	is_deeply tally(@crowd), { '198.51.100.1' => 1, '127.0.0.5' => 1 };
 	$_->[0]->reset for @crowd;
 	ip(qw(addr del 198.51.100.1/32 dev lo));
-	@crowd = crowd($w, 4);
+	@crowd = proxied($w, 4);
 	is_deeply tally(@crowd), { '127.0.0.5' => 4 };
 	$_->[0]->reset for @crowd;
 	isnt $w->command('-t')->{exit}, 0, 'the check notices';
@@ -149,9 +149,9 @@ it 'the same with IPv6' => sub {
 	ip(qw(addr add 2001:db8::2/128 dev lo nodad));
 	my $back = mirror(address => '[::1]');
 	my $w = proxy("server = @{[$back->address]}\nsource = ::1 [2001:db8::2]");
-	my @crowd = crowd($w, 2 * $PORTS);
+	my @crowd = proxied($w, 2 * $PORTS);
 	is_deeply tally(@crowd), { '::1' => $PORTS, '2001:db8::2' => $PORTS };
-	is_deeply tally(crowd($w, 1)), { none => 1 }, 'then there is none';
+	is_deeply tally(proxied($w, 1)), { none => 1 }, 'then there is none';
 	$_->[0]->reset for @crowd;
 	$w->stop;
 };

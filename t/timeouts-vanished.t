@@ -8,7 +8,6 @@ use lib "$FindBin::Bin/lib";
 use Socket qw(:all);
 use Weir::Test;
 
-use constant SO_ATTACH_FILTER => 26;
 
 # From now on a socket sees of each segment only its header and $bytes of the rest; with
 # none it sees no segment at all, like a machine that has lost its power.
