@@ -31,7 +31,7 @@ bind($listener, pack_sockaddr_in(0, INADDR_LOOPBACK)) && listen($listener, 8)
     or die "a listener: $!\n";
 my ($own) = unpack_sockaddr_in(getsockname($listener));
 
-my $T = patience(1);
+my $T = patience(3);	# a stall of the machine of less than 0.8 of it does no harm
 my $ms = int($T * 1000) . 'ms';
 my $later = int($T * 1800) . 'ms';
 
