@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,19 +78,31 @@ struct beat {
 	_Alignas(CACHE_LINE) board_word at;
 };
 
+/* What stands before whole pages is padded to whole pages: in the file they begin at a
+ * multiple of the largest page, in memory at one of the machine's. */
 struct chunk {
-	struct entry entries[CHUNK];
-	_Alignas(CACHE_LINE) board_word shared[CHUNK][BOARD_SHARED];
-	_Alignas(PAGES_AT) struct cell cells[CHUNK][BOARD_SEATS];
+	union {
+		struct {
+			struct entry entries[CHUNK];
+			_Alignas(CACHE_LINE) board_word shared[CHUNK][BOARD_SHARED];
+		};
+		char pages[2 * PAGES_AT];
+	};
+	struct cell cells[CHUNK][BOARD_SEATS];
 };
 
 struct board {
-	_Alignas(CACHE_LINE) struct head head;
-	_Alignas(CACHE_LINE) board_word seats[BOARD_SEATS / BITS_PER_WORD];
-	_Alignas(CACHE_LINE) board_word slots[BOARD_SLOTS];
-	struct beat beats[BOARD_SEATS];
-	struct schema schemas[BOARD_SCHEMAS];
-	_Alignas(PAGES_AT) struct chunk chunks[];
+	union {
+		struct {
+			_Alignas(CACHE_LINE) struct head head;
+			_Alignas(CACHE_LINE) board_word seats[BOARD_SEATS / BITS_PER_WORD];
+			_Alignas(CACHE_LINE) board_word slots[BOARD_SLOTS];
+			struct beat beats[BOARD_SEATS];
+			struct schema schemas[BOARD_SCHEMAS];
+		};
+		char pages[4 * PAGES_AT];
+	};
+	struct chunk chunks[];
 };
 
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
@@ -100,6 +113,9 @@ static_assert(sizeof(((struct chunk *)NULL)->shared[0]) % CACHE_LINE == 0,
 	"nor do the shared words of two entries");
 static_assert(sizeof(((struct chunk *)NULL)->cells[0]) % PAGES_AT == 0,
 	"an entry's cells are whole pages");
+static_assert(offsetof(struct chunk, cells) % PAGES_AT == 0 &&
+	offsetof(struct board, chunks) % PAGES_AT == 0 && sizeof(struct chunk) % PAGES_AT == 0,
+	"and begin with one");
 static_assert(BOARD_ENTRIES % CHUNK == 0, "whole chunks");
 static_assert(sizeof(off_t) == 8 && sizeof(size_t) == 8, "the file is larger than 4 GiB");
 static_assert(BOARD_GENERATIONS == 64, "a bit a generation");
