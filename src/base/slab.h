@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 
 #define SLAB_PAGE 65536u
 

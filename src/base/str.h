@@ -11,7 +11,7 @@
 #include "weir.h"
 
 static inline struct weir_span
-span(const void *data, size_t len)
+span_make(const void *data, size_t len)
 {
 	return (struct weir_span){ data, len };
 }
@@ -19,7 +19,7 @@ span(const void *data, size_t len)
 static inline struct weir_span
 span_of(const char *s)
 {
-	return span(s, strlen(s));
+	return span_make(s, strlen(s));
 }
 
 /* What is left of a span without its first n bytes (all of them, if fewer). */
@@ -27,7 +27,7 @@ static inline struct weir_span
 span_skip(struct weir_span s, size_t n)
 {
 	n = n < s.len ? n : s.len;
-	return span(s.data + n, s.len - n);
+	return span_make(s.data + n, s.len - n);
 }
 
 /*

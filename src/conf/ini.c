@@ -470,7 +470,7 @@ ini_key_fault(const char *line, const char *equals)
 	length = equals != NULL ? (size_t)(equals - line) : strlen(line);
 	while (length > 0 && (line[length - 1] == ' ' || line[length - 1] == '\t'))
 		length--;
-	str_printable(span(line, length < 60 ? length : 60), shown, sizeof shown);
+	str_printable(span_make(line, length < 60 ? length : 60), shown, sizeof shown);
 	if (equals == NULL)
 		snprintf(text, sizeof text, "\"%s\" is not key = value", shown);
 	else if (length == 0)

@@ -323,7 +323,7 @@ addr_unix_name(const struct addr *a)
 		len = a->len - before;
 	if (len > 0 && a->un.sun_path[0] != '\0')
 		len = strnlen(a->un.sun_path, len);
-	return span(a->un.sun_path, len);
+	return span_make(a->un.sun_path, len);
 }
 
 static char *

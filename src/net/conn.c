@@ -163,22 +163,22 @@ conn_take(struct conn *c, size_t limit)
 	size_t           size = limit > kept.len ? limit - kept.len : 0, n;
 
 	if (size == 0)
-		return span(NULL, 0);	/* reading nothing would look like the end */
+		return span_make(NULL, 0);	/* reading nothing would look like the end */
 	if (kept.len < COPIED_MAX) {
 		into = loop_scratch();
 		if ((n = conn_read(c, into + kept.len, size)) == 0)
-			return span(NULL, 0);
+			return span_make(NULL, 0);
 		if (kept.len > 0)
 			memcpy(into, kept.data, kept.len);
-		return span(into, kept.len + n);
+		return span_make(into, kept.len + n);
 	}
 	size = size < kept.len ? size : kept.len;	/* it grows with what is there */
 	if ((into = buf_reserve(&c->in, size)) == NULL) {
 		conn_fail(c, errno);
-		return span(NULL, 0);
+		return span_make(NULL, 0);
 	}
 	if ((n = conn_read(c, into, size)) == 0)
-		return span(NULL, 0);
+		return span_make(NULL, 0);
 	buf_commit(c->in, n);
 	return buf_span(c->in);
 }

@@ -28,7 +28,7 @@
 
 #include <stdint.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 
 struct conn;
 struct conn_handler;

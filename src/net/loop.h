@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 #include "net/timer.h"
 
 extern uint64_t loop_clock;	/* 0: not read in this pass */

@@ -106,7 +106,7 @@ pipe_spill(struct pipe *p, struct conn *to)
 		if (n <= 0)
 			return false;
 		p->held -= (size_t)n;
-		if (!conn_gather(to, span(block, (size_t)n)))
+		if (!conn_gather(to, span_make(block, (size_t)n)))
 			return false;
 	}
 	return true;

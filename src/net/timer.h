@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 
 #define TIMER_TICK   8u		/* ms */
 #define TIMER_LEVELS 5u		/* of 64 slots each: 99 days; what is later waits there on */

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 #include "proc/digest.h"
 #include "proc/fdtable.h"
 #include "proc/post.h"

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/queue.h"
+#include "base/list.h"
 #include "net/sock.h"
 #include "proc/fileid.h"
 #include "proc/inherit.h"

@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 #include "weir.h"
 
 struct requester {

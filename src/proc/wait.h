@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 
 #define WAIT_WATCHES_MAX 128u
 

@@ -300,7 +300,7 @@ exchange_ask(struct weir_session *s, struct weir_span message, const struct weir
 	case POOL_FAILED:
 		order_add(&e->requester, r);
 		if (m->replies == 0 && why != WEIR_FAILED_NO_MEMORY)
-			exchange_reply(r, span(NULL, 0), true);	/* nobody waits to be told */
+			exchange_reply(r, span_make(NULL, 0), true); /* nobody waits to be told */
 		else
 			order_fail(r, why, false);
 		break;
@@ -437,7 +437,7 @@ exchange_tell_failure(struct requester *q, const struct framing *f, uint32_t kin
     enum weir_failure why, bool cut)
 {
 	struct weir_session *s = exchange_session(q);
-	struct weir_span     text = span(NULL, 0);
+	struct weir_span     text = span_make(NULL, 0);
 
 	exchange_of(s)->why = (uint8_t)why;
 	if (why == WEIR_FAILED_NO_MEMORY)

@@ -362,7 +362,7 @@ relay_move(struct relay *r, struct flow *flow, struct conn *from, struct conn *t
 		session_went(r->session, n);
 	}
 	if (flow->pipe != NULL ? pipe_drain(flow->pipe, to)
-			       : conn_send(to, span(loop_scratch(), n)))
+			       : conn_send(to, span_make(loop_scratch(), n)))
 		return n;
 	return 0;
 }

@@ -52,7 +52,7 @@ talk_enter(struct weir_session *s)
 	enum weir_verdict           verdict = WEIR_GO_ON;
 
 	s->told = true;
-	talk_begin_turn(s, span(NULL, 0));
+	talk_begin_turn(s, span_make(NULL, 0));
 	if (p->open != NULL)
 		verdict = p->open(s);
 	talk_end_turn();
@@ -139,7 +139,7 @@ talk_end(struct weir_session *s)
 
 	buf_return(&s->client.in);
 	s->begun = 0;
-	talk_begin_turn(s, span(NULL, 0));
+	talk_begin_turn(s, span_make(NULL, 0));
 	if (p->eof != NULL)
 		(void)p->eof(s);
 	talk_end_turn();
@@ -166,7 +166,7 @@ talk_begin_turn(struct weir_session *s, struct weir_span in)
 {
 	turn.session = s;
 	turn.in = in;
-	turn.unsent = span(NULL, 0);
+	turn.unsent = span_make(NULL, 0);
 	turn.kept = 0;
 	turn.too_long = false;
 }
@@ -208,7 +208,7 @@ weir_send(struct weir_session *s, struct weir_span what)
 		turn.unsent = what;
 		sent = true;
 	} else {
-		turn.unsent = span(NULL, 0);
+		turn.unsent = span_make(NULL, 0);
 		sent = conn_gather(c, before) &&
 		    (what.len < GATHER_MAX ? conn_gather(c, what) : conn_send(c, what));
 	}

@@ -167,7 +167,7 @@ stress_client_connected(struct stress_client *c)
 		size_t n = 0;
 
 		stress_client_append(c, gather, &n, now, c->flights[0].due);
-		stress_client_write(c, span(gather, n));
+		stress_client_write(c, span_make(gather, n));
 		return;
 	}
 	if (worker.mode->opened != NULL)
@@ -265,7 +265,7 @@ stress_client_read(struct stress_client *c)
 		read_at = clock_ns();
 		c->failures = 0;
 		stress_tally_add(&worker.tally->bytes_in, n);
-		if (!stress_client_process(c, span(scratch, n), read_at))
+		if (!stress_client_process(c, span_make(scratch, n), read_at))
 			return false;
 	}
 	if (c->conn.eof || c->conn.broken) {
@@ -339,7 +339,7 @@ stress_client_process(struct stress_client *c, struct weir_span in, uint64_t now
 	}
 	while (in.len > 0) {
 		if (c->answered == c->asked) {
-			stress_client_wrong(c, in, span(NULL, 0));
+			stress_client_wrong(c, in, span_make(NULL, 0));
 			stress_client_fault(c, FAULT_UNASKED, 0);
 			return false;
 		}
@@ -444,7 +444,7 @@ stress_client_ended(struct stress_client *c)
 	if (error == EPIPE)
 		error = 0;
 	if (worker.mode->came != NULL)
-		worker.mode->came(c, span(NULL, 0));
+		worker.mode->came(c, span_make(NULL, 0));
 	if (c->state != CLIENT_OPEN)
 		return;
 	if (error == 0)
@@ -467,12 +467,12 @@ stress_client_fill(struct stress_client *c, uint64_t now)
 	while (stress_client_has_room(c) && stress_pace_take(now, &due)) {
 		stress_client_append(c, gather, &n, now, due);
 		if (n + request_max > gather_size) {
-			stress_client_write(c, span(gather, n));
+			stress_client_write(c, span_make(gather, n));
 			n = 0;
 		}
 	}
 	if (n > 0)
-		stress_client_write(c, span(gather, n));
+		stress_client_write(c, span_make(gather, n));
 }
 
 static void
@@ -507,7 +507,7 @@ stress_client_ask(struct stress_client *c)
 		return false;
 	now = clock_ns();
 	stress_client_append(c, gather, &n, now, now);
-	stress_client_write(c, span(gather, n));
+	stress_client_write(c, span_make(gather, n));
 	return true;
 }
 
@@ -629,7 +629,7 @@ stress_client_wrong(struct stress_client *c, struct weir_span came, struct weir_
 		return;
 	while (at < came.len && at < due.len && came.data[at] == due.data[at])
 		at++;
-	str_printable(span(came.data + at, came.len - at < 24 ? came.len - at : 24), got,
+	str_printable(span_make(came.data + at, came.len - at < 24 ? came.len - at : 24), got,
 	    sizeof got);
 	if (due.data == NULL) {
 		snprintf(t->wrong, sizeof t->wrong,
@@ -637,7 +637,7 @@ stress_client_wrong(struct stress_client *c, struct weir_span came, struct weir_
 		    (uintmax_t)c->id, (uintmax_t)c->answered, got);
 		return;
 	}
-	str_printable(span(due.data + at, due.len - at < 24 ? due.len - at : 24), wanted,
+	str_printable(span_make(due.data + at, due.len - at < 24 ? due.len - at : 24), wanted,
 	    sizeof wanted);
 	snprintf(t->wrong, sizeof t->wrong,
 	    "connection %ju, reply %ju, byte %ju: came \"%s\" where \"%s\" was due",
@@ -668,7 +668,7 @@ stress_client_take_turns(uint64_t now)
 			node_unlink(n);
 			len = 0;
 			stress_client_append(c, gather, &len, now, due);
-			stress_client_write(c, span(gather, len));
+			stress_client_write(c, span_make(gather, len));
 			if (stress_client_has_room(c))
 				list_append(&worker.roomy, n);
 		} else {

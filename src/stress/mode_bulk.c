@@ -101,7 +101,7 @@ mode_bulk_came(struct stress_client *c, struct weir_span in)
 	stress_once_progress(c);
 	if (stress_client_run()->way == WAY_OUT) {
 		if (buf_len(c->conn.in) + in.len > LINE_SIZE) {
-			stress_client_wrong(c, in, span(NULL, 0));
+			stress_client_wrong(c, in, span_make(NULL, 0));
 			stress_client_fault(c, FAULT_UNASKED, 0);
 		} else if (buf_append(&c->conn.in, in) < 0) {
 			stress_client_fault(c, FAULT_NO_MEMORY, errno);
@@ -163,12 +163,12 @@ mode_bulk_send(struct stress_client *c)
 		stress_pattern_fill(c->id, c->posted, chunk, n);
 		if (stress_client_run()->way == WAY_OUT) {
 			digest = (struct stress_digest){ .bytes = c->posted, .state = c->began };
-			stress_digest_add(&digest, span(chunk, n));
+			stress_digest_add(&digest, span_make(chunk, n));
 			c->began = digest.state;
 		}
 		c->posted += n;
 		stress_once_progress(c);
-		stress_client_send(c, span(chunk, n));
+		stress_client_send(c, span_make(chunk, n));
 	}
 	if (c->finished)
 		return;
@@ -177,7 +177,7 @@ mode_bulk_send(struct stress_client *c)
 		if (stress_client_run()->way == WAY_OUT)
 			conn_finish(&c->conn);
 		else if (c->position == c->posted)
-			mode_bulk_verify(c, span(NULL, 0));
+			mode_bulk_verify(c, span_make(NULL, 0));
 	} else if (stress_client_run()->pacing != PACE_CLOSED) {
 		stress_client_tick(c, TICK);
 	} else if (conn_waiting(&c->conn) == 0 && c->conn.writable) {
@@ -217,14 +217,14 @@ mode_bulk_verify(struct stress_client *c, struct weir_span in)
 	uint64_t id = both ? c->id : 0, due = both ? c->posted : stress_client_run()->size;
 	size_t   n = in.len < due - c->position ? in.len : (size_t)(due - c->position);
 
-	if (!stress_pattern_is(id, c->position, span(in.data, n))) {
-		mode_bulk_show_wrong(c, id, span(in.data, n));
+	if (!stress_pattern_is(id, c->position, span_make(in.data, n))) {
+		mode_bulk_show_wrong(c, id, span_make(in.data, n));
 		stress_client_fault(c, FAULT_WRONG, 0);
 		return;
 	}
 	c->position += n;
 	if (n < in.len) {
-		stress_client_wrong(c, span_skip(in, n), span(NULL, 0));
+		stress_client_wrong(c, span_skip(in, n), span_make(NULL, 0));
 		stress_client_fault(c, FAULT_UNASKED, 0);
 		return;
 	}
@@ -244,11 +244,11 @@ mode_bulk_show_wrong(struct stress_client *c, uint64_t id, struct weir_span in)
 
 	for (; in.len > 0; in = span_skip(in, n), c->position += n) {
 		n = in.len < sizeof want ? in.len : sizeof want;
-		if (!stress_pattern_is(id, c->position, span(in.data, n)))
+		if (!stress_pattern_is(id, c->position, span_make(in.data, n)))
 			break;
 	}
 	stress_pattern_fill(id, c->position, want, n);
-	stress_client_wrong(c, span(in.data, n), span(want, n));
+	stress_client_wrong(c, span_make(in.data, n), span_make(want, n));
 }
 
 /* The server has ended its side: with a line that has to be right, or without. */
@@ -263,7 +263,7 @@ mode_bulk_verify_digest(struct stress_client *c)
 	n = (size_t)snprintf(due, sizeof due, "%" PRIu64 " %016" PRIx64 "\n", c->posted,
 	    stress_digest_value(&sent));
 	if (came.len > 0 && (came.len != n || memcmp(came.data, due, n) != 0)) {
-		stress_client_wrong(c, came, span(due, n));
+		stress_client_wrong(c, came, span_make(due, n));
 		stress_client_fault(c, FAULT_WRONG, 0);
 		return;
 	}

@@ -37,10 +37,10 @@ mode_echo_reply(struct stress_client *c, struct weir_span in, size_t *used)
 	uint64_t at = c->answered * size + c->position;
 	char     due[64];
 
-	if (!stress_pattern_is(c->id, at, span(in.data, n))) {
+	if (!stress_pattern_is(c->id, at, span_make(in.data, n))) {
 		n = n < sizeof due ? n : sizeof due;
 		stress_pattern_fill(c->id, at, due, n);
-		stress_client_wrong(c, span(in.data, n), span(due, n));
+		stress_client_wrong(c, span_make(in.data, n), span_make(due, n));
 		return TAKE_WRONG;
 	}
 	*used = n;

@@ -53,7 +53,7 @@ mode_halfclose_room(struct stress_client *c)
 	while (c->asked < stress_client_run()->depth && conn_waiting(&c->conn) == 0) {
 		n = stress_line_request(c, line);
 		stress_once_begin(c);
-		stress_client_send(c, span(line, n));
+		stress_client_send(c, span_make(line, n));
 	}
 	if (c->asked == stress_client_run()->depth)
 		conn_finish(&c->conn);

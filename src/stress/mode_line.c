@@ -166,7 +166,7 @@ stress_line_reply(struct stress_client *c, struct weir_span in, size_t *used)
 	take = mode_line_take_failure(c, in, due, used);
 	if (take == TAKE_WRONG)
 		stress_client_wrong(c, in,
-		    c->failing ? span(NULL, 0) : span(expected + c->position, left));
+		    c->failing ? span_make(NULL, 0) : span_make(expected + c->position, left));
 	return take;
 }
 
@@ -176,7 +176,7 @@ stress_line_take(struct stress_client *c, struct weir_span *in)
 	size_t used = in->len;
 
 	if (c->answered == c->asked) {
-		stress_client_wrong(c, *in, span(NULL, 0));
+		stress_client_wrong(c, *in, span_make(NULL, 0));
 		stress_client_fault(c, FAULT_UNASKED, 0);
 		return false;
 	}

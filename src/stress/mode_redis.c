@@ -90,7 +90,7 @@ mode_redis_reply(struct stress_client *c, struct weir_span in, size_t *used)
 	left = len - (size_t)c->position;
 	some = in.len < left ? in.len : left;
 	if (memcmp(in.data, due + c->position, some) != 0) {
-		stress_client_wrong(c, in, span(due + c->position, left));
+		stress_client_wrong(c, in, span_make(due + c->position, left));
 		return TAKE_WRONG;
 	}
 	*used = some;

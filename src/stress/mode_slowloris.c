@@ -57,7 +57,7 @@ mode_slowloris_opened(struct stress_client *c)
 
 	stress_once_begin(c);
 	stress_once_unlimited(c);
-	mode_slowloris_send(c, span(text, n));
+	mode_slowloris_send(c, span_make(text, n));
 	mode_slowloris_wait(c);
 }
 
@@ -76,7 +76,7 @@ mode_slowloris_tick(struct stress_client *c)
 	}
 	next = c->began + stress_client_run()->interval * UINT64_C(1000000);
 	if (now >= next)
-		mode_slowloris_send(c, span("x", 1));
+		mode_slowloris_send(c, span_make("x", 1));
 	mode_slowloris_wait(c);
 }
 

@@ -219,7 +219,7 @@ mode_unruly_send(struct stress_client *c)
 
 	do {
 		n = habit_piece(h);
-		stress_client_send(c, span(h->out + h->at, n));
+		stress_client_send(c, span_make(h->out + h->at, n));
 		h->at += n;
 	} while (h->style == LINES && h->at < h->len);
 	if (h->at < h->len)

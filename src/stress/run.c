@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 #include "base/str.h"
 #include "config.h"
 #include "stress/mode.h"

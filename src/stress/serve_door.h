@@ -3,7 +3,7 @@
 #ifndef STRESS_SERVE_DOOR_H
 #define STRESS_SERVE_DOOR_H
 
-#include "base/queue.h"
+#include "base/list.h"
 #include "net/listener.h"
 #include "stress/serve_alarm.h"
 #include "stress/serve_options.h"

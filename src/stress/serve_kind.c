@@ -49,7 +49,7 @@ stress_kind_ended(struct stress_session *s)
 		return;
 	n = (size_t)snprintf(text, sizeof text, "%ju %016jx\n", (uintmax_t)s->digest.bytes,
 	    (uintmax_t)stress_digest_value(&s->digest));
-	stress_reply_give(s, span(text, n));
+	stress_reply_give(s, span_make(text, n));
 }
 
 bool
@@ -72,7 +72,7 @@ stress_kind_produce(struct stress_session *s)
 		n = left < most ? (size_t)left : most;
 		stress_pattern_fill(0, s->position, loop_scratch(), n);
 		s->position += n;
-		stress_reply_give(s, span(loop_scratch(), n));
+		stress_reply_give(s, span_make(loop_scratch(), n));
 	}
 }
 
@@ -91,14 +91,14 @@ serve_kind_take_lines(struct stress_session *s, struct weir_span in)
 	size_t      whole = last != NULL ? (size_t)(last - in.data) + 1 : 0;
 
 	if (whole > 0 && s->conn.in != NULL) {
-		if (buf_append(&s->conn.in, span(in.data, whole)) < 0) {
+		if (buf_append(&s->conn.in, span_make(in.data, whole)) < 0) {
 			stress_session_close(s);
 			return;
 		}
 		serve_kind_answer_lines(s, buf_span(s->conn.in));
 		buf_return(&s->conn.in);
 	} else if (whole > 0) {
-		serve_kind_answer_lines(s, span(in.data, whole));
+		serve_kind_answer_lines(s, span_make(in.data, whole));
 	}
 	if (s->dead || in.len == whole || (s->silent && !stress_doors_options()->again))
 		return;
@@ -129,9 +129,9 @@ serve_kind_answer_lines(struct stress_session *s, struct weir_span whole)
 	while (whole.len > 0 && !s->dead) {
 		end = memchr(whole.data, '\n', whole.len);
 		len = (size_t)(end - whole.data) + 1;
-		if (stress_doors_options()->again && stress_again_seen(span(whole.data, len)))
+		if (stress_doors_options()->again && stress_again_seen(span_make(whole.data, len)))
 			stress_tally_add(&stress_doors_counts()->again, 1);
-		stress_reply_give(s, span(whole.data, len));
+		stress_reply_give(s, span_make(whole.data, len));
 		whole = span_skip(whole, len);
 	}
 }

@@ -97,7 +97,7 @@ stress_replies_release(struct stress_session *s)
 			break;
 		if (r->split && !serve_reply_send_split(s, r))
 			break;
-		if (!r->split && !conn_gather(&s->conn, span(r->data, r->len))) {
+		if (!r->split && !conn_gather(&s->conn, span_make(r->data, r->len))) {
 			stress_session_close(s);
 			return;
 		}
@@ -333,7 +333,7 @@ serve_reply_send_split(struct stress_session *s, struct serve_reply *r)
 {
 	if (s->conn.out != NULL && (!conn_flush(&s->conn) || s->conn.out != NULL))
 		return false;
-	if (r->sent < r->len && conn_push(&s->conn, span(r->data + r->sent, 1)) == 1) {
+	if (r->sent < r->len && conn_push(&s->conn, span_make(r->data + r->sent, 1)) == 1) {
 		stress_tally_add(&stress_doors_counts()->bytes_out, 1);
 		r->sent++;
 	}

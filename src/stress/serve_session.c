@@ -173,7 +173,7 @@ serve_session_read(struct stress_session *s)
 		stress_tally_add(&stress_doors_counts()->bytes_in, n);
 		s->close_at = 0;
 		if (!s->silent || stress_doors_options()->again)
-			stress_kind_take(s, span(loop_scratch(), n));
+			stress_kind_take(s, span_make(loop_scratch(), n));
 		if (s->dead)
 			return;
 	}

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 #include "net/conn.h"
 #include "stress/digest.h"
 #include "stress/random.h"

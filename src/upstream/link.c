@@ -324,7 +324,7 @@ link_take_reply(struct link *l, struct request *r, struct weir_span in)
 	}
 	n = m.length < in.len ? (size_t)m.length : in.len;
 	l->passing = m.length - n;
-	link_pass_on(l, r, span(in.data, n));
+	link_pass_on(l, r, span_make(in.data, n));
 	return n;
 }
 
@@ -408,7 +408,7 @@ link_answer_silent(struct link *l)
 		r = container_of(first, struct request, of_link);
 		if (r->replies > 0 || r->end > l->sent)
 			break;
-		link_answer(l, r, span(NULL, 0));
+		link_answer(l, r, span_make(NULL, 0));
 	}
 }
 
@@ -591,9 +591,9 @@ link_give_back(struct link *l, struct buf **unsent, enum weir_failure why)
 	}
 	while (l->depth > 0) {
 		r = link_pop(l);
-		bytes = span(NULL, 0);
+		bytes = span_make(NULL, 0);
 		if (r->end - r->length >= l->sent)
-			bytes = span(rest.data + (r->end - r->length - l->sent), r->length);
+			bytes = span_make(rest.data + (r->end - r->length - l->sent), r->length);
 		else
 			peer_done(peer, WEIR_REQUEST_FAILED, r->started);
 		if (bytes.len == 0 && r->state == REQUEST_SENT && (r->flags & REQUEST_SAFE) != 0)

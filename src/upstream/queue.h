@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 #include "upstream/request.h"
 
 struct weir_upstream;

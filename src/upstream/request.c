@@ -123,7 +123,7 @@ request_fail(struct request *r, enum weir_failure why)
 	if (!cut)
 		buf_return(&r->bytes);
 	if (r->replies == 0 && why != WEIR_FAILED_NO_MEMORY)
-		requester_ops->reply(r, span(NULL, 0), true);	/* nobody waits to be told */
+		requester_ops->reply(r, span_make(NULL, 0), true); /* nobody waits to be told */
 	else
 		requester_ops->failed(r, why, cut);
 }

@@ -29,7 +29,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 #include "net/addr.h"
 #include "weir.h"
 

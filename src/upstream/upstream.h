@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/queue.h"
+#include "base/list.h"
 #include "net/addr.h"
 #include "net/sock.h"
 #include "upstream/board.h"

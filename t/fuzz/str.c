@@ -54,11 +54,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (text == NULL || out == NULL)
 		abort();
-	str_printable(span(data, size), out, size * 4 + 1);
+	str_printable(span_make(data, size), out, size * 4 + 1);
 	for (i = 0; out[i] != '\0'; i++)
 		must(out[i] >= ' ' && out[i] <= '~');
 	must(i >= size);
-	str_printable(span(data, size), out, size / 2);
+	str_printable(span_make(data, size), out, size / 2);
 
 	memcpy(text, data, size);
 	text[size] = '\0';

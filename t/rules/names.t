@@ -31,10 +31,8 @@ sub begins_with_object($name, @objects)
 # What has another name than its file's, and why.
 my %given = (
 	main => 'the entry of a program',
-	span => 'a value, where others would write a literal',
 );
 my %also = (
-	'src/base/queue.h'   => 'list',		# a list is a node, its head
 	'src/proc/fdtable.c' => 'fd',		# what the table is of
 	'src/conf/scope.c'   => 'place',	# struct place, of a header without functions
 );

@@ -291,13 +291,13 @@ test_backpressure(void)
 	run_until(is_writable);
 	memset(block, 'x', sizeof block);
 	while (conn_waiting(&conn) == 0 && sent < 64u << 20) {
-		ok(conn_send(&conn, span(block, sizeof block)), "sends %zu", sizeof block);
+		ok(conn_send(&conn, span_make(block, sizeof block)), "sends %zu", sizeof block);
 		sent += sizeof block;
 	}
 	ok(conn_waiting(&conn) > 0 && conn_waiting(&conn) <= sizeof block,
 		"what the socket does not take waits: %zu bytes", conn_waiting(&conn));
 	ok(!conn.writable, "and it is not writable");
-	ok(conn_gather(&conn, span("end", 3)), "more is put behind it");
+	ok(conn_gather(&conn, span_make("end", 3)), "more is put behind it");
 	sent += 3;
 	conn_finish(&conn);
 	ok(!conn.finished, "the end waits for the bytes before it");
@@ -323,7 +323,7 @@ test_end_told_again(void)
 	ok(run_until(is_closed), "the peer ends its side");
 	is_number((long long)conn_read(&conn, got, sizeof got), 0, "which is read");
 	ok(conn.eof && !conn.readable, "as the end");
-	while (conn_waiting(&conn) == 0 && conn_send(&conn, span(block, sizeof block)))
+	while (conn_waiting(&conn) == 0 && conn_send(&conn, span_make(block, sizeof block)))
 		;
 	drained = 0;
 	ok(run_until(is_sent), "what has waited is sent");
@@ -368,7 +368,7 @@ test_reset(void)
 	reset_far();
 	ok(run_until(is_broken_by_reading), "a reset is found by reading");
 	is_number(conn.error, ECONNRESET, "with its errno");
-	ok(!conn_send(&conn, span("x", 1)), "nothing can be sent any more");
+	ok(!conn_send(&conn, span_make("x", 1)), "nothing can be sent any more");
 	disconnect_pair();
 
 	connect_pair();
@@ -416,7 +416,8 @@ test_reset_behind_data(void)
 	run_until(is_readable);
 	is_number(conn_read(&conn, got, sizeof got), 3, "that is read");
 	ok(conn.recheck != 0 && conn.unsure, "may have to be looked at again");
-	ok(conn_send(&conn, span("answer", 6)) && !conn.unsure, "but not when it was answered");
+	ok(conn_send(&conn, span_make("answer", 6)) && !conn.unsure,
+	    "but not when it was answered");
 	turns = 0;
 	ok(run_until(is_not_rechecked), "it is let go");
 	ok(turns == 0 && !conn.readable, "without being read");
@@ -436,7 +437,7 @@ test_detach(void)
 
 	connect_pair();
 	run_until(is_writable);
-	ok(conn_gather(&conn, span("kept", 4)), "bytes wait");
+	ok(conn_gather(&conn, span_make("kept", 4)), "bytes wait");
 	conn_arm(&conn, loop_now() + 1);
 	conn_again(&conn);
 	turns = 0;

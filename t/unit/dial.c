@@ -195,7 +195,7 @@ test_busy(void)
 	close(accept(fd, NULL, NULL));
 	ok(run_until(is_over) && dial.state == DIAL_DONE, "with room it is connected");
 	far = accept(fd, NULL, NULL);
-	ok(conn_send(&conn, span("x", 1)) && read(far, name, sizeof name) == 1,
+	ok(conn_send(&conn, span_make("x", 1)) && read(far, name, sizeof name) == 1,
 	    "and carries bytes");
 	conn_close(&conn);
 	close(far);

@@ -31,7 +31,7 @@ hand_over(struct weir_span s, size_t n)
 	while (s.len > 0 && take == TAKE_MORE) {
 		len = s.len < n ? s.len : n;
 		used = len;
-		take = stress_line_reply(&client, span(s.data, len), &used);
+		take = stress_line_reply(&client, span_make(s.data, len), &used);
 		s = span_skip(s, used);
 	}
 	return take;
@@ -48,7 +48,8 @@ right(void)
 		len = stress_line_write(7, 1, text);
 		is_number(len, 64, "a line has 64 bytes");
 		ok(strncmp(text, "c7 1 ", 5) == 0 && text[63] == '\n', "a tag, and a newline");
-		ok(hand_over(span(text, len), n) == TAKE_REPLY, "in parts of %zu it is right", n);
+		ok(hand_over(span_make(text, len), n) == TAKE_REPLY, "in parts of %zu it is right",
+		    n);
 		is_number(client.position, 0, "and over");
 	}
 	begin(UINT64_MAX, NULL);
@@ -66,21 +67,22 @@ wrong(void)
 		begin(7, "no answer");
 		len = stress_line_write(7, 1, text);
 		text[at] ^= 1;
-		missed += hand_over(span(text, len), 1 + at % 9) != TAKE_WRONG;
+		missed += hand_over(span_make(text, len), 1 + at % 9) != TAKE_WRONG;
 	}
 	is_number(missed, 0, "each wrong byte is found");
 	begin(7, NULL);
 	len = stress_line_write(7, 2, text);
-	ok(hand_over(span(text, len), 64) == TAKE_WRONG, "the next request's reply is wrong");
+	ok(hand_over(span_make(text, len), 64) == TAKE_WRONG, "the next request's reply is wrong");
 	ok(strstr(tally.wrong, "connection 7, reply 1") != NULL, "it says so: %s", tally.wrong);
 	begin(7, NULL);
 	len = stress_line_write(8, 1, text);
-	ok(hand_over(span(text, len), 64) == TAKE_WRONG, "another connection's reply is wrong");
+	ok(hand_over(span_make(text, len), 64) == TAKE_WRONG,
+	    "another connection's reply is wrong");
 	begin(7, NULL);
 	len = stress_line_write(7, 1, text);
 	len += stress_line_write(7, 2, text + len);
 	used = len;
-	ok(stress_line_reply(&client, span(text, len), &used) == TAKE_REPLY && used == 64,
+	ok(stress_line_reply(&client, span_make(text, len), &used) == TAKE_REPLY && used == 64,
 	    "of two replies the first is taken");
 }
 
@@ -125,7 +127,7 @@ varied(void)
 		bad += len < LINE_LEAST || len > run.size || text[len - 1] != '\n';
 		bad += stress_line_write(client.id, n, again) != len ||
 		    memcmp(text, again, len) != 0;
-		bad += hand_over(span(text, len), 1 + n * 7 % 3000) != TAKE_REPLY;
+		bad += hand_over(span_make(text, len), 1 + n * 7 % 3000) != TAKE_REPLY;
 		smaller += len < run.size / 4;
 		large += len > run.size * 3 / 4;
 	}

@@ -26,10 +26,10 @@ cuts(void)
 		memset(part, 0, sizeof part);
 		stress_pattern_fill(17, at, part, n);
 		differ += memcmp(part, whole + at, n) != 0 || (n < SIZE && part[n] != 0);
-		refused += !stress_pattern_is(17, at, span(whole + at, n));
+		refused += !stress_pattern_is(17, at, span_make(whole + at, n));
 		if (n > 0) {
 			part[stress_rng_below(&rng, n)] ^= (char)(1 << stress_rng_below(&rng, 8));
-			missed += stress_pattern_is(17, at, span(part, n));
+			missed += stress_pattern_is(17, at, span_make(part, n));
 		}
 	}
 	is_number(differ, 0, "parts are as the whole");
@@ -45,9 +45,9 @@ others(void)
 	for (unsigned id = 0; id < 1000; id++) {
 		stress_pattern_fill(id, 64, part, 64);
 		for (unsigned other = 0; other < 64; other++)
-			alike += other != id && stress_pattern_is(other, 64, span(part, 8));
+			alike += other != id && stress_pattern_is(other, 64, span_make(part, 8));
 		for (unsigned at = 0; at < 64; at++)
-			alike += at != 64 && stress_pattern_is(id, at, span(part, 8));
+			alike += at != 64 && stress_pattern_is(id, at, span_make(part, 8));
 	}
 	is_number(alike, 0, "eight bytes tell connections and places apart");
 }

@@ -86,7 +86,7 @@ talk_run(struct weir_session *s)
 		return;
 	say("talk-run", s);
 	if (talk_ends) {
-		(void)conn_gather(&s->client, span("bye", 3));
+		(void)conn_gather(&s->client, span_make("bye", 3));
 		session_finish(s, SESSION_PROTOCOL_CLOSED);
 	} else
 		session_enter(s, STEP_RELAY);

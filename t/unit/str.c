@@ -192,7 +192,7 @@ test_printable(void)
 	char out[16];
 
 	is_string(str_printable(span_of("plain ~"), out, sizeof out), "plain ~", "ASCII stays");
-	is_string(str_printable(span("a\n\0\x7f", 4), out, sizeof out), "a\\x0a\\x00\\x7f",
+	is_string(str_printable(span_make("a\n\0\x7f", 4), out, sizeof out), "a\\x0a\\x00\\x7f",
 	    "control bytes, a NUL among them");
 	is_string(str_printable(span_of("\xc3\xa4"), out, sizeof out), "\\xc3\\xa4",
 	    "outside ASCII");
@@ -202,7 +202,7 @@ test_printable(void)
 	    "never within an escape");
 	is_string(str_printable(span_of("0123456789a\n"), out, sizeof out), "0123456789a\\x0a",
 	    "which may end at the last byte");
-	is_string(str_printable(span(NULL, 0), out, sizeof out), "", "nothing");
+	is_string(str_printable(span_make(NULL, 0), out, sizeof out), "", "nothing");
 	is_string(str_printable(span_of("x"), out, 1), "", "room for the end only");
 	out[0] = '!';
 	str_printable(span_of("x"), out, 0);

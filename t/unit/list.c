@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* queue: lists and their nodes. */
-#include "base/queue.h"
+/* list: lists and their nodes. */
+#include "base/list.h"
 
 #include "unit/tap.h"
 

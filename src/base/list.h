@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* queue: doubly linked lists whose links are embedded in their members. */
-#ifndef BASE_QUEUE_H
-#define BASE_QUEUE_H
+/* list: doubly linked lists whose links are embedded in their members. */
+#ifndef BASE_LIST_H
+#define BASE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
