@@ -14,9 +14,8 @@
 #include "net/sock.h"
 #include "proc/fdtable.h"
 #include "proc/fileid.h"
-#include "proc/master.h"
+#include "proc/fdtable.h"
 #include "proc/report.h"
-#include "proc/status.h"
 #include "proc/text.h"
 #include "proc/wait.h"
 
@@ -40,6 +39,7 @@ struct client {
 	size_t           sent;
 };
 
+static const struct control_ops *ops;
 static struct client clients[CONTROL_CLIENTS];
 static struct watch  door;
 static char         *socket_path;
@@ -92,7 +92,7 @@ control_command_name(enum control_command c)
 }
 
 int
-control_open(const char *path, const char *place)
+control_open(const char *path, const char *place, const struct control_ops *control_ops)
 {
 	struct listen_spec spec = { .backlog = CONTROL_CLIENTS,
 		.mode = 0600,
@@ -118,6 +118,7 @@ control_open(const char *path, const char *place)
 		unlink(path);
 		return -1;
 	}
+	ops = control_ops;
 	watch_start(&door, fd, POLLIN, client_accept);
 	return 0;
 }
@@ -312,22 +313,22 @@ client_command(struct client *c, enum control_command which)
 	case CONTROL_STOP:
 		c->until_end = true;
 		client_begin(c);
-		master_stop();
+		ops->stop();
 		return;
 	case CONTROL_QUIT:
-		master_quit();
+		ops->quit();
 		text_add(&c->out, " accepts no more; ends with its last session\n");
 		client_finish(c, true);
 		return;
 	case CONTROL_REOPEN:
-		client_finish(c, master_reopen(&c->out) == 0);
+		client_finish(c, ops->reopen(&c->out) == 0);
 		return;
 	case CONTROL_STATUS:
 	case CONTROL_STATUS_JSON:
-		status_print(&text, which == CONTROL_STATUS_JSON);
+		ops->status(&text, which == CONTROL_STATUS_JSON);
 		break;
 	case CONTROL_GENERATIONS:
-		status_print_generations(&text);
+		ops->generations(&text);
 		break;
 	case CONTROL_COMMANDS:
 		text_add(&c->out, "!no such command; there are");

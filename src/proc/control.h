@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct text;
+
 #define CONTROL_LINE_MAX 64u	/* of a command */
 #define CONTROL_CLIENTS  16u
 
@@ -35,10 +37,21 @@ enum control_command {
 enum control_command control_parse(const char *line, size_t len);
 const char          *control_command_name(enum control_command);
 
+/* What the commands do that concern the whole of weir. */
+struct control_ops {
+	void (*stop)(void);	/* who asks for it hears of its end by control_close */
+	void (*quit)(void);
+	/* Gives how many logs could not be opened, with a line of the answer for each. */
+	unsigned (*reopen)(struct text *);
+	void (*status)(struct text *, bool json);
+	void (*generations)(struct text *);
+};
+
 /* Opens it (FD_CONTROL). A stale file is replaced, one that somebody answers on
  * is not. place: where the path is configured. Returns 0, or -1 after reporting
  * why. */
-int  control_open(const char *path, const char *place) __attribute__((warn_unused_result));
+int  control_open(const char *path, const char *place, const struct control_ops *)
+    __attribute__((warn_unused_result));
 
 /* The last answer to those who wait for the end, then closes everything. */
 void control_close(bool ok);

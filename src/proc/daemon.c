@@ -11,7 +11,6 @@
 
 #include "proc/child.h"
 #include "proc/fdtable.h"
-#include "proc/master.h"
 
 static int  daemon_await(pid_t daemon, int fd);
 static void daemon_quieten_fds(int first, int last);

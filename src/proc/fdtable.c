@@ -18,6 +18,8 @@ static bool fdtable_search(const struct fdtable *, enum fd_kind, const char *, u
 static void     fdtable_remove_at(struct fdtable *, unsigned at);
 static int      fdtable_decode_line(struct fd_entry *, char *line);
 
+struct fdtable master_fds;
+
 static const char *const kind_names[FD_KINDS] = {
 	[FD_BOARD] = "board",
 	[FD_PID] = "pid",

@@ -48,6 +48,9 @@ struct fdtable {
 	unsigned          room;
 };
 
+/* Every descriptor that the master holds, but for those of its log. */
+extern struct fdtable master_fds;
+
 /* Closes and forgets: *fd is -1 afterwards, errno as before. -1 is allowed. */
 void fd_close(int *fd);
 

@@ -16,7 +16,6 @@
 #include "net/sock.h"
 #include "proc/fileid.h"
 #include "proc/inherit.h"
-#include "proc/master.h"
 #include "proc/report.h"
 #include "proc/wait.h"
 

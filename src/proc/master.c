@@ -25,6 +25,7 @@
 #include "proc/pid_file.h"
 #include "proc/report.h"
 #include "proc/settings.h"
+#include "proc/status.h"
 #include "upstream/board.h"
 
 #define MASTER_NOFILE  65536u	/* its own limit is raised to this, if it can be */
@@ -45,8 +46,6 @@ static struct {
 	struct requester      starter;	/* whoever typed the command */
 } master;
 
-struct fdtable master_fds;
-
 static volatile sig_atomic_t caught[NSIG];
 static const int             handled[] = {
 	SIGTERM,
@@ -62,18 +61,31 @@ static const int             handled[] = {
 /* They would end it, and nobody sends them for a reason. */
 static const int ignored[] = { SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF, SIGIO };
 
-static bool master_wants_daemon(const struct options *);
-static int  master_open_all(void);
-static void master_loop(void);
-static void master_close_all(void);
-static void master_catch_signals(void);
-static void master_catch_signal(int);
-static void master_act_on_signals(void);
-static void master_reap(void);
-static void master_reports_came(struct watch *, short what);
-static void master_starter_line(struct requester *, enum weir_level, const char *);
-static void master_starter_done(struct requester *, bool ok);
-static void master_describe(char *out, size_t size);
+static void     master_reload(void);
+static void     master_quit(void);
+static void     master_stop(void);
+static unsigned master_reopen(struct text *);
+static void     master_print_status(struct text *, bool json);
+static bool     master_wants_daemon(const struct options *);
+static int      master_open_all(void);
+static void     master_loop(void);
+static void     master_close_all(void);
+static void     master_catch_signals(void);
+static void     master_catch_signal(int);
+static void     master_act_on_signals(void);
+static void     master_reap(void);
+static void     master_reports_came(struct watch *, short what);
+static void     master_starter_line(struct requester *, enum weir_level, const char *);
+static void     master_starter_done(struct requester *, bool ok);
+static void     master_describe(char *out, size_t size);
+
+static const struct control_ops master_control_ops = {
+	.stop = master_stop,
+	.quit = master_quit,
+	.reopen = master_reopen,
+	.status = master_print_status,
+	.generations = status_print_generations,
+};
 
 int
 master_run(const struct options *options)
@@ -110,13 +122,7 @@ master_options(void)
 	return master.options;
 }
 
-uint64_t
-master_uptime(void)
-{
-	return wait_now() - master.since;
-}
-
-void
+static void
 master_reload(void)
 {
 	if (master.stopping == SERVING)
@@ -130,7 +136,7 @@ master_remake(void)
 		master.remake = true;
 }
 
-void
+static void
 master_quit(void)
 {
 	if (master.stopping != SERVING)
@@ -142,7 +148,7 @@ master_quit(void)
 	listening_close();
 }
 
-void
+static void
 master_stop(void)
 {
 	if (master.stopping == STOPPING) {
@@ -157,7 +163,7 @@ master_stop(void)
 	listening_close();
 }
 
-unsigned
+static unsigned
 master_reopen(struct text *answer)
 {
 	unsigned failed = generations_reopen(answer);
@@ -167,10 +173,10 @@ master_reopen(struct text *answer)
 	return failed;
 }
 
-bool
-master_is_stopping(void)
+static void
+master_print_status(struct text *t, bool json)
 {
-	return master.stopping != SERVING;
+	status_print(t, json, wait_now() - master.since, master.stopping != SERVING);
 }
 
 void
@@ -200,7 +206,7 @@ master_settle(void)
 	const struct digest_settings *s = &generation_building()->digest.settings;
 
 	if (pid_file_open(s->pid, s->pid_place) < 0 ||
-	    control_open(s->control, s->control_place) < 0)
+	    control_open(s->control, s->control_place, &master_control_ops) < 0)
 		return -1;
 	return 0;
 }

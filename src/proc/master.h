@@ -10,30 +10,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proc/fdtable.h"
-
 struct options;
 struct text;
-
-/* Every descriptor that it holds, but for those of its log. */
-extern struct fdtable master_fds;
 
 /* Runs weir: in the foreground until its end, or until the daemon serves.
  * Returns the exit status. */
 int master_run(const struct options *);
 
 const struct options *master_options(void);
-uint64_t master_uptime(void);	/* ms */
 
-/* What signals and the control socket ask for. */
-void master_reload(void);	/* nobody waits for what comes of it */
-void master_remake(void);	/* the configuration that runs, from what was kept of it */
-void master_quit(void);
-void master_stop(void);
-/* Opens the logs again; gives how many could not be opened, and adds a line of
- * control.h for each of them (NULL: only the log tells). */
-unsigned master_reopen(struct text *);
-bool master_is_stopping(void);
+/* Wanted: the configuration that runs, from what was kept of it. */
+void master_remake(void);
 
 /* Builds the next generation if somebody wants it and nothing is in the way. */
 void master_build(void);

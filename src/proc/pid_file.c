@@ -14,7 +14,6 @@
 
 #include "base/log.h"
 #include "proc/fdtable.h"
-#include "proc/master.h"
 #include "proc/report.h"
 
 static int  pid_file_open_locked(const char *path, const char *place);

@@ -9,13 +9,12 @@
 #include "base/str.h"
 #include "config.h"
 #include "proc/generation.h"
-#include "proc/master.h"
 #include "proc/text.h"
 #include "upstream/board.h"
 #include "upstream/upstream.h"
 
-static void status_print_text(struct text *);
-static void status_print_json(struct text *);
+static void status_print_text(struct text *, uint64_t uptime, bool stopping);
+static void status_print_json(struct text *, uint64_t uptime);
 static void status_json_generations(struct text *);
 static void status_json_workers(struct text *);
 static void status_json_board(struct text *);
@@ -34,13 +33,13 @@ static const char *const slot_states[] = {
 static uint64_t sessions[BOARD_SEATS];	/* as status_count_sessions found them */
 
 void
-status_print(struct text *t, bool json)
+status_print(struct text *t, bool json, uint64_t uptime, bool stopping)
 {
 	status_count_sessions();
 	if (json)
-		status_print_json(t);
+		status_print_json(t, uptime);
 	else
-		status_print_text(t);
+		status_print_text(t, uptime, stopping);
 }
 
 void
@@ -78,7 +77,7 @@ status_peer_state(int board)
 }
 
 static void
-status_print_text(struct text *t)
+status_print_text(struct text *t, uint64_t uptime, bool stopping)
 {
 	const struct generation *g = generation_running();
 	struct board_view        view = { .id = -1 };
@@ -86,13 +85,13 @@ status_print_text(struct text *t)
 	char                     age[STR_UNIT_MAX];
 
 	text_add(t, "weir %s, process %d, up %s", VERSION, (int)getpid(),
-	    str_print_time(master_uptime() / 1000 * 1000, age));
+	    str_print_time(uptime / 1000 * 1000, age));
 	if (g != NULL) {
 		text_add(t, ", generation %u\n", g->number);
 		for (unsigned i = 0; i < g->post_count; i++)
 			status_text_worker(t, &g->posts[i]);
 	} else {
-		text_add(t, "%s\n", master_is_stopping() ? ", stopping" : "");
+		text_add(t, "%s\n", stopping ? ", stopping" : "");
 	}
 	while (board_next(&view)) {
 		if (strcmp(kind, view.kind) != 0)
@@ -106,14 +105,14 @@ status_print_text(struct text *t)
 }
 
 static void
-status_print_json(struct text *t)
+status_print_json(struct text *t, uint64_t uptime)
 {
 	const struct generation *g = generation_running();
 
 	text_json_open(t, NULL, '{');
 	text_json_string(t, "version", VERSION);
 	text_json_number(t, "pid", (uint64_t)getpid());
-	text_json_number(t, "uptime_ms", master_uptime());
+	text_json_number(t, "uptime_ms", uptime);
 	text_json_number(t, "generation", g == NULL ? 0 : g->number);
 	status_json_generations(t);
 	status_json_workers(t);

@@ -20,8 +20,6 @@ my %back = (
 	'stress/serve_kind'    => [qw(stress/serve_door stress/serve_session)],
 	'stress/serve_session' => [qw(stress/serve_door)],
 	# The parts of the master end, or go on with, what others of them began.
-	'proc/control'     => [qw(proc/master)],
-	'proc/status'      => [qw(proc/master)],
 	'proc/generation'  => [qw(proc/master proc/generations proc/opening proc/post proc/watchdog)],
 	'proc/generations' => [qw(proc/post)],
 	'proc/post'        => [qw(proc/master)],
