@@ -16,10 +16,11 @@
 
 static void conf_modules(struct conf *, const struct conf_request *);
 static void conf_load_modules(struct conf *);
+static bool conf_load_module(struct conf *, const struct entry *);
 static void conf_keep_module(struct conf *, const struct entry *, const char *path);
 static void conf_find_keys(struct weir_scope *);
 static const char *conf_misplaced_key(struct weir_scope *, const struct entry *);
-static const char *conf_unknown_key(struct weir_scope *, const struct entry *);
+static const char *conf_unknown_key(struct weir_scope *, struct entry *);
 static void conf_fill_all(struct conf *, bool core);
 static void conf_fill_scope(struct weir_scope *, bool core);
 static void conf_fill_key(struct weir_scope *, const struct key_ref *);
@@ -174,36 +175,45 @@ conf_modules(struct conf *c, const struct conf_request *request)
 static void
 conf_load_modules(struct conf *c)
 {
-	const char   *wrong;
-	struct module module;
 	struct entry *e;
-	char          error[1024], *file;
 
 	e = scope_entry(conf_scope(c, SCOPE_WEIR, 0), "load_module");
 	for (; e != NULL; e = scope_entry_next(e)) {
 		conf_say_progress("loading module %s", e->text);
-		file = arena_copy(&c->arena, e->text);
-		wrong = word_whole(e->text, file);
-		if (wrong == NULL && *file == '\0')
-			wrong = "no file is named";
-		if (wrong != NULL) {
-			conf_say(c, false, e->place, "load_module = %s: %s", e->text, wrong);
-			continue;
-		}
-		if (strchr(file, '/') != NULL && *file != '/')
-			file = arena_print(&c->arena, "%s/%s", c->prefix, file);
-		if (module_load(&module, file, c->module_dir, error, sizeof error) < 0) {
-			conf_say(c, false, e->place, "load_module = %s", error);
-			continue;
-		}
-		if (registry_add(&c->registry, &c->arena, &module, error, sizeof error) == NULL) {
-			conf_say(c, false, e->place, "load_module = %s: %s", e->text, error);
-			module_unload(&module);
-			continue;
-		}
-		conf_keep_module(c, e, module.path);
+		e->refused = e->refused || !conf_load_module(c, e);
+		c->lacks_module |= e->refused;
 	}
 	conf_say_progress("%s", "");
+}
+
+/* False: it has been said why not. */
+static bool
+conf_load_module(struct conf *c, const struct entry *e)
+{
+	char         *file = arena_copy(&c->arena, e->text);
+	const char   *wrong = word_whole(e->text, file);
+	struct module module;
+	char          error[1024];
+
+	if (wrong == NULL && *file == '\0')
+		wrong = "no file is named";
+	if (wrong != NULL) {
+		conf_say(c, false, e->place, "load_module = %s: %s", e->text, wrong);
+		return false;
+	}
+	if (strchr(file, '/') != NULL && *file != '/')
+		file = arena_print(&c->arena, "%s/%s", c->prefix, file);
+	if (module_load(&module, file, c->module_dir, error, sizeof error) < 0) {
+		conf_say(c, false, e->place, "load_module = %s", error);
+		return false;
+	}
+	if (registry_add(&c->registry, &c->arena, &module, error, sizeof error) == NULL) {
+		conf_say(c, false, e->place, "load_module = %s: %s", e->text, error);
+		module_unload(&module);
+		return false;
+	}
+	conf_keep_module(c, e, module.path);
+	return true;
 }
 
 /* Modules are read from their files each time: it is told when one is not the same. */
@@ -243,14 +253,18 @@ conf_find_keys(struct weir_scope *s)
 	struct entry *e;
 
 	for (e = s->entries; e != NULL; e = e->next) {
+		if (e->refused && e->text[0] == '\0')
+			continue;	/* by the reader */
 		if (registry_key(&s->conf->registry, s->kind, e->name, &e->key))
 			wrong = conf_misplaced_key(s, e);
 		else
 			wrong = conf_unknown_key(s, e);
 		if (wrong == NULL)
 			continue;
-		conf_error_at(s, e->place, "%s", wrong);
+		if (*wrong != '\0')
+			conf_error_at(s, e->place, "%s", wrong);
 		e->key.key = NULL;
+		e->refused = true;
 	}
 }
 
@@ -260,6 +274,8 @@ conf_misplaced_key(struct weir_scope *s, const struct entry *e)
 {
 	const struct entry *first = scope_entry(s, e->name);
 
+	while (first != e && first->key.key == NULL)
+		first = scope_entry_next(first);
 	if (s->defaults && (e->key.key->flags & WEIR_NOT_INHERITED) != 0)
 		return arena_print(&s->conf->arena,
 		    "%s may not stand in %s; set it in each [%s NAME]", e->name, s->title,
@@ -271,13 +287,15 @@ conf_misplaced_key(struct weir_scope *s, const struct entry *e)
 	return NULL;
 }
 
+/* A key that is nearly one of this section is taken for that one from here on: then no
+ * check finds it missing. "": that it is unknown may follow from another error. */
 static const char *
-conf_unknown_key(struct weir_scope *s, const struct entry *e)
+conf_unknown_key(struct weir_scope *s, struct entry *e)
 {
 	const struct registry *registry = &s->conf->registry;
 	struct arena          *arena = &s->conf->arena;
 	struct key_ref         other;
-	const char            *near;
+	const char            *near, *name = e->name;
 	unsigned               kind;
 
 	for (kind = 0; kind < SCOPE_KINDS; kind++)
@@ -288,9 +306,15 @@ conf_unknown_key(struct weir_scope *s, const struct entry *e)
 	if (s->conf->messages.count >= MESSAGES_KEPT)
 		return "unknown key";
 	near = registry_nearest(registry, s->kind, e->name, arena);
-	if (near == NULL)
+	if (near != NULL) {
+		s->conf->lacks_module |= strcmp(near, "load_module") == 0;
+		s->conf->partial |= strcmp(near, "include") == 0;
+		e->name = near;
+	} else
 		near = registry_nearest(registry, SCOPE_KINDS, e->name, arena);
-	return arena_print(arena, "unknown key %s in %s; %s%s%s", e->name, s->title,
+	if (near == NULL && conf_lacks_module(s->conf))
+		return "";
+	return arena_print(arena, "unknown key %s in %s; %s%s%s", name, s->title,
 	    near != NULL ? "did you mean " : "\"weir explain\" lists all keys",
 	    near != NULL ? near : "", near != NULL ? "?" : "");
 }
@@ -337,7 +361,8 @@ conf_fill_key(struct weir_scope *s, const struct key_ref *ref)
 	/* Where a line was wrong a check still finds something that can be. */
 	if (e == NULL)
 		repeated = false;
-	for (; e != NULL; e = repeated ? scope_entry_next(e) : NULL)
+	/* There is one with its key, or it is repeated. */
+	for (; e != NULL; e = scope_entry_next(e))
 		if (e->key.key == k)
 			filled |= conf_fill_value(s, ref, e);
 	if (!filled && !repeated && k->initial != NULL)
@@ -359,6 +384,7 @@ conf_fill_value(struct weir_scope *s, const struct key_ref *ref, struct entry *e
 	s->conf->parsing = NULL;
 	if (wrong == NULL)
 		return true;
+	e->refused = true;
 	if (e->place.file != NULL)
 		conf_error_at(s, e->place, "%s", wrong);
 	else

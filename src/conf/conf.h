@@ -97,6 +97,16 @@ struct conf       *scope_conf(const struct weir_scope *);
 bool        scope_sets(const struct weir_scope *, const char *key);
 const char *scope_place(const struct weir_scope *, const char *key, char *out, size_t size);
 
+/*
+ * For checks, which tell no errors that only follow from another: a line that sets the
+ * key (or seems to be meant for it) was refused, so its value is not the one that was
+ * written; a section head or a file was refused, so a section that is not there may
+ * have been written; a module could not be loaded.
+ */
+bool scope_is_wrong(const struct weir_scope *, const char *key);
+bool conf_is_partial(const struct conf *);
+bool conf_lacks_module(const struct conf *);
+
 /* The folder that a relative path begins at: the prefix, or that of run/ and
  * logs/. Of an address: that of "unix:PATH". Of a request:
  * before anything is loaded. */

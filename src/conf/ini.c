@@ -90,6 +90,8 @@ static void          reader_take_include(struct reader *, const char *value);
 static void          reader_include_file(struct reader *, const char *path, const struct place *);
 static bool          source_is_loop(const struct source *);
 static const char   *ini_file_name(const char *path);
+static void          reader_refuse_line(struct reader *, const char *line);
+static void          reader_refuse_part(struct reader *);
 static void          reader_fault(struct reader *, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static void          reader_fault_at(struct reader *, struct place, const char *format, ...)
@@ -176,6 +178,7 @@ reader_next(char *line, int size, void *context)
 			    "line is longer than %d bytes, which is all that this inih takes; "
 				 "split it",
 			    size - 2);
+			reader_refuse_line(r, whole);
 			continue;
 		}
 		memcpy(line, whole, length + 1);
@@ -212,8 +215,12 @@ reader_line(struct reader *r, char *line)
 	start += strspn(start, " \t");
 	if (wrong != NULL) {
 		reader_fault(r, "%s", wrong);
-		if (*start == '[')
-			r->top->head.state = HEAD_BAD;
+		if (*start != '[') {
+			reader_refuse_line(r, start);
+			return false;
+		}
+		r->top->head.state = HEAD_BAD;
+		reader_refuse_part(r);
 		return false;
 	}
 	if (*start == '\0' || *start == ';' || *start == '#')
@@ -248,6 +255,7 @@ source_ready(struct reader *r)
 			reader_fault_at(r, (struct place){ s->name, 0 }, "%s", why);
 		else
 			reader_fault_at(r, s->included, "include %s: %s", s->name, why);
+		reader_refuse_part(r);
 		source_pop(r);
 		/* Said once, not for each file that a pattern found. */
 		while (r->opened > INI_FILES_MAX && r->top != NULL && r->top->file == NULL)
@@ -391,11 +399,13 @@ reader_take_head(struct reader *r, char *line)
 	wrong = head_fault(line, head);
 	s->head.state = wrong == NULL ? HEAD_GOOD : HEAD_BAD;
 	s->head.section = NULL;
-	if (wrong != NULL)
-		reader_fault(r, "%s", wrong);
-	else
+	if (wrong == NULL) {
 		s->head.section = r->sink->section(r->sink->context,
 		    (struct place){ s->name, s->line }, head);
+		return;
+	}
+	reader_fault(r, "%s", wrong);
+	reader_refuse_part(r);
 }
 
 /* Puts what stands between the brackets into head. Returns NULL, or what is
@@ -448,6 +458,7 @@ reader_is_key_line(struct reader *r, char *line)
 		wrong = ini_value_cut(equals + 1);
 	if (wrong != NULL) {
 		reader_fault(r, "%s", wrong);
+		reader_refuse_line(r, line);
 		return false;
 	}
 	if (head->state == HEAD_NONE) {
@@ -559,12 +570,14 @@ reader_take_include(struct reader *r, const char *value)
 		wrong = "no file is named";
 	if (wrong != NULL) {
 		reader_fault_at(r, place, "include = %s: %s", value, wrong);
+		reader_refuse_part(r);
 		return;
 	}
 	if (r->top->depth == INI_DEPTH_MAX) {
 		reader_fault_at(r, place,
 		    "include %s: more than %u files deep; include it further up", pattern,
 		    INI_DEPTH_MAX);
+		reader_refuse_part(r);
 		return;
 	}
 	slash = *pattern != '/' ? strrchr(r->top->name, '/') : NULL;
@@ -624,8 +637,10 @@ reader_include_pattern(struct reader *r, const char *shown, const char *path,
 	size_t      size = 0, end, start;
 	const char *wrong = reader_match(r, path, &all, &size);
 
-	if (wrong != NULL)
+	if (wrong != NULL) {
 		reader_fault_at(r, *place, "include %s: %s", shown, wrong);
+		reader_refuse_part(r);
+	}
 	/* From the last on: the first is to be on top of the stack. */
 	for (end = size; wrong == NULL && end > 0; end = start) {
 		for (start = end - 1; start > 0 && all[start - 1] != '\0';)
@@ -685,6 +700,26 @@ ini_file_name(const char *path)
 	n->next = names;
 	names = n;
 	return n->text;
+}
+
+static void
+reader_refuse_line(struct reader *r, const char *line)
+{
+	const struct head *head = &r->top->head;
+	char               key[INI_NAME_MAX + 1];
+
+	if (r->sink->refused == NULL || head->state != HEAD_GOOD || head->section == NULL)
+		return;
+	snprintf(key, sizeof key, "%.*s", (int)strspn(line, INI_NAME_BYTES), line);
+	r->sink->refused(r->sink->context, head->section,
+	    (struct place){ r->top->name, r->top->line }, key);
+}
+
+static void
+reader_refuse_part(struct reader *r)
+{
+	if (r->sink->refused != NULL)
+		r->sink->refused(r->sink->context, NULL, (struct place){ NULL, 0 }, NULL);
 }
 
 static void

@@ -36,6 +36,10 @@ struct ini_sink {
 	void  (*error)(void *context, struct place, const char *text);
 	/* What is read is added to it, or it is what is read. NULL: neither. */
 	struct snapshot *snapshot;
+	/* Beside an error, what is not read because of it: a line of the section, for
+	 * this key by all appearances ("": it begins with none); or, with key NULL, a
+	 * section head or a file. NULL: not called. */
+	void  (*refused)(void *context, void *section, struct place, const char *key);
 };
 
 /*

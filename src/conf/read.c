@@ -34,6 +34,7 @@ static void              *read_take_section(void *context, struct place, const c
 static void               read_take_value(void *, struct place, const char *key, const char *value);
 static void               read_take_include(void *, struct place, const char *pattern);
 static void               read_take_error(void *context, struct place, const char *text);
+static void               read_take_refused(void *, void *section, struct place, const char *key);
 static const struct form *form_find(struct conf *, struct place, const char *head,
     const char **name);
 static void form_unknown(struct conf *, struct place, const char *head, const char *first);
@@ -48,7 +49,7 @@ void
 read_scopes(struct conf *c, const char *path, const char *const *globals)
 {
 	const struct ini_sink sink = { c, read_take_section, read_take_value, read_take_include,
-		read_take_error, c->snapshot };
+		read_take_error, c->snapshot, read_take_refused };
 	struct weir_scope    *weir, given = { .conf = c };
 
 	if (path != NULL)
@@ -75,8 +76,10 @@ read_take_section(void *context, struct place place, const char *head)
 
 	messages_file(&c->messages, place.file);
 	form = form_find(c, place, head, &name);
-	if (form == NULL)
+	if (form == NULL) {
+		c->partial = true;
 		return NULL;
+	}
 	first = scope_by_name(c, form->kind, name);
 	s = read_scope_create(c, form, name, place);
 	if (first != NULL) {
@@ -108,6 +111,17 @@ static void
 read_take_error(void *context, struct place place, const char *text)
 {
 	conf_say(context, false, place, "%s", text);
+}
+
+static void
+read_take_refused(void *context, void *section, struct place place, const char *key)
+{
+	struct conf *c = context;
+
+	if (key == NULL)
+		c->partial = true;
+	else
+		scope_add(section, key, "", place)->refused = true;
 }
 
 /* --------------------------------------------------------------- section heads */
@@ -220,12 +234,19 @@ read_take_global_error(void *context, struct place place, const char *text)
 	conf_error_at(given, (struct place){ place.file, 0 }, "%s", text);
 }
 
+static void
+read_take_global_refused(void *context, void *section, struct place place, const char *key)
+{
+	if (section != NULL)
+		scope_add(context, key, "", (struct place){ place.file, 0 })->refused = true;
+}
+
 /* As a file of its own, so that the same rules hold. */
 static void
 read_global(struct conf *c, struct weir_scope *given, const char *text)
 {
 	const struct ini_sink sink = { given, read_take_global_section, read_take_global, NULL,
-		read_take_global_error, NULL };
+		read_take_global_error, NULL, read_take_global_refused };
 	struct entry        **end = given->entries_end;
 	unsigned              errors = given->errors;
 	const char           *file;
@@ -243,10 +264,12 @@ read_global(struct conf *c, struct weir_scope *given, const char *text)
 static void
 read_replace_entries(struct weir_scope *weir, const struct weir_scope *given)
 {
-	struct entry **link = &weir->entries, *e;
+	const struct entry *own;
+	struct entry      **link = &weir->entries, *e;
 
 	while ((e = *link) != NULL) {
-		if (scope_entry(given, e->name) != NULL)
+		own = scope_entry(given, e->name);
+		if (own != NULL && !own->refused)
 			*link = e->next;
 		else
 			link = &e->next;
@@ -314,7 +337,8 @@ char *
 conf_peek(const struct conf_request *request, const char *key)
 {
 	struct peek           peek = { .key = key };
-	const struct ini_sink sink = { &peek, peek_section, peek_value, NULL, peek_error, NULL };
+	const struct ini_sink sink = { &peek, peek_section, peek_value, NULL, peek_error, NULL,
+		NULL };
 	const char    *const *global;
 	char                 *file;
 

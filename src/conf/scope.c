@@ -35,7 +35,7 @@ scope_prepare(struct weir_scope *s)
 	}
 }
 
-void
+struct entry *
 scope_add(struct weir_scope *s, const char *key, const char *text, struct place place)
 {
 	struct entry *e = arena_alloc(&s->conf->arena, sizeof *e);
@@ -45,6 +45,7 @@ scope_add(struct weir_scope *s, const char *key, const char *text, struct place 
 	e->place = place;
 	*s->entries_end = e;
 	s->entries_end = &e->next;
+	return e;
 }
 
 struct entry *
@@ -127,6 +128,29 @@ bool
 scope_sets(const struct weir_scope *s, const char *key)
 {
 	return scope_effective(s, key) != NULL;
+}
+
+bool
+scope_is_wrong(const struct weir_scope *s, const char *key)
+{
+	const struct entry *e;
+
+	for (e = scope_effective(s, key); e != NULL; e = scope_entry_next(e))
+		if (e->refused)
+			return true;
+	return false;
+}
+
+bool
+conf_is_partial(const struct conf *c)
+{
+	return c->partial;
+}
+
+bool
+conf_lacks_module(const struct conf *c)
+{
+	return c->lacks_module;
 }
 
 const char *

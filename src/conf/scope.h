@@ -23,6 +23,7 @@ struct entry {
 	const char            *text;
 	struct place           place;
 	struct key_ref         key;	/* key NULL: refused, or not yet looked up */
+	bool                   refused;	/* the line, its key or its value: that has been told */
 };
 
 struct weir_scope {
@@ -54,6 +55,8 @@ struct conf {
 	struct weir_scope     *defaults[SCOPE_KINDS];
 	struct weir_scope    **scopes[SCOPE_KINDS];	/* without defaults and spares */
 	unsigned               scope_count[SCOPE_KINDS];
+	bool                   partial;	/* a section head or a file was refused */
+	bool                   lacks_module;	/* one could not be loaded */
 	struct snapshot       *snapshot;	/* or NULL */
 	struct hash            names[SCOPE_KINDS];	/* of the first section of each name */
 	const struct entry    *parsing;	/* the value in hand */
@@ -75,7 +78,7 @@ struct weir_scope *scope_by_name(const struct conf *, enum scope_kind, const cha
 /* Gives it its blocks, when all modules are known. */
 void scope_prepare(struct weir_scope *);
 
-void          scope_add(struct weir_scope *, const char *key, const char *text, struct place);
+struct entry *scope_add(struct weir_scope *, const char *key, const char *text, struct place);
 /* The section's first line with the key, and the next one; NULL: none. */
 struct entry *scope_entry(const struct weir_scope *, const char *key);
 struct entry *scope_entry_next(const struct entry *);

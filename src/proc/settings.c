@@ -267,8 +267,9 @@ settings_check(struct weir_scope *scope)
 		if (s->workers > BOARD_SLOTS)
 			s->workers = BOARD_SLOTS;
 	}
-	settings_check_file(scope, "pid", s->pid);
-	if (s->control != NULL)
+	if (!scope_is_wrong(scope, "pid"))
+		settings_check_file(scope, "pid", s->pid);
+	if (s->control != NULL && !scope_is_wrong(scope, "control"))
 		settings_check_control(scope, s->control);
 	if (s->pid != NULL && s->control != NULL && strcmp(s->pid, s->control) == 0)
 		conf_error(scope, "control", "control = %s: that is the pid file", s->control);

@@ -324,7 +324,8 @@ server_check(struct weir_scope *scope)
 	s->name = weir_scope_name(scope);
 	if (s->listen_count == 0 && !scope_sets(scope, "listen"))
 		conf_error(scope, "listen", "nothing to listen on: add listen = ADDRESS");
-	if (s->write_buffer < s->read_buffer)
+	if (s->write_buffer < s->read_buffer && !scope_is_wrong(scope, "write_buffer") &&
+	    !scope_is_wrong(scope, "read_buffer"))
 		conf_error(scope, "write_buffer",
 			"write_buffer is smaller than read_buffer: a read could not be passed on; "
 			"raise it to at least that");
@@ -343,22 +344,25 @@ server_check_protocol(struct weir_scope *scope, struct server *s)
 	bool needs_upstream;
 
 	if (s->protocol_name == NULL) {
-		conf_error(scope, "protocol", "no protocol: add protocol = NAME; there are %s",
-		    conf_role_names(scope, ROLE_PROTOCOL));
+		if (!scope_sets(scope, "protocol"))
+			conf_error(scope, "protocol",
+			    "no protocol: add protocol = NAME; there are %s",
+			    conf_role_names(scope, ROLE_PROTOCOL));
 		return;
 	}
 	s->protocol = conf_role(scope_conf(scope), ROLE_PROTOCOL, s->protocol_name);
 	if (s->protocol == NULL) {
-		conf_error(scope, "protocol",
-			"there is no protocol %s: there are %s; others come with load_module",
-		    s->protocol_name, conf_role_names(scope, ROLE_PROTOCOL));
+		if (!conf_lacks_module(scope_conf(scope)))
+			conf_error(scope, "protocol",
+			    "there is no protocol %s: there are %s; others come with load_module",
+			    s->protocol_name, conf_role_names(scope, ROLE_PROTOCOL));
 		return;
 	}
 	scope_uses(scope, s->protocol);
 	s->conf = weir_scope_conf(scope, s->protocol);
 	needs_upstream = s->protocol->exchange != NULL ||
 	    (s->protocol->protocol->needs & WEIR_NEEDS_UPSTREAM) != 0;
-	if (needs_upstream && s->upstream_name == NULL)
+	if (needs_upstream && s->upstream_name == NULL && !scope_sets(scope, "upstream"))
 		conf_error(scope, "protocol", "protocol %s needs an upstream: add upstream = NAME",
 		    s->protocol_name);
 }
@@ -370,7 +374,9 @@ server_check_upstream(struct weir_scope *scope, struct server *s)
 		return;
 	s->upstream = upstream_find(scope_conf(scope), s->upstream_name);
 	if (s->upstream == NULL) {
-		conf_error(scope, "upstream", "there is no [upstream %s]", s->upstream_name);
+		if (!conf_is_partial(scope_conf(scope)))
+			conf_error(scope, "upstream", "there is no [upstream %s]",
+			    s->upstream_name);
 		return;
 	}
 	if (s->protocol == NULL || s->protocol->exchange == NULL)

@@ -296,16 +296,16 @@ upstream_check(struct weir_scope *scope)
 		u->peers[i].upstream = u;
 	if (u->peer_count == 0 && !scope_sets(scope, "server"))
 		conf_error(scope, "server", "no backend: add server = ADDRESS");
-	if (u->pool_min_idle > u->pool_size)
+	if (u->pool_min_idle > u->pool_size && !scope_is_wrong(scope, "pool_size"))
 		conf_error(scope, "pool_min_idle",
 		    "pool_min_idle is more than pool_size: raise that, or lower this");
-	if ((wrong = source_check(scope, u)) != NULL)
+	if ((wrong = source_check(scope, u)) != NULL && !scope_is_wrong(scope, "source"))
 		conf_error(scope, "source", "%s", wrong);
 	u->balancer = conf_role(scope_conf(scope), ROLE_BALANCER, u->balance);
-	if (u->balancer == NULL)
+	if (u->balancer != NULL)
+		scope_uses(scope, u->balancer);
+	else if (!conf_lacks_module(scope_conf(scope)))
 		conf_error(scope, "balance", "there is no balancer %s: there are %s", u->balance,
 		    conf_role_names(scope, ROLE_BALANCER));
-	else
-		scope_uses(scope, u->balancer);
 	return NULL;
 }

@@ -132,7 +132,10 @@ static struct told
 read_it(const void *data, size_t size)
 {
 	struct told           t = { .text = calloc(1, 1), .size = 1 };
-	const struct ini_sink sink = { &t, take_section, take_value, NULL, take_error, NULL };
+	const struct ini_sink sink = { .context = &t,
+		.section = take_section,
+		.value = take_value,
+		.error = take_error };
 
 	must(t.text != NULL);
 	ini_read_memory("fuzz", data, size, &sink);
