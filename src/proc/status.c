@@ -19,7 +19,7 @@ static void status_json_generations(struct text *);
 static void status_json_workers(struct text *);
 static void status_json_board(struct text *);
 static void status_text_worker(struct text *, const struct post *);
-static void status_text_fields(struct text *, int entry);
+static void status_text_fields(struct text *, const struct board_view *);
 static void status_count_sessions(void);
 static void status_add_sessions(int entry, unsigned field);
 static const char *status_worker_state(const struct post *);
@@ -71,9 +71,11 @@ status_print_generations(struct text *t)
 }
 
 static const char *
-status_peer_state(int board)
+status_peer_state(const struct board_view *v)
 {
-	return peer_down(board) ? "down" : peer_failing(board) ? "failed" : "up";
+	if (!v->blank && peer_down(v->id))
+		return "down";
+	return peer_failing(v->id) ? "failed" : "up";
 }
 
 static void
@@ -99,8 +101,8 @@ status_print_text(struct text *t, uint64_t uptime, bool stopping)
 		strcpy(kind, view.kind);
 		text_add(t, "%s %s\n", view.kind, view.name);
 		if (strcmp(view.kind, "peer") == 0)
-			text_add(t, "  %-24s %s\n", "state", status_peer_state(view.id));
-		status_text_fields(t, view.id);
+			text_add(t, "  %-24s %s\n", "state", status_peer_state(&view));
+		status_text_fields(t, &view);
 	}
 }
 
@@ -185,10 +187,10 @@ status_json_board(struct text *t)
 		strcpy(kind, view.kind);
 		text_json_open(t, view.name, '{');
 		if (strcmp(view.kind, "peer") == 0)
-			text_json_string(t, "state", status_peer_state(view.id));
+			text_json_string(t, "state", status_peer_state(&view));
 		for (unsigned f = 0; (name = board_field_name(view.id, f, &type)) != NULL; f++)
 			if (type != BOARD_PRIVATE)
-				text_json_number(t, name, board_sum(view.id, f));
+				text_json_number(t, name, board_view_sum(&view, f));
 		text_json_close(t, '}');
 	}
 	if (*kind != '\0')
@@ -213,14 +215,14 @@ status_text_worker(struct text *t, const struct post *p)
 
 /* What is open now, and what has been counted at all. */
 static void
-status_text_fields(struct text *t, int entry)
+status_text_fields(struct text *t, const struct board_view *v)
 {
 	enum board_type type;
 	const char     *name;
 	uint64_t        sum;
 
-	for (unsigned f = 0; (name = board_field_name(entry, f, &type)) != NULL; f++) {
-		sum = type != BOARD_PRIVATE ? board_sum(entry, f) : 0;
+	for (unsigned f = 0; (name = board_field_name(v->id, f, &type)) != NULL; f++) {
+		sum = type != BOARD_PRIVATE ? board_view_sum(v, f) : 0;
 		if (sum > 0 || type == BOARD_GAUGE)
 			text_add(t, "  %-24s %" PRIu64 "\n", name, sum);
 	}

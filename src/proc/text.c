@@ -16,16 +16,24 @@ void
 text_add(struct text *t, const char *format, ...)
 {
 	va_list args;
+	size_t  room;
 	int     len;
 
-	va_start(args, format);
-	len = vsnprintf(NULL, 0, format, args);
-	va_end(args);
-	if (len < 0 || !text_reserve(t, (size_t)len))
+	if (!text_reserve(t, 0))
 		return;
+	room = t->room - t->size;
 	va_start(args, format);
-	vsnprintf(t->data + t->size, (size_t)len + 1, format, args);
+	len = vsnprintf(t->data + t->size, room, format, args);
 	va_end(args);
+	if (len < 0 || ((size_t)len >= room && !text_reserve(t, (size_t)len))) {
+		t->data[t->size] = '\0';
+		return;
+	}
+	if ((size_t)len >= room) {
+		va_start(args, format);
+		vsnprintf(t->data + t->size, (size_t)len + 1, format, args);
+		va_end(args);
+	}
 	t->size += (size_t)len;
 }
 

@@ -12,7 +12,9 @@
  * while a template enters the next.
  *
  * The file has room for all chunks there may be, as holes. A process maps those
- * that hold entries; mremap(2) maps more of the same file, without its fd.
+ * that hold entries; mremap(2) maps more of the same file, without its fd. To read
+ * a hole through a mapping gives it memory, a page for each entry: the master asks
+ * the file which cells have any.
  */
 #include "upstream/board.h"
 
@@ -24,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -126,6 +129,7 @@ static const uint32_t limits[8] = { BOARD_FIELDS, BOARD_SHARED, BOARD_SEATS, BOA
 
 static struct board *board;
 static unsigned      mapped;	/* chunks */
+static int           file = -1;	/* of whoever made it or was given it */
 
 /* Which seats are taken: the master's own, so that it need not believe what a
  * broken worker writes over the board's copy, which is for the next master. */
@@ -161,6 +165,7 @@ board_map(int fd)
 		munmap(board, board_size(mapped));
 	board = b;
 	mapped = 1;
+	file = fd;
 	hash_free(&known.names);
 	return 0;
 }
@@ -182,6 +187,49 @@ board_map_entries(unsigned n)
 	return 0;
 }
 
+/* As large as it may become: the limit on the size of files is meant for others. */
+static int
+board_set_size(int fd)
+{
+	struct rlimit limit, raised;
+	int           result, why;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0)
+		return -1;
+	raised = (struct rlimit){ limit.rlim_max, limit.rlim_max };
+	setrlimit(RLIMIT_FSIZE, &raised);
+	result = ftruncate(fd, (off_t)board_size(CHUNKS));
+	why = errno;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	errno = why;
+	return result;
+}
+
+const char *
+board_explain(int error)
+{
+	static char   text[256];
+	struct rlimit limit;
+
+	if (error == ENOSPC)
+		return "those of older generations fill it; when they have ended (weir generations) "
+		       "there is room";
+	if (error == EFBIG)
+		snprintf(text, sizeof text,
+		    "it is a file in memory of %zu GiB, nearly all of it a hole: set the limit on "
+		    "the size of files (ulimit -f, LimitFSIZE=) to unlimited",
+		    board_size(CHUNKS) >> 30);
+	else if (error == ENOMEM && getrlimit(RLIMIT_AS, &limit) == 0 &&
+	    limit.rlim_cur != RLIM_INFINITY)
+		snprintf(text, sizeof text,
+		    "each %u entries of the board need %zu MiB of addresses, few of them used: set the "
+		    "limit on address space (ulimit -v, LimitAS=) to unlimited",
+		    CHUNK, sizeof(struct chunk) >> 20);
+	else
+		return strerror(error);
+	return text;
+}
+
 int
 board_create(void)
 {
@@ -190,8 +238,7 @@ board_create(void)
 	fd = memfd_create("weir-board", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -1;
-	if (ftruncate(fd, (off_t)board_size(CHUNKS)) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0 ||
-	    board_map(fd) < 0) {
+	if (board_set_size(fd) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0 || board_map(fd) < 0) {
 		why = errno;
 		close(fd);
 		errno = why;
@@ -525,6 +572,29 @@ board_leave(unsigned generation)
 
 /* ---------------------------------------------------------------- counting */
 
+/* A part of the file without memory, as it was when it was looked for: for one walk
+ * over the entries in their order. */
+struct hole {
+	off_t begin, end;
+};
+
+/* Whether nothing has ever been written to the cells of these seats. */
+static bool
+board_is_blank(unsigned id, unsigned seat, unsigned seats, struct hole *hole)
+{
+	off_t begin = (off_t)(board_size(id / CHUNK) + offsetof(struct chunk, cells) +
+	    (id % CHUNK * BOARD_SEATS + seat) * sizeof(struct cell));
+	off_t end = begin + (off_t)(seats * sizeof(struct cell)), data;
+
+	if (begin < hole->begin || end > hole->end) {
+		data = lseek(file, begin, SEEK_DATA);
+		if (data < 0)
+			data = errno == ENXIO ? (off_t)board_size(CHUNKS) : begin;
+		*hole = (struct hole){ begin, data };
+	}
+	return end <= hole->end;
+}
+
 board_word *
 board_cell(int id, unsigned seat)
 {
@@ -638,12 +708,13 @@ board_seat_settle(unsigned seat, bool keep_counters)
 	unsigned             i, field, n = board_entries_used();
 	const struct schema *s;
 	board_word          *cell, *past;
+	struct hole          hole = { 0, 0 };
 	uint64_t             value, open;
 	bool                 counter;
 
 	assert(seat > BOARD_PAST && seat < BOARD_SEATS);
 	for (i = 0; i < n; i++) {
-		if (entry_users(entry_at(i)) == 0)
+		if (entry_users(entry_at(i)) == 0 || board_is_blank(i, seat, 1, &hole))
 			continue;
 		s = entry_schema(entry_at(i));
 		cell = board_cell((int)i, seat);
@@ -731,8 +802,8 @@ board_slot_get(unsigned slot, uint32_t *generation)
 static int
 entry_compare(const void *left, const void *right)
 {
-	const struct entry *a = entry_at(*(const uint32_t *)left);
-	const struct entry *b = entry_at(*(const uint32_t *)right);
+	const struct entry *a = entry_at(((const struct board_view_entry *)left)->id);
+	const struct entry *b = entry_at(((const struct board_view_entry *)right)->id);
 
 	if (a->schema != b->schema)
 		return a->schema < b->schema ? -1 : 1;
@@ -742,13 +813,15 @@ entry_compare(const void *left, const void *right)
 static void
 board_view_sort(struct board_view *v)
 {
-	unsigned n = board_entries_used();
+	unsigned    n = board_entries_used();
+	struct hole hole = { 0, 0 };
 
 	v->count = v->next = 0;
 	v->order = malloc((n + 1) * sizeof *v->order);
 	for (unsigned i = 0; v->order != NULL && i < n; i++)
 		if (entry_users(entry_at(i)) != 0)
-			v->order[v->count++] = i;
+			v->order[v->count++] = (struct board_view_entry){ i,
+				board_is_blank(i, BOARD_PAST, BOARD_SEATS, &hole) };
 	if (v->count > 0)
 		qsort(v->order, v->count, sizeof *v->order, entry_compare);
 }
@@ -765,7 +838,8 @@ board_next(struct board_view *v)
 		v->order = NULL;
 		return false;
 	}
-	v->id = (int)v->order[v->next++];
+	v->id = (int)v->order[v->next].id;
+	v->blank = v->order[v->next++].blank;
 	e = entry_of(v->id);
 	board_copy_name(v->kind, sizeof v->kind, entry_schema(e)->kind);
 	board_copy_name(v->name, sizeof v->name, e->name);
@@ -783,6 +857,12 @@ board_field_name(int id, unsigned field, enum board_type *type)
 		return NULL;
 	if (type != NULL)
 		*type = (enum board_type)s->fields[field].type;
-	board_copy_name(name, sizeof name, s->fields[field].name);
+	memcpy(name, s->fields[field].name, sizeof name - 1);
 	return name;
+}
+
+uint64_t
+board_view_sum(const struct board_view *v, unsigned field)
+{
+	return v->blank ? 0 : board_sum(v->id, field);
 }

@@ -58,14 +58,18 @@ struct board_schema {
 
 typedef _Atomic uint64_t board_word;
 
-/* Master: makes the board. Returns its fd, which the caller keeps for the next
- * master and may close otherwise, or -1 with errno. The calling process is
- * attached. */
+/* Master: makes the board. Returns its fd, or -1 with errno. The calling process is
+ * attached; it keeps the fd while it gives seats back or walks, and for the next
+ * master. */
 int board_create(void) __attribute__((warn_unused_result));
 
 /* A program that was given the fd (after exec). Children of an attached
  * process are attached. Returns 0, or -1 with errno (EPROTO: another layout). */
 int board_attach(int fd) __attribute__((warn_unused_result));
+
+/* What stands behind an errno of board_create or board_enter, and what to do. Valid
+ * until the next call. */
+const char *board_explain(int error);
 
 /*
  * Template: the entry (kind, name) for a generation (0 … BOARD_GENERATIONS-1),
@@ -143,13 +147,20 @@ struct board_view {
 	char     kind[BOARD_KIND_MAX];
 	char     name[BOARD_NAME_MAX];
 	uint64_t generations;	/* bits: who uses it */
+	bool     blank;		/* nothing has been counted in it: all its sums are 0 */
 	/* for board_next: */
-	uint32_t *order;
-	unsigned  count, next;
+	struct board_view_entry *order;
+	unsigned                 count, next;
 };
-/* The next one; false at the end, or when there is no memory for the walk. To be
+struct board_view_entry {
+	uint32_t id;
+	bool     blank;
+};
+/* Master: the next one; false at the end, or when there is no memory for the walk. To be
  * called until it is false. */
 bool board_next(struct board_view *);
+/* board_sum of the entry. */
+uint64_t board_view_sum(const struct board_view *, unsigned field);
 /* Name (until the next call) and type (may be NULL) of a field of that entry;
  * NULL behind the last. */
 const char *board_field_name(int id, unsigned field, enum board_type *);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -301,6 +302,47 @@ test_enter_and_leave(void)
 		board_leave(i);
 }
 
+static blkcnt_t
+blocks(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? st.st_blocks : -1;
+}
+
+/* Entries that nobody counts in have no memory, whoever looks at them. */
+static void
+test_memory(int fd)
+{
+	enum { MANY = 1000 };
+	struct board_view v = { .id = -1 };
+	unsigned own = (unsigned)seat(), walked = 0, blank = 0;
+	uint64_t sum = 0;
+	blkcnt_t before;
+	char     name[32];
+	int      id = -1;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(name, sizeof name, "memory %u", i);
+		id = board_enter(&server, name, 9);
+	}
+	before = blocks(fd);
+	board_add(&board_cell(id, own)[OPEN], 5);
+	while (board_next(&v)) {
+		walked++;
+		blank += v.blank;
+		sum += board_view_sum(&v, OPEN);
+	}
+	ok(walked == MANY && blank == MANY - 1 && sum == 5, "walking tells who has counted");
+	board_seat_clear(own);
+	is_number(board_sum(id, LOST), 5, "a seat is cleared where something was counted");
+	board_add(&board_cell(id, own)[TOTAL], 7);
+	board_seat_give(own);
+	is_number(board_sum(id, TOTAL), 7, "and given back");
+	ok(blocks(fd) - before <= sysconf(_SC_PAGESIZE) / 512, "the others have no memory still");
+	board_leave(9);
+}
+
 static void
 test_full(void)
 {
@@ -483,6 +525,7 @@ main(void)
 	test_meeting();
 	test_enter_and_leave();
 	test_growth();
+	test_memory(fd);
 	test_full();
 	test_slots();
 	test_attaching(fd);
