@@ -2,33 +2,71 @@
 /* arena: the memory of a configuration: given piece by piece, freed at once. */
 #include "conf/arena.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/sanitize.h"
 
-/* A piece is an allocation of its own, so that sanitizers see where it ends:
- * there are few of them, and none while traffic runs. */
-struct arena_piece {
-	struct arena_piece *next;
+#define ARENA_BLOCK ((size_t)256 << 10)	/* of its own for malloc: freed untouched */
+#define ARENA_OWN   (ARENA_BLOCK / 8)	/* larger pieces have a block to themselves */
+
+/* Between two pieces, so that AddressSanitizer sees where each ends. */
+#ifdef SANITIZE_ADDRESS
+#define ARENA_GAP sizeof(max_align_t)
+#else
+#define ARENA_GAP 0u
+#endif
+
+struct arena_block {
+	struct arena_block *next;
+	size_t              used;
+	size_t              room;
 	_Alignas(max_align_t) char memory[];
 };
+
+static struct arena_block *arena_add_block(struct arena *, size_t step);
 
 void *
 arena_alloc(struct arena *a, size_t size)
 {
-	struct arena_piece *p;
+	size_t              step;
+	struct arena_block *b = a->blocks;
+	char               *piece;
 
-	if (size > PTRDIFF_MAX - sizeof *p)
+	if (size > PTRDIFF_MAX - ARENA_BLOCK)
 		arena_exhausted();
-	p = calloc(1, sizeof *p + size);
-	if (p == NULL)
+	step = (size + ARENA_GAP + sizeof(max_align_t) - 1) & ~(sizeof(max_align_t) - 1);
+	if (b == NULL || b->room - b->used < step)
+		b = arena_add_block(a, step);
+	piece = b->memory + b->used;
+	b->used += step;
+	sanitize_lend(piece, size);
+	return piece;
+}
+
+/* With room for a piece of so many bytes. */
+static struct arena_block *
+arena_add_block(struct arena *a, size_t step)
+{
+	bool                own = step > ARENA_OWN;
+	size_t              room = own ? step : ARENA_BLOCK - sizeof(struct arena_block);
+	struct arena_block *b = calloc(1, sizeof *b + room), *first = a->blocks;
+
+	if (b == NULL)
 		arena_exhausted();
-	p->next = a->pieces;
-	a->pieces = p;
-	return p->memory;
+	b->room = room;
+	sanitize_hide(b->memory, room);
+	/* The first one is that with room for small pieces. */
+	b->next = own && first != NULL ? first->next : first;
+	if (own && first != NULL)
+		first->next = b;
+	else
+		a->blocks = b;
+	return b;
 }
 
 char *
@@ -71,11 +109,11 @@ arena_vprint(struct arena *a, const char *format, va_list ap)
 void
 arena_free(struct arena *a)
 {
-	struct arena_piece *p;
+	struct arena_block *b;
 
-	while ((p = a->pieces) != NULL) {
-		a->pieces = p->next;
-		free(p);
+	while ((b = a->blocks) != NULL) {
+		a->blocks = b->next;
+		free(b);
 	}
 }
 

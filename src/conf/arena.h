@@ -6,10 +6,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-struct arena_piece;
+struct arena_block;
 
 struct arena {
-	struct arena_piece *pieces;
+	struct arena_block *blocks;
 };
 
 /* Zeroed, aligned for anything. Never NULL: without memory the process ends

@@ -27,11 +27,15 @@ struct check_ports {
 	bool        pooled;		/* they are links of pools; otherwise of sessions */
 	uint64_t    peers;		/* that are reached by TCP; 0: nothing is asked */
 	uint64_t    pairs;		/* of a peer and a source: a port serves one in each */
+	uint64_t    ports;		/* of this machine: check_local_ports */
 	bool        halved;		/* only half of the ports are of use (net/ports) */
-	const char *sysctl;		/* as above */
 };
 void check_ports(const struct check_ports *,
     void (*warn)(void *context, const char *key, const char *text), void *context);
+
+/* Those that the kernel may choose for connect(2), of IPv6, too. sysctl as above.
+ * False: unknown. */
+bool check_local_ports(const char *sysctl, uint64_t *ports);
 
 /* A number below /proc/sys (or where sysctl says): "net/core/somaxconn".
  * Returns 0, or -1 with errno. */

@@ -112,12 +112,13 @@ client_print_answer(int fd, uint64_t timeout, bool quiet)
 			r.patience = CLIENT_WHOLE;
 		if (*line == '=')
 			status = strcmp(line + 1, "0") == 0 ? 0 : 1;
-		else if (*line == '!')
+		else if (*line == '!') {
+			fflush(stdout);
 			fprintf(stderr, "%s\n", line + 1);
-		else if (*line == ' ' && !quiet)
+		} else if (*line == ' ' && !quiet)
 			printf("%s\n", line + 1);
-		fflush(stdout);
 	}
+	fflush(stdout);
 	free(r.data);
 	if (status >= 0)
 		return status;
@@ -210,6 +211,7 @@ reply_wait(const struct reply *r, int fd)
 	uint64_t      waited;
 	int           n;
 
+	fflush(stdout);		/* before it is waited, what there is */
 	do {
 		waited = wait_now() - r->since;
 		if (waited >= r->patience)

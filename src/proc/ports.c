@@ -33,7 +33,7 @@ struct ports_demand {
 };
 
 static void          ports_check_upstream(struct weir_scope *, const struct weir_upstream *,
-    const struct ports_demand *);
+    const struct ports_demand *, struct check_ports);
 static struct survey survey_upstream(const struct weir_upstream *);
 static bool          ports_has_primary(const struct weir_upstream *);
 static void          ports_count_demand(const struct conf *, uint64_t sessions,
@@ -44,29 +44,32 @@ void
 ports_check(const struct conf *conf, uint64_t sessions)
 {
 	unsigned              count = conf_scope_count(conf, SCOPE_UPSTREAM);
+	struct check_ports    machine = { .halved = !ports_have_windows() };
 	struct ports_demand  *demands;
 	struct weir_upstream *u;
 
 	if (count == 0)
 		return;
-	demands = weir_scope_alloc(conf_scope(conf, SCOPE_UPSTREAM, 0), count * sizeof *demands);
 	for (unsigned i = 0; i < count; i++)
 		upstream_at(conf, i)->index = i;
+	if (!check_local_ports(NULL, &machine.ports))
+		return;
+	demands = weir_scope_alloc(conf_scope(conf, SCOPE_UPSTREAM, 0), count * sizeof *demands);
 	ports_count_demand(conf, sessions, demands);
 	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++)
-		ports_check_upstream(conf_scope(conf, SCOPE_UPSTREAM, i), u, &demands[i]);
+		ports_check_upstream(conf_scope(conf, SCOPE_UPSTREAM, i), u, &demands[i], machine);
 }
 
 static void
 ports_check_upstream(struct weir_scope *scope, const struct weir_upstream *u,
-    const struct ports_demand *demand)
+    const struct ports_demand *demand, struct check_ports ports)
 {
 	const struct survey s = survey_upstream(u);
-	struct check_ports  ports = { .peers = s.tcp, .pairs = s.pairs };
 
-	ports.halved = !ports_have_windows();
 	if (s.tcp == 0)
 		return;
+	ports.peers = s.tcp;
+	ports.pairs = s.pairs;
 	ports.pooled = demand->relayed == 0;
 	/* Others are reached by UNIX sockets: they have their part of the sessions. */
 	ports.connections = demand->relayed * s.tcp / s.peers + (demand->framed ? s.links : 0);

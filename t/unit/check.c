@@ -41,9 +41,9 @@ warnings(struct check_needs needs)
 static const char *
 port_warnings(struct check_ports ports)
 {
-	ports.sysctl = folder;
 	*said = '\0';
-	check_ports(&ports, hear, NULL);
+	if (check_local_ports(folder, &ports.ports))
+		check_ports(&ports, hear, NULL);
 	return said;
 }
 
