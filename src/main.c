@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <gnu/libc-version.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,8 @@ main(int argc, char **argv, char **envp)
 	int              status;
 
 	stdfd_fill("weir");
+	/* A file at its limit is an error of that file's, in all processes. */
+	signal(SIGXFSZ, SIG_IGN);
 	child_title_init(argc, argv, envp);
 	status = arguments_read(&a, argc, argv);
 	if (status != 0 || a.job == JOB_NONE)

@@ -289,7 +289,7 @@ master_open_all(void)
 	watch_start(&master.reports, ends[0], POLLIN, master_reports_came);
 	return 0;
 fail:
-	log_error("%s: %s", step, strerror(errno));
+	log_error("%s: %s", step, board < 0 ? board_explain(errno) : strerror(errno));
 	return -1;
 }
 

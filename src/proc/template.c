@@ -122,7 +122,9 @@ template_complain(const struct template *t, const char *what)
 {
 	char text[256];
 
-	snprintf(text, sizeof text, "error: %s: %s", what, strerror(errno));
+	snprintf(text, sizeof text, "error: %s: %s%s", what, strerror(errno),
+	    errno == EFBIG ? ": raise the limit on the size of files (ulimit -f, LimitFSIZE=)"
+			   : "");
 	template_tell(t, WEIR_ERROR, text);
 	return false;
 }
@@ -144,7 +146,7 @@ template_enter_board(struct template *t)
 {
 	uint64_t entries = servers_entries(t->conf);
 	int      board = -1;
-	char     text[320];
+	char     text[384];
 
 	if (entries > BOARD_ENTRIES_EACH) {
 		snprintf(text, sizeof text,
@@ -161,9 +163,7 @@ template_enter_board(struct template *t)
 	}
 	snprintf(text, sizeof text,
 	    "error: servers, listeners, upstreams and peers do not fit on the board: %s",
-	    errno == ENOSPC ? "those of older generations fill it; when they have ended (weir "
-			      "generations) there is room"
-			    : strerror(errno));
+	    board_explain(errno));
 	template_tell(t, WEIR_ERROR, text);
 	return false;
 }
