@@ -212,8 +212,8 @@ board_explain(int error)
 	struct rlimit limit;
 
 	if (error == ENOSPC)
-		return "those of older generations fill it; when they have ended (weir generations) "
-		       "there is room";
+		return "those of older generations fill it; when they have ended (weir "
+		       "generations) there is room";
 	if (error == EFBIG)
 		snprintf(text, sizeof text,
 		    "it is a file in memory of %zu GiB, nearly all of it a hole: set the limit on "
@@ -222,8 +222,8 @@ board_explain(int error)
 	else if (error == ENOMEM && getrlimit(RLIMIT_AS, &limit) == 0 &&
 	    limit.rlim_cur != RLIM_INFINITY)
 		snprintf(text, sizeof text,
-		    "each %u entries of the board need %zu MiB of addresses, few of them used: set the "
-		    "limit on address space (ulimit -v, LimitAS=) to unlimited",
+		    "each %u entries of the board need %zu MiB of addresses, few of them used: "
+		    "set the limit on address space (ulimit -v, LimitAS=) to unlimited",
 		    CHUNK, sizeof(struct chunk) >> 20);
 	else
 		return strerror(error);
