@@ -17,10 +17,12 @@
 
 #include "base/log.h"
 #include "proc/child.h"
+#include "proc/generations.h"
 #include "proc/listening.h"
-#include "proc/master.h"
+#include "proc/logs.h"
 #include "proc/message.h"
 #include "proc/opening.h"
+#include "proc/options.h"
 #include "proc/report.h"
 #include "proc/template.h"
 #include "proc/watchdog.h"
@@ -77,6 +79,7 @@ static const struct {
 	    GENERATION_ENDED, 0, NULL },
 };
 
+static void generation_advance(struct generation *);
 static void generation_enter(struct generation *, enum generation_step);
 static void generation_step_overdue(struct deadline *);
 static void generation_tell_changes(const struct generation *, const struct generation *previous);
@@ -88,7 +91,23 @@ static void generation_template_again(struct deadline *);
 static void generation_template_kill(struct deadline *);
 static void generation_kill_posts(struct generation *);
 
+static const struct post_ops generation_post_ops = {
+	.changed = generation_advance,
+	.failed = generation_fail,
+};
+
+static const struct options        *options;
+static const struct generation_ops *ops;
+
 /* ------------------------------------------------------------------- steps */
+
+void
+generation_start(const struct options *given, const struct generation_ops *master_ops)
+{
+	options = given;
+	ops = master_ops;
+	posts_start(&generation_post_ops);
+}
 
 void
 generation_build(bool remake)
@@ -102,7 +121,7 @@ generation_build(bool remake)
 		    "generations are alive: their sessions have to end first, see "
 		    "worker_shutdown_timeout");
 		free(g);
-		master_dropped();
+		ops->dropped();
 		report_end(false);
 		return;
 	}
@@ -115,18 +134,6 @@ generation_build(bool remake)
 	list_append(&generations, &g->link);
 	generation_enter(g, GENERATION_LOADING);
 	generation_advance(g);
-}
-
-void
-generation_advance(struct generation *g)
-{
-	while (steps[g->step].done(g)) {
-		enum generation_step next = steps[g->step].next;
-
-		generation_enter(g, next);
-		if (next == GENERATION_ENDED)
-			return;
-	}
 }
 
 void
@@ -157,6 +164,19 @@ generation_step_name(enum generation_step step)
 	return steps[step].name;
 }
 
+/* Something has changed: moves it on as far as it goes. It may be freed by this. */
+static void
+generation_advance(struct generation *g)
+{
+	while (steps[g->step].done(g)) {
+		enum generation_step next = steps[g->step].next;
+
+		generation_enter(g, next);
+		if (next == GENERATION_ENDED)
+			return;
+	}
+}
+
 static void
 generation_enter(struct generation *g, enum generation_step step)
 {
@@ -183,7 +203,7 @@ generation_step_overdue(struct deadline *d)
 static int
 generation_begin_loading(struct generation *g)
 {
-	struct template_job job = { .options = master_options(),
+	struct template_job job = { .options = options,
 		.mode = TEMPLATE_SERVE,
 		.generation = g->number,
 		.index = g->index,
@@ -216,7 +236,8 @@ generation_begin_loading(struct generation *g)
 		job.kept = g->remade_from == NULL
 		    ? -1
 		    : fdtable_take(&master_fds, FD_SNAPSHOT, g->remade_from->name, 0);
-		master_forget();
+		wait_forget();
+		fdtable_close_all(&master_fds);
 		template_run(&job);
 	}
 	fd_close(&ends[1]);
@@ -251,9 +272,9 @@ generation_begin_opening(struct generation *g)
 		    "if that is meant, weir -s reload --force does it");
 		return -1;
 	}
-	if (opening_make_dirs(g) < 0)
+	if (opening_make_dirs(g, options->state) < 0)
 		return -1;
-	if (generation_running() == NULL && master_settle() < 0)
+	if (generation_running() == NULL && ops->settle(&g->digest.settings) < 0)
 		return -1;
 	return opening_open(g);
 }
@@ -292,10 +313,10 @@ generation_begin_running(struct generation *g)
 			previous = other;
 	}
 	g->since = wait_now();
-	opening_own_logs(g);
+	logs_own(g);
 	report_logging();
 	if (g->reopen)
-		generation_reopen(g, NULL);
+		logs_reopen(g, NULL);
 	/* All are ready and about to accept: nobody needs to step in for them. */
 	for (unsigned i = 0; i < g->sockets; i++)
 		board_slot_set(i, g->number,
@@ -308,7 +329,7 @@ generation_begin_running(struct generation *g)
 	listening_commit();
 	generation_tell_changes(g, previous);
 	report_say(WEIR_NOTICE, "generation %u runs", g->number);
-	master_swapped();
+	ops->swapped(g);
 	report_end(true);
 	if (previous != NULL)
 		generation_advance(previous);
@@ -376,7 +397,7 @@ generation_begin_ended(struct generation *g)
 	free(g);
 	if (was_built) {
 		generation_await_template(generation_running());
-		master_dropped();
+		ops->dropped();
 		report_end(false);
 	}
 	return 0;
@@ -451,16 +472,6 @@ generation_tell_changes(const struct generation *g, const struct generation *pre
 }
 
 /* ----------------------------------------------------------------- channel */
-
-int
-generation_tell(struct generation *g, const struct message *m)
-{
-	if (g->channel < 0) {
-		errno = EPIPE;
-		return -1;
-	}
-	return message_send(g->channel, m);
-}
 
 static void
 generation_channel_ready(struct watch *w, short what)
@@ -571,7 +582,7 @@ generation_template_again(struct deadline *d)
 	struct generation *g = container_of(d, struct generation, again);
 
 	if (g->step == GENERATION_RUNNING)
-		master_remake();
+		g->remake = true;
 	else if (g->template != 0)
 		kill(g->template, SIGKILL);
 }

@@ -15,10 +15,13 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "proc/child.h"
+#include "proc/children.h"
 #include "proc/control.h"
 #include "proc/daemon.h"
 #include "proc/generation.h"
+#include "proc/generations.h"
 #include "proc/listening.h"
+#include "proc/logs.h"
 #include "proc/message.h"
 #include "proc/notify.h"
 #include "proc/options.h"
@@ -34,16 +37,14 @@
 enum stopping { SERVING, QUITTING, STOPPING };
 
 static struct {
-	const struct options *options;
-	uint64_t              since;
-	sigset_t              while_waiting;	/* the mask of ppoll */
-	enum stopping         stopping;
-	bool                  remake;	/* wanted; as long as nobody wants a reload */
-	bool                  ran;	/* a generation has come to run */
-	bool                  failed;	/* the first one has not */
-	bool                  broken;	/* it cannot wait */
-	struct watch          reports;
-	struct requester      starter;	/* whoever typed the command */
+	uint64_t         since;
+	sigset_t         while_waiting;	/* the mask of ppoll */
+	enum stopping    stopping;
+	bool             ran;	/* a generation has come to run */
+	bool             failed;	/* the first one has not */
+	bool             broken;	/* it cannot wait */
+	struct watch     reports;
+	struct requester starter;	/* whoever typed the command */
 } master;
 
 static volatile sig_atomic_t caught[NSIG];
@@ -61,15 +62,20 @@ static const int             handled[] = {
 /* They would end it, and nobody sends them for a reason. */
 static const int ignored[] = { SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF, SIGIO };
 
+static bool     master_wants_daemon(const struct options *);
+static int      master_open_all(void);
+static void     master_loop(void);
+static void     master_build(void);
+static void     master_close_all(void);
 static void     master_reload(void);
 static void     master_quit(void);
 static void     master_stop(void);
 static unsigned master_reopen(struct text *);
 static void     master_print_status(struct text *, bool json);
-static bool     master_wants_daemon(const struct options *);
-static int      master_open_all(void);
-static void     master_loop(void);
-static void     master_close_all(void);
+static int      master_settle(const struct digest_settings *);
+static void     master_swapped(const struct generation *);
+static void     master_dropped(void);
+static void     master_describe(char *out, size_t size);
 static void     master_catch_signals(void);
 static void     master_catch_signal(int);
 static void     master_act_on_signals(void);
@@ -77,7 +83,6 @@ static void     master_reap(void);
 static void     master_reports_came(struct watch *, short what);
 static void     master_starter_line(struct requester *, enum weir_level, const char *);
 static void     master_starter_done(struct requester *, bool ok);
-static void     master_describe(char *out, size_t size);
 
 static const struct control_ops master_control_ops = {
 	.stop = master_stop,
@@ -87,13 +92,19 @@ static const struct control_ops master_control_ops = {
 	.generations = status_print_generations,
 };
 
+static const struct generation_ops master_generation_ops = {
+	.settle = master_settle,
+	.swapped = master_swapped,
+	.dropped = master_dropped,
+};
+
 int
 master_run(const struct options *options)
 {
 	int status;
 
 	master_catch_signals();
-	master.options = options;
+	generation_start(options, &master_generation_ops);
 	master.since = wait_now();
 	/* What is inherited is meant for the process that was started. */
 	if (listening_inherit() < 0)
@@ -114,136 +125,6 @@ master_run(const struct options *options)
 	}
 	master_close_all();
 	return master.ran && !master.broken ? 0 : 1;
-}
-
-const struct options *
-master_options(void)
-{
-	return master.options;
-}
-
-static void
-master_reload(void)
-{
-	if (master.stopping == SERVING)
-		report_wanted(NULL);
-}
-
-void
-master_remake(void)
-{
-	if (master.stopping == SERVING)
-		master.remake = true;
-}
-
-static void
-master_quit(void)
-{
-	if (master.stopping != SERVING)
-		return;
-	master.stopping = QUITTING;
-	log_notice("quitting: ends with the last session");
-	notify_stopping();
-	generations_retire();
-	listening_close();
-}
-
-static void
-master_stop(void)
-{
-	if (master.stopping == STOPPING) {
-		generations_kill();
-		return;
-	}
-	if (master.stopping == SERVING)
-		notify_stopping();
-	master.stopping = STOPPING;
-	log_notice("stopping");
-	generations_stop();
-	listening_close();
-}
-
-static unsigned
-master_reopen(struct text *answer)
-{
-	unsigned failed = generations_reopen(answer);
-
-	if (failed == 0)
-		log_notice("logs have been opened again");
-	return failed;
-}
-
-static void
-master_print_status(struct text *t, bool json)
-{
-	status_print(t, json, wait_now() - master.since, master.stopping != SERVING);
-}
-
-void
-master_build(void)
-{
-	bool remake = !report_is_wanted() && master.remake && generation_running() != NULL;
-
-	if ((!report_is_wanted() && !remake) || generation_building() != NULL)
-		return;
-	master.remake = false;
-	if (master.stopping != SERVING) {
-		report_begin();
-		report_say(WEIR_ERROR, "error: weir is stopping");
-		report_end(false);
-		return;
-	}
-	if (master.ran) {
-		log_notice(remake ? "making the template anew" : "reloading");
-		notify_reloading();
-	}
-	generation_build(remake);
-}
-
-int
-master_settle(void)
-{
-	const struct digest_settings *s = &generation_building()->digest.settings;
-
-	if (pid_file_open(s->pid, s->pid_place) < 0 ||
-	    control_open(s->control, s->control_place, &master_control_ops) < 0)
-		return -1;
-	return 0;
-}
-
-void
-master_swapped(void)
-{
-	const struct generation *g = generation_running();
-	char                     status[128];
-	bool                     to_stderr = false;
-
-	for (unsigned i = 0; i < g->digest.log_count; i++)
-		to_stderr |= g->digest.logs[i].kind == LOG_STDERR;
-	if (!master.ran) {
-		master.ran = true;
-		daemon_ready(to_stderr);
-	}
-	master_describe(status, sizeof status);
-	notify_ready(status);
-}
-
-void
-master_dropped(void)
-{
-	char status[128];
-
-	if (!master.ran || master.stopping != SERVING)
-		return;
-	master_describe(status, sizeof status);
-	notify_ready(status);
-}
-
-void
-master_forget(void)
-{
-	wait_forget();
-	fdtable_close_all(&master_fds);
 }
 
 /* The configuration is not read yet, only looked at: an error in it is told by
@@ -307,6 +188,30 @@ master_loop(void)
 	}
 }
 
+/* The next generation, if somebody wants it and nothing is in the way. */
+static void
+master_build(void)
+{
+	struct generation *running = generation_running();
+	bool               remake = !report_is_wanted() && running != NULL && running->remake;
+
+	if ((!report_is_wanted() && !remake) || generation_building() != NULL)
+		return;
+	if (running != NULL)
+		running->remake = false;
+	if (master.stopping != SERVING) {
+		report_begin();
+		report_say(WEIR_ERROR, "error: weir is stopping");
+		report_end(false);
+		return;
+	}
+	if (master.ran) {
+		log_notice(remake ? "making the template anew" : "reloading");
+		notify_reloading();
+	}
+	generation_build(remake);
+}
+
 /* In the reverse order of opening. What is left in the table then is a leak. */
 static void
 master_close_all(void)
@@ -327,6 +232,109 @@ master_close_all(void)
 		    master_fds.entries[i]->name);
 	fdtable_close_all(&master_fds);
 	log_configure(NULL, NULL, 0);
+}
+
+/* ------------------------------------------- what signals and clients ask for */
+
+static void
+master_reload(void)
+{
+	if (master.stopping == SERVING)
+		report_wanted(NULL);
+}
+
+static void
+master_quit(void)
+{
+	if (master.stopping != SERVING)
+		return;
+	master.stopping = QUITTING;
+	log_notice("quitting: ends with the last session");
+	notify_stopping();
+	children_retire();
+	listening_close();
+}
+
+static void
+master_stop(void)
+{
+	if (master.stopping == STOPPING) {
+		children_kill();
+		return;
+	}
+	if (master.stopping == SERVING)
+		notify_stopping();
+	master.stopping = STOPPING;
+	log_notice("stopping");
+	children_stop();
+	listening_close();
+}
+
+static unsigned
+master_reopen(struct text *answer)
+{
+	unsigned failed = logs_reopen_all(answer);
+
+	if (failed == 0)
+		log_notice("logs have been opened again");
+	return failed;
+}
+
+static void
+master_print_status(struct text *t, bool json)
+{
+	status_print(t, json, wait_now() - master.since, master.stopping != SERVING);
+}
+
+/* ------------------------------------------- what generations tell the master */
+
+static int
+master_settle(const struct digest_settings *s)
+{
+	if (pid_file_open(s->pid, s->pid_place) < 0 ||
+	    control_open(s->control, s->control_place, &master_control_ops) < 0)
+		return -1;
+	return 0;
+}
+
+static void
+master_swapped(const struct generation *g)
+{
+	char status[128];
+	bool to_stderr = false;
+
+	for (unsigned i = 0; i < g->digest.log_count; i++)
+		to_stderr |= g->digest.logs[i].kind == LOG_STDERR;
+	if (!master.ran) {
+		master.ran = true;
+		daemon_ready(to_stderr);
+	}
+	master_describe(status, sizeof status);
+	notify_ready(status);
+}
+
+static void
+master_dropped(void)
+{
+	char status[128];
+
+	if (!master.ran || master.stopping != SERVING)
+		return;
+	master_describe(status, sizeof status);
+	notify_ready(status);
+}
+
+/* "generation 3 runs, 2 workers" */
+static void
+master_describe(char *out, size_t size)
+{
+	const struct generation *g = generation_running();
+
+	if (g == NULL)
+		snprintf(out, size, "no generation runs");
+	else
+		snprintf(out, size, "generation %u runs, %u worker%s", g->number, g->post_count,
+		    g->post_count == 1 ? "" : "s");
 }
 
 /* ----------------------------------------------------------------- signals */
@@ -397,7 +405,7 @@ master_reap(void)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		generations_reap(pid, status);
+		children_reap(pid, status);
 }
 
 /* ----------------------------------------------------------------- messages */
@@ -418,8 +426,8 @@ master_reports_came(struct watch *w, short what)
 		}
 		if (got == 1)
 			message_discard(&m);
-		if (got != 1 || !generations_mail(&m))
-			generations_nonsense(m.sender);
+		if (got != 1 || !children_mail(&m))
+			children_nonsense(m.sender);
 	}
 }
 
@@ -439,17 +447,4 @@ master_starter_done(struct requester *r, bool ok)
 		return;
 	master.failed = true;
 	fprintf(stderr, "weir: not started\n");
-}
-
-/* "generation 3 runs, 2 workers" */
-static void
-master_describe(char *out, size_t size)
-{
-	const struct generation *g = generation_running();
-
-	if (g == NULL)
-		snprintf(out, size, "no generation runs");
-	else
-		snprintf(out, size, "generation %u runs, %u worker%s", g->number, g->post_count,
-		    g->post_count == 1 ? "" : "s");
 }

@@ -9,47 +9,46 @@
 
 #include "base/log.h"
 #include "proc/generation.h"
+#include "proc/generations.h"
 #include "proc/listening.h"
-#include "proc/master.h"
+#include "proc/logs.h"
 #include "proc/message.h"
-#include "proc/options.h"
 #include "proc/report.h"
 #include "proc/state_dir.h"
 
-static int opening_make_dir(const char *place, const char *path);
+static int opening_make_dir(const char *place, const char *path, const char *state);
 static int opening_not_now(void);
-static int opening_open_logs(struct generation *);
 static int opening_open_posts(struct generation *);
 static int opening_offer(struct generation *);
 static int opening_offer_one(struct generation *, enum fd_kind, const char *name, unsigned slot);
 
 int
-opening_make_dirs(const struct generation *g)
+opening_make_dirs(const struct generation *g, const char *state)
 {
 	const struct digest *d = &g->digest;
 	int                  result = 0;
 
-	if (opening_make_dir(d->settings.pid_place, d->settings.pid) < 0 ||
-	    opening_make_dir(d->settings.control_place, d->settings.control) < 0)
+	if (opening_make_dir(d->settings.pid_place, d->settings.pid, state) < 0 ||
+	    opening_make_dir(d->settings.control_place, d->settings.control, state) < 0)
 		result = -1;
 	for (unsigned i = 0; i < d->log_count; i++)
 		if (d->logs[i].kind == LOG_FILE &&
-		    opening_make_dir(d->log_places[i], d->logs[i].path) < 0)
+		    opening_make_dir(d->log_places[i], d->logs[i].path, state) < 0)
 			result = -1;
 	for (unsigned i = 0; i < d->listen_count; i++) {
 		const struct addr *a = &d->listens[i].spec.addr;
 
 		if (a->sa.sa_family == AF_UNIX && !addr_is_abstract(a) &&
-		    opening_make_dir(d->listens[i].place, a->un.sun_path) < 0)
+		    opening_make_dir(d->listens[i].place, a->un.sun_path, state) < 0)
 			result = -1;
 	}
 	return result;
 }
 
 static int
-opening_make_dir(const char *place, const char *path)
+opening_make_dir(const char *place, const char *path, const char *state)
 {
-	if (state_dir_make(master_options()->state, path) == 0)
+	if (state_dir_make(state, path) == 0)
 		return 0;
 	report_say(WEIR_ERROR, "%s: error: making the directory of %s: %s", place, path,
 	    strerror(errno));
@@ -65,7 +64,7 @@ opening_open(struct generation *g)
 	if (listening_plan(g->digest.listens, g->digest.listen_count,
 		g->digest.settings.workers) < 0)
 		result = -1;
-	if (opening_open_logs(g) < 0)
+	if (logs_open(g) < 0)
 		result = -1;
 	if (result == 0 && (opening_open_posts(g) < 0 || opening_offer(g) < 0))
 		result = -1;
@@ -104,38 +103,6 @@ static int
 opening_not_now(void)
 {
 	return errno == EAGAIN || errno == EPIPE || errno == ETOOMANYREFS ? 0 : -1;
-}
-
-/* The master writes its own messages where the newest generation does. */
-void
-opening_own_logs(struct generation *g)
-{
-	int fds[LOG_SINKS_MAX];
-
-	for (unsigned i = 0; i < g->digest.log_count; i++)
-		fds[i] = fdtable_take(&master_fds, FD_LOG, g->name, i);
-	log_configure(g->digest.logs, fds, g->digest.log_count);
-}
-
-static int
-opening_open_logs(struct generation *g)
-{
-	int result = 0, fd;
-
-	for (unsigned i = 0; i < g->digest.log_count; i++) {
-		const struct log_spec *spec = &g->digest.logs[i];
-
-		if (spec->kind != LOG_FILE)
-			continue;
-		fd = log_open(spec);
-		if (fd < 0 || fdtable_add(&master_fds, FD_LOG, g->name, i, fd) < 0) {
-			report_say(WEIR_ERROR, "%s: error: error_log = %s: %s",
-			    g->digest.log_places[i], spec->path, strerror(errno));
-			fd_close(&fd);
-			result = -1;
-		}
-	}
-	return result;
 }
 
 static int

@@ -11,7 +11,7 @@
 #include "proc/child.h"
 #include "proc/fdtable.h"
 #include "proc/generation.h"
-#include "proc/master.h"
+#include "proc/generations.h"
 #include "upstream/board.h"
 
 #define POST_START_TIMEOUT 30000u	/* ms, until a respawned worker is ready */
@@ -27,6 +27,14 @@ static void post_retry_due(struct deadline *);
 static void post_deliver(struct post *);
 static bool post_deliver_one(struct post *, const struct message *);
 static void post_note_death(struct post *, pid_t, int status);
+
+static const struct post_ops *ops;
+
+void
+posts_start(const struct post_ops *generation_ops)
+{
+	ops = generation_ops;
+}
 
 int
 post_open(struct post *p, struct generation *g, unsigned slot)
@@ -80,7 +88,7 @@ post_fill(struct post *p)
 		/* Without its template, only a new generation brings a worker. */
 		deadline_set(&p->deadline, POST_NO_TEMPLATE, post_fill_due);
 		if (generation_building() == NULL)
-			master_remake();
+			p->generation->remake = true;
 	}
 }
 
@@ -98,7 +106,7 @@ post_cloned(struct post *p, pid_t pid, int error)
 		p->state = POST_VACANT;
 		deadline_clear(&p->deadline);
 		if (p->generation->step == GENERATION_STARTING)
-			generation_fail(p->generation, "worker %u cannot be started: %s", p->slot,
+			ops->failed(p->generation, "worker %u cannot be started: %s", p->slot,
 			    strerror(error));
 		else if (p->generation->step == GENERATION_RUNNING) {
 			log_error("worker %u cannot be started: %s", p->slot, strerror(error));
@@ -109,7 +117,7 @@ post_cloned(struct post *p, pid_t pid, int error)
 	p->pid = pid;
 	p->state = POST_STARTING;
 	p->since = wait_now();
-	if (generations_stray(pid, &status)) {
+	if (generations_take_stray(pid, &status)) {
 		post_died(p, status);
 		return;
 	}
@@ -130,14 +138,14 @@ post_ready(struct post *p)
 	deadline_clear(&p->deadline);
 	if (p->generation->step == GENERATION_RUNNING)
 		post_go(p);
-	generation_advance(p->generation);
+	ops->changed(p->generation);
 }
 
 void
 post_failed(struct post *p, const char *why)
 {
 	if (p->generation->step == GENERATION_STARTING)
-		generation_fail(p->generation, "worker %u: %s", p->slot, why);
+		ops->failed(p->generation, "worker %u: %s", p->slot, why);
 	else if (p->generation->step == GENERATION_RUNNING)
 		log_error("worker %u cannot start: %s", p->slot, why);
 }
@@ -165,7 +173,7 @@ post_died(struct post *p, int status)
 	if (p->seat != 0)
 		board_seat_clear(p->seat);
 	if (g->step == GENERATION_STARTING) {
-		generation_fail(g, "worker %u %s while it started", p->slot,
+		ops->failed(g, "worker %u %s while it started", p->slot,
 		    child_status_print(status, how, sizeof how));
 		return;
 	}
@@ -178,7 +186,7 @@ post_died(struct post *p, int status)
 	} else if (g->step == GENERATION_RETIRING && served && status != 0) {
 		post_note_death(p, pid, status);
 	}
-	generation_advance(g);
+	ops->changed(g);
 }
 
 void

@@ -36,6 +36,18 @@ struct post {
 	struct watchdog    watchdog;	/* READY, SERVING */
 };
 
+/* What posts call in their generation. */
+struct post_ops {
+	/* Something has changed; the generation may be freed by this. */
+	void (*changed)(struct generation *);
+	/* It cannot come to run. */
+	void (*failed)(struct generation *, const char *format, ...)
+	    __attribute__((format(printf, 2, 3)));
+};
+
+/* Once, before any is opened. */
+void posts_start(const struct post_ops *);
+
 #define POST_STABLE 10000u	/* ms */
 
 /* Takes a seat and makes the mailbox. Returns 0, or -1 with errno; post_close

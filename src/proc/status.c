@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "config.h"
 #include "proc/generation.h"
+#include "proc/generations.h"
 #include "proc/text.h"
 #include "upstream/board.h"
 #include "upstream/upstream.h"

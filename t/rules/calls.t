@@ -19,10 +19,6 @@ my %back = (
 	'stress/serve_reply'   => [qw(stress/serve_door stress/serve_session)],
 	'stress/serve_kind'    => [qw(stress/serve_door stress/serve_session)],
 	'stress/serve_session' => [qw(stress/serve_door)],
-	# The parts of the master end, or go on with, what others of them began.
-	'proc/generation'  => [qw(proc/master proc/generations proc/opening proc/post proc/watchdog)],
-	'proc/generations' => [qw(proc/post)],
-	'proc/post'        => [qw(proc/master)],
 );
 
 # What each object defines (functions apart) and what it needs. Only those count whose source is there: a build that
