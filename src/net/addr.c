@@ -421,6 +421,19 @@ addr_equal(const struct addr *a, const struct addr *b)
 	}
 }
 
+uint16_t
+addr_port(const struct addr *a)
+{
+	switch (a->sa.sa_family) {
+	case AF_INET:
+		return ntohs(a->in.sin_port);
+	case AF_INET6:
+		return ntohs(a->in6.sin6_port);
+	default:
+		return 0;
+	}
+}
+
 bool
 addr_is_abstract(const struct addr *a)
 {

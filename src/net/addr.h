@@ -55,6 +55,9 @@ char *addr_print_packed(const struct addr_packed *, char out[ADDR_TEXT_MAX]);
 void addr_pack(struct addr_packed *, const struct addr *);
 bool addr_equal(const struct addr *, const struct addr *);
 
+/* In host order; 0: it has none. */
+uint16_t addr_port(const struct addr *);
+
 /* Whether it is a UNIX address that has no file: no mode, no owner, nothing to
  * remove, and it is gone with its listener. */
 bool addr_is_abstract(const struct addr *);

@@ -25,7 +25,7 @@ static void            dial_wait(struct dial *);
 static void            dial_retry(void *);
 static void            dial_stop_waiting(struct dial *);
 static enum dial_state dial_fail(struct dial *, int error);
-static bool            dial_reached_itself(int fd);
+static bool            dial_reached_itself(const struct dial *);
 
 void
 dial_init(void)
@@ -37,7 +37,7 @@ dial_init(void)
 
 enum dial_state
 dial_start(struct dial *d, struct conn *c, const struct conn_handler *handler,
-    int (*connect)(struct dial *), uint64_t timeout)
+    int (*connect)(struct dial *), const struct addr *to, uint64_t timeout)
 {
 	assert(d->state != DIAL_GOING && !c->open);
 	c->handler = handler;
@@ -45,6 +45,7 @@ dial_start(struct dial *d, struct conn *c, const struct conn_handler *handler,
 		.conn = c,
 		.connect = connect,
 		.give_up = loop_now() + timeout,
+		.port = addr_port(to),
 		.state = DIAL_GOING,
 	};
 	dial_attempt(d);
@@ -64,7 +65,7 @@ dial_check(struct dial *d)
 	if (c->open && (c->writable || c->readable)) {
 		if (c->readable)
 			error = c->error != 0 ? c->error : sock_error(conn_fd(c));
-		if (error == 0 && dial_reached_itself(conn_fd(c))) {
+		if (error == 0 && dial_reached_itself(d)) {
 			conn_abort(c);	/* the port is free at once */
 			error = ECONNREFUSED;
 		}
@@ -151,11 +152,12 @@ dial_fail(struct dial *d, int error)
 /* Both ends are one socket, which nobody listens at: the kernel chose the port that was
  * to be connected to, and the two first packets crossed. */
 static bool
-dial_reached_itself(int fd)
+dial_reached_itself(const struct dial *d)
 {
 	struct addr ours = { .len = sizeof ours.un }, theirs = { .len = sizeof theirs.un };
+	int         fd = conn_fd(d->conn);
 
-	if (getsockname(fd, &ours.sa, &ours.len) < 0 || ours.sa.sa_family == AF_UNIX)
+	if (d->port == 0 || getsockname(fd, &ours.sa, &ours.len) < 0 || addr_port(&ours) != d->port)
 		return false;
 	return getpeername(fd, &theirs.sa, &theirs.len) == 0 && addr_equal(&ours, &theirs);
 }

@@ -30,6 +30,7 @@
 
 #include "base/list.h"
 
+struct addr;
 struct conn;
 struct conn_handler;
 
@@ -50,17 +51,19 @@ struct dial {
 	int        (*connect)(struct dial *);
 	uint64_t     give_up;	/* ms, of loop_now */
 	struct node  link;	/* of those whose peer is busy */
+	uint16_t     port;	/* of the peer; 0: it has none */
 	uint16_t     error;	/* errno of DIAL_FAILED */
 	uint8_t      state;	/* enum dial_state */
 };
 
 /*
- * Begins to connect, for at most timeout ms. The conn has no fd (what waits in its
+ * Begins to connect to the address, for at most timeout ms. The conn has no fd (what waits in its
  * buffers stays) and gets one from `connect`, with this handler. Returns GOING, or
  * FAILED with dial.error. The owner arms a timer for give_up.
  */
 enum dial_state dial_start(struct dial *, struct conn *, const struct conn_handler *,
-    int (*connect)(struct dial *), uint64_t timeout) __attribute__((warn_unused_result));
+    int (*connect)(struct dial *), const struct addr *to, uint64_t timeout)
+    __attribute__((warn_unused_result));
 
 /* What has become of it: to be asked when the conn's handler is called, and when
  * give_up has come. DONE and FAILED are final. */

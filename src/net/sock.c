@@ -20,7 +20,9 @@
 
 enum { LOCK_SNDBUF = 1, LOCK_RCVBUF = 2 };	/* of SO_BUF_LOCK, linux/socket.h */
 
-static int  sock_set_options(int fd, int family, const struct sock_options *, bool fresh,
+static int  sock_set_early(int fd, int family, const struct sock_options *, bool fresh,
+    const char **step);
+static int  sock_set_late(int fd, int family, const struct sock_options *, bool fresh,
     const char **step);
 static int  sock_set_listener(int fd, const struct listen_spec *, const struct listen_spec *was,
     const char **step);
@@ -173,13 +175,19 @@ sock_connect(const struct addr *to, const struct addr *from, const struct sock_o
 
 	if (fd < 0)
 		return -1;
-	if (sock_set_options(fd, to->sa.sa_family, options, true, NULL) < 0 ||
+	if (sock_set_early(fd, to->sa.sa_family, options, true, NULL) < 0 ||
 	    (from != NULL && sock_bind_source(fd, from) < 0) ||
 	    (sock_begin_connect(fd, to) < 0 && errno != EINPROGRESS)) {
 		sock_close_keeping_errno(fd);
 		return -1;
 	}
 	return fd;
+}
+
+int
+sock_settle(int fd, const struct addr *to, const struct sock_options *options)
+{
+	return sock_set_late(fd, to->sa.sa_family, options, true, NULL);
 }
 
 int
@@ -235,9 +243,10 @@ sock_keepalive_parse(struct sock_options *o, const char *text)
 	return NULL;
 }
 
-/* A fresh socket has the kernel's defaults: what is one is not set again. */
+/* What connecting depends on. A fresh socket has the kernel's defaults: what is one is
+ * not set again. */
 static int
-sock_set_options(int fd, int family, const struct sock_options *o, bool fresh, const char **step)
+sock_set_early(int fd, int family, const struct sock_options *o, bool fresh, const char **step)
 {
 	if (o->rcvbuf > 0 && sock_set_int(fd, SOL_SOCKET, SO_RCVBUF, (int)o->rcvbuf) < 0)
 		return sock_failed(step, "SO_RCVBUF");
@@ -245,10 +254,6 @@ sock_set_options(int fd, int family, const struct sock_options *o, bool fresh, c
 		return sock_failed(step, "SO_SNDBUF");
 	if (family == AF_UNIX)
 		return 0;
-	if ((o->nodelay || !fresh) && sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, o->nodelay) < 0)
-		return sock_failed(step, "TCP_NODELAY");
-	if ((o->keepalive_idle > 0 || !fresh) && sock_set_keepalive(fd, o) < 0)
-		return sock_failed(step, "SO_KEEPALIVE");
 	if ((o->user_timeout > 0 || !fresh) &&
 	    sock_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)o->user_timeout) < 0)
 		return sock_failed(step, "TCP_USER_TIMEOUT");
@@ -260,12 +265,25 @@ sock_set_options(int fd, int family, const struct sock_options *o, bool fresh, c
 }
 
 static int
+sock_set_late(int fd, int family, const struct sock_options *o, bool fresh, const char **step)
+{
+	if (family == AF_UNIX)
+		return 0;
+	if ((o->nodelay || !fresh) && sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, o->nodelay) < 0)
+		return sock_failed(step, "TCP_NODELAY");
+	if ((o->keepalive_idle > 0 || !fresh) && sock_set_keepalive(fd, o) < 0)
+		return sock_failed(step, "SO_KEEPALIVE");
+	return 0;
+}
+
+static int
 sock_set_listener(int fd, const struct listen_spec *spec, const struct listen_spec *was,
     const char **step)
 {
 	if (was != NULL && sock_set_back(fd, spec, was, step) < 0)
 		return -1;
-	if (sock_set_options(fd, spec->addr.sa.sa_family, &spec->options, false, step) < 0)
+	if (sock_set_early(fd, spec->addr.sa.sa_family, &spec->options, false, step) < 0 ||
+	    sock_set_late(fd, spec->addr.sa.sa_family, &spec->options, false, step) < 0)
 		return -1;
 	if (spec->addr.sa.sa_family == AF_UNIX)
 		return 0;

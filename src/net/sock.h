@@ -77,7 +77,8 @@ bool sock_same_listener(const struct listen_spec *old, const struct listen_spec 
 int sock_reuseport_limit(int fd, unsigned n) __attribute__((warn_unused_result));
 
 /*
- * A non-blocking socket on its way to the address, with the options; from: the
+ * A non-blocking socket on its way to the address, with those options that matter
+ * while it connects: buffers, tcp_user_timeout, congestion control; from: the
  * local address, without a port, or NULL: the kernel chooses. Returns the fd, or
  * -1 with errno. EINPROGRESS is not an error here; a full backlog of a UNIX
  * socket is EAGAIN; no port left between the two addresses, or a local address
@@ -85,6 +86,10 @@ int sock_reuseport_limit(int fd, unsigned n) __attribute__((warn_unused_result))
  */
 int sock_connect(const struct addr *to, const struct addr *from, const struct sock_options *)
     __attribute__((warn_unused_result));
+
+/* The options that matter on a connected socket only: no delay, keepalive. They can
+ * wait until more than one small message is sent. Returns 0, or -1 with errno. */
+int sock_settle(int fd, const struct addr *to, const struct sock_options *);
 
 /* Whether connections may come from the local address. Returns 0, or -1 with
  * errno (EADDRNOTAVAIL: this machine does not have it). */

@@ -12,7 +12,12 @@
 #include "session/server.h"
 #include "upstream/source.h"
 
-static struct slab relays;
+static struct {
+	struct slab       slab;
+	struct slab       openings;
+	struct node       unsettled;	/* openings that are connected, the oldest first */
+	struct loop_timer timer;	/* runs while there are some */
+} relays;
 
 static void relay_enter(struct weir_session *);
 static void relay_run(struct weir_session *);
@@ -28,8 +33,13 @@ static void relay_peer_expired(struct conn *);
 static bool relay_connect(struct relay *, enum session_reason *why);
 static bool relay_connect_to(struct relay *, struct weir_peer *);
 static int relay_dial(struct dial *);
+static bool relay_is_connecting(const struct relay *);
 static void relay_connect_failed(struct relay *);
 static bool relay_connected(struct relay *);
+static void relay_settle_later(struct relay *);
+static void relay_settle_all(void *);
+static void relay_settle(struct relay *);
+static void relay_free_opening(struct relay *);
 static void relay_give_token(struct relay *);
 static void relay_pump(struct relay *, struct flow *, struct conn *from, struct conn *to);
 static size_t relay_move(struct relay *, struct flow *, struct conn *from, struct conn *to);
@@ -58,30 +68,37 @@ static const struct conn_handler relay_peer_handler = {
 void
 relay_start(void)
 {
-	slab_init(&relays, sizeof(struct relay));
+	slab_init(&relays.slab, sizeof(struct relay));
+	slab_init(&relays.openings, sizeof(struct relay_opening));
+	list_init(&relays.unsettled);
+	loop_timer_init(&relays.timer, relay_settle_all, NULL);
 }
 
 void
 relay_stop(void)
 {
-	slab_finish(&relays);
+	loop_timer_stop(&relays.timer);
+	slab_finish(&relays.openings);
+	slab_finish(&relays.slab);
 	pipe_trim();
 }
 
 bool
 relay_open(struct weir_session *s, struct weir_upstream *u, struct weir_span first)
 {
-	struct relay *r = slab_take(&relays);
+	struct relay *r = slab_take(&relays.slab);
 
 	if (r == NULL)
 		return false;
 	r->session = s;
 	r->upstream = u;
-	r->attempt.client = s->from;
-	if (first.len > 0 && !conn_gather(&r->peer_conn, first)) {
-		slab_give(&relays, r);
+	if ((r->opening = slab_take(&relays.openings)) == NULL ||
+	    (first.len > 0 && !conn_gather(&r->peer_conn, first))) {
+		relay_free_opening(r);
+		slab_give(&relays.slab, r);
 		return false;
 	}
+	r->opening->attempt.client = s->from;
 	s->relay = r;
 	return true;
 }
@@ -105,10 +122,8 @@ relay_run(struct weir_session *s)
 	struct relay *r = s->relay;
 	struct conn  *client = &s->client, *peer = &r->peer_conn;
 
-	if (r->dial.state == DIAL_GOING) {
-		/* Nobody reads the client yet: an error must be asked for. */
-		if (client->broken || client->write_shut ||
-		    (client->readable && !conn_look(client))) {
+	if (relay_is_connecting(r)) {
+		if (client->broken || client->write_shut) {
 			session_close(s, SESSION_CLIENT_FAILED);
 			return;
 		}
@@ -136,8 +151,8 @@ relay_deadline(const struct weir_session *s, struct session_deadline *d)
 	const struct relay  *r = s->relay;
 	const struct server *server = s->server;
 
-	if (r->dial.state == DIAL_GOING) {
-		session_deadline_add(d, 0, r->dial.give_up, SESSION_CONNECT_FAILED);
+	if (relay_is_connecting(r)) {
+		session_deadline_add(d, 0, r->opening->dial.give_up, SESSION_CONNECT_FAILED);
 		return;
 	}
 	if (r->blocked != 0)
@@ -153,7 +168,7 @@ relay_expired(struct weir_session *s, enum session_reason reason)
 {
 	struct relay *r = s->relay;
 
-	if (r->dial.state != DIAL_GOING)
+	if (!relay_is_connecting(r))
 		session_note_moved(s, &r->peer_conn, &r->blocked);
 	else if (reason == SESSION_CONNECT_FAILED)
 		session_run(s);
@@ -173,9 +188,9 @@ relay_leave(struct weir_session *s)
 		conn_abort(peer);
 	pipe_return(&r->up.pipe);
 	pipe_return(&r->down.pipe);
-	if (r->dial.state == DIAL_GOING && r->holds)
-		peer_unreported(r->peer, &r->attempt);
-	dial_cancel(&r->dial);
+	if (relay_is_connecting(r) && r->holds)
+		peer_unreported(r->peer, &r->opening->attempt);
+	relay_free_opening(r);
 	conn_close(peer);
 	relay_give_token(r);
 }
@@ -183,7 +198,7 @@ relay_leave(struct weir_session *s)
 static void
 relay_release(struct weir_session *s)
 {
-	slab_give(&relays, s->relay);
+	slab_give(&relays.slab, s->relay);
 }
 
 static size_t
@@ -227,12 +242,13 @@ relay_peer_expired(struct conn *c)
 static bool
 relay_connect(struct relay *r, enum session_reason *why)
 {
-	struct weir_peer *peer;
+	struct weir_attempt *a = &r->opening->attempt;
+	struct weir_peer    *peer;
 
-	*why = r->attempt.tried > 0 ? SESSION_CONNECT_FAILED : SESSION_NO_PEER;
-	r->attempt.now = loop_now();
-	while (r->attempt.tried <= r->upstream->retries) {
-		peer = upstream_choose(r->upstream, &r->attempt);
+	*why = a->tried > 0 ? SESSION_CONNECT_FAILED : SESSION_NO_PEER;
+	a->now = loop_now();
+	while (a->tried <= r->upstream->retries) {
+		peer = upstream_choose(r->upstream, a);
 		if (peer == NULL)
 			return false;
 		if (relay_connect_to(r, peer))
@@ -247,12 +263,14 @@ relay_connect(struct relay *r, enum session_reason *why)
 static bool
 relay_connect_to(struct relay *r, struct weir_peer *peer)
 {
+	struct dial *d = &r->opening->dial;
+
 	r->peer = peer;
 	r->holds = true;
-	if (dial_start(&r->dial, &r->peer_conn, &relay_peer_handler, relay_dial,
+	if (dial_start(d, &r->peer_conn, &relay_peer_handler, relay_dial, &peer->addr,
 		r->upstream->connect_timeout) == DIAL_GOING)
 		return true;
-	(void)peer_refused(peer, r->dial.error, loop_now());
+	(void)peer_refused(peer, d->error, loop_now());
 	relay_give_token(r);
 	return false;
 }
@@ -260,21 +278,28 @@ relay_connect_to(struct relay *r, struct weir_peer *peer)
 static int
 relay_dial(struct dial *d)
 {
-	struct relay *r = container_of(d, struct relay, dial);
+	struct relay *r = container_of(d->conn, struct relay, peer_conn);
 
 	return source_connect(r->upstream, r->peer);
+}
+
+static bool
+relay_is_connecting(const struct relay *r)
+{
+	return r->opening != NULL && r->opening->dial.state == DIAL_GOING;
 }
 
 static void
 relay_connect_failed(struct relay *r)
 {
-	enum session_reason why;
+	struct relay_opening *o = r->opening;
+	enum session_reason   why;
 
-	if (r->dial.error == ETIMEDOUT) {
+	if (o->dial.error == ETIMEDOUT) {
 		log_info("connect: %s", strerror(ETIMEDOUT));
 		peer_report(r->peer, PEER_TIMED_OUT, ETIMEDOUT, loop_now());
-	} else if (!peer_refused(r->peer, r->dial.error, loop_now()))
-		peer_unreported(r->peer, &r->attempt);
+	} else if (!peer_refused(r->peer, o->dial.error, loop_now()))
+		peer_unreported(r->peer, &o->attempt);
 	relay_give_token(r);
 	if (!relay_connect(r, &why))
 		session_finish(r->session, why);
@@ -293,13 +318,63 @@ relay_give_token(struct relay *r)
 static bool
 relay_connected(struct relay *r)
 {
-	enum dial_state state = dial_check(&r->dial);
+	enum dial_state state = dial_check(&r->opening->dial);
 
-	if (state == DIAL_DONE)
+	if (state == DIAL_DONE) {
 		peer_report(r->peer, PEER_CONNECTED, 0, loop_now());
-	else if (state == DIAL_FAILED)
+		relay_settle_later(r);
+	} else if (state == DIAL_FAILED)
 		relay_connect_failed(r);
 	return state == DIAL_DONE;
+}
+
+/* A short session costs no system calls for options that it has no use for. */
+static void
+relay_settle_later(struct relay *r)
+{
+	struct relay_opening *o = r->opening;
+
+	if (list_empty(&relays.unsettled))
+		loop_timer_start(&relays.timer, RELAY_SETTLE);
+	o->since = loop_now();
+	o->sent = conn_waiting(&r->peer_conn) > 0;
+	list_append(&relays.unsettled, &o->link);
+}
+
+static void
+relay_settle_all(void *argument)
+{
+	struct relay_opening *o;
+	struct node          *n;
+
+	(void)argument;
+	while ((n = list_first(&relays.unsettled)) != NULL) {
+		o = container_of(n, struct relay_opening, link);
+		if (loop_now() < o->since + RELAY_SETTLE) {
+			loop_timer_start(&relays.timer, RELAY_SETTLE);
+			return;
+		}
+		relay_settle(container_of(o->dial.conn, struct relay, peer_conn));
+	}
+}
+
+static void
+relay_settle(struct relay *r)
+{
+	source_settle(r->upstream, r->peer, conn_fd(&r->peer_conn));
+	relay_free_opening(r);
+}
+
+static void
+relay_free_opening(struct relay *r)
+{
+	if (r->opening == NULL)
+		return;
+	dial_cancel(&r->opening->dial);
+	if (node_linked(&r->opening->link))
+		node_unlink(&r->opening->link);
+	slab_give(&relays.openings, r->opening);
+	r->opening = NULL;
 }
 
 /* ------------------------------------------------------------------- moving */
@@ -355,6 +430,10 @@ relay_move(struct relay *r, struct flow *flow, struct conn *from, struct conn *t
 	if (n == 0)
 		return 0;
 	if (flow == &r->up) {
+		if (r->opening != NULL && r->opening->sent)
+			relay_settle(r);
+		else if (r->opening != NULL)
+			r->opening->sent = true;
 		board_add(&r->peer->cell[PEER_BYTES_SENT], n);
 		session_came(r->session, n);
 	} else {

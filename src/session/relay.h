@@ -24,6 +24,19 @@ struct flow {
 	uint8_t      bulk;	/* large reads in a row, up to RELAY_BULK */
 };
 
+/* What connecting takes, and is given back soon after: when the peer is connected its
+ * socket gets the rest of its options (sock_settle) before the second time that
+ * something is sent, or after RELAY_SETTLE. A session that is over by then needs none. */
+struct relay_opening {
+	struct dial         dial;
+	struct weir_attempt attempt;
+	struct node         link;	/* of those that are connected */
+	uint64_t            since;	/* ms: connected */
+	bool                sent;	/* something */
+};
+
+#define RELAY_SETTLE 1000u	/* ms, to twice that */
+
 #define RELAY_BULK       4u	/* so many of at least … */
 #define RELAY_BULK_LEAST 16384u	/* … this make a pipe worth its while */
 
@@ -32,13 +45,12 @@ struct relay {
 	struct weir_session  *session;
 	struct weir_upstream *upstream;
 	struct weir_peer     *peer;		/* NULL: none yet */
-	bool                  holds;		/* the peer's token */
-	struct dial           dial;
+	struct relay_opening *opening;		/* NULL: it is over */
 	struct flow           up;		/* client to peer */
 	struct flow           down;
 	uint64_t              blocked;		/* the peer takes nothing since; 0: all sent */
 	uint64_t              half_closed;	/* one side has ended since; 0: none or both */
-	struct weir_attempt   attempt;
+	bool                  holds;		/* the peer's token */
 };
 
 /* STEP_RELAY: entering it begins to connect. */

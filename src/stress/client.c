@@ -49,6 +49,7 @@ static const struct conn_handler handler = {
 static char    *gather;		/* requests on their way to the socket */
 static size_t   gather_size;
 static size_t   request_max;
+static const struct sock_options options = { .nodelay = true };
 static uint64_t used_up[RUN_SOURCES_MAX];	/* ms: that source has no port until then */
 static uint64_t read_at;	/* ns: the clock at the last read or event of this turn */
 
@@ -110,8 +111,8 @@ stress_client_open(struct stress_client *c, uint64_t due)
 	c->state = CLIENT_CONNECTING;
 	worker.active++;
 	worker.opening++;
-	if (dial_start(&c->dial, &c->conn, &handler, stress_client_dial, worker.run->timeout) ==
-	    DIAL_GOING)
+	if (dial_start(&c->dial, &c->conn, &handler, stress_client_dial, &worker.run->target,
+		worker.run->timeout) == DIAL_GOING)
 		conn_arm(&c->conn, c->dial.give_up);
 	else
 		stress_client_connect_failed(c);
@@ -123,7 +124,6 @@ static int
 stress_client_dial(struct dial *d)
 {
 	const struct stress_client      *c = container_of(d, struct stress_client, dial);
-	static const struct sock_options options = { .nodelay = true };
 	const struct run                *run = worker.run;
 	unsigned                         n = run->source_count > 0 ? run->source_count : 1, at;
 	uint64_t                         now = loop_now();
@@ -153,6 +153,9 @@ stress_client_connected(struct stress_client *c)
 		stress_client_connect_failed(c);
 	if (state != DIAL_DONE)
 		return;
+	/* What sends once has nothing to wait for. */
+	if (!worker.mode->fresh)
+		(void)sock_settle(conn_fd(&c->conn), &worker.run->target, &options);
 	now = read_at = clock_ns();
 	c->state = CLIENT_OPEN;
 	worker.opening--;

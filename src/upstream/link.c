@@ -83,8 +83,8 @@ link_open(struct pool *p, const struct weir_attempt *a, bool *blamed)
 	l->pool = p;
 	list_init(&l->requests);
 	outer = log_about((struct log_subject){ link_describe, l });
-	if (dial_start(&l->dial, &l->conn, &link_handler, link_dial, u->connect_timeout) !=
-	    DIAL_GOING) {
+	if (dial_start(&l->dial, &l->conn, &link_handler, link_dial, &p->peer->addr,
+		u->connect_timeout) != DIAL_GOING) {
 		*blamed = peer_refused(p->peer, l->dial.error, loop_now());
 		log_about(outer);
 		slab_give(&links.slab, l);
@@ -229,6 +229,7 @@ link_connected(struct link *l)
 	if (state != DIAL_DONE)
 		return false;
 	peer_report(l->pool->peer, PEER_REACHED, 0, loop_now());
+	source_settle(l->pool->peer->upstream, l->pool->peer, conn_fd(&l->conn));
 	l->pool->connecting--;
 	l->state = LINK_OPEN;
 	l->since = loop_now();

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "net/addr.h"
 #include "net/loop.h"
@@ -116,6 +117,13 @@ source_connect(struct weir_upstream *u, const struct weir_peer *peer)
 		fd = source_connect_from(u, peer, source_next(&u->sources, &peer->addr));
 	while (fd < 0 && errno == EADDRNOTAVAIL && left-- > 1);
 	return fd;
+}
+
+void
+source_settle(const struct weir_upstream *u, const struct weir_peer *peer, int fd)
+{
+	if (sock_settle(fd, &peer->addr, &u->options) < 0)
+		log_warn("socket options: %s", strerror(errno));
 }
 
 /* To find that no port is free the kernel looks at each: that takes milliseconds,

@@ -51,4 +51,7 @@ const struct addr *source_next(struct source_list *, const struct addr *to);
 int source_connect(struct weir_upstream *, const struct weir_peer *)
     __attribute__((warn_unused_result));
 
+/* When it is connected: the rest of the upstream's options (sock_settle). */
+void source_settle(const struct weir_upstream *, const struct weir_peer *, int fd);
+
 #endif

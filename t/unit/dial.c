@@ -103,7 +103,7 @@ static void
 dial_begin(uint64_t timeout)
 {
 	attempts = turns = 0;
-	if (dial_start(&dial, &conn, &handler, dial_target, timeout) == DIAL_GOING)
+	if (dial_start(&dial, &conn, &handler, dial_target, &target, timeout) == DIAL_GOING)
 		conn_arm(&conn, dial.give_up);
 }
 
@@ -175,7 +175,7 @@ test_self(void)
 {
 	close(tcp_bind());
 	attempts = 0;
-	if (dial_start(&dial, &conn, &handler, dial_self, GUARD) == DIAL_GOING)
+	if (dial_start(&dial, &conn, &handler, dial_self, &target, GUARD) == DIAL_GOING)
 		conn_arm(&conn, dial.give_up);
 	ok(run_until(is_over) && dial.state == DIAL_FAILED, "connected to itself: it fails");
 	is_number(dial.error, ECONNREFUSED, "as if it had been refused");

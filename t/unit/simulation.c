@@ -150,11 +150,11 @@ socket_of(const struct conn *c)
 
 enum dial_state
 dial_start(struct dial *d, struct conn *c, const struct conn_handler *handler,
-    int (*connect)(struct dial *), uint64_t timeout)
+    int (*connect)(struct dial *), const struct addr *to, uint64_t timeout)
 {
 	struct socket *s = socket_of(NULL);
 
-	(void)connect;
+	(void)connect, (void)to;
 	MUST(s != NULL);
 	if (below(20) == 0) {
 		d->error = below(2) == 0 ? ECONNREFUSED : EMFILE;
@@ -301,6 +301,19 @@ source_connect(struct weir_upstream *u, const struct weir_peer *peer)
 {
 	(void)u, (void)peer;
 	return -1;
+}
+
+int
+loop_watch_fd(const struct loop_watch *w)
+{
+	(void)w;
+	return -1;
+}
+
+void
+source_settle(const struct weir_upstream *u, const struct weir_peer *peer, int fd)
+{
+	(void)u, (void)peer, (void)fd;
 }
 
 static enum weir_parse
