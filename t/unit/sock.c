@@ -93,7 +93,11 @@ test_tcp(void)
 	client = sock_connect(&s.addr, NULL, &s.options);
 	ok(client >= 0, "it is connected to");
 	is_number(sock_error(client), 0, "without an error");
-	ok(get_int(client, IPPROTO_TCP, TCP_NODELAY) > 0, "with the options");
+	is_number(get_int(client, IPPROTO_TCP, TCP_NODELAY), 0, "what can wait is not set yet");
+	s.options.keepalive_idle = 77;
+	is_number(sock_settle(client, &s.addr, &s.options), 0, "then it is");
+	ok(get_int(client, IPPROTO_TCP, TCP_NODELAY) > 0, "TCP_NODELAY");
+	is_number(get_int(client, IPPROTO_TCP, TCP_KEEPIDLE), 77, "and keepalive");
 	close(client);
 	close(fd);
 }
