@@ -7,8 +7,8 @@
  *	clients  <--write--  in  <--------read--------  backend
  *
  * Requests are read into the place from which they are sent, replies are written from where they
- * were read; a queue says whose turn it is. There is nothing else: no timeout, no limit, no second
- * try. A client that does not take its reply at once is dropped, and without a backend it ends.
+ * were read; a queue says whose turn it is. There is nothing else: no timeout, no second try, and
+ * no limit but DEPTH, the most requests in flight. A client that does not take its reply at once is dropped, and without a backend it ends.
  */
 #include "bench.h"
 
@@ -46,11 +46,13 @@ static struct client *clients;		/* by descriptor */
 static struct turn turns[TURNS];
 static uint32_t first, behind;		/* of the turns in use; they wrap around by themselves */
 static char out[OUT_MAX], in[READ_MAX];
-static size_t out_len, out_done, in_len;
+static size_t out_len, out_ready, out_done, in_len;	/* ready: what may be sent */
+static size_t depth, in_flight;			/* depth: 0: without limit */
 
 static void take(int fd);
 static void backend_read(void);
 static void backend_write(void);
+static void admit(void);
 static void client_read(int fd, uint32_t events);
 static int connect_backend(const struct sockaddr_in *sin);
 static void deliver(const struct turn *t, const char *bytes, size_t len);
@@ -64,10 +66,11 @@ main(int argc, char **argv)
 	struct sockaddr_in sin, to;
 	int                n, fd;
 
-	if (argc != 3) {
-		fputs("usage: limit-pool 127.x.x.x:PORT BACKEND:PORT\n", stderr);
+	if (argc != 3 && argc != 4) {
+		fputs("usage: limit-pool 127.x.x.x:PORT BACKEND:PORT [DEPTH]\n", stderr);
 		return 2;
 	}
+	depth = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
 	address(argv[1], &sin);
 	address(argv[2], &to);
 	clients = calloc(raise_descriptors(), sizeof *clients);
@@ -189,8 +192,9 @@ backend_write(void)
 {
 	ssize_t put;
 
-	while (out_done < out_len) {
-		put = send(backend, out + out_done, out_len - out_done, MSG_NOSIGNAL);
+	admit();
+	while (out_done < out_ready) {
+		put = send(backend, out + out_done, out_ready - out_done, MSG_NOSIGNAL);
 		if (put < 0) {
 			if (errno != EAGAIN) {
 				die("the backend");
@@ -199,7 +203,28 @@ backend_write(void)
 		}
 		out_done += (size_t)put;
 	}
-	out_len = out_done = 0;
+	if (out_done == out_len || out_len > OUT_MAX / 2) {
+		memmove(out, out + out_done, out_len - out_done);
+		out_len -= out_done;
+		out_ready = out_done = 0;
+	}
+}
+
+/* Moves `ready` behind as many requests as may be in flight. */
+static void
+admit(void)
+{
+	const char *nl;
+
+	if (depth == 0) {
+		out_ready = out_len;
+		return;
+	}
+	while (in_flight < depth &&
+	    (nl = memchr(out + out_ready, '\n', out_len - out_ready)) != NULL) {
+		out_ready = (size_t)(nl + 1 - out);
+		in_flight++;
+	}
 }
 
 /* Gives each reply to whose turn it is; what has come of an unfinished one goes to the front. */
@@ -229,6 +254,7 @@ backend_read(void)
 			    (nl = memchr(to, '\n', (size_t)(end - to))) != NULL) {
 				to = nl + 1;
 				t->left--;
+				in_flight -= depth > 0;
 			}
 			deliver(t, at, (size_t)(to - at));
 			at = to;

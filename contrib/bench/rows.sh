@@ -3,7 +3,7 @@
 # rows.sh, a part of run: what is measured.
 
 # METRIC: key | row | what | unit | goal. A goal is one or more, with commas between them, of: max N;
-# SERVER N (N times that server's lowest); above N (more than bare takes); or - for none. A key that ends
+# SERVER N (N times that server's lowest); ROW N (N times weir's own in an earlier row); above N (more than bare takes); or - for none. A key that ends
 # in :user is the part in user space, one that ends in -backend is what the backend takes.
 metrics() {
 	cat <<END
@@ -34,6 +34,9 @@ pool-1000-backend|pool-1000|the backend's CPU per request|µs|-
 pool-deep|pool-deep|line_proxy, 64 B, 50 clients, 16 deep, over one link: CPU per request|µs|bare 1.55
 pool-deep:user|pool-deep|of it in user space|µs|-
 pool-deep-backend|pool-deep|the backend's CPU per request|µs|-
+pool-full|pool-full|the same, with at most 128 requests in flight on the link: CPU per request|µs|bare 1.20, nginx 1.00, pool-deep 1.20
+pool-full:user|pool-full|of it in user space|µs|-
+pool-full-backend|pool-full|the backend's CPU per request|µs|-
 pool-redis-50|pool-redis-50|Redis INCR, 50 clients over one link: CPU per request|µs|twemproxy 1.00
 pool-redis-50-backend|pool-redis-50|Redis's CPU per request|µs|bare 1.15
 pool-redis-1000|pool-redis-1000|Redis INCR, 1,000 clients over one link: CPU per request|µs|twemproxy 1.00
@@ -90,6 +93,7 @@ row() {
 	pool-50) timed "$1" line "$line_port" line -c 50 ;;
 	pool-1000) timed "$1" line "$line_port" line -c 1000 ;;
 	pool-deep) timed "$1" line "$line_port" line -c 50 -p 16 ;;
+	pool-full) timed "$1" full "$line_port" line -c 50 -p 16 ;;
 	pool-redis-*)
 		[ -n "$have_redis" ] || { say "$1: no redis-server is installed"; return 0; }
 		start_redis

@@ -3,10 +3,12 @@
 # servers.sh, a part of run: the servers that are measured and the backends behind them.
 #
 # KIND is what a server does: echo, stream (bytes to a backend of each client's own), line (lines of
-# all clients over one connection), redis (the same before a Redis).
+# all clients over one connection), full (the same, with few in flight), redis (before a Redis).
 
 addr=127.0.2.1
 echo_port=17001 source_port=17002 line_port=17003 redis_port=17004 stats_port=17009
+depth=4096		# pipeline_depth, and
+full_depth=128		# requests in flight where that is to be too few
 front_port=17010	# front ports: one for each server from here up
 pids=()			# what was started and has to be ended
 declare -A backend_pid	# by port
@@ -76,13 +78,15 @@ start_redis() {
 # from run to run, written to where the server reads it: $tmp/FILE.
 configure() {
 	sed -e "s|@front@|$addr:$2|; s|@back@|$addr:$3|; s|@connections@|$4|; s|@workers@|$5|
-	    s|@dir@|$tmp|; s|@module@|$nginx_module|; s|@descriptors@|$nofile|" "$here/conf/$1" >"$tmp/$1"
+	    s|@dir@|$tmp|; s|@module@|$nginx_module|; s|@descriptors@|$nofile|
+	    s|@depth@|$depth|" "$here/conf/$1" >"$tmp/$1"
 }
 
 # Starts SERVER for KIND before a BACKEND port; sets port, main (to be ended, and to be watched with
 # its children) and subject (the process that serves).
 start_server() {
 	local file=$2 connections=$((CONNS + 500))
+	local depth=$depth
 	port=$((front_port + ${#mains[@]}))
 	[ "$2" != stream ] || connections=$((pairs + 50))
 	case $1 in
@@ -90,12 +94,14 @@ start_server() {
 		case $2 in
 		echo) start server_core "$bin/limit-echo" "$addr:$port" ;;
 		stream) start server_core "$bin/limit-relay" "$addr:$port" "$addr:$3" ;;
+		full) start server_core "$bin/limit-pool" "$addr:$port" "$addr:$3" "$full_depth" ;;
 		*) start server_core "$bin/limit-pool" "$addr:$port" "$addr:$3" ;;
 		esac
 		;;
 	go) start server_core env GOMAXPROCS=1 "$bin/goecho" "$addr:$port" ;;
 	weir)
-		[ "$2" != redis ] || file=line
+		[ "$2" != full ] || depth=$full_depth
+		[ "$2" != redis ] && [ "$2" != full ] || file=line
 		start_weir "$file" "$port" "$3" "$connections" 1
 		;;
 	nginx)
@@ -134,7 +140,7 @@ servers_for() {	# KIND
 	echo weir
 	case $1 in
 	echo) [ -z "$have_go" ] || echo go ;;
-	stream | line)
+	stream | line | full)
 		[ -z "$have_nginx" ] || echo nginx
 		[ -z "$have_haproxy" ] || echo haproxy
 		;;

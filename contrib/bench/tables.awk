@@ -51,6 +51,7 @@ BEGIN {
 		beside[s] = timed ? sprintf("%s, %s/%s", thousands(median(rate, k)), latency(p50, k), latency(p99, k)) : "–"
 		any_timed[key] = any_timed[key] || timed
 	}
+	ours[key] = low[2]
 	met = verdict($5)
 	if (missed) {
 		if (met == "missed" && !told[$2]++) {
@@ -127,7 +128,7 @@ function goal_text(goal,    i, n, part, f, text, one)
 	n = split(goal, part, ", ")
 	for (i = 1; i <= n; i++) {
 		split(part[i], f, " ")
-		one = f[1] == "max" ? "≤ " f[2] : f[1] == "above" ? "≤ bare + " f[2] : !(f[1] in number) ? "" : \
+		one = f[1] in ours ? "≤ " f[2] " × " f[1] : f[1] == "max" ? "≤ " f[2] : f[1] == "above" ? "≤ bare + " f[2] : !(f[1] in number) ? "" : \
 		    f[2] == 1 ? "≤ " title[number[f[1]]] : "≤ " f[2] " × " (f[1] == "bare" ? "bare" : title[number[f[1]]])
 		text = text (i > 1 ? ", " : "") one
 	}
@@ -147,6 +148,8 @@ function verdict(goal,    i, n, part, f, limit, met)
 			limit = f[2]
 		} else if (f[1] == "above" && (base, "bare") in seen) {
 			limit = f[2] + low[1]
+		} else if (f[1] in ours) {
+			limit = f[2] * ours[f[1]]
 		} else if (f[1] in number && (base, f[1]) in seen) {
 			limit = f[2] * low[number[f[1]]]
 		} else {
