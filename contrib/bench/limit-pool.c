@@ -8,7 +8,8 @@
  *
  * Requests are read into the place from which they are sent, replies are written from where they
  * were read; a queue says whose turn it is. There is nothing else: no timeout, no second try, and
- * no limit but DEPTH, the most requests in flight. A client that does not take its reply at once is dropped, and without a backend it ends.
+ * no limit but DEPTH, the most requests in flight. A client that does not take its reply at once
+ * is dropped, and without a backend it ends.
  */
 #include "bench.h"
 
