@@ -18,16 +18,15 @@
 enum { SCRATCH = 256 * 1024 };
 
 static struct {
-	const struct serve  *options;
-	struct serve_counts *counts;
-	struct door          of[SERVE_DOORS_MAX];
-	struct loop_watch    signals;
-	uint64_t             number;	/* of the last connection */
-	bool                 told;	/* that descriptors have run out */
+	struct door       of[SERVE_DOORS_MAX];
+	struct loop_watch signals;
+	uint64_t          number;	/* of the last connection */
+	bool              told;		/* that descriptors have run out */
 } doors;
 
 static int  serve_door_watch_signals(void);
 static int  serve_door_open(struct door *, const struct listen_spec *, int fd);
+static bool serve_door_shut(struct door *);
 static void serve_door_close(struct door *);
 static void serve_door_reopen(struct alarm *);
 static bool serve_door_accepted(struct listener *, int fd, const struct addr *);
@@ -49,8 +48,8 @@ stress_doors_serve(const struct serve *options, struct serve_counts *counts, con
 	unsigned i;
 	int      result = -1;
 
-	doors.options = options;
-	doors.counts = counts;
+	stress_served = options;
+	stress_counts = counts;
 	doors.number = number;
 	if (loop_open(SCRATCH, conn_fired) < 0 || stress_alarm_open() < 0) {
 		warn("cannot watch descriptors");
@@ -73,41 +72,6 @@ stress_doors_serve(const struct serve *options, struct serve_counts *counts, con
 	stress_alarm_close();
 	loop_close();
 	return result;
-}
-
-const struct serve *
-stress_doors_options(void)
-{
-	return doors.options;
-}
-
-struct serve_counts *
-stress_doors_counts(void)
-{
-	return doors.counts;
-}
-
-bool
-stress_door_is_open(const struct door *d)
-{
-	return d->listener.fd >= 0;
-}
-
-void
-stress_door_shut(struct door *d)
-{
-	if (!stress_door_is_open(d))
-		return;
-	listener_stop(&d->listener);
-	close(d->listener.fd);
-	d->listener.fd = -1;
-	stress_alarm_set(&d->alarm, stress_alarm_clock() + doors.options->down);
-}
-
-void
-stress_door_crash(struct door *d)
-{
-	d->crashes = true;
 }
 
 static int
@@ -137,10 +101,10 @@ serve_door_signalled(int fd, short what, void *argument)
 static int
 serve_door_open(struct door *d, const struct listen_spec *spec, int fd)
 {
-	bool shared = doors.options->workers > 1 && !spec->reuseport;
+	bool shared = stress_served->workers > 1 && !spec->reuseport;
 
 	d->spec = spec;
-	d->crashes = false;
+	d->crashes = d->shuts = false;
 	list_init(&d->sessions);
 	listener_init(&d->listener, fd, shared, &ops);
 	if (stress_alarm_init(&d->alarm, serve_door_reopen) < 0)
@@ -149,13 +113,22 @@ serve_door_open(struct door *d, const struct listen_spec *spec, int fd)
 	return 0;
 }
 
+/* Returns whether it was open. */
+static bool
+serve_door_shut(struct door *d)
+{
+	if (d->listener.fd < 0)
+		return false;
+	listener_stop(&d->listener);
+	close(d->listener.fd);
+	d->listener.fd = -1;
+	return true;
+}
+
 static void
 serve_door_close(struct door *d)
 {
-	if (stress_door_is_open(d)) {
-		listener_stop(&d->listener);
-		close(d->listener.fd);
-	}
+	serve_door_shut(d);
 	stress_alarm_finish(&d->alarm);
 	stress_sessions_end(d, false);
 }
@@ -182,22 +155,22 @@ serve_door_accepted(struct listener *l, int fd, const struct addr *from)
 	struct door *d = container_of(l, struct door, listener);
 
 	(void)from;
-	stress_tally_add(&doors.counts->accepted, 1);
-	doors.number += doors.options->workers;
+	stress_tally_add(&stress_counts->accepted, 1);
+	doors.number += stress_served->workers;
 	return stress_session_open(d, fd, doors.number);
 }
 
 static bool
 serve_door_may_accept(struct listener *l)
 {
-	return l->fd >= 0;
+	return !container_of(l, struct door, listener)->shuts;
 }
 
 static void
 serve_door_starved(struct listener *l, int error)
 {
 	(void)l;
-	stress_tally_add(&doors.counts->starved, 1);
+	stress_tally_add(&stress_counts->starved, 1);
 	if (doors.told)
 		return;
 	doors.told = true;
@@ -209,12 +182,14 @@ serve_door_starved(struct listener *l, int error)
 static void
 serve_door_pass_ended(void)
 {
-	for (unsigned i = 0; i < doors.options->door_count; i++) {
-		if (!doors.of[i].crashes)
-			continue;
-		doors.of[i].crashes = false;
-		stress_sessions_end(&doors.of[i], true);
-		stress_door_shut(&doors.of[i]);
+	for (unsigned i = 0; i < stress_served->door_count; i++) {
+		struct door *d = &doors.of[i];
+
+		if (d->crashes)
+			stress_sessions_end(d, true);
+		if ((d->crashes || d->shuts) && serve_door_shut(d))
+			stress_alarm_set(&d->alarm, stress_alarm_clock() + stress_served->down);
+		d->crashes = d->shuts = false;
 	}
 	stress_sessions_sweep();
 }

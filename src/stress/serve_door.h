@@ -13,7 +13,9 @@ struct door {
 	struct alarm              alarm;	/* when somebody listens again */
 	const struct listen_spec *spec;
 	struct node               sessions;
-	bool                      crashes;	/* at the end of this pass */
+	/* At the end of this pass: nobody listens for serve.down … */
+	bool                      shuts;
+	bool                      crashes;	/* … and all sessions are reset */
 };
 
 /*
@@ -23,12 +25,5 @@ struct door {
  */
 int stress_doors_serve(const struct serve *, struct serve_counts *, const int *fds,
     unsigned number);
-
-/* For sessions. */
-const struct serve *stress_doors_options(void);
-struct serve_counts *stress_doors_counts(void);
-bool stress_door_is_open(const struct door *);
-void stress_door_shut(struct door *);		/* nobody listens for serve.down */
-void stress_door_crash(struct door *);		/* … and resets all sessions, as the pass ends */
 
 #endif

@@ -8,13 +8,13 @@
 #include "base/str.h"
 #include "stress/pattern.h"
 #include "stress/serve_again.h"
-#include "stress/serve_door.h"
 #include "stress/serve_reply.h"
 #include "stress/serve_session.h"
 #include "stress/tally.h"
 
 enum {
 	LINE_SIZE = 16 * 1024 * 1024,	/* longer ones end the connection */
+	CHUNK     = 16 * 1024,		/* bytes, where each is kept */
 	CHUNKS    = 16,			/* of a source, a turn */
 };
 
@@ -24,7 +24,7 @@ static void serve_kind_answer_lines(struct stress_session *, struct weir_span wh
 void
 stress_kind_take(struct stress_session *s, struct weir_span in)
 {
-	switch (stress_doors_options()->kind) {
+	switch (stress_served->kind) {
 	case SERVE_ECHO:
 		stress_reply_give(s, in);
 		break;
@@ -45,7 +45,7 @@ stress_kind_ended(struct stress_session *s)
 	char   text[64];
 	size_t n;
 
-	if (stress_doors_options()->kind != SERVE_SINK)
+	if (stress_served->kind != SERVE_SINK)
 		return;
 	n = (size_t)snprintf(text, sizeof text, "%ju %016jx\n", (uintmax_t)s->digest.bytes,
 	    (uintmax_t)stress_digest_value(&s->digest));
@@ -55,20 +55,26 @@ stress_kind_ended(struct stress_session *s)
 bool
 stress_kind_may_produce(const struct stress_session *s)
 {
-	return stress_doors_options()->kind == SERVE_SOURCE &&
-	    s->position < stress_doors_options()->size && !s->dead && !s->silent &&
+	return stress_served->kind == SERVE_SOURCE &&
+	    s->position < stress_served->size && !s->over && !s->silent &&
 	    s->conn.writable && list_empty(&s->replies);
+}
+
+size_t
+stress_kind_chunk(void)
+{
+	return stress_served->straight ? loop_scratch_size() : CHUNK;
 }
 
 /* The next bytes of a source, as far as they are not waited for. */
 void
 stress_kind_produce(struct stress_session *s)
 {
-	size_t   most = stress_session_chunk(), n;
+	size_t   most = stress_kind_chunk(), n;
 	uint64_t left;
 
 	for (int i = 0; i < CHUNKS && stress_kind_may_produce(s); i++) {
-		left = stress_doors_options()->size - s->position;
+		left = stress_served->size - s->position;
 		n = left < most ? (size_t)left : most;
 		stress_pattern_fill(0, s->position, loop_scratch(), n);
 		s->position += n;
@@ -79,8 +85,8 @@ stress_kind_produce(struct stress_session *s)
 bool
 stress_kind_is_over(const struct stress_session *s)
 {
-	if (stress_doors_options()->kind == SERVE_SOURCE)
-		return s->position == stress_doors_options()->size;
+	if (stress_served->kind == SERVE_SOURCE)
+		return s->position == stress_served->size;
 	return s->conn.eof;
 }
 
@@ -92,7 +98,7 @@ serve_kind_take_lines(struct stress_session *s, struct weir_span in)
 
 	if (whole > 0 && s->conn.in != NULL) {
 		if (buf_append(&s->conn.in, span_make(in.data, whole)) < 0) {
-			stress_session_close(s);
+			s->over = true;
 			return;
 		}
 		serve_kind_answer_lines(s, buf_span(s->conn.in));
@@ -100,13 +106,13 @@ serve_kind_take_lines(struct stress_session *s, struct weir_span in)
 	} else if (whole > 0) {
 		serve_kind_answer_lines(s, span_make(in.data, whole));
 	}
-	if (s->dead || in.len == whole || (s->silent && !stress_doors_options()->again))
+	if (s->over || in.len == whole || (s->silent && !stress_served->again))
 		return;
 	if (buf_len(s->conn.in) + in.len - whole > LINE_SIZE) {
-		stress_tally_add(&stress_doors_counts()->overlong, 1);
-		stress_session_close(s);
+		stress_tally_add(&stress_counts->overlong, 1);
+		s->over = true;
 	} else if (buf_append(&s->conn.in, span_skip(in, whole)) < 0) {
-		stress_session_close(s);
+		s->over = true;
 	}
 }
 
@@ -118,7 +124,7 @@ serve_kind_answer_lines(struct stress_session *s, struct weir_span whole)
 	uint64_t    more = 0;
 	size_t      len;
 
-	if (stress_doors_options()->straight) {
+	if (stress_served->straight) {
 		for (struct weir_span rest = whole; rest.len > 0; more++) {
 			end = memchr(rest.data, '\n', rest.len);
 			rest = span_skip(rest, (size_t)(end - rest.data) + 1);
@@ -126,11 +132,11 @@ serve_kind_answer_lines(struct stress_session *s, struct weir_span whole)
 		stress_reply_give_many(s, whole, more);
 		return;
 	}
-	while (whole.len > 0 && !s->dead) {
+	while (whole.len > 0 && !s->over) {
 		end = memchr(whole.data, '\n', whole.len);
 		len = (size_t)(end - whole.data) + 1;
-		if (stress_doors_options()->again && stress_again_seen(span_make(whole.data, len)))
-			stress_tally_add(&stress_doors_counts()->again, 1);
+		if (stress_served->again && stress_again_seen(span_make(whole.data, len)))
+			stress_tally_add(&stress_counts->again, 1);
 		stress_reply_give(s, span_make(whole.data, len));
 		whole = span_skip(whole, len);
 	}

@@ -9,6 +9,9 @@
 #include "base/str.h"
 #include "stress/options.h"
 
+const struct serve  *stress_served;
+struct serve_counts *stress_counts;
+
 static const char *const kinds[] = { "echo", "line", "sink", "source", NULL };
 
 const char *const harm_names[HARM_COUNT + 1] = {

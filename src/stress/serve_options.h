@@ -78,6 +78,10 @@ struct serve_counts {
 	_Atomic uint64_t harms[HARM_COUNT];
 };
 
+/* What this process serves, and what it counts. */
+extern const struct serve  *stress_served;
+extern struct serve_counts *stress_counts;
+
 /* Reads the command line. Returns 0; 2 with all that is wrong told on stderr; -1:
  * the help has been printed. */
 int stress_serve_read(struct serve *, int argc, char **argv);

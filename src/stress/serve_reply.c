@@ -47,20 +47,20 @@ stress_reply_give(struct stress_session *s, struct weir_span text)
 {
 	struct serve_reply *r;
 
-	if (stress_doors_options()->straight && !s->silent) {
+	if (stress_served->straight && !s->silent) {
 		stress_reply_give_many(s, text, 1);
 		return;
 	}
-	stress_tally_add(&stress_doors_counts()->requests, 1);
+	stress_tally_add(&stress_counts->requests, 1);
 	s->busy = true;
 	if (s->silent) {
-		stress_tally_add(&stress_doors_counts()->unanswered, 1);
+		stress_tally_add(&stress_counts->unanswered, 1);
 		return;
 	}
 	r = serve_reply_create(s, text);
 	if (r == NULL) {
-		stress_tally_add(&stress_doors_counts()->unanswered, 1);
-		stress_session_close(s);
+		stress_tally_add(&stress_counts->unanswered, 1);
+		s->over = true;
 		return;
 	}
 	serve_reply_draw(s, r);
@@ -72,15 +72,15 @@ stress_reply_give_many(struct stress_session *s, struct weir_span text, uint64_t
 	bool sent;
 
 	s->busy = true;
-	stress_tally_add(&stress_doors_counts()->requests, n);
+	stress_tally_add(&stress_counts->requests, n);
 	sent = conn_send(&s->conn, text);
-	stress_tally_add(sent ? &stress_doors_counts()->answered
-			      : &stress_doors_counts()->unanswered,
+	stress_tally_add(sent ? &stress_counts->answered
+			      : &stress_counts->unanswered,
 	    n);
 	if (sent)
-		stress_tally_add(&stress_doors_counts()->bytes_out, text.len);
+		stress_tally_add(&stress_counts->bytes_out, text.len);
 	else
-		stress_session_close(s);
+		s->over = true;
 }
 
 void
@@ -98,18 +98,18 @@ stress_replies_release(struct stress_session *s)
 		if (r->split && !serve_reply_send_split(s, r))
 			break;
 		if (!r->split && !conn_gather(&s->conn, span_make(r->data, r->len))) {
-			stress_session_close(s);
+			s->over = true;
 			return;
 		}
 		if (!r->split)
-			stress_tally_add(&stress_doors_counts()->bytes_out, r->len);
+			stress_tally_add(&stress_counts->bytes_out, r->len);
 		s->end = r->end;
 		serve_reply_destroy(s, r);
 	}
 	if (s->conn.out != NULL)
 		(void)conn_flush(&s->conn);
 	if (s->conn.write_shut || s->conn.broken)
-		stress_session_close(s);
+		s->over = true;
 	else if (s->end != HARM_NONE && s->conn.out == NULL)
 		stress_reply_harm_end(s, s->end);
 }
@@ -138,16 +138,16 @@ stress_replies_due(const struct stress_session *s)
 bool
 stress_reply_harm_happens(struct stress_session *s, enum harm harm)
 {
-	if (!stress_rng_chance(&s->rng, stress_doors_options()->rates[harm]))
+	if (!stress_rng_chance(&s->rng, stress_served->rates[harm]))
 		return false;
-	stress_tally_add(&stress_doors_counts()->harms[harm], 1);
+	stress_tally_add(&stress_counts->harms[harm], 1);
 	return true;
 }
 
 uint64_t
 stress_reply_harm_wait(struct stress_session *s)
 {
-	const struct serve *v = stress_doors_options();
+	const struct serve *v = stress_served;
 
 	return v->delay_min + stress_rng_below(&s->rng, v->delay_max - v->delay_min + 1);
 }
@@ -158,14 +158,14 @@ stress_reply_harm_end(struct stress_session *s, enum harm harm)
 	s->end = HARM_NONE;
 	s->close_at = 0;
 	s->silent = true;
-	if (!stress_doors_options()->again)
+	if (!stress_served->again)
 		buf_return(&s->conn.in);
 	stress_replies_drop(s);
 	switch (harm) {
 	case HARM_CRASH:
-		stress_door_crash(s->door);
+		s->door->crashes = true;
 		conn_abort(&s->conn);
-		stress_session_close(s);
+		s->over = true;
 		break;
 	case HARM_STALL:
 	case HARM_HALF:
@@ -173,14 +173,14 @@ stress_reply_harm_end(struct stress_session *s, enum harm harm)
 		break;
 	case HARM_RESET:
 		conn_abort(&s->conn);
-		stress_session_close(s);
+		s->over = true;
 		break;
 	default:
 		/* A FIN in any case: closing alone would make a reset of what has not
 		 * been read. What is sent to it later is answered by a reset, or not. */
 		conn_finish(&s->conn);
 		if (stress_rng_chance(&s->rng, 0.5))
-			stress_session_close(s);
+			s->over = true;
 		break;
 	}
 }
@@ -256,7 +256,7 @@ serve_reply_corrupt(struct stress_session *s, struct serve_reply *r)
 		r->spoilt = true;
 	}
 	if (stress_reply_harm_happens(s, HARM_REPEAT) && !serve_reply_repeat(s, r)) {
-		stress_session_close(s);
+		s->over = true;
 		return;
 	}
 	if (stress_reply_harm_happens(s, HARM_SKIP)) {
@@ -293,10 +293,10 @@ serve_reply_swap(struct stress_session *s, struct serve_reply *r)
 		serve_reply_exchange(r, other);
 		held.of->last_due = other->due = stress_alarm_clock();
 		held.reply = NULL;
-		stress_tally_add(&stress_doors_counts()->harms[HARM_SWAP], 1);
+		stress_tally_add(&stress_counts->harms[HARM_SWAP], 1);
 		conn_again(&held.of->conn);
 	} else if (other == NULL &&
-	    stress_rng_chance(&s->rng, stress_doors_options()->rates[HARM_SWAP])) {
+	    stress_rng_chance(&s->rng, stress_served->rates[HARM_SWAP])) {
 		held.reply = r;
 		held.of = s;
 		r->due = s->last_due = stress_alarm_clock() + SWAP_WAIT;
@@ -334,7 +334,7 @@ serve_reply_send_split(struct stress_session *s, struct serve_reply *r)
 	if (s->conn.out != NULL && (!conn_flush(&s->conn) || s->conn.out != NULL))
 		return false;
 	if (r->sent < r->len && conn_push(&s->conn, span_make(r->data + r->sent, 1)) == 1) {
-		stress_tally_add(&stress_doors_counts()->bytes_out, 1);
+		stress_tally_add(&stress_counts->bytes_out, 1);
 		r->sent++;
 	}
 	if (r->sent < r->len) {
@@ -350,8 +350,8 @@ serve_reply_destroy(struct stress_session *s, struct serve_reply *r)
 {
 	bool right = r->end == HARM_NONE && !r->spoilt;
 
-	stress_tally_add(right ? &stress_doors_counts()->answered
-			       : &stress_doors_counts()->unanswered,
+	stress_tally_add(right ? &stress_counts->answered
+			       : &stress_counts->unanswered,
 	    1);
 	s->queued -= r->charged;
 	if (held.reply == r)

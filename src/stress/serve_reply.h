@@ -16,14 +16,14 @@
 
 struct stress_session;
 
-/* A request has come, and this is its reply. May close the session. */
+/* A request has come, and this is its reply. The session may be over then. */
 void stress_reply_give(struct stress_session *, struct weir_span text);
 
 /* The same for n requests and their replies, where nothing is to happen to them. */
 void stress_reply_give_many(struct stress_session *, struct weir_span text, uint64_t n);
 
-/* Sends the replies that are due, up to one that ends the connection. May close the
- * session. */
+/* Sends the replies that are due, up to one that ends the connection. The session
+ * may be over then. */
 void stress_replies_release(struct stress_session *);
 
 /* They will not be sent. */

@@ -17,16 +17,18 @@ enum {
 
 static struct {
 	struct slab slab;
-	struct node dead;
+	struct node closed;
 } sessions;
 
 static void serve_session_ready(struct conn *);
 static void serve_session_fired(struct alarm *);
 static void serve_session_step(struct stress_session *);
+static void serve_session_talk(struct stress_session *);
 static void serve_session_read(struct stress_session *);
 static bool serve_session_may_read(const struct stress_session *);
 static void serve_session_settle(struct stress_session *);
 static void serve_session_wait(struct stress_session *);
+static void serve_session_close(struct stress_session *);
 
 static const struct conn_handler handler = { .ready = serve_session_ready };
 
@@ -34,7 +36,7 @@ void
 stress_sessions_start(void)
 {
 	slab_init(&sessions.slab, sizeof(struct stress_session));
-	list_init(&sessions.dead);
+	list_init(&sessions.closed);
 }
 
 bool
@@ -52,32 +54,20 @@ stress_session_open(struct door *d, int fd, uint64_t number)
 		return false;
 	}
 	s->door = d;
-	s->rng = stress_rng_make(stress_doors_options()->seed, number);
+	s->rng = stress_rng_make(stress_served->seed, number);
 	s->end = HARM_NONE;
 	list_init(&s->replies);
 	list_append(&d->sessions, &s->link);
-	stress_tally_add(&stress_doors_counts()->open, 1);
+	stress_tally_add(&stress_counts->open, 1);
 	if (stress_reply_harm_happens(s, HARM_DOOR)) {
 		stress_reply_harm_end(s, HARM_DOOR);
 	} else if (stress_reply_harm_happens(s, HARM_REFUSE)) {
 		stress_reply_harm_end(s, HARM_REFUSE);
-		stress_door_shut(d);
+		d->shuts = true;
 	}
+	if (s->over)
+		serve_session_close(s);
 	return true;
-}
-
-void
-stress_session_close(struct stress_session *s)
-{
-	if (s->dead)
-		return;
-	s->dead = true;
-	stress_replies_drop(s);
-	conn_close(&s->conn);
-	stress_alarm_finish(&s->alarm);
-	node_unlink(&s->link);
-	list_append(&sessions.dead, &s->link);
-	stress_tally_add(&stress_doors_counts()->open, (uint64_t)-1);
 }
 
 void
@@ -90,7 +80,7 @@ stress_sessions_end(struct door *d, bool reset)
 		s = container_of(n, struct stress_session, link);
 		if (reset)
 			conn_abort(&s->conn);
-		stress_session_close(s);
+		serve_session_close(s);
 	}
 }
 
@@ -99,7 +89,7 @@ stress_sessions_sweep(void)
 {
 	struct node *n;
 
-	while ((n = list_first(&sessions.dead)) != NULL) {
+	while ((n = list_first(&sessions.closed)) != NULL) {
 		node_unlink(n);
 		slab_give(&sessions.slab, container_of(n, struct stress_session, link));
 	}
@@ -133,32 +123,32 @@ serve_session_fired(struct alarm *a)
 static void
 serve_session_step(struct stress_session *s)
 {
-	if (s->dead)
+	if (s->over)
 		return;
-	if (s->close_at != 0 && s->close_at <= stress_alarm_clock() && !serve_session_may_read(s)) {
-		if (s->stalled) {
-			stress_session_close(s);
-		} else {
-			stress_tally_add(&stress_doors_counts()->harms[HARM_IDLE], 1);
-			stress_reply_harm_end(s, HARM_IDLE);
-		}
-		return;
+	if (s->close_at == 0 || s->close_at > stress_alarm_clock() || serve_session_may_read(s)) {
+		serve_session_talk(s);
+	} else if (s->stalled) {
+		s->over = true;
+	} else {
+		stress_tally_add(&stress_counts->harms[HARM_IDLE], 1);
+		stress_reply_harm_end(s, HARM_IDLE);
 	}
-	stress_replies_release(s);
-	if (!s->dead)
-		serve_session_read(s);
-	if (!s->dead)
-		stress_kind_produce(s);
-	if (!s->dead)
-		stress_replies_release(s);
-	if (!s->dead)
-		serve_session_settle(s);
+	if (s->over)
+		serve_session_close(s);
 }
 
-size_t
-stress_session_chunk(void)
+static void
+serve_session_talk(struct stress_session *s)
 {
-	return stress_doors_options()->straight ? loop_scratch_size() : SESSION_CHUNK;
+	stress_replies_release(s);
+	if (!s->over)
+		serve_session_read(s);
+	if (!s->over)
+		stress_kind_produce(s);
+	if (!s->over)
+		stress_replies_release(s);
+	if (!s->over)
+		serve_session_settle(s);
 }
 
 static void
@@ -167,14 +157,14 @@ serve_session_read(struct stress_session *s)
 	size_t n;
 
 	for (int i = 0; i < READS && serve_session_may_read(s); i++) {
-		n = conn_read(&s->conn, loop_scratch(), stress_session_chunk());
+		n = conn_read(&s->conn, loop_scratch(), stress_kind_chunk());
 		if (n == 0)
 			break;
-		stress_tally_add(&stress_doors_counts()->bytes_in, n);
+		stress_tally_add(&stress_counts->bytes_in, n);
 		s->close_at = 0;
-		if (!s->silent || stress_doors_options()->again)
+		if (!s->silent || stress_served->again)
 			stress_kind_take(s, span_make(loop_scratch(), n));
-		if (s->dead)
+		if (s->over)
 			return;
 	}
 	if (s->conn.eof && !s->said) {
@@ -201,13 +191,13 @@ serve_session_settle(struct stress_session *s)
 	bool quiet = list_empty(&s->replies) && s->conn.out == NULL;
 
 	if (s->conn.broken || (s->conn.eof && s->silent && !s->stalled)) {
-		stress_session_close(s);
+		s->over = true;
 		return;
 	}
 	if (quiet && stress_kind_is_over(s) && !s->silent && !s->conn.finish)
 		conn_finish(&s->conn);
 	if (s->conn.finished && s->conn.eof) {
-		stress_session_close(s);
+		s->over = true;
 		return;
 	}
 	if (serve_session_may_read(s) || stress_kind_may_produce(s))
@@ -215,7 +205,7 @@ serve_session_settle(struct stress_session *s)
 	if (quiet && s->busy && !s->silent) {
 		s->busy = false;
 		/* It happens when the client asks nothing more until then. */
-		if (stress_rng_chance(&s->rng, stress_doors_options()->rates[HARM_IDLE]))
+		if (stress_rng_chance(&s->rng, stress_served->rates[HARM_IDLE]))
 			s->close_at = stress_alarm_clock() + stress_reply_harm_wait(s);
 	}
 	/* Whether the client has only ended its side, nobody can tell. */
@@ -241,4 +231,17 @@ serve_session_wait(struct stress_session *s)
 	/* What is due and not sent waits for room, and an event tells of that. */
 	if (at != 0 && (at > now || s->conn.writable))
 		stress_alarm_set(&s->alarm, at);
+}
+
+/* Its memory stays until stress_sessions_sweep. */
+static void
+serve_session_close(struct stress_session *s)
+{
+	s->over = true;
+	stress_replies_drop(s);
+	conn_close(&s->conn);
+	stress_alarm_finish(&s->alarm);
+	node_unlink(&s->link);
+	list_append(&sessions.closed, &s->link);
+	stress_tally_add(&stress_counts->open, (uint64_t)-1);
 }

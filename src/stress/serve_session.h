@@ -25,7 +25,7 @@ struct door;
 struct stress_session {
 	struct conn          conn;
 	struct alarm         alarm;
-	struct node          link;	/* of its door, or of the dead */
+	struct node          link;	/* of its door, or of those that are closed */
 	struct door         *door;
 	struct rng           rng;
 	struct node          replies;
@@ -40,16 +40,10 @@ struct stress_session {
 	bool                 stalled;	/* … and does not end, either */
 	bool                 said;	/* the client's end has been seen */
 	bool                 busy;	/* had something to do since it was idle */
-	bool                 dead;
+	bool                 over;	/* is closed as its turn ends */
 };
 
-enum {
-	SESSION_WAITING = 256 * 1024,	/* bytes not sent: no more is read */
-	SESSION_CHUNK   = 16 * 1024,	/* read at once, or sent by a source, where each is kept */
-};
-
-/* Read at once, or sent by a source: as much as goes, where nothing is to happen to it. */
-size_t stress_session_chunk(void);
+#define SESSION_WAITING (256u * 1024)	/* bytes not sent: no more is read */
 
 void stress_sessions_start(void);
 
@@ -57,10 +51,7 @@ void stress_sessions_start(void);
  * is then still the caller's. */
 bool stress_session_open(struct door *, int fd, uint64_t number);
 
-/* At once; its memory stays until stress_sessions_sweep. Twice is once. */
-void stress_session_close(struct stress_session *);
-
-/* Of this door, at once; with or without a reset. */
+/* Closes those of this door, at once; with or without a reset. */
 void stress_sessions_end(struct door *, bool reset);
 
 /* Frees what has ended: at the end of a pass. */

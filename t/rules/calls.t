@@ -13,14 +13,6 @@ my @layers = qw(base net conf upstream session proc ctl main);
 my %rank = map { $layers[$_] => $_ } 0 .. $#layers;
 my %stress_uses = map { $_ => 1 } qw(base net stress);
 
-# Circles of calls that are known, as the calls that go back up in them: file => where to.
-my %back = (
-	# A session, what it is asked and the replies that are late are one machine.
-	'stress/serve_reply'   => [qw(stress/serve_door stress/serve_session)],
-	'stress/serve_kind'    => [qw(stress/serve_door stress/serve_session)],
-	'stress/serve_session' => [qw(stress/serve_door)],
-);
-
 # What each object defines (functions apart) and what it needs. Only those count whose source is there: a build that
 # has seen a file go may still have its object.
 my (%file_of, %defines, %is_function, %needs);
@@ -73,14 +65,6 @@ for my $file (sort keys %needs) {
 }
 objections('no layer uses one above it (' . join(' < ', @layers) . ')', @up);
 objections('modules use what weir.h declares, and nothing else of the tree', @modules);
-
-my @stale;
-for my $file (sort keys %back) {
-	for my $other ($back{$file}->@*) {
-		push @stale, "$file, $other" unless delete $calls{$file}{$other};
-	}
-}
-objections('the calls back up that are known are there still (else take them off the list)', @stale);
 
 # circle(FILE): the shortest way of calls from it back to itself, as text; undef: there is none.
 sub circle($from)
