@@ -136,7 +136,7 @@ ports_count_demand(const struct conf *conf, uint64_t sessions, struct ports_dema
 			d->framed = true;
 			continue;
 		}
-		if ((protocol->protocol->needs & WEIR_NEEDS_UPSTREAM) == 0)
+		if (!server_needs_upstream(protocol))
 			continue;
 		most = server->max_connections;
 		d->relayed += most > 0 && most < sessions ? most : sessions;

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "session/cycle.h"
 #include "session/session.h"
 #include "upstream/sock_keys.h"
 #include "upstream/upstream.h"
@@ -26,6 +27,7 @@ static void        server_check_protocol(struct weir_scope *, struct server *);
 static void        server_check_upstream(struct weir_scope *, struct server *);
 static bool        server_is_last(struct weir_scope *);
 static void        server_check_listens(const struct conf *);
+static void        server_check_cycles(const struct conf *);
 
 #define HERE(member) offsetof(struct server, member)
 #define YEAR         (UINT64_C(365) * 24 * 3600 * 1000)	/* ms: no deadline overflows */
@@ -333,16 +335,16 @@ server_check(struct weir_scope *scope)
 	server_check_upstream(scope, s);
 	for (unsigned k = 0; k < s->listen_count; k++)
 		s->listens[k].spec.options = s->options;
-	if (server_is_last(scope))
+	if (server_is_last(scope)) {
 		server_check_listens(scope_conf(scope));
+		server_check_cycles(scope_conf(scope));
+	}
 	return NULL;
 }
 
 static void
 server_check_protocol(struct weir_scope *scope, struct server *s)
 {
-	bool needs_upstream;
-
 	if (s->protocol_name == NULL) {
 		if (!scope_sets(scope, "protocol"))
 			conf_error(scope, "protocol",
@@ -360,9 +362,8 @@ server_check_protocol(struct weir_scope *scope, struct server *s)
 	}
 	scope_uses(scope, s->protocol);
 	s->conf = weir_scope_conf(scope, s->protocol);
-	needs_upstream = s->protocol->exchange != NULL ||
-	    (s->protocol->protocol->needs & WEIR_NEEDS_UPSTREAM) != 0;
-	if (needs_upstream && s->upstream_name == NULL && !scope_sets(scope, "upstream"))
+	if (server_needs_upstream(s->protocol) && s->upstream_name == NULL &&
+	    !scope_sets(scope, "upstream"))
 		conf_error(scope, "protocol", "protocol %s needs an upstream: add upstream = NAME",
 		    s->protocol_name);
 }
@@ -432,6 +433,18 @@ server_check_listens(const struct conf *conf)
 		}
 	}
 	hash_free(&taken);
+}
+
+static void
+server_check_cycles(const struct conf *conf)
+{
+	unsigned        count = conf_scope_count(conf, SCOPE_SERVER);
+	struct server **all;
+
+	all = weir_scope_alloc(conf_scope(conf, SCOPE_SERVER, 0), count * sizeof *all);
+	for (unsigned i = 0; i < count; i++)
+		all[i] = server_at(conf, i);
+	cycles_check(conf, all, count);
 }
 
 static bool

@@ -83,6 +83,13 @@ server_has_room(const struct server *s, size_t waiting)
 	return waiting + s->read_buffer <= s->write_buffer;
 }
 
+/* Whether servers of the protocol open connections to their upstream. */
+static inline bool
+server_needs_upstream(const struct weir_module *protocol)
+{
+	return protocol->exchange != NULL || (protocol->protocol->needs & WEIR_NEEDS_UPSTREAM) != 0;
+}
+
 /* Keys and checks of [server NAME], for conf_request.core. */
 extern const struct weir_module server_module;
 

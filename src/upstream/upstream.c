@@ -213,6 +213,7 @@ upstream_parse_server(struct weir_scope *scope, const char *text, void *value)
 	const char           *wrong;
 
 	(void)value;
+	peer.place = scope_value_place(scope);
 	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
 		return "is too long";
 	if ((address = weir_word(&rest)) == NULL)

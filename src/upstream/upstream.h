@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "conf/place.h"
 #include "net/addr.h"
 #include "net/sock.h"
 #include "upstream/board.h"
@@ -37,6 +38,7 @@ struct weir_peer {
 	struct weir_upstream *upstream;
 	char                  name[ADDR_TEXT_MAX];
 	struct addr           addr;
+	struct place          place;		/* in the configuration */
 	unsigned              index;
 	unsigned              weight;
 	uint64_t              max_conns;	/* over all workers; 0: no limit */
