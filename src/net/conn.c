@@ -42,6 +42,7 @@ static void    conn_recheck_leave(struct conn *);
 static void    conn_recheck_all(void *);
 static void    conn_recheck(struct conn *);
 static bool    conn_fail(struct conn *, int error);
+static void    conn_flush_held(struct conn *);
 static size_t  conn_send_now(struct conn *, struct weir_span);
 static bool    conn_keep_out(struct conn *, struct weir_span);
 static void    conn_finish_when_sent(struct conn *);
@@ -78,6 +79,7 @@ conn_adopt(struct conn *c, int fd, const struct conn_handler *handler)
 	c->readable = c->writable = c->closed = c->eof = false;
 	c->write_shut = c->broken = c->unsure = false;
 	c->finish = c->finished = c->progress = false;
+	c->pending = c->held = c->aborted = false;
 	c->error = 0;
 	if (loop_watch_start(&c->watch, fd, LOOP_READ | LOOP_WRITE | LOOP_END | LOOP_EDGE,
 		conn_happened, c) < 0)
@@ -111,6 +113,8 @@ conn_hang_up(struct conn *c)
 		return;
 	if (c->transport->ops->destroy != NULL)
 		c->transport->ops->destroy(c);
+	c->transport = &plain;
+	c->pending = c->held = false;
 	close(conn_detach(c));
 }
 
@@ -119,8 +123,10 @@ conn_abort(struct conn *c)
 {
 	struct linger none = { .l_onoff = 1, .l_linger = 0 };
 
-	if (c->open)
-		setsockopt(conn_fd(c), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+	if (!c->open)
+		return;
+	setsockopt(conn_fd(c), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+	c->aborted = true;
 }
 
 void
@@ -146,9 +152,8 @@ conn_read(struct conn *c, char *into, size_t size)
 	if (n > 0) {
 		/* A short read has drained the socket; but the FIN behind it, once
 		 * announced, is not announced again. */
-		if ((size_t)n < size && !c->closed) {
+		if ((size_t)n < size && !c->closed && !c->pending)
 			c->readable = false;
-		}
 		return (size_t)n;
 	}
 	conn_read_ended(c, n < 0 ? errno : 0);
@@ -212,7 +217,7 @@ conn_read_ended(struct conn *c, int error)
 bool
 conn_send(struct conn *c, struct weir_span s)
 {
-	if (c->out != NULL && !conn_flush(c))
+	if ((c->out != NULL || c->held) && !conn_flush(c))
 		return false;
 	if (c->out == NULL)
 		s = span_skip(s, conn_send_now(c, s));
@@ -236,14 +241,17 @@ conn_flush(struct conn *c)
 {
 	size_t n;
 
+	if (c->held)
+		conn_flush_held(c);
 	if (c->out != NULL) {
 		n = conn_send_now(c, buf_span(c->out));
 		if (n > 0) {
 			c->progress = true;
 			buf_consume(&c->out, n);
 		}
-		conn_finish_when_sent(c);
 	}
+	if (c->finish)
+		conn_finish_when_sent(c);
 	return !c->write_shut && !c->broken;
 }
 
@@ -261,6 +269,7 @@ conn_send_ended(struct conn *c, int error)
 	if (error == EAGAIN)
 		return;
 	c->write_shut = true;
+	c->held = false;
 	c->error = (uint16_t)error;
 	buf_return(&c->out);
 	/* Whatever came before is still there, and then the error. */
@@ -313,6 +322,16 @@ conn_unacknowledged(const struct conn *c)
 	if (ioctl(conn_fd(c), SIOCOUTQ, &bytes) < 0)
 		return 0;
 	return (size_t)bytes;
+}
+
+const char *
+conn_explain(const struct conn *c)
+{
+	const char *words = NULL;
+
+	if (c->transport != NULL && c->transport->ops->explain != NULL)
+		words = c->transport->ops->explain(c);
+	return words != NULL || c->error == 0 ? words : strerror(c->error);
 }
 
 bool
@@ -470,6 +489,23 @@ conn_fail(struct conn *c, int error)
 	return false;
 }
 
+/* What the transport holds. Until that has gone, it takes nothing more. */
+static void
+conn_flush_held(struct conn *c)
+{
+	size_t before;
+	int    error;
+
+	if (!c->writable)
+		return;
+	before = c->transport->ops->held(c);
+	error = c->transport->ops->flush(c) < 0 ? errno : 0;
+	if (!c->held || c->transport->ops->held(c) < before)
+		c->progress = true;
+	if (error != 0)
+		conn_send_ended(c, error);
+}
+
 /* How much the socket took. */
 static size_t
 conn_send_now(struct conn *c, struct weir_span s)
@@ -504,7 +540,9 @@ conn_finish_when_sent(struct conn *c)
 {
 	if (!c->finish || c->finished || c->out != NULL || c->write_shut || c->broken || !c->open)
 		return;
-	c->finished = true;
 	/* ENOTCONN: the peer has gone already; reading will tell. */
-	(void)c->transport->ops->finish(c);
+	if (c->transport->ops->finish(c) < 0 && errno == EAGAIN)
+		c->writable = false;
+	else
+		c->finished = true;
 }

@@ -45,13 +45,40 @@ struct conn_handler {
 	void (*expired)(struct conn *);
 };
 
-/* How bytes travel: plain here, TLS in net/tls. Results as of recv(2) and
- * send(2): bytes, 0 for the end (recv), -1 with errno. */
+/*
+ * How bytes travel: plain here, TLS in net/tls. Results as of recv(2) and send(2):
+ * bytes, 0 for the end (recv), -1 with errno. A transport with a state of its own begins
+ * with a struct transport, is put into conn.transport by whoever makes it, and stays
+ * there until destroy: conn_detach leaves it, conn_adopt finds a plain one.
+ *
+ *	recv	may have taken more from the socket than it gives. What it has kept and
+ *		could give now (bytes, the end, an error) shows in conn.pending, which it
+ *		sets and clears: then a short read does not mean that nothing waits, and
+ *		conn_read leaves `readable` set. EAGAIN means that the socket has said so,
+ *		or was drained by a short read when it was not `closed`. No event tells
+ *		of what is pending: owners go on for as long as `readable` is set, by
+ *		conn_again when they have had their share
+ *	send	takes bytes as a whole: what it has taken and the socket has not shows in
+ *		conn.held, which it sets and clears with `writable`; conn_waiting counts
+ *		it, conn_flush sends it. When it takes fewer than it was given, the
+ *		socket takes no more for now
+ *	flush	sends what is held: 0 when all has gone, -1 with errno. NULL: holds nothing
+ *	held	how many bytes that are, as they go over the wire
+ *	finish	ends the sending side behind what is held: 0, or -1 with EAGAIN when there
+ *		was no room to say so; it is called again when there is
+ *	explain	in words what has failed; NULL: nothing, or errno says it. Valid until the next
+ *		call
+ *	destroy	says the last words that the transport has, unless conn.aborted is set,
+ *		and frees its state; before the descriptor is closed
+ */
 struct transport_ops {
-	ssize_t (*recv)(struct conn *, void *into, size_t);
-	ssize_t (*send)(struct conn *, const void *from, size_t);
-	int     (*finish)(struct conn *);	/* end the sending side */
-	void    (*destroy)(struct conn *);	/* before the fd is closed */
+	ssize_t     (*recv)(struct conn *, void *into, size_t);
+	ssize_t     (*send)(struct conn *, const void *from, size_t);
+	int         (*flush)(struct conn *);
+	size_t      (*held)(const struct conn *);
+	int         (*finish)(struct conn *);
+	const char *(*explain)(const struct conn *);
+	void        (*destroy)(struct conn *);
 };
 
 /* A transport with a state of its own begins with this. */
@@ -78,7 +105,10 @@ struct conn {
 	bool                       open : 1;	/* has an fd */
 	bool                       finish : 1;	/* end our side once `out` is empty */
 	bool                       finished : 1;
-	bool                       progress : 1;	/* some of `out` went; for the owner */
+	bool                       progress : 1;	/* some of it went; for the owner */
+	bool                       pending : 1;	/* the transport has something to read */
+	bool                       held : 1;	/* it has something to send */
+	bool                       aborted : 1;	/* the close will be an abortive one */
 	uint16_t                   error;	/* errno of `write_shut` or `broken` */
 	uint32_t                   recheck;	/* its place among those to be rechecked, from 1 */
 };
@@ -160,8 +190,11 @@ void conn_finish(struct conn *);
 static inline size_t
 conn_waiting(const struct conn *c)
 {
-	return buf_len(c->out);
+	return buf_len(c->out) + (c->held ? c->transport->ops->held(c) : 0);
 }
+
+/* In words, why it is broken or write_shut; NULL: it is not, or nothing is known. */
+const char *conn_explain(const struct conn *);
 
 /* For what moves bytes past the transport (net/pipe): whether it may, and what
  * the system call said: errno, 0 for the end (of reading). */

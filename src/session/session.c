@@ -400,6 +400,8 @@ session_linger(struct weir_session *s)
 	struct conn *c = &s->client;
 	bool         over = loop_now() >= s->begun + session_linger_time(s);
 
+	if (c->finish && !c->finished)
+		(void)conn_flush(c);	/* there was no room for the transport's last words */
 	for (unsigned share = SESSION_SHARE; share > 0 && c->readable; share--)
 		(void)conn_read(c, loop_scratch(), loop_scratch_size());
 	if (s->reason == SESSION_PEER_FAILED && (over || conn_unacknowledged(c) == 0)) {
@@ -494,8 +496,8 @@ session_log_end(const struct weir_session *s)
 
 	if (!log_wanted(WEIR_INFO))
 		return;
-	if (reason == SESSION_CLIENT_FAILED && s->client.error != 0)
-		more = strerror(s->client.error);
+	if (reason == SESSION_CLIENT_FAILED)
+		more = conn_explain(&s->client);
 	else if (mode != NULL && mode->explain != NULL)
 		more = mode->explain(s, reason);
 	outer = log_about((struct log_subject){ session_describe, s });

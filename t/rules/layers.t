@@ -12,7 +12,7 @@ my %rank = map { $layers[$_] => $_ } 0 .. $#layers;
 my %library = (
 	'event2/'  => qr{^src/net/loop\.c$},
 	'event.h'  => qr{^$},
-	'openssl/' => qr{^src/net/tls\.[ch]$},
+	'openssl/' => qr{^src/net/tls(?:_[a-z]+)?\.[ch]$},
 	'ini.h'    => qr{^src/conf/ini\.c$},
 	'ares'     => qr{^src/[a-z]+/resolver\.[ch]$},
 	'bsd/'     => qr{^src/(main|proc/[a-z]+)\.c$},

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tls_conn: the state of one connection; private to net/tls. */
+#ifndef NET_TLS_CONN_H
+#define NET_TLS_CONN_H
+
+#include <openssl/ssl.h>
+
+#include "net/conn.h"
+#include "net/tls.h"
+
+/* Why it has ended, when it was not OpenSSL that said so. */
+enum tls_fault {
+	TLS_FAULT_NONE,
+	TLS_FAULT_LIBRARY,
+	TLS_FAULT_TRUNCATED,
+	TLS_FAULT_GREEDY,
+	TLS_FAULT_SYSTEM,
+};
+
+struct tls_conn {
+	struct transport transport;
+	struct tls      *context;
+	SSL             *ssl;		/* NULL: the handshake has not begun */
+	struct buf      *in;		/* begins with a record; not yet asked for */
+	struct buf      *out;		/* the socket has not taken it */
+	uint32_t         error;		/* OpenSSL's, of TLS_FAULT_LIBRARY */
+	uint32_t         records;	/* written with this key */
+	uint32_t         sent_at;	/* low bits of loop_now */
+	uint16_t         small;		/* bytes that go in small records */
+	uint16_t         failure;	/* errno of all that comes; 0: none */
+	uint16_t         verified;	/* X509_V_* of a certificate that was refused */
+	uint8_t          state;		/* enum tls_state */
+	uint8_t          fault;		/* enum tls_fault */
+	bool             started : 1;	/* a client's first message is on its way */
+	bool             heard : 1;	/* something has come */
+	bool             ended : 1;	/* close_notify has come */
+	bool             told : 1;	/* ours has gone */
+};
+
+static inline struct tls_conn *
+tls_conn_of(const struct conn *c)
+{
+	return (struct tls_conn *)(uintptr_t)c->transport;
+}
+
+/* Its transport's `explain`. */
+const char *tls_fault_explain(const struct conn *);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tls_staple: OCSP responses from files, stapled to the certificates that they speak of. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/err.h>
+#include <openssl/ocsp.h>
+
+#include "net/tls_context.h"
+
+#define STAPLE_MOST 65536u	/* bytes */
+
+static unsigned char *tls_staple_read(const char *path, size_t *size, const char **wrong);
+static const char *tls_staple_check(struct tls_pair *, const char **warning);
+static OCSP_SINGLERESP *tls_staple_find(OCSP_BASICRESP *, const X509 *leaf);
+static const char *tls_staple_check_single(struct tls_pair *, OCSP_SINGLERESP *,
+    const char **warning);
+static int tls_staple_send(SSL *, void *);
+
+bool
+tls_staple_load(struct tls_pair *pair, const struct tls_certificate *c, unsigned index,
+    tls_say *say, void *context)
+{
+	const char *wrong = NULL, *warning = NULL;
+	char        text[512];
+
+	pair->ocsp = tls_staple_read(c->ocsp, &pair->ocsp_size, &wrong);
+	if (pair->ocsp != NULL)
+		wrong = tls_staple_check(pair, &warning);
+	if (wrong == NULL && warning == NULL)
+		return true;
+	snprintf(text, sizeof text, "%s: %s", c->ocsp, wrong != NULL ? wrong : warning);
+	say(context, wrong == NULL, "certificate", index, text);
+	return wrong == NULL;
+}
+
+void
+tls_staple_enable(SSL_CTX *ctx, struct tls *t)
+{
+	SSL_CTX_set_tlsext_status_cb(ctx, tls_staple_send);
+	SSL_CTX_set_tlsext_status_arg(ctx, t);
+}
+
+void
+tls_staple_release(SSL *ssl)
+{
+	unsigned char *response;
+
+	if (SSL_get_tlsext_status_ocsp_resp(ssl, &response) > 0)
+		SSL_set_tlsext_status_ocsp_resp(ssl, NULL, 0);
+}
+
+static unsigned char *
+tls_staple_read(const char *path, size_t *size, const char **wrong)
+{
+	FILE          *f = fopen(path, "re");
+	unsigned char *bytes = OPENSSL_malloc(STAPLE_MOST);
+
+	*size = 0;
+	if (f == NULL || bytes == NULL)
+		*wrong = strerror(errno);
+	else {
+		*size = fread(bytes, 1, STAPLE_MOST, f);
+		if (ferror(f) || *size == STAPLE_MOST)
+			*wrong = "it cannot be read, or is no OCSP response";
+	}
+	if (f != NULL)
+		fclose(f);
+	if (*wrong != NULL) {
+		OPENSSL_free(bytes);
+		return NULL;
+	}
+	return bytes;
+}
+
+static const char *
+tls_staple_check(struct tls_pair *pair, const char **warning)
+{
+	const unsigned char *at = pair->ocsp;
+	OCSP_RESPONSE       *response = d2i_OCSP_RESPONSE(NULL, &at, (long)pair->ocsp_size);
+	OCSP_BASICRESP      *basic = NULL;
+	OCSP_SINGLERESP     *single;
+	const char          *wrong;
+
+	if (response == NULL)
+		wrong = "no OCSP response in DER";
+	else if (OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
+		wrong = OCSP_response_status_str(OCSP_response_status(response));
+	else if ((basic = OCSP_response_get1_basic(response)) == NULL)
+		wrong = "no OCSP response of a kind that is known";
+	else if ((single = tls_staple_find(basic, pair->leaf)) == NULL)
+		wrong = "it does not speak of this certificate";
+	else
+		wrong = tls_staple_check_single(pair, single, warning);
+	OCSP_BASICRESP_free(basic);
+	OCSP_RESPONSE_free(response);
+	ERR_clear_error();
+	return wrong;
+}
+
+/* What it says of a certificate, which it knows by the serial number. */
+static OCSP_SINGLERESP *
+tls_staple_find(OCSP_BASICRESP *basic, const X509 *leaf)
+{
+	const ASN1_INTEGER *wanted = X509_get0_serialNumber(leaf);
+	ASN1_INTEGER       *serial;
+	OCSP_SINGLERESP    *single;
+
+	for (int i = 0; i < OCSP_resp_count(basic); i++) {
+		single = OCSP_resp_get0(basic, i);
+		if (OCSP_id_get0_info(NULL, NULL, NULL, &serial,
+			(OCSP_CERTID *)(uintptr_t)OCSP_SINGLERESP_get0_id(single)) == 1 &&
+		    ASN1_INTEGER_cmp(serial, wanted) == 0)
+			return single;
+	}
+	return NULL;
+}
+
+static const char *
+tls_staple_check_single(struct tls_pair *pair, OCSP_SINGLERESP *single, const char **warning)
+{
+	ASN1_GENERALIZEDTIME *since, *until = NULL;
+	struct tm             tm;
+	int                   reason, status;
+
+	status = OCSP_single_get0_status(single, &reason, NULL, &since, &until);
+	pair->ocsp_until = INT64_MAX;
+	if (until != NULL && ASN1_TIME_to_tm(until, &tm) == 1)
+		pair->ocsp_until = timegm(&tm);
+	if (status == V_OCSP_CERTSTATUS_REVOKED)
+		*warning = "it says that the certificate is revoked";
+	else if (pair->ocsp_until <= time(NULL))
+		*warning = "its time is over, so it is not stapled: fetch a new one and reload";
+	return NULL;
+}
+
+static int
+tls_staple_send(SSL *ssl, void *argument)
+{
+	const struct tls      *t = argument;
+	const X509            *leaf = SSL_get_certificate(ssl);
+	const struct tls_pair *pair;
+	unsigned char         *copy;
+
+	for (unsigned i = 0; i < t->pair_count; i++) {
+		pair = &t->pairs[i];
+		if (pair->leaf != leaf)
+			continue;
+		if (pair->ocsp == NULL || pair->ocsp_until <= time(NULL) ||
+		    (copy = OPENSSL_memdup(pair->ocsp, pair->ocsp_size)) == NULL)
+			break;
+		SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)pair->ocsp_size);
+		return SSL_TLSEXT_ERR_OK;
+	}
+	return SSL_TLSEXT_ERR_NOACK;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls_ticket: session tickets, made and read with keys that all workers have.
+ *
+ * A ticket is what a server would have to remember of a session, encrypted, and kept by
+ * the client: so whichever worker it comes back to can go on with it.
+ */
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+
+#include "net/tls_context.h"
+
+#define NAME_SIZE   16u
+#define SECRET_SIZE 32u
+
+static struct tls_ticket_keys ring;
+static EVP_CIPHER            *cipher;	/* fetched once: fetching costs more than encrypting */
+
+static int tls_ticket_make(const unsigned char *key, unsigned char *iv, EVP_CIPHER_CTX *,
+    EVP_MAC_CTX *);
+static int tls_ticket_read(const unsigned char *key, const unsigned char *iv, EVP_CIPHER_CTX *,
+    EVP_MAC_CTX *);
+static int tls_ticket_use(SSL *, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *,
+    EVP_MAC_CTX *, int make);
+static bool tls_ticket_set_mac(const unsigned char *key, EVP_MAC_CTX *);
+
+void
+tls_ticket_keys_set(const struct tls_ticket_keys *keys)
+{
+	OPENSSL_cleanse(&ring, sizeof ring);
+	ring = *keys;
+	if (ring.count > TLS_TICKET_KEYS)
+		ring.count = TLS_TICKET_KEYS;
+}
+
+void
+tls_tickets_enable(SSL_CTX *ctx)
+{
+	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, tls_ticket_use);
+}
+
+void
+tls_tickets_stop(void)
+{
+	OPENSSL_cleanse(&ring, sizeof ring);
+	EVP_CIPHER_free(cipher);
+	cipher = NULL;
+}
+
+/* OpenSSL's callback: -1 ends the handshake, 0 makes or knows no ticket, 1 does, 2 does
+ * and wants the client to have a new one. */
+static int
+tls_ticket_use(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ctx,
+    EVP_MAC_CTX *mac, int make)
+{
+	(void)ssl;
+	if (cipher == NULL && (cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL)) == NULL)
+		return -1;
+	/* Of its own, until it is given some: a ticket of no bytes is none. */
+	if (make && ring.count == 0) {
+		if (RAND_bytes(ring.keys[0], sizeof ring.keys[0]) != 1)
+			return -1;
+		ring.count = 1;
+	}
+	if (make) {
+		memcpy(name, ring.keys[0], NAME_SIZE);
+		return tls_ticket_make(ring.keys[0], iv, ctx, mac);
+	}
+	for (unsigned i = 0; i < ring.count; i++)
+		if (memcmp(name, ring.keys[i], NAME_SIZE) == 0) {
+			if (tls_ticket_read(ring.keys[i], iv, ctx, mac) != 1)
+				return -1;
+			return i == 0 ? 1 : 2;
+		}
+	return 0;
+}
+
+static int
+tls_ticket_make(const unsigned char *key, unsigned char *iv, EVP_CIPHER_CTX *ctx, EVP_MAC_CTX *mac)
+{
+	if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(cipher)) != 1 ||
+	    EVP_EncryptInit_ex2(ctx, cipher, key + NAME_SIZE + SECRET_SIZE, iv, NULL) != 1 ||
+	    !tls_ticket_set_mac(key, mac))
+		return -1;
+	return 1;
+}
+
+static int
+tls_ticket_read(const unsigned char *key, const unsigned char *iv, EVP_CIPHER_CTX *ctx,
+    EVP_MAC_CTX *mac)
+{
+	if (!tls_ticket_set_mac(key, mac) ||
+	    EVP_DecryptInit_ex2(ctx, cipher, key + NAME_SIZE + SECRET_SIZE, iv, NULL) != 1)
+		return -1;
+	return 1;
+}
+
+static bool
+tls_ticket_set_mac(const unsigned char *key, EVP_MAC_CTX *mac)
+{
+	char             digest[] = "SHA256";
+	unsigned char    secret[SECRET_SIZE];
+	const OSSL_PARAM parameters[] = {
+		OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, secret, sizeof secret),
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+		OSSL_PARAM_construct_end(),
+	};
+	bool             set;
+
+	memcpy(secret, key + NAME_SIZE, sizeof secret);
+	set = EVP_MAC_CTX_set_params(mac, parameters) == 1;
+	OPENSSL_cleanse(secret, sizeof secret);
+	return set;
+}

@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tls: both roles, end to end over real sockets; ends, faults, resumption. */
+#include "net/tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "net/conn.h"
+#include "tap.h"
+
+#define GUARD 20000u	/* ms: a condition that never comes true ends the run */
+
+/* One end: it sends `total` bytes of a pattern, and checks what comes. */
+struct side {
+	struct conn    conn;
+	enum tls_state state;
+	size_t         total;
+	size_t         sent;
+	size_t         got;
+	size_t         read_size;
+	bool           wrong;	/* what came is not the pattern */
+	bool           finish;	/* when all is sent */
+	bool           paused;
+};
+
+static struct side       server, client;
+static struct tls       *server_tls, *client_tls;
+static struct loop_timer guard;
+static bool              guarded;
+static bool            (*until)(void);
+static char              folder[] = "/tmp/weir-tls-XXXXXX";
+static char              said[1024];
+static unsigned          said_count;
+
+static char
+pattern_at(size_t i)
+{
+	return (char)(i * 31 + (i >> 8) * 7 + (i >> 16));
+}
+
+static void
+side_send(struct side *s)
+{
+	char   block[20000];
+	size_t n;
+
+	while (s->sent < s->total && conn_waiting(&s->conn) == 0) {
+		n = s->total - s->sent < sizeof block ? s->total - s->sent : sizeof block;
+		for (size_t i = 0; i < n; i++)
+			block[i] = pattern_at(s->sent + i);
+		if (!conn_send(&s->conn, span_make(block, n)))
+			return;
+		s->sent += n;
+	}
+	if (s->sent == s->total && s->finish && !s->conn.finish)
+		conn_finish(&s->conn);
+}
+
+static void
+side_receive(struct side *s)
+{
+	char   block[70000];
+	size_t n;
+
+	while (s->conn.readable && !s->paused && !s->conn.eof) {
+		n = conn_read(&s->conn, block, s->read_size);
+		for (size_t i = 0; i < n; i++)
+			s->wrong |= block[i] != pattern_at(s->got + i);
+		s->got += n;
+		if (n == 0)
+			break;
+	}
+}
+
+static void
+side_ready(struct conn *c)
+{
+	struct side *s = container_of(c, struct side, conn);
+
+	if (s->state < TLS_DONE)
+		s->state = tls_handshake(c, true);
+	if (s->state != TLS_DONE) {
+		(void)conn_flush(c);
+		return;
+	}
+	(void)conn_flush(c);
+	side_send(s);
+	side_receive(s);
+}
+
+static void
+side_expired(struct conn *c)
+{
+	(void)c;
+}
+
+static const struct conn_handler handler = { side_ready, side_expired };
+
+static void
+pass_ended(void)
+{
+	if (until())
+		loop_stop();
+}
+
+static void
+give_up(void *argument)
+{
+	(void)argument;
+	guarded = true;
+	loop_stop();
+}
+
+static bool
+run_until(bool (*condition)(void))
+{
+	until = condition;
+	guarded = false;
+	if (condition())
+		return true;
+	loop_timer_start(&guard, GUARD);
+	if (loop_run() < 0)
+		return false;
+	loop_timer_stop(&guard);
+	return !guarded;
+}
+
+static void
+connected_pair(int ends[2])
+{
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	socklen_t          len = sizeof a;
+	int                listening = socket(AF_INET, SOCK_STREAM, 0);
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ends[1] = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(listening, (struct sockaddr *)&a, len) < 0 || listen(listening, 1) < 0 ||
+	    getsockname(listening, (struct sockaddr *)&a, &len) < 0 ||
+	    connect(ends[1], (struct sockaddr *)&a, len) < 0 ||
+	    (ends[0] = accept4(listening, NULL, NULL, SOCK_NONBLOCK)) < 0 ||
+	    fcntl(ends[1], F_SETFL, O_NONBLOCK) < 0)
+		bail_out("no connected pair: %s", strerror(errno));
+	close(listening);
+}
+
+static void
+open_side(struct side *s, int fd)
+{
+	*s = (struct side){ .read_size = 65536 };
+	if (conn_adopt(&s->conn, fd, &handler) < 0)
+		bail_out("conn_adopt: %s", strerror(errno));
+	s->conn.writable = true;
+}
+
+/* A server on one end; the other is a client, or a descriptor that is returned. */
+static int
+open_pair(bool with_client, const char *name, struct tls_session *session)
+{
+	int ends[2];
+
+	connected_pair(ends);
+	open_side(&server, ends[0]);
+	if (tls_accept(&server.conn, server_tls) < 0)
+		bail_out("tls_accept: %s", strerror(errno));
+	if (!with_client)
+		return ends[1];
+	open_side(&client, ends[1]);
+	if (tls_connect(&client.conn, client_tls, name, session) < 0)
+		bail_out("tls_connect: %s", strerror(errno));
+	conn_again(&client.conn);
+	return -1;
+}
+
+static void
+close_pair(void)
+{
+	conn_close(&server.conn);
+	conn_close(&client.conn);
+}
+
+static bool
+shaken(void)
+{
+	return server.state >= TLS_DONE && client.state >= TLS_DONE;
+}
+static bool
+server_over(void)
+{
+	return server.state >= TLS_DONE;
+}
+static bool
+all_arrived(void)
+{
+	return server.got == client.total && client.got == server.total;
+}
+static bool
+server_has_eof(void)
+{
+	return server.conn.eof;
+}
+static bool
+both_have_eof(void)
+{
+	return server.conn.eof && client.conn.eof;
+}
+static bool
+server_broken(void)
+{
+	return server.conn.broken;
+}
+static bool
+client_stuck(void)
+{
+	return conn_waiting(&client.conn) > 0 && !client.conn.writable;
+}
+
+static void
+note(void *context, bool warning, const char *key, unsigned index, const char *text)
+{
+	(void)context;
+	(void)index;
+	snprintf(said, sizeof said, "%s %s: %s", warning ? "warning" : "error",
+	    key != NULL ? key : "-", text);
+	said_count++;
+}
+
+static struct tls *
+make(const struct tls_settings *s, enum tls_role role)
+{
+	said[0] = '\0';
+	said_count = 0;
+	return tls_create(s, role, note, NULL);
+}
+
+/* ------------------------------------------------------------------------- */
+
+static void
+test_both_ways(const char *version)
+{
+	struct tls_info info;
+
+	open_pair(true, "a.weir.test", NULL);
+	client.total = 10;
+	server.total = 20;
+	ok(run_until(shaken), "a handshake comes to its end");
+	is_number(server.state, TLS_DONE, "well for the server");
+	is_number(client.state, TLS_DONE, "and for the client, which knows the name");
+	info = tls_info(&server.conn);
+	is_string(info.version, version, "the version");
+	is_string(info.server_name, "a.weir.test", "the name that was asked for");
+	ok(!info.resumed, "nothing was resumed");
+	conn_again(&server.conn);
+	conn_again(&client.conn);
+	ok(run_until(all_arrived), "bytes go both ways");
+	ok(!server.wrong && !client.wrong, "and are the right ones");
+	ok(!server.conn.pending && !client.conn.held, "nothing waits in the transport");
+
+	conn_finish(&client.conn);
+	ok(run_until(server_has_eof), "the client ends its side");
+	ok(!client.conn.eof && !server.conn.broken, "only that one");
+	server.total += 300000;
+	conn_again(&server.conn);
+	ok(run_until(all_arrived), "the server may go on");
+	conn_finish(&server.conn);
+	ok(run_until(both_have_eof), "until it ends, too");
+	is_number(client.wrong, 0, "all was right");
+	close_pair();
+}
+
+static void
+test_bulk(size_t read_size)
+{
+	open_pair(true, NULL, NULL);
+	client.total = server.total = 3000000;
+	server.read_size = client.read_size = read_size;
+	client.finish = server.finish = true;
+	ok(run_until(both_have_eof), "bulk both ways, read by %zu", read_size);
+	ok(all_arrived() && !server.wrong && !client.wrong, "is all there, and right");
+	close_pair();
+}
+
+/* What the socket did not take waits, is counted, and goes when there is room. */
+static void
+test_backpressure(void)
+{
+	open_pair(true, NULL, NULL);
+	ok(run_until(shaken), "shaken");
+	server.paused = true;
+	client.total = 64u << 20;
+	conn_again(&client.conn);
+	ok(run_until(client_stuck), "a reader that does not read stops its writer");
+	ok(conn_waiting(&client.conn) < 256 * 1024, "with little that waits");
+	client.total = client.sent;
+	client.finish = true;
+	server.paused = false;
+	conn_again(&server.conn);
+	ok(run_until(server_has_eof), "when it reads again, all comes, and the end");
+	ok(server.got == client.total && !server.wrong, "whole");
+	is_number(conn_waiting(&client.conn), 0, "nothing waits any more");
+	close_pair();
+}
+
+static void
+test_truncated(void)
+{
+	open_pair(true, NULL, NULL);
+	client.total = 1000;
+	ok(run_until(shaken), "shaken");
+	conn_again(&client.conn);
+	conn_again(&server.conn);
+	ok(run_until(all_arrived), "bytes have come");
+	(void)shutdown(conn_fd(&client.conn), SHUT_WR);
+	ok(run_until(server_broken), "an end without close_notify is a fault");
+	ok(!server.conn.eof, "and no end");
+	ok(strstr(conn_explain(&server.conn), "without close_notify") != NULL, "it is named");
+	close_pair();
+
+	open_pair(true, NULL, NULL);
+	ok(run_until(shaken), "shaken again");
+	conn_finish(&server.conn);
+	(void)shutdown(conn_fd(&client.conn), SHUT_WR);
+	ok(run_until(server_has_eof), "behind our own end it is an answer");
+	close_pair();
+}
+
+static void
+test_closing_sends_notify(void)
+{
+	open_pair(true, NULL, NULL);
+	ok(run_until(shaken), "shaken");
+	conn_close(&client.conn);
+	ok(run_until(server_has_eof), "closing says so first");
+	close_pair();
+	open_pair(true, NULL, NULL);
+	ok(run_until(shaken), "shaken");
+	conn_abort(&client.conn);
+	conn_close(&client.conn);
+	ok(run_until(server_broken), "but aborting does not");
+	close_pair();
+}
+
+/* What a client that is none sends, and what is said about it. */
+static void
+test_strangers(void)
+{
+	static const struct {
+		const char *bytes;
+		size_t      length;
+		const char *words;
+		bool        alert;
+	} strangers[] = {
+		{ "GET / HTTP/1.1\r\n\r\n", 18, "plain HTTP", false },
+		{ "PING\r\nPING\r\n", 12, "not TLS", false },
+		{ "\0\0\0\0\0\0\0\0\0\0\0", 11, "not TLS", false },
+		{ "\x16\x03\x01\xff\xff_______", 12, "long", true },
+		{ "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", 10, "", true },
+		{ "\x17\x03\x03\x00\x05_____", 10, "", true },
+		{ "\x15\x03\x01\x00\x02\x02\x28", 7, "unexpected", true },
+	};
+	char              got[64];
+	ssize_t           n;
+	int               far;
+
+	for (unsigned i = 0; i < sizeof strangers / sizeof *strangers; i++) {
+		far = open_pair(false, NULL, NULL);
+		is_number(write(far, strangers[i].bytes, strangers[i].length),
+		    strangers[i].length, "stranger %u speaks", i);
+		ok(run_until(server_over) && server.state == TLS_FAILED, "and is refused");
+		ok(conn_explain(&server.conn) != NULL &&
+			strstr(conn_explain(&server.conn), strangers[i].words) != NULL,
+		    "with a reason: %s", conn_explain(&server.conn));
+		(void)conn_flush(&server.conn);
+		conn_finish(&server.conn);
+		fcntl(far, F_SETFL, 0);
+		n = read(far, got, sizeof got);
+		ok(strangers[i].alert ? n == 7 && got[0] == 0x15 : n >= 0,
+		    "and an alert, where there is one for it (%zd bytes)", n);
+		close(far);
+		conn_close(&server.conn);
+	}
+	far = open_pair(false, NULL, NULL);
+	close(far);
+	ok(run_until(server_over) && server.state == TLS_GONE, "who says nothing has just gone");
+	conn_close(&server.conn);
+	far = open_pair(false, NULL, NULL);
+	ok(write(far, "\x16\x03\x01", 3) == 3 && close(far) == 0, "who begins and goes");
+	ok(run_until(server_over) && server.state == TLS_FAILED, "has failed");
+	ok(strstr(conn_explain(&server.conn), "middle of the handshake") != NULL, "in words");
+	conn_close(&server.conn);
+}
+
+static void
+test_wrong_name(void)
+{
+	open_pair(true, "else.example", NULL);
+	ok(run_until(shaken), "a name that the certificate does not have");
+	is_number(client.state, TLS_FAILED, "the client refuses");
+	ok(strstr(conn_explain(&client.conn), "hostname mismatch") != NULL, "it says why: %s",
+	    conn_explain(&client.conn));
+	close_pair();
+	open_pair(true, "127.0.0.1", NULL);
+	ok(run_until(shaken), "an address that it does not have");
+	ok(client.state == TLS_FAILED && strstr(conn_explain(&client.conn), "IP") != NULL,
+	    "the same: %s", conn_explain(&client.conn));
+	close_pair();
+}
+
+static bool
+client_read_on(void)
+{
+	return client.got == server.total;
+}
+
+static void
+test_resumption(void)
+{
+	struct tls_session    *session;
+	struct tls_ticket_keys keys = { .count = 1 };
+
+	memset(keys.keys, 7, sizeof keys.keys);
+	tls_ticket_keys_set(&keys);
+	for (unsigned i = 0; i < 4; i++) {
+		open_pair(true, "a.weir.test", NULL);
+		server.total = 5;
+		ok(run_until(shaken), "shaken");
+		conn_again(&server.conn);
+		ok(run_until(client_read_on), "and the tickets are there");
+		session = tls_session_take(&client.conn);
+		ok(session != NULL, "a session to resume");
+		close_pair();
+		if (i == 1) {	/* rotated */
+			keys.count = 2;
+			memcpy(keys.keys[1], keys.keys[0], sizeof keys.keys[1]);
+			memset(keys.keys[0], 8, sizeof keys.keys[0]);
+			tls_ticket_keys_set(&keys);
+		} else if (i == 3) {	/* that was yesterday */
+			keys.count = 1;
+			memset(keys.keys[0], 9, sizeof keys.keys[0]);
+			tls_ticket_keys_set(&keys);
+		}
+		open_pair(true, "a.weir.test", session);
+		ok(run_until(shaken) && client.state == TLS_DONE, "shaken again");
+		is_number(tls_info(&server.conn).resumed, i != 3,
+		    "resumed, if the key is known (%u)", i);
+		tls_session_free(session);
+		close_pair();
+	}
+}
+
+/* The first record lies in conn.in already, as behind a PROXY header. */
+static void
+test_bytes_read_before(void)
+{
+	int     ends[2];
+	char    bytes[4096];
+	ssize_t n;
+
+	connected_pair(ends);
+	open_side(&client, ends[1]);
+	if (tls_connect(&client.conn, client_tls, NULL, NULL) < 0)
+		bail_out("tls_connect");
+	client.state = tls_handshake(&client.conn, true);
+	fcntl(ends[0], F_SETFL, 0);
+	n = read(ends[0], bytes, sizeof bytes);
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	open_side(&server, ends[0]);
+	if (n <= 0 || buf_append(&server.conn.in, span_make(bytes, (size_t)n)) < 0 ||
+	    tls_accept(&server.conn, server_tls) < 0)
+		bail_out("tls_accept");
+	ok(server.conn.in == NULL, "the transport takes what was read");
+	is_number(tls_handshake(&server.conn, false), TLS_READY, "and sees the hello in it");
+	conn_again(&server.conn);
+	ok(run_until(shaken) && server.state == TLS_DONE, "and goes on from there");
+	close_pair();
+}
+
+static void
+test_contexts(struct tls_settings s)
+{
+	struct tls_certificate certificate = *s.certificates;
+	char                   missing[PATH_MAX];
+
+	s.certificates = &certificate;
+	snprintf(missing, sizeof missing, "%s/none.pem", folder);
+	certificate.key = missing;
+	ok(make(&s, TLS_SERVER) == NULL, "a key that is missing");
+	ok(strstr(said, "none.pem: No such file") != NULL, "is told: %s", said);
+	certificate.key = certificate.chain;
+	ok(make(&s, TLS_SERVER) == NULL && strstr(said, "no key in PEM") != NULL,
+	    "a file without a key: %s", said);
+	certificate.chain = missing;
+	ok(make(&s, TLS_SERVER) == NULL && said_count == 2, "both files are looked at");
+	s.ciphers = "NOTHING";
+	s.certificate_count = 0;
+	ok(make(&s, TLS_CLIENT) == NULL && strstr(said, "no cipher match") != NULL,
+	    "ciphers that there are not: %s", said);
+}
+
+static bool
+made_certificate(char *chain, char *key)
+{
+	char command[PATH_MAX * 3];
+
+	if (mkdtemp(folder) == NULL)
+		return false;
+	snprintf(chain, PATH_MAX, "%s/chain.pem", folder);
+	snprintf(key, PATH_MAX, "%s/key.pem", folder);
+	snprintf(command, sizeof command,
+	    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 "
+	    "-subj /CN=weir.test -addext subjectAltName=DNS:weir.test,DNS:*.weir.test "
+	    "-keyout %s -out %s >/dev/null 2>&1",
+	    key, chain);
+	return system(command) == 0;
+}
+
+int
+main(void)
+{
+	static char            chain[PATH_MAX], key[PATH_MAX];
+	struct tls_certificate certificate = { chain, key, NULL };
+	struct tls_settings    settings = {
+		.name = "test",
+		.certificates = &certificate,
+		.certificate_count = 1,
+		.version12 = true,
+		.version13 = true,
+		.verify_depth = 4,
+		.tickets = true,
+		.ticket_lifetime = 3600000,
+	};
+	struct tls_settings    trusting = settings;
+
+	if (!made_certificate(chain, key)) {
+		(void)rmdir(folder);
+		skip(1, "needs the command openssl");
+		return done_testing();
+	}
+	if (loop_open(65536, conn_fired) < 0)
+		bail_out("loop_open: %s", strerror(errno));
+	conn_start();
+	if (tls_start() < 0)
+		bail_out("tls_start: %s", strerror(errno));
+	loop_on_pass_end(pass_ended);
+	loop_timer_init(&guard, give_up, NULL);
+	trusting.certificate_count = 0;
+	trusting.ca = chain;
+	trusting.verify = TLS_VERIFY_ON;
+	server_tls = make(&settings, TLS_SERVER);
+	client_tls = make(&trusting, TLS_CLIENT);
+	if (server_tls == NULL || client_tls == NULL)
+		bail_out("no context: %s", said);
+	is_string(said, "", "nothing is said of what is right");
+	for (unsigned round = 0; round < 2; round++) {
+		test_both_ways(settings.version13 ? "TLSv1.3" : "TLSv1.2");
+		test_bulk(65536);
+		test_bulk(100);
+		test_bulk(16384);
+		test_backpressure();
+		test_truncated();
+		test_closing_sends_notify();
+		test_strangers();
+		test_wrong_name();
+		test_resumption();
+		test_bytes_read_before();
+		if (round == 1)
+			break;
+		settings.version13 = false;
+		server_tls = make(&settings, TLS_SERVER);
+	}
+	test_contexts(settings);
+	is_number((long long)buf_stats().lent, 0, "no buffer is left out");
+	tls_stop();
+	tls_free_all();
+	buf_trim();
+	loop_close();
+	(void)unlink(chain);
+	(void)unlink(key);
+	(void)rmdir(folder);
+	return done_testing();
+}
