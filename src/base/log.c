@@ -70,6 +70,7 @@ static struct {
 	char               role[ROLE_MAX];
 	struct log_subject subject;
 	uint64_t           lost;
+	const struct log_losses *losses;
 } state;
 
 static const char *const level_names[] = {
@@ -204,10 +205,33 @@ log_open(const struct log_spec *spec)
 	    0640);
 }
 
+char *
+log_spec_print(const struct log_spec *spec, char *out, size_t size)
+{
+	const struct name *f = facilities;
+
+	if (spec->kind == LOG_SYSLOG_SINK) {
+		while (f->name != NULL && f->value != spec->facility)
+			f++;
+		snprintf(out, size, "syslog:%s", f->name != NULL ? f->name : "?");
+	} else {
+		snprintf(out, size, "%s", spec->kind == LOG_STDERR ? "stderr" : spec->path);
+	}
+	return out;
+}
+
 void
 log_identify(const char *role)
 {
 	snprintf(state.role, sizeof state.role, "%.*s", ROLE_MAX - 1, role);
+	for (unsigned i = 0; i < state.count; i++)
+		state.sinks[i].lost = 0;
+}
+
+void
+log_watch_losses(const struct log_losses *losses)
+{
+	state.losses = losses;
 }
 
 struct log_subject
@@ -518,31 +542,102 @@ sink_write(struct sink *s, enum weir_level level, const char *message, bool whol
 	return s->fd < 0 ? -1 : sink_put(s, l.text, l.len);
 }
 
+static const char *
+sink_lost_why(const struct sink *s, char *out, size_t size)
+{
+	return s->lost_why == EAGAIN ? "nobody reads them" : strerror_r(s->lost_why, out, size);
+}
+
 static int
 sink_tell_lost(struct sink *s)
 {
 	char message[128], why[64];
 
 	snprintf(message, sizeof message, "%" PRIu64 " line%s could not be written: %s", s->lost,
-	    s->lost == 1 ? "" : "s",
-	    s->lost_why == EAGAIN ? "nobody reads them"
-				  : strerror_r(s->lost_why, why, sizeof why));
+	    s->lost == 1 ? "" : "s", sink_lost_why(s, why, sizeof why));
 	if (sink_write(s, WEIR_WARN, message, true, "") < 0)
 		return -1;
 	s->lost = 0;
 	return 0;
 }
 
+static uint64_t sink_lose(struct sink *);
+static void     sink_complain(const struct sink *, uint64_t total);
+
 static void
 sink_log(struct sink *s, enum weir_level level, const char *message, bool whole,
     const char *subject)
 {
+	uint64_t total;
+
 	if ((s->lost == 0 || sink_tell_lost(s) == 0) &&
 	    sink_write(s, level, message, whole, subject) == 0)
 		return;
+	total = sink_lose(s);
+	if (state.losses != NULL && state.losses->due((unsigned)(s - state.sinks)))
+		sink_complain(s, total);
+}
+
+/* One more line, because of errno. Returns how many there are in all processes. */
+static uint64_t
+sink_lose(struct sink *s)
+{
 	s->lost_why = errno;
 	s->lost++;
 	state.lost++;
+	return state.losses != NULL ? state.losses->add((unsigned)(s - state.sinks)) : s->lost;
+}
+
+static const char *
+sink_remedy(const struct sink *s)
+{
+	if (s->spec.kind == LOG_SYSLOG_SINK)
+		return "start the syslog daemon, or log elsewhere (error_log)";
+	switch (s->lost_why) {
+	case ENOSPC:
+	case EDQUOT:
+		return "make room there";
+	case EFBIG:
+		return "the file is as large as it may be: rename it, and weir -s reopen";
+	case EAGAIN:
+		return "its reader does not keep up, or has stopped";
+	case EPIPE:
+		return "start its reader and weir -s reopen, or log elsewhere (error_log)";
+	default:
+		return "mend that and weir -s reopen, or log elsewhere (error_log)";
+	}
+}
+
+/* To all others. What they lose of it is counted, and told by their own lines. */
+static void
+sink_complain(const struct sink *lost, uint64_t total)
+{
+	struct sink err = { .spec.kind = LOG_STDERR };
+	char        name[sizeof lost->spec.path], why[64], message[512];
+	bool        has_stderr = false, told = false;
+
+	snprintf(message, sizeof message,
+	    "error_log = %s: %" PRIu64 " line%s lost: %s; %s",
+	    log_spec_print(&lost->spec, name, sizeof name), total, total == 1 ? "" : "s",
+	    sink_lost_why(lost, why, sizeof why), sink_remedy(lost));
+	for (unsigned i = 0; i < state.count; i++) {
+		struct sink *s = &state.sinks[i];
+
+		has_stderr |= s->spec.kind == LOG_STDERR;
+		if (s == lost || s->spec.level < WEIR_ERROR)
+			continue;
+		if ((s->lost == 0 || sink_tell_lost(s) == 0) &&
+		    sink_write(s, WEIR_ERROR, message, true, "") == 0)
+			told = true;
+		else
+			sink_lose(s);
+	}
+	if (told || has_stderr)
+		return;
+	sink_use_stderr(&err);
+	if (sink_write(&err, WEIR_ERROR, message, true, "") < 0)
+		state.lost++;
+	sink_close(&err);
 }
 
 /* Before log_configure: for whoever has just typed the command. */

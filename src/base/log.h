@@ -53,7 +53,11 @@ int log_open(const struct log_spec *) __attribute__((warn_unused_result));
  * Returns NULL, or a phrase that says what is wrong and *spec as it was. */
 const char *log_spec_parse(struct log_spec *, const char *target, const char *level);
 
-/* "worker 0": printed behind the pid from now on. At most 31 bytes. */
+/* As error_log says it: a path, "stderr", "syslog:daemon". Returns out. */
+char *log_spec_print(const struct log_spec *, char *out, size_t size);
+
+/* "worker 0": printed behind the pid from now on, at most 31 bytes. What sinks have
+ * lost until then is another process's to tell. */
 void log_identify(const char *role);
 
 /* Whether a line of this level goes anywhere: ask before costly arguments. */
@@ -85,6 +89,17 @@ void log_vwrite(enum weir_level, const char *format, va_list) __attribute__((for
  * can be written tells how many. A pipe whose reader is gone raises SIGPIPE:
  * processes ignore it. */
 uint64_t log_lost(void);
+
+/*
+ * Several processes write to the same sinks, so the one who starts them has the
+ * count. What is due to be told goes to the other sinks as an error, or, when none
+ * takes it, to stderr. NULL (at first): it is not told.
+ */
+struct log_losses {
+	uint64_t (*add)(unsigned sink);	/* one more line; returns how many there are */
+	bool     (*due)(unsigned sink);	/* whether that is to be told now */
+};
+void log_watch_losses(const struct log_losses *);
 
 /* The level's name ("warn"), and the level of a name (-1: none such). */
 const char *log_level_name(enum weir_level);

@@ -10,6 +10,7 @@
 #include "proc/fdtable.h"
 #include "proc/generation.h"
 #include "proc/generations.h"
+#include "proc/loss.h"
 #include "proc/message.h"
 #include "proc/post.h"
 #include "proc/report.h"
@@ -46,6 +47,7 @@ logs_own(struct generation *g)
 	for (unsigned i = 0; i < g->digest.log_count; i++)
 		fds[i] = fdtable_take(&master_fds, FD_LOG, g->name, i);
 	log_configure(g->digest.logs, fds, g->digest.log_count);
+	loss_begin_master(g->digest.logs, g->digest.log_count);
 }
 
 unsigned

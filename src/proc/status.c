@@ -10,6 +10,7 @@
 #include "config.h"
 #include "proc/generation.h"
 #include "proc/generations.h"
+#include "proc/loss.h"
 #include "proc/text.h"
 #include "upstream/board.h"
 #include "upstream/upstream.h"
@@ -103,6 +104,8 @@ status_print_text(struct text *t, uint64_t uptime, bool stopping)
 		text_add(t, "%s %s\n", view.kind, view.name);
 		if (strcmp(view.kind, "peer") == 0)
 			text_add(t, "  %-24s %s\n", "state", status_peer_state(&view));
+		if (strcmp(view.kind, "log") == 0 && loss_lines(view.id) > 0)
+			text_add(t, "  %-24s %" PRIu64 "\n", "lines_lost", loss_lines(view.id));
 		status_text_fields(t, &view);
 	}
 }
@@ -189,6 +192,8 @@ status_json_board(struct text *t)
 		text_json_open(t, view.name, '{');
 		if (strcmp(view.kind, "peer") == 0)
 			text_json_string(t, "state", status_peer_state(&view));
+		if (strcmp(view.kind, "log") == 0)
+			text_json_number(t, "lines_lost", loss_lines(view.id));
 		for (unsigned f = 0; (name = board_field_name(view.id, f, &type)) != NULL; f++)
 			if (type != BOARD_PRIVATE)
 				text_json_number(t, name, board_view_sum(&view, f));

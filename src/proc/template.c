@@ -20,6 +20,7 @@
 #include "proc/child.h"
 #include "proc/daemon.h"
 #include "proc/digest.h"
+#include "proc/loss.h"
 #include "proc/message.h"
 #include "proc/options.h"
 #include "proc/settings.h"
@@ -144,25 +145,27 @@ template_close_snapshots(const struct template_job *job)
 static bool
 template_enter_board(struct template *t)
 {
-	uint64_t entries = servers_entries(t->conf);
-	int      board = -1;
-	char     text[384];
+	const struct settings_logs *logs = &t->settings->logs;
+	uint64_t                    entries = servers_entries(t->conf) + logs->count;
+	int                         board = -1;
+	char                        text[384];
 
 	if (entries > BOARD_ENTRIES_EACH) {
 		snprintf(text, sizeof text,
-		    "error: %" PRIu64 " servers, listeners, upstreams and peers together: there is "
-		    "room for %u of them",
+		    "error: %" PRIu64 " servers, listeners, upstreams, peers and logs together: "
+		    "there is room for %u of them",
 		    entries, BOARD_ENTRIES_EACH);
 		template_tell(t, WEIR_ERROR, text);
 		return false;
 	}
 	if (t->job->mode == TEMPLATE_SERVE || (board = board_create()) >= 0) {
 		fd_close(&board);
-		if (servers_enter(t->conf, t->job->index) == 0)
+		if (servers_enter(t->conf, t->job->index) == 0 &&
+		    loss_enter(logs->specs, logs->count, t->job->index) == 0)
 			return true;
 	}
 	snprintf(text, sizeof text,
-	    "error: servers, listeners, upstreams and peers do not fit on the board: %s",
+	    "error: servers, listeners, upstreams, peers and logs do not fit on the board: %s",
 	    board_explain(errno));
 	template_tell(t, WEIR_ERROR, text);
 	return false;
@@ -293,6 +296,7 @@ template_equip(struct template *t)
 		to_stderr |= logs->specs[i].kind == LOG_STDERR;
 	}
 	log_configure(logs->specs, fds, logs->count);
+	loss_begin();
 	daemon_quieten(to_stderr);
 }
 

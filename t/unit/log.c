@@ -287,6 +287,68 @@ test_disk_full(void)
 	is_number(log_lost() - lost, 12, "the count stays");
 }
 
+static struct {
+	uint64_t lines[3];
+	bool     due;
+} losses;
+
+static uint64_t
+losses_add(unsigned sink)
+{
+	return ++losses.lines[sink];
+}
+
+static bool
+losses_due(unsigned sink)
+{
+	(void)sink;
+	return losses.due;
+}
+
+static void
+test_losses(void)
+{
+	static const struct log_losses counted = { losses_add, losses_due };
+	struct log_spec                specs[3] = { to_file, to_file, to_syslog };
+	int                            fds[3] = { open("/dev/full", O_WRONLY | O_CLOEXEC), -1, -1 };
+	int                            saved = dup(STDERR_FILENO);
+
+	strcpy(specs[0].path, "/dev/full");
+	file = memfd_create("log", MFD_CLOEXEC);
+	fds[1] = fcntl(file, F_DUPFD_CLOEXEC, 0);
+	specs[1].level = WEIR_ERROR;
+	log_configure(specs, fds, 3);
+	log_watch_losses(&counted);
+	log_info("silent");
+	is_string(written(), "", "a loss that is not due is not told");
+	losses.due = true;
+	log_info("seen");
+	ok(matches(written(),
+	       "error [0-9]+: error_log = /dev/full: 2 lines lost: No space left on device; "
+	       "make room there\n.* error_log = syslog:local3: 3 lines lost: "
+	       "No such file or directory; start the syslog daemon, .*\n$"),
+	    "one that is goes to those that take it, with what is lost of it by the others");
+	losses.due = false;
+	log_identify("worker 1");
+	log_replace(0, fcntl(file, F_DUPFD_CLOEXEC, 0));
+	log_info("mine");
+	ok(matches(written(), "^[^\n]* worker 1: mine\n$"), "another process tells its own");
+	is_number(losses.lines[0], 3, "counted, what tells of others included");
+	is_number(losses.lines[2], 4, "each for itself");
+
+	losses.due = true;
+	dup2(file, STDERR_FILENO);
+	log_configure(specs, (int[]){ open("/dev/full", O_WRONLY | O_CLOEXEC) }, 1);
+	log_info("x");
+	dup2(saved, STDERR_FILENO);
+	ok(matches(written(), HEAD "error [0-9]+ worker 1: error_log = /dev/full: 4 lines lost: "),
+	    "stderr where there is no other");
+	log_watch_losses(NULL);
+	log_identify("");
+	log_configure(NULL, NULL, 0);
+	close(saved);
+}
+
 /* A disk that is full in the middle of a line. */
 static void
 test_torn(void)
@@ -551,6 +613,7 @@ main(void)
 	test_subject();
 	test_sinks();
 	test_disk_full();
+	test_losses();
 	test_torn();
 	if (pipe2(pair, O_CLOEXEC) == 0)
 		test_reader_that_sleeps("a pipe", pair[0], pair[1]);

@@ -32,6 +32,7 @@ sub server($self, $name) { return $self->_entry('server', $name) }
 sub listener($self, $name) { return $self->_entry('listener', $name) }
 sub upstream($self, $name) { return $self->_entry('upstream', $name) }
 sub peer($self, $upstream, $address) { return $self->_entry('peer', "$upstream/$address") }
+sub log($self, $name) { return $self->_entry('log', $name) }
 sub has_server($self, $name) { return exists $self->{json}{server}{$name} }
 sub generation($self) { return $self->{json}{generation} }
 sub workers($self) { return @{$self->{json}{workers}} }
