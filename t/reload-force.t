@@ -74,6 +74,17 @@ it 'forced' => sub {
 	is $w->reload->{exit}, 1, 'the next one is not forced';
 };
 
+it 'a template that dies is made anew from what was forced' => sub {
+	$w->allow(qr/template/);
+	$w->mark;
+	my ($template, $generation) = ($w->template, $w->status->generation);
+	kill('KILL', $template);
+	ok $w->wait_log(qr/generation @{[$generation + 1]} runs/, 20), 'without a server';
+	ok $w->template != $template;
+	unlike $w->log_since, qr/error: |there is no \[server\]|none of the addresses/;
+	is $w->reload->{exit}, 1, 'a reload of its own is not forced by that';
+};
+
 it 'from nothing to something is no mistake' => sub {
 	$w->write_conf($conf);
 	is $w->reload->{exit}, 0;
