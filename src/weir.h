@@ -53,6 +53,7 @@ enum {			/* bits of weir_key.flags */
 	WEIR_REPEATED = 1 << 2,	/* WEIR_OWN only: parse() is called for each */
 	WEIR_NOT_INHERITED = 1 << 3,	/* not allowed in [defaults ...] */
 	WEIR_WORDS = 1 << 4,	/* WEIR_OWN only: a list; parse() takes it apart with weir_word */
+	WEIR_FRAMED = 1 << 5,	/* of requests and replies: a warning where nobody has any */
 };
 
 #define WEIR_AUTOMATIC UINT64_MAX

@@ -110,8 +110,9 @@ it 'every example is right' => sub {
 		# One that shows [weir] alone is a part of a file.
 		$text .= "[server s]\nlisten = 127.0.0.1:8080\nprotocol = echo\n" if $text !~ /^\[server /m;
 		spurt("$prefix/conf/weir.conf", $text);
-		my $result = ask('-t', '-q');
+		my $result = ask('-t');
 		is $result->{exit}, 0, $example->[0] or diag $result->{text};
+		unlike $result->{text}, qr/has no effect/, 'and all of it has an effect';
 	}
 };
 

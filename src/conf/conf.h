@@ -79,6 +79,11 @@ void conf_error(struct weir_scope *, const char *key, const char *format, ...)
 void conf_warn(struct weir_scope *, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* A warning at each line of the section itself whose key has the flag (WEIR_FRAMED):
+ * «KEY WHY», with words that say why it has no effect there. */
+void conf_warn_flagged(struct weir_scope *, unsigned flag, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* The place of the value that parse is called for, to be kept with what it
  * makes of it; and an error at a place that was kept. */
 struct place scope_value_place(const struct weir_scope *);

@@ -368,8 +368,8 @@ static const char *
 module_key_fault(const struct weir_module *m, const struct weir_key *k, char *error, size_t size)
 {
 	const unsigned everywhere = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM;
-	const unsigned known =
-	    WEIR_OFF | WEIR_AUTO | WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS;
+	const unsigned known = WEIR_OFF | WEIR_AUTO | WEIR_REPEATED | WEIR_NOT_INHERITED |
+	    WEIR_WORDS | WEIR_FRAMED;
 	const char    *what = NULL;
 	size_t         length;
 

@@ -282,6 +282,20 @@ conf_warn(struct weir_scope *s, const char *key, const char *format, ...)
 	va_end(ap);
 }
 
+void
+conf_warn_flagged(struct weir_scope *s, unsigned flag, const char *format, ...)
+{
+	const char *why;
+	va_list     ap;
+
+	va_start(ap, format);
+	why = arena_vprint(&s->conf->arena, format, ap);
+	va_end(ap);
+	for (const struct entry *e = s->entries; e != NULL; e = e->next)
+		if (e->key.key != NULL && (e->key.key->flags & flag) != 0)
+			conf_say(s->conf, true, e->place, "%s %s", e->name, why);
+}
+
 struct place
 scope_value_place(const struct weir_scope *s)
 {

@@ -28,6 +28,8 @@ static void        server_check_upstream(struct weir_scope *, struct server *);
 static bool        server_is_last(struct weir_scope *);
 static void        server_check_listens(const struct conf *);
 static void        server_check_cycles(const struct conf *);
+static bool        server_may_frame(const struct server *);
+static void        server_check_effects(const struct conf *);
 
 #define HERE(member) offsetof(struct server, member)
 #define YEAR         (UINT64_C(365) * 24 * 3600 * 1000)	/* ms: no deadline overflows */
@@ -72,6 +74,7 @@ static const struct weir_key keys[] = {
 	  .help = "a session ends after this, whatever it does" },
 	{ .name = "pipeline_per_client", .where = WEIR_IN_SERVER, .type = WEIR_NUMBER,
 	  .offset = HERE(pipeline_per_client), .initial = "64", .min = 1, .max = 65535,
+	  .flags = WEIR_FRAMED,
 	  .help = "requests of one client in flight; reading it pauses there" },
 	{ .name = "max_connections", .where = WEIR_IN_SERVER, .type = WEIR_NUMBER,
 	  .offset = HERE(max_connections), .initial = "off", .min = 1, .max = 1 << 30,
@@ -338,6 +341,7 @@ server_check(struct weir_scope *scope)
 	if (server_is_last(scope)) {
 		server_check_listens(scope_conf(scope));
 		server_check_cycles(scope_conf(scope));
+		server_check_effects(scope_conf(scope));
 	}
 	return NULL;
 }
@@ -445,6 +449,43 @@ server_check_cycles(const struct conf *conf)
 	for (unsigned i = 0; i < count; i++)
 		all[i] = server_at(conf, i);
 	cycles_check(conf, all, count);
+}
+
+/* Whether it speaks requests and replies, or may: its protocol is an error. */
+static bool
+server_may_frame(const struct server *s)
+{
+	return s->protocol == NULL || s->protocol->exchange != NULL;
+}
+
+/* Warns of what is set for requests and replies where nobody has any. */
+static void
+server_check_effects(const struct conf *conf)
+{
+	unsigned               count = conf_scope_count(conf, SCOPE_UPSTREAM);
+	struct weir_scope     *first = conf_scope(conf, SCOPE_SERVER, 0);
+	const struct server  **users, **user;	/* of each upstream: one, that frames if any does */
+	struct server         *s;
+
+	users = weir_scope_alloc(first, count * sizeof *users);
+	for (unsigned i = 0; (s = server_at(conf, i)) != NULL; i++) {
+		if (!server_may_frame(s))
+			conf_warn_flagged(s->scope, WEIR_FRAMED,
+			    "is for requests and replies: it has no effect in [server %s], whose "
+			    "protocol is %s",
+			    s->name, s->protocol_name);
+		if (s->upstream == NULL)
+			continue;
+		user = &users[s->upstream->index];
+		if (*user == NULL || server_may_frame(s))
+			*user = s;
+	}
+	for (unsigned i = 0; i < count; i++)
+		if (users[i] != NULL && !server_may_frame(users[i]))
+			conf_warn_flagged(conf_scope(conf, SCOPE_UPSTREAM, i), WEIR_FRAMED,
+			    "is for requests and replies: it has no effect in [upstream %s], as no "
+			    "server speaks any with it ([server %s]: %s)",
+			    users[i]->upstream_name, users[i]->name, users[i]->protocol_name);
 }
 
 static bool
