@@ -91,7 +91,9 @@ it 'a search: its tries, the report and the files of the best' => sub {
 	is $r->{exit}, 0 or diag $r->{text};
 	my $slo = $r->{told}{slo};
 	is $slo->{end}, 'found';
-	is scalar(() = $r->{out} =~ m{^ +[\d,]+/s  (holds|fails)  }mg), scalar(@{$slo->{tries}}), 'each try is told, with -q';
+	is scalar(() = $r->{out} =~ m{^ +[\d,]+/s  (?:holds|fails)  .*  tester \d+%(?: \(busy\))?$}mg), scalar(@{$slo->{tries}}),
+	    'each try is told, with -q, and how busy the tester was';
+	is scalar(grep { defined $_->{busiest} } @{$slo->{tries}}), scalar(@{$slo->{tries}});
 	like $r->{out}, qr/^The highest rate that holds: [\d,]+ requests a second\n[\d,]+ a second do not: [\d,.]+ were answered/m;
 	like $r->{out}, qr/^  latency /m, 'the best has a report';
 	my ($best) = grep { $_->{rate} == $slo->{holds} } reverse @{$slo->{tries}};
@@ -173,6 +175,24 @@ sub documented($page)
 	my ($extra) = $table =~ /^\.Cm busiest$/m ? 'busiest' : ();
 	return sort(@names, map({ ("raw.$_", "connect.$_") } @times), defined $extra ? $extra : ());
 }
+
+it 'a file is replaced when all of it has been written' => sub {
+	my $b = serve('line');
+	my $dir = File::Temp->newdir;
+	my ($file, $link, $pipe) = map { "$dir/$_" } qw(file link pipe);
+	my @line = (Weir::Stress::binary(), 'line', '-c', 1, '-n', 5);
+	Weir::File::spurt($file, 'what was there');
+	chmod(0640, $file) && symlink('file', $link) or die "$dir: $!\n";
+	open(my $before, '<', $file) or die "$file: $!\n";
+	is Weir::Process::run([@line, '--json', $link, $b->address], timeout => 30)->{exit}, 0;
+	is readline($before), 'what was there', 'not before that';
+	ok -l $link, 'a link stays one';
+	is eval { decode_json(slurp($file))->{figures}{answered} }, 5, 'to what is new';
+	is sprintf('%o', (stat $file)[2] & 07777), '640', 'for the same eyes';
+	is join(' ', map { s{.*/}{}r } sort glob("$dir/*")), 'file link', 'and nothing is left beside it';
+	my $out = Weir::Process::run([@line, '--json', '/dev/stdout', $b->address], timeout => 30)->{out};
+	like $out, qr/"answered": 5\b/, 'what is no file is written to';
+};
 
 it 'JSON has all figures of the manual, and no others' => sub {
 	my $b = serve('line');

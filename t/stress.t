@@ -450,7 +450,10 @@ it 'what is wrong with the command line, or contradicts itself' => sub {
 		'line --slo p99<5ms -n 4 127.0.0.1:9' => qr/--slo and -n/,
 		'line -s 8 127.0.0.1:9' => qr/at least 32 bytes/,
 		'line --expect foo==1 127.0.0.1:9' => qr/foo: no such name; there are errors/,
+		'line --expect tolerated==0 127.0.0.1:9' =>
+		    qr/tolerated: mode line has no such figure, but mode slowloris has/,
 		'line --expect errors 127.0.0.1:9' => qr/--expect: /,
+		'--serve line --fault cut=0.1,skip=0,cut=0.2 127.0.0.1:9' => qr/--fault: cut is there twice/,
 		'slowloris -i 3m 127.0.0.1:9' => qr/-i is not shorter/,
 		'line --hold 3s -n 3 127.0.0.1:9' => qr/--hold is for several/,
 		'line --bogus 127.0.0.1:9' => qr/bogus/,

@@ -14,6 +14,7 @@
 
 #include "base/str.h"
 #include "stress/outcome.h"
+#include "stress/mode.h"
 #include "stress/run.h"
 
 #define NAMES_MAX 128u		/* of all figures, for messages */
@@ -195,6 +196,13 @@ expect_no_figure(const char *name, const struct mode *mode, char *error)
 	unsigned      n = 0;
 	size_t        at;
 
+	for (unsigned i = 0; stress_mode_at(i) != NULL; i++) {
+		const struct mode *other = stress_mode_at(i);
+
+		if (stress_figure_find(&figures[0], name, other))
+			return expect_fail(error, "%s: mode %s has no such figure, but mode %s has",
+			    name, mode->name, other->name);
+	}
 	while (n < NAMES_MAX && stress_figure_at(&figures[n], n, mode)) {
 		names[n] = figures[n].name;
 		n++;

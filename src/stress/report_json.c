@@ -5,9 +5,12 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "stress/figure.h"
@@ -18,6 +21,9 @@
 #include "stress/run.h"
 #include "stress/slo.h"
 #include "stress/tally.h"
+
+/* Of the file that is being written. */
+static char target[PATH_MAX], beside[PATH_MAX + 16];
 
 static json_t *report_json_begin(const struct run *);
 static int report_json_write(const struct run *, json_t *);
@@ -119,6 +125,7 @@ stress_report_slo_json(const struct run *run, const struct slo *slo)
 		json_object_set_new(one, "rate", report_json_number(t->rate));
 		json_object_set_new(one, "answered", report_json_number(t->answered));
 		json_object_set_new(one, "holds", json_boolean(t->held));
+		json_object_set_new(one, "busiest", report_json_number(t->busiest));
 		for (unsigned k = 0; k < slo->expect.count; k++)
 			json_object_set_new(values, slo->expect.of[k].figure.name,
 			    report_json_number(t->values[k]));
@@ -291,13 +298,27 @@ report_json_cannot_write(const char *option, const char *path, int error)
 	fprintf(stderr, "weir-stress: %s: cannot write %s: %s\n", option, path, strerror(error));
 }
 
+/* Its bytes are written beside it, and take its place when they are all there. What is
+ * no file of its own (a pipe, /dev/stdout) is written to. */
 static FILE *
 report_json_open(const char *path, const char *option)
 {
-	FILE *out;
+	struct stat st;
+	FILE       *out = NULL;
 
+	beside[0] = '\0';
 	if (strcmp(path, "-") == 0)
 		return stdout;
+	if (strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc/", 6) != 0 &&
+	    realpath(path, target) != NULL && stat(target, &st) == 0 && S_ISREG(st.st_mode)) {
+		snprintf(beside, sizeof beside, "%s.%d", target, (int)getpid());
+		out = fopen(beside, "wxe");
+	}
+	if (out != NULL) {
+		(void)fchmod(fileno(out), st.st_mode & 07777);
+		return out;
+	}
+	beside[0] = '\0';	/* a directory in which nothing can be made */
 	out = fopen(path, "we");
 	if (out == NULL)
 		report_json_cannot_write(option, path, errno);
@@ -314,6 +335,12 @@ report_json_close(FILE *out, const char *path, const char *option)
 		failed = true;
 		error = errno;
 	}
+	if (!failed && beside[0] != '\0' && rename(beside, target) < 0) {
+		failed = true;
+		error = errno;
+	}
+	if (failed && beside[0] != '\0')
+		unlink(beside);
 	if (failed)
 		report_json_cannot_write(option, path, error);
 	return failed ? -1 : 0;

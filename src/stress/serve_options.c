@@ -137,6 +137,7 @@ static void
 serve_options_faults(struct stress_options *o, char *text)
 {
 	struct serve *v = o->into;
+	bool          given[HARM_COUNT] = { false };
 	char         *rest, *word, *value;
 	const char   *near;
 	unsigned      i;
@@ -156,7 +157,10 @@ serve_options_faults(struct stress_options *o, char *text)
 		} else if (value == NULL || !stress_option_decimal(value, &p) || p > 1) {
 			stress_options_wrong(o, "--fault: write %s= and a probability from 0 to 1",
 			    word);
+		} else if (given[i]) {
+			stress_options_wrong(o, "--fault: %s is there twice", word);
 		} else {
+			given[i] = true;
 			v->rates[i] = p;
 		}
 	}

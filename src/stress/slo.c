@@ -52,7 +52,7 @@ stress_slo_tried(struct slo *s, FILE *out, const struct run *run, struct outcome
 	t->rate = s->rate;
 	t->answered = seconds > 0 ? (double)o->answered / seconds : 0;
 	t->reached = stress_outcome_reached(o, run);
-	t->busy = o->busiest >= OUTCOME_BUSY;
+	t->busiest = o->busiest;
 	t->held = t->reached && stress_expect_holds(&s->expect, o);
 	for (unsigned i = 0; i < s->expect.count; i++)
 		t->values[i] = stress_figure_value(&s->expect.of[i].figure, o);
@@ -62,7 +62,7 @@ stress_slo_tried(struct slo *s, FILE *out, const struct run *run, struct outcome
 		slo_keep_best(s, o);
 	} else {
 		s->bad = s->rate;
-		s->tester = t->busy;
+		s->tester = t->busiest >= OUTCOME_BUSY;
 	}
 	s->rate = s->tries < SLO_TRIES ? slo_next_rate(s) : 0;
 	if (s->rate == 0)
@@ -155,7 +155,7 @@ slo_print_why(FILE *out, const struct slo *s, double rate)
 	fputc('\n', out);
 }
 
-/* "      12,000/s  fails  11,500/s reached  p99 1.23ms  reset 3" */
+/* "      12,000/s  fails  11,500/s reached  p99 1.23ms  reset 3  tester 43%" */
 static void
 slo_print_try(FILE *out, const struct slo *s, const struct slo_try *t, const struct outcome *o)
 {
@@ -175,7 +175,8 @@ slo_print_try(FILE *out, const struct slo *s, const struct slo_try *t, const str
 		if (n > 0)
 			fprintf(out, "  %s %s", fault_words[i], stress_text_count((double)n).s);
 	}
-	fputs(t->busy ? "  (the tester is busy)\n" : "\n", out);
+	fprintf(out, "  tester %.0f%%%s\n", t->busiest * 100,
+	    t->busiest >= OUTCOME_BUSY ? " (busy)" : "");
 	fflush(out);
 }
 

@@ -36,7 +36,7 @@ struct slo_try {
 	double rate;			/* requests a second */
 	double answered;		/* … in its time */
 	bool   reached;			/* that is (nearly) the rate */
-	bool   busy;			/* the tester itself was */
+	double busiest;			/* how busy the tester itself was: see outcome.busiest */
 	bool   held;
 	double values[EXPECT_MAX];	/* of the conditions' figures */
 };
