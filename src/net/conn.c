@@ -41,6 +41,7 @@ static void    conn_recheck_join(struct conn *);
 static void    conn_recheck_leave(struct conn *);
 static void    conn_recheck_all(void *);
 static void    conn_recheck(struct conn *);
+static size_t  conn_read_again(struct conn *, char *into, size_t size);
 static bool    conn_fail(struct conn *, int error);
 static void    conn_flush_held(struct conn *);
 static size_t  conn_send_now(struct conn *, struct weir_span);
@@ -80,6 +81,7 @@ conn_adopt(struct conn *c, int fd, const struct conn_handler *handler)
 	c->write_shut = c->broken = c->unsure = false;
 	c->finish = c->finished = c->progress = false;
 	c->pending = c->held = c->aborted = false;
+	c->unread = false;
 	c->error = 0;
 	if (loop_watch_start(&c->watch, fd, LOOP_READ | LOOP_WRITE | LOOP_END | LOOP_EDGE,
 		conn_happened, c) < 0)
@@ -142,6 +144,8 @@ conn_read(struct conn *c, char *into, size_t size)
 {
 	ssize_t n;
 
+	if (c->unread && c->in != NULL)
+		return conn_read_again(c, into, size);
 	if (c->eof || c->broken) {
 		c->readable = false;	/* an event of another kind tells of the end again */
 		return 0;
@@ -163,7 +167,7 @@ conn_read(struct conn *c, char *into, size_t size)
 struct weir_span
 conn_take(struct conn *c, size_t limit)
 {
-	struct weir_span kept = buf_span(c->in);
+	struct weir_span kept = c->unread ? span_make(NULL, 0) : buf_span(c->in);
 	char            *into;
 	size_t           size = limit > kept.len ? limit - kept.len : 0, n;
 
@@ -171,6 +175,8 @@ conn_take(struct conn *c, size_t limit)
 		return span_make(NULL, 0);	/* reading nothing would look like the end */
 	if (kept.len < COPIED_MAX) {
 		into = loop_scratch();
+		if (size > loop_scratch_size() - kept.len)
+			size = loop_scratch_size() - kept.len;
 		if ((n = conn_read(c, into + kept.len, size)) == 0)
 			return span_make(NULL, 0);
 		if (kept.len > 0)
@@ -193,6 +199,8 @@ conn_keep(struct conn *c, struct weir_span taken, size_t used)
 {
 	struct weir_span rest = span_skip(taken, used);
 
+	assert(!c->unread || c->in == NULL);
+	c->unread = false;
 	if (c->in != NULL && taken.data == buf_span(c->in).data) {
 		if (used > 0)
 			buf_consume(&c->in, used);
@@ -200,6 +208,16 @@ conn_keep(struct conn *c, struct weir_span taken, size_t used)
 	}
 	buf_return(&c->in);
 	return rest.len == 0 || buf_append(&c->in, rest) == 0;
+}
+
+bool
+conn_put_back(struct conn *c, struct weir_span taken, size_t used)
+{
+	assert(!c->eof);
+	if (!conn_keep(c, taken, used))
+		return false;
+	c->unread = c->in != NULL;
+	return true;
 }
 
 void
@@ -478,6 +496,19 @@ conn_recheck(struct conn *c)
 	}
 	if (c->open && c->readable && !c->eof && !conn_look(c))
 		c->handler->ready(c);
+}
+
+/* The socket's facts stay as they are. */
+static size_t
+conn_read_again(struct conn *c, char *into, size_t size)
+{
+	struct weir_span s = buf_span(c->in);
+	size_t           n = s.len < size ? s.len : size;
+
+	memcpy(into, s.data, n);
+	buf_consume(&c->in, n);
+	c->unread = c->in != NULL;
+	return n;
 }
 
 static bool

@@ -109,6 +109,7 @@ struct conn {
 	bool                       pending : 1;	/* the transport has something to read */
 	bool                       held : 1;	/* it has something to send */
 	bool                       aborted : 1;	/* the close will be an abortive one */
+	bool                       unread : 1;	/* `in` is to be read again */
 	uint16_t                   error;	/* errno of `write_shut` or `broken` */
 	uint32_t                   recheck;	/* its place among those to be rechecked, from 1 */
 };
@@ -164,6 +165,25 @@ size_t conn_read(struct conn *, char *into, size_t size);
  */
 struct weir_span conn_take(struct conn *, size_t limit);
 bool             conn_keep(struct conn *, struct weir_span taken, size_t used);
+
+/* The same for who reads what comes before all else: what was not used is read again by
+ * whoever is next, as if it came now. The first conn_take behind it must have a limit
+ * that covers it all; conn_read need not. A transport finds it in `in`, and takes it. */
+bool conn_put_back(struct conn *, struct weir_span taken, size_t used);
+
+/* Whether reading may yield something: `readable`, or what was put back. */
+static inline bool
+conn_may_read(const struct conn *c)
+{
+	return c->readable || (c->unread && c->in != NULL);
+}
+
+/* Bytes that conn_take would give again. */
+static inline size_t
+conn_kept(const struct conn *c)
+{
+	return c->unread ? 0 : buf_len(c->in);
+}
 
 /*
  * Sends, behind what waits already: at once as far as the socket takes it, the

@@ -129,30 +129,24 @@ header_parse_v1(struct weir_span in, struct proxy_header *h)
 static const char *
 header_parse_line(char *line, struct proxy_header *h)
 {
-	char       *word[5];
-	unsigned    n = 0;
+	const char *word[4], *wrong, *kind = strsep(&line, " ");
 	int         family;
-	const char *wrong;
 
-	for (char *p = line; p != NULL && n < 5; n++) {
-		word[n] = p;
-		if ((p = strchr(p, ' ')) != NULL)
-			*p++ = '\0';
-		if (n == 0 && strcmp(word[0], "UNKNOWN") == 0)
-			return NULL;	/* whatever follows */
-		if (p != NULL && n == 4)
-			return "the PROXY line has more than an address and a port for each side";
-	}
-	if (strcmp(word[0], "TCP4") == 0)
+	if (strcmp(kind, "UNKNOWN") == 0)
+		return NULL;	/* whatever follows */
+	if (strcmp(kind, "TCP4") == 0)
 		family = AF_INET;
-	else if (strcmp(word[0], "TCP6") == 0)
+	else if (strcmp(kind, "TCP6") == 0)
 		family = AF_INET6;
 	else
 		return "the PROXY line is of another family than TCP4, TCP6 and UNKNOWN";
-	if (n < 5)
-		return "the PROXY line has not an address and a port for each side";
-	if ((wrong = header_parse_address(family, word[1], word[3], &h->from)) == NULL)
-		wrong = header_parse_address(family, word[2], word[4], &h->to);
+	for (unsigned i = 0; i < 4; i++)
+		if ((word[i] = strsep(&line, " ")) == NULL)
+			return "the PROXY line has not an address and a port for each side";
+	if (line != NULL)
+		return "the PROXY line has more than an address and a port for each side";
+	if ((wrong = header_parse_address(family, word[0], word[2], &h->from)) == NULL)
+		wrong = header_parse_address(family, word[1], word[3], &h->to);
 	h->stated = wrong == NULL;
 	return wrong;
 }

@@ -179,7 +179,7 @@ exchange_may_ask(const struct weir_session *s)
 static bool
 exchange_may_read(const struct weir_session *s)
 {
-	return (s->client.readable || exchange_of(s)->stalled) && exchange_may_ask(s);
+	return (conn_may_read(&s->client) || exchange_of(s)->stalled) && exchange_may_ask(s);
 }
 
 /* What came while it could not be asked. */
@@ -203,7 +203,7 @@ exchange_take_read(struct weir_session *s)
 {
 	struct exchange *e = exchange_of(s);
 	struct conn     *c = &s->client;
-	size_t           kept = buf_len(c->in), used;
+	size_t           kept = conn_kept(c), used;
 	struct weir_span in;
 
 	in = conn_take(c, s->server->read_buffer);

@@ -388,7 +388,7 @@ relay_pump(struct relay *r, struct flow *flow, struct conn *from, struct conn *t
 
 	if (!conn_flush(to) || (flow_held(flow) > 0 && !pipe_drain(flow->pipe, to)))
 		return;
-	while (from->readable && relay_has_room(r, flow, to)) {
+	while (conn_may_read(from) && relay_has_room(r, flow, to)) {
 		if (share-- == 0) {
 			conn_again(from);
 			break;
@@ -412,7 +412,7 @@ relay_move(struct relay *r, struct flow *flow, struct conn *from, struct conn *t
 	size_t               n;
 
 	if (flow->pipe == NULL && flow->bulk >= RELAY_BULK && conn_is_plain(from) &&
-	    conn_is_plain(to) && conn_waiting(to) == 0)
+	    !from->unread && conn_is_plain(to) && conn_waiting(to) == 0)
 		flow->pipe = pipe_borrow();
 	n = flow->pipe != NULL ? pipe_fill(flow->pipe, from, server->write_buffer) : 0;
 	if (n > 0) {

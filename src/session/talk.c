@@ -81,7 +81,7 @@ talk_run(struct weir_session *s)
 static bool
 talk_may_read(const struct weir_session *s)
 {
-	return s->client.readable && server_has_room(s->server, conn_waiting(&s->client));
+	return conn_may_read(&s->client) && server_has_room(s->server, conn_waiting(&s->client));
 }
 
 /* One read and what the protocol makes of it. False: nothing more now. */
@@ -89,7 +89,7 @@ static bool
 talk_read(struct weir_session *s)
 {
 	struct conn      *c = &s->client;
-	size_t            kept = buf_len(c->in);
+	size_t            kept = conn_kept(c);
 	struct weir_span  in = conn_take(c, s->server->read_buffer);
 	enum weir_verdict verdict = WEIR_GO_ON;
 

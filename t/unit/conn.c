@@ -244,6 +244,48 @@ test_take_large(void)
 }
 
 static void
+test_put_back(void)
+{
+	char got[16];
+
+	connect_pair();
+	run_until(is_writable);
+	is_number(write(far, "headhello", 9), 9, "what one is to read, and what another");
+	run_until(is_readable);
+	taken = conn_take(&conn, 65536);
+	ok(is_bytes(taken, "headhello", 9), "is taken");
+	ok(conn_put_back(&conn, taken, 4), "the other's is put back");
+	ok(!conn.readable && conn_may_read(&conn), "and can be read, although the socket is empty");
+	is_number((long long)conn_kept(&conn), 0, "nobody has kept it");
+	taken = conn_take(&conn, 65536);
+	ok(is_bytes(taken, "hello", 5), "it is taken");
+	ok(conn_keep(&conn, taken, 1), "kept");
+	ok(!conn_may_read(&conn), "nothing else waits");
+	is_number((long long)conn_kept(&conn), 4, "as what was kept");
+	is_number(write(far, "!", 1), 1, "what comes");
+	run_until(is_readable);
+	taken = conn_take(&conn, 65536);
+	ok(is_bytes(taken, "ello!", 5), "is behind it");
+	ok(conn_put_back(&conn, taken, 0), "all is put back");
+	shutdown(far, SHUT_WR);
+	run_until(is_closed);
+	is_number((long long)conn_read(&conn, got, 3), 3, "it is read in parts");
+	is_number((long long)conn_read(&conn, got + 3, 8), 2, "to its end");
+	ok(memcmp(got, "ello!", 5) == 0 && conn.in == NULL, "and then no buffer is left");
+	is_number((long long)conn_read(&conn, got, 3), 0, "then nothing");
+	ok(conn.eof, "and the end");
+	disconnect_pair();
+	connect_pair();
+	run_until(is_writable);
+	is_number(write(far, "head", 4), 4, "nothing else");
+	run_until(is_readable);
+	taken = conn_take(&conn, 65536);
+	ok(conn_put_back(&conn, taken, 4) && conn.in == NULL, "is put back");
+	ok(!conn_may_read(&conn), "and nothing can be read");
+	disconnect_pair();
+}
+
+static void
 test_end_with_data(void)
 {
 	char got[16];
@@ -504,6 +546,7 @@ main(void)
 	test_facts();
 	test_take_small();
 	test_take_large();
+	test_put_back();
 	test_end_with_data();
 	test_backpressure();
 	test_end_told_again();

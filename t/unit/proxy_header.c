@@ -83,7 +83,7 @@ not_version_1(void)
 		{ "PROXY TCP4 1.2.3.4 1.2.3.4 1 1\rX", "CR LF" },
 		{ "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\r\n", "CR LF" },
 		{ "PROXY  TCP4 1.2.3.4 1.2.3.4 1\r\n", "family" },
-		{ "PROXY  TCP4 1.2.3.4 1.2.3.4 1 1\r\n", "more than" },
+		{ "PROXY  TCP4 1.2.3.4 1.2.3.4 1 1\r\n", "family" },
 		{ "PROXY tcp4 1.2.3.4 1.2.3.4 1 1\r\n", "family" },
 		{ "PROXY UNKNOWNX\r\n", "family" },
 		{ "PROXY \r\n", "family" },
