@@ -11,6 +11,9 @@
 
 #define MAPPED_BITS 96u
 
+static const char no_range[] =
+    "is not an address, a range like 192.0.2.0/24 or 2001:db8::/32, unix: or all";
+
 static const char *cidr_parse_ip(struct cidr *, char *ip, const char *bits);
 static bool        cidr_is_exact(const struct cidr *);
 
@@ -28,7 +31,7 @@ cidr_parse(struct cidr *c, const char *text)
 		return NULL;
 	}
 	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
-		return "is not an address, a range like 192.0.2.0/24 or 2001:db8::/32, unix: or all";
+		return no_range;
 	if ((slash = strchr(copy, '/')) != NULL)
 		*slash++ = '\0';
 	return cidr_parse_ip(c, copy, slash);
@@ -43,7 +46,7 @@ cidr_parse_ip(struct cidr *c, char *ip, const char *bits)
 
 	c->family = strchr(ip, ':') != NULL ? AF_INET6 : AF_INET;
 	if (inet_pton(c->family, ip, c->ip) != 1)
-		return "is not an address, a range like 192.0.2.0/24 or 2001:db8::/32, unix: or all";
+		return no_range;
 	n = c->family == AF_INET ? 32 : 128;
 	if (bits != NULL && (!str_number(bits, &n) || n > (c->family == AF_INET ? 32 : 128)))
 		return "has behind the / no number of bits (0 to 32, of IPv6 to 128)";

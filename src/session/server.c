@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "net/cidr.h"
 #include "session/cycle.h"
 #include "session/session.h"
 #include "upstream/sock_keys.h"
@@ -22,6 +23,7 @@ static bool        server_repeats_option(const char *word, unsigned *seen);
 static const char *server_parse_listen_option(struct listen_spec *, char *word);
 static const char *server_parse_owner(struct listen_spec *, const char *text);
 static bool        server_find_group(const char *name, gid_t *);
+static const char *server_parse_ranges(struct weir_scope *, const char *, void *);
 static const char *server_check(struct weir_scope *);
 static void        server_check_protocol(struct weir_scope *, struct server *);
 static void        server_check_upstream(struct weir_scope *, struct server *);
@@ -68,6 +70,9 @@ static const struct weir_key keys[] = {
 	  .offset = HERE(half_close_timeout), .initial = "60s", .min = 1, .max = YEAR,
 	  .flags = WEIR_OFF,
 	  .help = "one side has ended, the other has not and is silent" },
+	{ .name = "handshake_timeout", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
+	  .offset = HERE(handshake_timeout), .initial = "10s", .min = 1, .max = 3600000,
+	  .help = "what stands before all else (a PROXY header) is there within this" },
 	{ .name = "max_lifetime", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
 	  .offset = HERE(max_lifetime), .initial = "off", .min = 1, .max = YEAR,
 	  .flags = WEIR_OFF,
@@ -79,6 +84,13 @@ static const struct weir_key keys[] = {
 	{ .name = "max_connections", .where = WEIR_IN_SERVER, .type = WEIR_NUMBER,
 	  .offset = HERE(max_connections), .initial = "off", .min = 1, .max = 1 << 30,
 	  .flags = WEIR_OFF, .help = "most sessions of this server, all workers together" },
+	{ .name = "proxy_protocol", .where = WEIR_IN_SERVER, .type = WEIR_SWITCH,
+	  .offset = HERE(proxy_protocol), .initial = "off",
+	  .help = "every client begins with a PROXY header, of version 1 or 2" },
+	{ .name = "proxy_protocol_from", .where = WEIR_IN_SERVER, .type = WEIR_OWN,
+	  .offset = HERE(proxies), .initial = "all", .flags = WEIR_REPEATED | WEIR_WORDS,
+	  .parse = server_parse_ranges, .syntax = "ADDRESS | ADDRESS/BITS | unix: | all ...",
+	  .help = "who may send a PROXY header; others are sent away" },
 	SOCK_KEYS(WEIR_IN_SERVER, HERE(options)),
 	{ .name = NULL },
 };
@@ -316,6 +328,33 @@ server_find_group(const char *name, gid_t *out)
 	else
 		return false;
 	return true;
+}
+
+/* ranges: a struct server_ranges. */
+static const char *
+server_parse_ranges(struct weir_scope *scope, const char *text, void *ranges)
+{
+	struct server_ranges *r = ranges;
+	struct cidr          *grown;
+	char                  copy[4096], *rest = copy, *word;
+	const char           *wrong;
+
+	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
+		return "is too long; the key may be repeated";
+	if ((word = weir_word(&rest)) == NULL)
+		return "is empty: write ranges of addresses like 192.0.2.0/24, unix: or all";
+	do {
+		if ((r->count & (r->count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
+			grown = weir_scope_alloc(scope,
+			    (r->count ? r->count * 2 : 1) * sizeof *grown);
+			if (r->count > 0)
+				memcpy(grown, r->list, r->count * sizeof *grown);
+			r->list = grown;
+		}
+		if ((wrong = cidr_parse(&r->list[r->count++], word)) != NULL)
+			return wrong;
+	} while ((word = weir_word(&rest)) != NULL);
+	return NULL;
 }
 
 /* -------------------------------------------------------------------- checks */

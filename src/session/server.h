@@ -12,6 +12,7 @@
 #include "upstream/request.h"
 #include "weir.h"
 
+struct cidr;
 struct conf;
 struct slab;
 
@@ -22,6 +23,12 @@ struct server_listen {
 	struct listen_spec spec;
 	struct place       place;	/* in the configuration */
 	int                board;	/* entry "listener" */
+};
+
+/* Ranges of addresses. */
+struct server_ranges {
+	struct cidr *list;
+	unsigned     count;
 };
 
 struct server {
@@ -44,13 +51,17 @@ struct server {
 	uint64_t write_timeout;
 	uint64_t half_close_timeout;
 	uint64_t max_lifetime;
+	uint64_t handshake_timeout;	/* never off */
 	uint64_t pipeline_per_client;	/* requests in flight */
 	uint64_t max_connections;	/* over all workers; 0: no limit */
 	struct sock_options options;
+	bool     proxy_protocol;
+	struct server_ranges proxies;	/* who may send a PROXY header */
 
 	/* in a worker */
 	board_word  *cell;		/* own seat of the board entry */
 	struct slab *slab;		/* sessions of this size */
+	size_t       gate;		/* of sessions that have one: where, from their state on */
 	uint8_t      mode;		/* enum session_step: what they begin with */
 	uint64_t     complained;	/* that it is full; of loop_complain */
 };
@@ -88,6 +99,13 @@ static inline bool
 server_needs_upstream(const struct weir_module *protocol)
 {
 	return protocol->exchange != NULL || (protocol->protocol->needs & WEIR_NEEDS_UPSTREAM) != 0;
+}
+
+/* Whether its clients have to say something before all else (session/gate). */
+static inline bool
+server_has_gate(const struct server *s)
+{
+	return s->proxy_protocol;
 }
 
 /* Keys and checks of [server NAME], for conf_request.core. */

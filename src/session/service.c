@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 #include "net/listener.h"
 #include "session/exchange.h"
+#include "session/gate.h"
 #include "session/relay.h"
 #include "session/server.h"
 #include "session/session.h"
@@ -46,7 +47,7 @@ static uint32_t     service_take_ids(void);
 static void         service_session_ending(const struct weir_session *);
 static void         service_session_ended(void);
 static int          service_start_pools(void);
-static size_t       service_state_size(const struct server *);
+static size_t       service_state_size(struct server *);
 static void         service_set_state(enum board_slot_state);
 static bool         service_listener_is_own(const struct service_listener *);
 static bool         service_listener_is_taken_over(const struct service_listener *);
@@ -65,6 +66,7 @@ static const struct session_ops service_session_ops = {
 
 /* What is done in each step of a session. */
 static const struct session_mode *const service_modes[STEP_COUNT] = {
+	[STEP_GATE]     = &gate_mode,
 	[STEP_TALK]     = &talk_mode,
 	[STEP_EXCHANGE] = &exchange_mode,
 	[STEP_RELAY]    = &relay_mode,
@@ -104,10 +106,13 @@ service_start(const struct worker_place *place)
 
 /* What a session of the server has behind it. */
 static size_t
-service_state_size(const struct server *s)
+service_state_size(struct server *s)
 {
-	return s->framing.exchange != NULL ? exchange_size(s->framing.exchange)
-					   : s->protocol->state_size;
+	size_t size = s->framing.exchange != NULL ? exchange_size(s->framing.exchange)
+						  : s->protocol->state_size;
+
+	s->gate = (size + 7) / 8 * 8;
+	return server_has_gate(s) ? s->gate + sizeof(struct gate) : size;
 }
 
 static int

@@ -6,7 +6,7 @@
  *	                           │         └► RELAY ──┤                   ▲
  *	                           └─► EXCHANGE ────────┘      session_close, from any
  *
- *	GATE      who may come in; nobody has work there yet
+ *	GATE      what stands before all else: a PROXY header (session/gate)
  *	HANDSHAKE the transport is made ready; nobody has work there yet
  *	OPEN      the mode of its server begins
  *	TALK      bytes from the client go to the data hook (session/talk)
@@ -57,6 +57,9 @@ struct server;
 	X(MAX_LIFETIME, "max_lifetime")                                        \
 	X(TOO_LONG, "too_long")			/* a message beyond read_buffer */ \
 	X(BAD_REQUEST, "bad_request")		/* not the protocol */         \
+	X(HANDSHAKE_TIMEOUT, "handshake_timeout")                              \
+	X(BAD_PROXY_HEADER, "bad_proxy_header")	/* or none */                  \
+	X(PROXY_REFUSED, "proxy_refused")	/* it may not send one */      \
 	X(REQUEST_FAILED, "request_failed")	/* and there are no words for it */ \
 	X(SLOW_READER, "slow_reader")		/* more than reply_max waits */ \
 	X(NO_MEMORY, "no_memory")                                              \
