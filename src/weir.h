@@ -45,6 +45,7 @@ enum {			/* where a key may stand: bits of weir_key.where */
 	WEIR_IN_WEIR     = 1 << 0,
 	WEIR_IN_SERVER   = 1 << 1,
 	WEIR_IN_UPSTREAM = 1 << 2,
+	WEIR_IN_TLS      = 1 << 3,	/* since 1.3 */
 };
 
 enum {			/* bits of weir_key.flags */
@@ -301,7 +302,7 @@ void weir_log(enum weir_level, const char *format, ...) __attribute__((format(pr
  */
 #define WEIR_ABI_MAGIC 0x7765697231000000u	/* "weir1" */
 #define WEIR_ABI_MAJOR 1
-#define WEIR_ABI_MINOR 2
+#define WEIR_ABI_MINOR 3
 
 struct weir_abi {
 	uint64_t                  magic;

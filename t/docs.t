@@ -16,6 +16,11 @@ my %page = map { $_ => join("\n", Weir::Sources::lines($_)) . "\n" }
 my $prefix = tempdir('weir-docs-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 mkdir("$prefix/$_") for qw(conf conf/weir.d logs run);
 
+# The certificate that examples use is made as the page says.
+my ($make) = $page{'man/weir.conf.5'} =~ /^\$ (openssl req .*\\e\n(?:.*\\e\n)*.*\n)/m;
+my $certified = program('openssl') &&
+    Weir::Process::run(['sh', '-c', "cd $prefix && " . $make =~ s/\\e$/\\/mgr])->{exit} == 0;
+
 sub ask(@arguments)
 {
 	return Weir::Process::run([Weir::Build::binary(), '-p', $prefix, @arguments]);
@@ -107,6 +112,7 @@ it 'every example is right' => sub {
 	push @whole, map { [$_, join("\n", Weir::Sources::lines($_))] } grep { m{^conf/} } @confs;
 	for my $example (@whole) {
 		my $text = "$example->[1]\n";
+		next if !$certified && $text =~ /^\[tls /m;
 		# One that shows [weir] alone is a part of a file.
 		$text .= "[server s]\nlisten = 127.0.0.1:8080\nprotocol = echo\n" if $text !~ /^\[server /m;
 		spurt("$prefix/conf/weir.conf", $text);

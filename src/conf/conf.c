@@ -52,7 +52,7 @@ static const struct weir_key reader_keys[] = {
 	},
 	{
 	    .name = "include",
-	    .where = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM,
+	    .where = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM | WEIR_IN_TLS,
 	    .type = WEIR_OWN,
 	    .flags = WEIR_REPEATED | WEIR_WORDS,
 	    .parse = conf_parse_nothing,
@@ -428,7 +428,8 @@ conf_uses_another(const struct weir_scope *s, const struct weir_module *module)
 static void
 conf_check_all(struct conf *c, bool core)
 {
-	static const enum scope_kind order[] = { SCOPE_WEIR, SCOPE_UPSTREAM, SCOPE_SERVER };
+	static const enum scope_kind order[] = { SCOPE_WEIR, SCOPE_TLS, SCOPE_UPSTREAM,
+		SCOPE_SERVER };
 	unsigned                     k, i;
 
 	for (k = 0; k < SCOPE_KINDS; k++)

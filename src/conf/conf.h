@@ -23,7 +23,7 @@
 struct conf;
 struct snapshot;
 
-enum scope_kind { SCOPE_WEIR, SCOPE_SERVER, SCOPE_UPSTREAM, SCOPE_KINDS };
+enum scope_kind { SCOPE_WEIR, SCOPE_SERVER, SCOPE_UPSTREAM, SCOPE_TLS, SCOPE_KINDS };
 
 struct conf_request {
 	/* The main file; absolute, or of the working directory. NULL: nothing is
@@ -85,9 +85,11 @@ void conf_warn_flagged(struct weir_scope *, unsigned flag, const char *format, .
     __attribute__((format(printf, 3, 4)));
 
 /* The place of the value that parse is called for, to be kept with what it
- * makes of it; and an error at a place that was kept. */
+ * makes of it; and an error, or a warning, at a place that was kept. */
 struct place scope_value_place(const struct weir_scope *);
 void conf_error_at(struct weir_scope *, struct place, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void conf_warn_at(struct weir_scope *, struct place, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Scopes of a kind in the order of the file, without [defaults …]; [weir] is

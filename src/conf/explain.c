@@ -11,6 +11,7 @@ static const char *const section_names[SCOPE_KINDS] = {
 	"[weir]",
 	"[server NAME]",
 	"[upstream NAME]",
+	"[tls NAME]",
 };
 
 static void explain_key(const struct key_ref *, FILE *);

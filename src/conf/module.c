@@ -367,7 +367,7 @@ module_exchange_fault(const struct weir_exchange *x)
 static const char *
 module_key_fault(const struct weir_module *m, const struct weir_key *k, char *error, size_t size)
 {
-	const unsigned everywhere = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM;
+	const unsigned everywhere = WEIR_IN_WEIR | WEIR_IN_SERVER | WEIR_IN_UPSTREAM | WEIR_IN_TLS;
 	const unsigned known = WEIR_OFF | WEIR_AUTO | WEIR_REPEATED | WEIR_NOT_INHERITED |
 	    WEIR_WORDS | WEIR_FRAMED;
 	const char    *what = NULL;
@@ -414,9 +414,10 @@ module_print_key(const struct weir_key *k, FILE *out)
 	fprintf(out, "  %s", k->name);
 	fprintf(out, " = %s%s", k->initial != NULL ? k->initial : "",
 	    k->flags & WEIR_REPEATED ? "   (+)" : "");
-	fprintf(out, "\n      in%s%s%s: %s%s%s\n", k->where & WEIR_IN_WEIR ? " [weir]" : "",
+	fprintf(out, "\n      in%s%s%s%s: %s%s%s\n", k->where & WEIR_IN_WEIR ? " [weir]" : "",
 	    k->where & WEIR_IN_SERVER ? " [server]" : "",
-	    k->where & WEIR_IN_UPSTREAM ? " [upstream]" : "", type_syntax(k, syntax),
+	    k->where & WEIR_IN_UPSTREAM ? " [upstream]" : "",
+	    k->where & WEIR_IN_TLS ? " [tls]" : "", type_syntax(k, syntax),
 	    *type_bounds(k, bounds) != '\0' ? ", " : "", bounds);
 	if (k->help != NULL)
 		fprintf(out, "      %s\n", k->help);

@@ -24,8 +24,10 @@ static const struct form {
 	{ "weir", SCOPE_WEIR, false, false, "[weir]" },
 	{ "defaults server", SCOPE_SERVER, true, false, "[defaults server]" },
 	{ "defaults upstream", SCOPE_UPSTREAM, true, false, "[defaults upstream]" },
+	{ "defaults tls", SCOPE_TLS, true, false, "[defaults tls]" },
 	{ "server", SCOPE_SERVER, false, true, "[server NAME]" },
 	{ "upstream", SCOPE_UPSTREAM, false, true, "[upstream NAME]" },
+	{ "tls", SCOPE_TLS, false, true, "[tls NAME]" },
 };
 
 #define FORMS (sizeof forms / sizeof forms[0])
@@ -185,7 +187,7 @@ form_unknown(struct conf *c, struct place place, const char *head, const char *f
 	else
 		conf_say(c, false, place,
 		    "unknown section [%s]; there are [weir], [server NAME], [upstream NAME], "
-		    "[defaults server] and [defaults upstream]",
+		    "[tls NAME], [defaults server], [defaults upstream] and [defaults tls]",
 		    head);
 }
 

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const scope_kind_names[SCOPE_KINDS] = { "weir", "server", "upstream" };
+const char *const scope_kind_names[SCOPE_KINDS] = { "weir", "server", "upstream", "tls" };
 
 _Static_assert(1u << SCOPE_WEIR == WEIR_IN_WEIR && 1u << SCOPE_SERVER == WEIR_IN_SERVER &&
-	1u << SCOPE_UPSTREAM == WEIR_IN_UPSTREAM,
+	1u << SCOPE_UPSTREAM == WEIR_IN_UPSTREAM && 1u << SCOPE_TLS == WEIR_IN_TLS,
     "scope_where turns one into the other");
 
 static struct place scope_key_place(const struct weir_scope *, const char *key);
@@ -313,6 +313,16 @@ conf_error_at(struct weir_scope *s, struct place place, const char *format, ...)
 	messages_add(&s->conf->messages, false, place, format, ap);
 	va_end(ap);
 	s->errors++;
+}
+
+void
+conf_warn_at(struct weir_scope *s, struct place place, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	messages_add(&s->conf->messages, true, place, format, ap);
+	va_end(ap);
 }
 
 static struct place

@@ -360,6 +360,7 @@ tls_conn_install(struct conn *c, struct tls_conn *t)
 {
 	t->in = c->in;
 	c->in = NULL;
+	c->unread = false;
 	t->heard = t->in != NULL;
 	c->transport = &t->transport;
 }

@@ -9,10 +9,12 @@
 #include "config.h"
 #include "proc/settings.h"
 #include "session/server.h"
+#include "upstream/tls_scope.h"
 #include "upstream/upstream.h"
 
 static const struct weir_module *const core_modules[] = {
 	&settings_module,
+	&tls_scope_module,
 	&upstream_module,
 	&server_module,
 	NULL,

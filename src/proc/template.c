@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "conf/snapshot.h"
+#include "net/tls.h"
 #include "proc/child.h"
 #include "proc/daemon.h"
 #include "proc/digest.h"
@@ -80,6 +81,7 @@ template_run(const struct template_job *job)
 	if (job->mode == TEMPLATE_SERVE && loaded.a == 1)
 		template_serve(&t);
 	conf_free(t.conf);
+	tls_free_all();
 	fdtable_close_all(&t.fds);
 	exit(0);
 }

@@ -22,6 +22,7 @@
 #include "net/conn.h"
 #include "net/dial.h"
 #include "net/loop.h"
+#include "net/tls.h"
 #include "proc/child.h"
 #include "proc/fdtable.h"
 #include "proc/message.h"
@@ -98,8 +99,10 @@ worker_run(struct template *t, unsigned slot, unsigned seat)
 	if (status < 0)
 		log_alert("waiting for events: %s", strerror(errno));
 	service_stop();
+	tls_stop();
 	loop_close();
 	conf_free(t->conf);
+	tls_free_all();
 	fdtable_close_all(&t->fds);
 	exit(status < 0 ? 1 : 0);
 }
@@ -231,6 +234,8 @@ worker_open_loop(void)
 		worker_fail("event loop: %s", strerror(errno));
 	conn_start();
 	dial_init();
+	if (tls_start() < 0)
+		worker_fail("TLS: %s", strerror(errno));
 	loop_timer_init(&worker.end, worker_close_all, NULL);
 	loop_timer_init(&worker.beat, worker_beat, NULL);
 	if (worker.template->settings->watchdog > 0)
@@ -252,6 +257,7 @@ worker_start_servers(void)
 		.seat = worker.seat,
 		.generation = t->job->generation,
 		.worker_connections = t->settings->connections,
+		.worker_handshakes = t->settings->handshakes,
 		.listen_fd = worker_listen_fd,
 		.sockets = t->sockets,
 		.announce = worker_announce,

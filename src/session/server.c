@@ -16,6 +16,7 @@
 #include "session/cycle.h"
 #include "session/session.h"
 #include "upstream/sock_keys.h"
+#include "upstream/tls_scope.h"
 #include "upstream/upstream.h"
 
 static const char *server_parse_listen(struct weir_scope *, const char *, void *);
@@ -27,6 +28,7 @@ static const char *server_parse_ranges(struct weir_scope *, const char *, void *
 static const char *server_check(struct weir_scope *);
 static void        server_check_protocol(struct weir_scope *, struct server *);
 static void        server_check_upstream(struct weir_scope *, struct server *);
+static void        server_check_tls(struct weir_scope *, struct server *);
 static bool        server_is_last(struct weir_scope *);
 static void        server_check_listens(const struct conf *);
 static void        server_check_cycles(const struct conf *);
@@ -48,6 +50,9 @@ static const struct weir_key keys[] = {
 	{ .name = "upstream", .where = WEIR_IN_SERVER, .type = WEIR_STRING,
 	  .offset = HERE(upstream_name), .syntax = "NAME of an [upstream]",
 	  .help = "the services behind, for the protocols that need them" },
+	{ .name = "tls", .where = WEIR_IN_SERVER, .type = WEIR_STRING, .offset = HERE(tls_name),
+	  .initial = "off", .flags = WEIR_OFF, .syntax = "off | NAME of a [tls]",
+	  .help = "clients speak TLS, with the certificates of that section" },
 	{ .name = "read_buffer", .where = WEIR_IN_SERVER, .type = WEIR_SIZE,
 	  .offset = HERE(read_buffer), .initial = "64k", .min = 1024, .max = 16 << 20,
 	  .help = "most bytes that one read takes" },
@@ -72,7 +77,7 @@ static const struct weir_key keys[] = {
 	  .help = "one side has ended, the other has not and is silent" },
 	{ .name = "handshake_timeout", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
 	  .offset = HERE(handshake_timeout), .initial = "10s", .min = 1, .max = 3600000,
-	  .help = "what stands before all else (a PROXY header) is there within this" },
+	  .help = "a PROXY header and a TLS handshake are over within this" },
 	{ .name = "max_lifetime", .where = WEIR_IN_SERVER, .type = WEIR_TIME,
 	  .offset = HERE(max_lifetime), .initial = "off", .min = 1, .max = YEAR,
 	  .flags = WEIR_OFF,
@@ -111,6 +116,10 @@ static const struct board_field fields[] = {
 	[SERVER_STARVED] = { "starved", BOARD_COUNTER },
 	[SERVER_REFUSED_MAX_CONNECTIONS] = { "refused_max_connections", BOARD_COUNTER },
 	[SERVER_PIPELINE_FULL] = { "pipeline_full", BOARD_COUNTER },
+	[SERVER_HANDSHAKES] = { "handshakes", BOARD_GAUGE },
+	[SERVER_HANDSHAKES_FULL] = { "handshakes_full", BOARD_COUNTER },
+	[SERVER_HANDSHAKES_RESUMED] = { "handshakes_resumed", BOARD_COUNTER },
+	[SERVER_HANDSHAKES_WAITED] = { "handshakes_waited", BOARD_COUNTER },
 #define X(name, counter)                                                       \
 	[SERVER_END + SESSION_##name] = { "end_" counter,                      \
 		SESSION_##name == SESSION_WORKER_DIED ? BOARD_LOST : BOARD_COUNTER },
@@ -375,6 +384,7 @@ server_check(struct weir_scope *scope)
 			"raise it to at least that");
 	server_check_protocol(scope, s);
 	server_check_upstream(scope, s);
+	server_check_tls(scope, s);
 	for (unsigned k = 0; k < s->listen_count; k++)
 		s->listens[k].spec.options = s->options;
 	if (server_is_last(scope)) {
@@ -433,6 +443,24 @@ server_check_upstream(struct weir_scope *scope, struct server *s)
 		    "the connections to %s are shared by servers of protocol %s: give the servers "
 		    "of protocol %s an [upstream] of their own",
 		    s->upstream_name, s->upstream->framed_by->name, s->protocol->name);
+}
+
+static void
+server_check_tls(struct weir_scope *scope, struct server *s)
+{
+	const struct tls_scope *t;
+
+	if (s->tls_name == NULL)
+		return;
+	t = tls_scope_find(scope_conf(scope), s->tls_name);
+	if (t == NULL)
+		conf_error(scope, "tls", "there is no [tls %s]", s->tls_name);
+	else if (t->certificate_count == 0)
+		conf_error(scope, "tls",
+		    "[tls %s] has no certificate to show to clients: add certificate = CHAIN KEY",
+		    s->tls_name);
+	else
+		s->tls = t->server;
 }
 
 /* A server's address, while they are compared. */

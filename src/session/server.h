@@ -15,6 +15,7 @@
 struct cidr;
 struct conf;
 struct slab;
+struct tls;
 
 #define SERVER_LISTENS_MAX 64u
 
@@ -36,6 +37,8 @@ struct server {
 	const struct weir_module *protocol;	/* its module */
 	struct weir_upstream     *upstream;	/* NULL: none */
 	const void               *conf;		/* the protocol's block in this scope */
+	struct tls               *tls;		/* NULL: clients speak in the clear */
+	const char               *tls_name;	/* NULL: none */
 	struct framing            framing;	/* of a protocol of requests and replies */
 	struct weir_scope        *scope;
 	const char               *protocol_name;
@@ -64,6 +67,7 @@ struct server {
 	size_t       gate;		/* of sessions that have one: where, from their state on */
 	uint8_t      mode;		/* enum session_step: what they begin with */
 	uint64_t     complained;	/* that it is full; of loop_complain */
+	uint64_t     complained_tls;	/* of handshakes that fail */
 };
 
 /* Fields of the board entry. */
@@ -76,6 +80,10 @@ enum server_field {
 	SERVER_STARVED,		/* times that descriptors or memory ran out */
 	SERVER_REFUSED_MAX_CONNECTIONS,
 	SERVER_PIPELINE_FULL,	/* times that pipeline_per_client paused a client */
+	SERVER_HANDSHAKES,	/* gauge: clients that TLS is not agreed on with yet */
+	SERVER_HANDSHAKES_FULL,
+	SERVER_HANDSHAKES_RESUMED,
+	SERVER_HANDSHAKES_WAITED,	/* because of worker_handshakes */
 	SERVER_END,		/* + enum session_reason */
 };
 

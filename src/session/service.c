@@ -12,6 +12,7 @@
 #include "net/listener.h"
 #include "session/exchange.h"
 #include "session/gate.h"
+#include "session/handshake.h"
 #include "session/relay.h"
 #include "session/server.h"
 #include "session/session.h"
@@ -66,10 +67,11 @@ static const struct session_ops service_session_ops = {
 
 /* What is done in each step of a session. */
 static const struct session_mode *const service_modes[STEP_COUNT] = {
-	[STEP_GATE]     = &gate_mode,
-	[STEP_TALK]     = &talk_mode,
-	[STEP_EXCHANGE] = &exchange_mode,
-	[STEP_RELAY]    = &relay_mode,
+	[STEP_GATE]      = &gate_mode,
+	[STEP_HANDSHAKE] = &handshake_mode,
+	[STEP_TALK]      = &talk_mode,
+	[STEP_EXCHANGE]  = &exchange_mode,
+	[STEP_RELAY]     = &relay_mode,
 };
 
 int
@@ -90,6 +92,7 @@ service_start(const struct worker_place *place)
 	    service_start_pools() < 0)
 		return -1;
 	session_start(service_modes, &service_session_ops, place->generation);
+	handshakes_start(place->worker_handshakes, place->seat);
 	relay_start();
 	for (unsigned i = 0; i < count; i++) {
 		s = server_at(conf, i);
@@ -211,6 +214,7 @@ service_stop(void)
 	session_stop();
 	pools_stop();
 	relay_stop();
+	handshakes_stop();
 	for (unsigned i = 0; server_at(service.place.conf, i) != NULL; i++)
 		slab_finish(&service.slabs[i]);
 	upstreams_stop();

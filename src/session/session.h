@@ -7,7 +7,7 @@
  *	                           └─► EXCHANGE ────────┘      session_close, from any
  *
  *	GATE      what stands before all else: a PROXY header (session/gate)
- *	HANDSHAKE the transport is made ready; nobody has work there yet
+ *	HANDSHAKE TLS is agreed on (session/handshake)
  *	OPEN      the mode of its server begins
  *	TALK      bytes from the client go to the data hook (session/talk)
  *	EXCHANGE  requests go to a pool, replies come back (session/exchange)
@@ -37,6 +37,7 @@
 #include "net/conn.h"
 #include "weir.h"
 
+struct handshake;
 struct relay;
 struct server;
 
@@ -60,6 +61,8 @@ struct server;
 	X(HANDSHAKE_TIMEOUT, "handshake_timeout")                              \
 	X(BAD_PROXY_HEADER, "bad_proxy_header")	/* or none */                  \
 	X(PROXY_REFUSED, "proxy_refused")	/* it may not send one */      \
+	X(HANDSHAKE_FAILED, "handshake_failed")                                \
+	X(HANDSHAKE_OVERLOAD, "handshake_overload")	/* too many at once */ \
 	X(REQUEST_FAILED, "request_failed")	/* and there are no words for it */ \
 	X(SLOW_READER, "slow_reader")		/* more than reply_max waits */ \
 	X(NO_MEMORY, "no_memory")                                              \
@@ -92,7 +95,10 @@ enum session_step {
 struct weir_session {
 	struct conn          client;
 	const struct server *server;
-	struct relay        *relay;	/* of STEP_RELAY; NULL before it */
+	union {
+		struct handshake *handshake;	/* of STEP_HANDSHAKE, NULL behind it */
+		struct relay     *relay;	/* of STEP_RELAY; NULL before it */
+	};
 	struct node          link;	/* of the open ones; then of those to be freed */
 	uint64_t             id;	/* generation << 32 | number */
 	uint64_t             start;	/* ms, as all times here */

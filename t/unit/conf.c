@@ -375,14 +375,14 @@ test_inheritance(void)
 static void
 test_sections(void)
 {
-	is_string(errors_of("[sever x]\nfoo = 1\n[defaults]\n[defaults sever]\n[Weir]\n[tls x]\n"),
+	is_string(errors_of(
+		      "[sever x]\nfoo = 1\n[defaults]\n[defaults sever]\n[Weir]\n[resolver x]\n"),
 	    "1: unknown section [sever x]; did you mean [server NAME]?\n"
-	    "3: unknown section [defaults]; there are [weir], [server NAME], [upstream NAME], "
-	    "[defaults server] and [defaults upstream]\n"
+	    "3: unknown section [defaults]; did you mean [defaults tls]?\n"
 	    "4: unknown section [defaults sever]; did you mean [defaults server]?\n"
 	    "5: unknown section [Weir]; did you mean [weir]?\n"
-	    "6: unknown section [tls x]; there are [weir], [server NAME], [upstream NAME], "
-	    "[defaults server] and [defaults upstream]\n",
+	    "6: unknown section [resolver x]; there are [weir], [server NAME], [upstream NAME], "
+	    "[tls NAME], [defaults server], [defaults upstream] and [defaults tls]\n",
 	    "sections that there are not; their keys are left out");
 	is_string(errors_of(
 		      "[server]\n[server a b]\n[weir x]\n[server a/b]\n[upstream \xc3\xa4]\n"),

@@ -57,6 +57,18 @@ sub try($class, $address, %option)
 	my $self = bless { fh => $fh, address => $address, in => '', family => $family,
 	    timeout => $option{timeout} // 10, owner => $$ }, $class;
 	return undef if !$self->_connect($name);
+	return $self->_keep;
+}
+
+# adopt(SOCKET): a client whose socket somebody else has connected.
+sub adopt($class, $fh)
+{
+	$fh->blocking(0);
+	return (bless { fh => $fh, in => '', family => AF_UNIX, timeout => 10, owner => $$ }, $class)->_keep;
+}
+
+sub _keep($self)
+{
 	$all{$self} = $self;
 	weaken($all{$self});
 	return $self;

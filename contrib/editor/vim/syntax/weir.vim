@@ -18,8 +18,8 @@ syntax match   weirNoComment   "\s\@<=#.*$" contained containedin=weirValue
 syntax match   weirSection     "^\s*\[[^]]*\]\s*$" contains=weirKind,weirName
 syntax match   weirSectionBad  "^\s*\[[^]]*$"
 syntax match   weirSectionBad  "^\s*\[[^]]*\]\s*\S.*$"
-syntax match   weirKind        "\[\@<=\s*\%(weir\|server\|upstream\|defaults\)\>" contained
-syntax match   weirName        "\%(\[\s*\%(server\|upstream\|defaults\)\s\+\)\@<=[^][:space:]][^]]*" contained
+syntax match   weirKind        "\[\@<=\s*\%(weir\|server\|upstream\|tls\|defaults\)\>" contained
+syntax match   weirName        "\%(\[\s*\%(server\|upstream\|tls\|defaults\)\s\+\)\@<=[^][:space:]][^]]*" contained
 
 syntax match   weirLine        "^\s*\h\w*\s*=" nextgroup=weirValue contains=weirDirective,weirEquals
 syntax match   weirEquals      "=" contained
@@ -28,12 +28,18 @@ syntax match   weirValue       ".*$" contained
 
 " [weir]
 syntax keyword weirDirective contained workers worker_connections worker_rlimit_nofile
+syntax keyword weirDirective contained worker_handshakes tls_ticket_key
 syntax keyword weirDirective contained worker_cpu_affinity worker_shutdown_timeout worker_watchdog user pid control
 syntax keyword weirDirective contained error_log load_module include daemon
 " [server]
 syntax keyword weirDirective contained listen protocol upstream read_buffer write_buffer
 syntax keyword weirDirective contained idle_timeout read_timeout write_timeout half_close_timeout
+syntax keyword weirDirective contained tls handshake_timeout
 syntax keyword weirDirective contained max_lifetime max_connections pipeline_per_client
+" [tls]
+syntax keyword weirDirective contained certificate protocols ciphers ciphersuites groups alpn
+syntax keyword weirDirective contained client_ca client_verify verify_depth crl
+syntax keyword weirDirective contained session_tickets ticket_lifetime ktls
 " [upstream]
 syntax keyword weirDirective contained server balance connect_timeout retries source
 syntax keyword weirDirective contained pool pool_size pool_min_idle pool_idle_timeout pool_lifetime

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# TLS for tests: certificates, and clients, both by the command openssl.
+#
+#	Weir::TLS->needs		ends the test, skipped, where there is no openssl
+#	my $pki = Weir::TLS->new;	a folder of its own
+#	$pki->certificate($name, %option)	makes $name.pem and $name.key; returns "CHAIN KEY", as
+#				certificate = takes it.  Options: names => ['a.test', ...] (default
+#				localhost), key => 'rsa' (default 'ec'), ca => 1 (it may sign),
+#				by => NAME (signed by that one, otherwise by itself), days => N (30)
+#	$pki->path('x.pem')
+#	$pki->client($port, %option)	a Weir::Client whose bytes go through openssl s_client.
+#				Options: ca => NAME (of whom it trusts; default: all),
+#				name (server_name), args => [more of s_client's], half (its end of
+#				input is not the end of the connection).
+#				->said is what s_client has to say
+#	$pki->shake($port, %option)	a handshake and no more: all that s_client prints
+package Weir::TLS;
+use v5.36;
+use File::Temp ();
+use POSIX ();
+use Socket;
+use Weir::Client;
+use Weir::File;
+use Weir::Process;
+use Weir::Wait;
+
+sub needs($class)
+{
+	require Weir::Test;
+	Weir::Test::skip_all('needs the command openssl') if !Weir::Test::program('openssl');
+	return 1;
+}
+
+sub new($class)
+{
+	my $dir = File::Temp->newdir('weir-tls-XXXXXX', TMPDIR => 1);
+	chmod(0755, $dir);
+	return bless { dir => $dir }, $class;
+}
+
+sub path($self, $name) { return "$self->{dir}/$name" }
+
+# openssl(ARGUMENTS): runs it; dies with what it said.
+sub openssl($self, @arguments)
+{
+	my $result = Weir::Process::run(['openssl', @arguments]);
+	die "openssl @arguments: $result->{text}\n" if ($result->{exit} // 1) != 0;
+	return $result->{out};
+}
+
+sub certificate($self, $name, %option)
+{
+	my @names = @{ $option{names} // ['localhost'] };
+	my ($chain, $key) = ($self->path("$name.pem"), $self->path("$name.key"));
+	my $ca = $option{ca} ? 'TRUE' : 'FALSE';
+	my $alternatives = join(',', map { /^[\d.]+$/ ? "IP:$_" : "DNS:$_" } @names);
+	spurt($self->path('request.cnf'), <<"CNF");
+[req]
+distinguished_name = dn
+x509_extensions = v3
+[dn]
+[v3]
+basicConstraints = critical,CA:$ca
+subjectAltName = $alternatives
+CNF
+	my @kind = ($option{key} // 'ec') eq 'rsa' ? ('rsa:2048') : ('ec', '-pkeyopt', 'ec_paramgen_curve:P-256');
+	my @by = $option{by}
+	    ? ('-CA', $self->path("$option{by}.pem"), '-CAkey', $self->path("$option{by}.key")) : ();
+	$self->openssl('req', '-x509', '-config', $self->path('request.cnf'), '-newkey', @kind, '-nodes',
+	    '-days', $option{days} // 30, '-subj', "/CN=$name", @by, '-keyout', $key, '-out', $chain);
+	return "$chain $key";
+}
+
+sub _command($self, $port, %option)
+{
+	my @trust = $option{ca} ? ('-CAfile', $self->path("$option{ca}.pem"), '-verify_return_error') : ();
+	my @name = $option{name} ? ('-servername', $option{name}, '-verify_hostname', $option{name}) : ('-noservername');
+	return ('openssl', 's_client', '-connect', "127.0.0.1:$port", @trust, @name, @{ $option{args} // [] });
+}
+
+sub shake($self, $port, %option)
+{
+	return Weir::Process::run([$self->_command($port, %option)])->{text};
+}
+
+sub client($self, $port, %option)
+{
+	socketpair(my $near, my $far, AF_UNIX, SOCK_STREAM, 0) or die "socketpair: $!\n";
+	my $said = File::Temp->new;
+	my @command = $self->_command($port, %option, args => ['-quiet', $option{half} ? () : ('-no_ign_eof'),
+	    @{ $option{args} // [] }]);
+	my $pid = fork() // die "fork: $!\n";
+	if ($pid == 0) {
+		$SIG{$_} = 'DEFAULT' for qw(TERM INT HUP PIPE);
+		open(STDIN, '<&', $far);
+		open(STDOUT, '>&', $far);
+		open(STDERR, '>>', $said->filename);
+		close($near);
+		close($far);
+		{ no warnings; exec { $command[0] } @command; }
+		POSIX::_exit(127);
+	}
+	close($far);
+	return Weir::TLS::Client->wrap($near, $pid, $said);
+}
+
+package Weir::TLS::Client;
+use v5.36;
+use POSIX qw(WNOHANG);
+our @ISA = ('Weir::Client');
+
+sub wrap($class, $fh, $pid, $said)
+{
+	my $self = $class->adopt($fh);
+	@$self{qw(pid said)} = ($pid, $said);
+	return $self;
+}
+
+sub said($self) { return Weir::File::slurp($self->{said}->filename) }
+
+# The process ends when its input does; it is not waited for without end.
+sub close($self)
+{
+	$self->SUPER::close;
+	my $pid = delete $self->{pid} // return;
+	kill('KILL', $pid) if !defined(Weir::Process::reap($pid, 5));
+}
+
+1;
