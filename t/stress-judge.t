@@ -194,6 +194,24 @@ it 'a file is replaced when all of it has been written' => sub {
 	like $out, qr/"answered": 5\b/, 'what is no file is written to';
 };
 
+# The limit is for files: its other output goes through a pipe.
+it 'a file at the limit of sizes is an error that names it' => sub {
+	my $b = serve('line');
+	my $dir = File::Temp->newdir;
+	my $file = "$dir/file";
+	for my $option ('--json', '--hgrm') {
+		Weir::File::spurt($file, 'what was there');
+		my @line = (Weir::Stress::binary(), 'line', '-c', 1, '-n', 5, $option, $file, $b->address);
+		open(my $out, '-|', 'sh', '-c', 'ulimit -f 0; exec "$@" 2>&1', 'sh', @line) or die "sh: $!\n";
+		like join('', readline($out)), qr/^weir-stress: $option: cannot write \Q$file\E: File too large$/m;
+		close($out);
+		is $? & 127, 0, 'no signal';
+		isnt $? >> 8, 0, $option;
+		is slurp($file), 'what was there', 'it stays as it was';
+		is join(' ', glob("$dir/*")), $file, 'and nothing is left beside it';
+	}
+};
+
 it 'JSON has all figures of the manual, and no others' => sub {
 	my $b = serve('line');
 	my $file = File::Temp->new;

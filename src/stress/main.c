@@ -22,6 +22,7 @@ main(int argc, char **argv)
 
 	stdfd_fill("weir-stress");
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);	/* EFBIG, which names the file */
 	signal(SIGUSR2, SIG_IGN);	/* until it can be answered */
 	if (stress_serve_wanted(argc, argv))
 		return stress_serve_main(argc, argv);
