@@ -88,7 +88,7 @@ it 'retries: so many other peers and no more' => sub {
 it 'all peers refuse: everybody is told at once' => sub {
 	my @peers = (backend('refuse'), backend('refuse'));
 	my $p = Weir::Pool->new(peers => [@peers], workers => 2);
-	all_fail($p, patience(1), 2000, '-c', 100, '--each', 20, '-p', 5);
+	all_fail($p, patience(4), 2000, '-c', 100, '--each', 20, '-p', 5);
 	my $failures = $p->failures;
 	is(($failures->{connect} // 0) + ($failures->{no_peer} // 0), 2000, 'each has a name');
 	$peers[1]->tell('up');
@@ -186,7 +186,7 @@ it 'reply_timeout begins when a link is connected, whatever connect_timeout is' 
 		$c->send("x\n");
 		is $mode eq 'session' ? $c->rest : $c->line, $p->failure, $mode;
 		cmp_ok now() - $began, '>=', $T - $TICK, 'not too early';
-		cmp_ok now() - $began, '<', $T + patience(3), 'in time';
+		cmp_ok now() - $began, '<', $T + patience(8), 'in time';
 		$c->reset;
 		$p->end;
 	}
@@ -270,7 +270,7 @@ it 'half a reply, and then nothing' => sub {
 	my $c = $p->client;
 	my $began = now();
 	is $c->send("half\n")->line, $p->failure;
-	cmp_ok now() - $began, '<', $T + patience(3), 'in time';
+	cmp_ok now() - $began, '<', $T + patience(8), 'in time';
 	is_deeply $p->failures, { reply_timeout => 1 };
 	is $c->ask("whole\n"), "whole\n";
 	$p->end;

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # Few links, several workers, many who wait: everybody has its turn in time.
+# Whose turn is forgotten waits for pool_wait, or for the end of the run.
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -9,20 +10,27 @@ use Weir::Stress;
 
 my $many = Weir::Build::sanitized() || Weir::Build::valgrind() ? 1500 : 10_000;
 
+# Nobody has waited for longer than half of the run, if that was long.
+sub soon_enough($r, $seconds)
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($long, $half) = (patience($seconds * 1_000_000), $r->{of}{duration} / 2);
+	return cmp_ok $r->{of}{max}, '<', $long > $half ? $long : $half, "the slowest: $r->{of}{max} us";
+}
+
 for my $mode (qw(pipeline request)) {
 	for my $size (1, 2) {
 		it "4 workers, $size links, $mode: all of many clients are served" => sub {
 			my $b = backend('line');
-			my $wait = int(patience(5));
 			my $p = Weir::Pool->new(peers => [$b], workers => 4, upstream => <<"CONF");
 pool = $mode
 pool_size = $size
-pool_wait = ${wait}s
+pool_wait = 1m
 pipeline_spread = 1
 CONF
 			my $r = stress('line', '-c', 80, '--each', 25, $p->address);
 			unharmed($r, answered => 2000, connected => 80, least => 25);
-			cmp_ok $r->{of}{max}, '<', patience(2_500_000), "the slowest: $r->{of}{max} us";
+			soon_enough($r, 2.5);
 			is $b->report->{peak}, $size, 'never more links';
 			cmp_ok $p->peer->{links_given_up}, '>', 0, 'they were passed on';
 			is_deeply $p->failures, {};
@@ -34,7 +42,7 @@ CONF
 it 'a worker that has all links, idle, gives some up' => sub {
 	my $b = backend('line', keep => 1);
 	my $p = Weir::Pool->new(peers => [$b], workers => 2,
-	    upstream => "pool_size = 4\npipeline_spread = 1\npool_wait = 5s\n");
+	    upstream => "pool_size = 4\npipeline_spread = 1\npool_wait = 1m\n");
 	my @first = map { $p->client_of(0) } 1 .. 4;
 	$_->send("x\n") for @first;
 	$b->wait_report(sub ($r) { $r->{kept} == 4 && $r->{open} == 4 });
@@ -43,7 +51,7 @@ it 'a worker that has all links, idle, gives some up' => sub {
 	my $c = $p->client_of(1);
 	my $began = now();
 	ok $c->ping;
-	cmp_ok now() - $began, '<', patience(1), 'at once';
+	cmp_ok now() - $began, '<', patience(5), 'at once';
 	cmp_ok $p->peer->{links_given_up}, '>=', 1;
 	cmp_ok $b->report->{peak}, '<=', 4;
 	ok $_->ping for @first, $c;
@@ -172,7 +180,7 @@ for my $case ([1, 1], [4, 1], [4, 3], [2, 8]) {
 		for my $crowd (@crowds) {
 			my $r = $crowd->end;
 			unharmed($r);
-			cmp_ok $r->{of}{max}, '<', patience(4_000_000), "the slowest: $r->{of}{max} us";
+			soon_enough($r, 4);
 		}
 		cmp_ok $b->report->{peak}, '<=', $size;
 		is_deeply $p->failures, {};
@@ -207,7 +215,7 @@ for my $workers (1, 4) {
 		my $p = Weir::Pool->new(peers => [$b], workers => $workers,
 		    upstream => "pool = request\npool_size = 1\npool_wait = 2s\n" .
 		    "reply_timeout = off\n");
-		my $crowd = crowd('line', '-c', $many, '--each', 1, '-t', int(patience(8)) . 's',
+		my $crowd = crowd('line', '-c', $many, '--each', 1, '-t', int(patience(60)) . 's',
 		    '--failure', '-failed', $p->address);
 		my $of;
 		$p->until(sub ($p) { ($of = $crowd->so_far)->{waiting} == 1 && $of->{sent} == $many }, 'but one', 60);

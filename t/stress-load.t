@@ -142,7 +142,9 @@ it 'the connect is part of what a request of churn takes' => sub {
 	my $r = stress('churn', '-c', 2, '-n', 50, $b->address);
 	cmp_ok $r->{of}{mean}, '>', $r->{of}{'raw.mean'};
 	cmp_ok $r->{of}{'raw.mean'}, '>=', 5000;
-	cmp_ok abs($r->{of}{mean} - $r->{of}{'raw.mean'} - $r->{of}{'connect.mean'}), '<', patience(1000);
+	my $rest = $r->{of}{mean} - $r->{of}{'raw.mean'} - $r->{of}{'connect.mean'};
+	cmp_ok $rest, '>', -0.01 * $r->{of}{mean}, 'all of it';
+	cmp_ok $rest, '<', $r->{of}{'raw.mean'} / 2, 'and once';
 };
 
 it 'a server that closes at once is asked less and less' => sub {
@@ -164,7 +166,7 @@ it 'connections that are lost are opened again at the rate of -r' => sub {
 
 it 'a close with nothing owed has a name of its own' => sub {
 	my $b = serve('line', '--fault', 'idle=1');
-	my $r = stress('idle', '-c', 3, '-i', '50ms', '-d', '300ms', $b->address);
+	my $r = stress('idle', '-c', 3, '-i', '50ms', '-d', '1s', $b->address);
 	is $r->{exit}, 1;
 	is $r->{of}{closed}, 0;
 	cmp_ok $r->{of}{closed_idle}, '>=', 3 or diag $r->{text};
@@ -182,7 +184,7 @@ it 'a low rate of connections to nobody gives up, too' => sub {
 	my $began = now();
 	my $r = stress('churn', '-c', 5, '--rate', 5, '-d', '60s', '-t', '300ms', '127.0.0.1:' . free_port);
 	is $r->{exit}, 1;
-	cmp_ok now() - $began, '<', 25;
+	cmp_ok now() - $began, '<', 50;
 	like $r->{text}, qr/the run has ended/;
 };
 

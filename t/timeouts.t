@@ -4,86 +4,59 @@
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Weir::Deadline;
 use Weir::Test;
 
-my %port;
-my @names = qw(idle proxied connect write back_write half life patient);
-@port{@names} = free_ports(scalar @names);
 my $echo = backend('echo');
 my $full = backend('full');
 my $large = backend('source', bytes => 256 << 20);
 my $silent = backend('silent');
 my $open_end = backend('script', data => sub (@) { }, eof => sub ($c, $) { });
 
-# Long enough that a test which shares the machine with others is not late by
-# as much; seconds for the test, a value for the configuration.
-my $T = patience(0.4);
-my $ms = int($T * 1000) . 'ms';
+# A weir all of whose deadlines are $T seconds.
+our ($T, $w, %port);
+my %started;	# by $T
 
-my $w = weir(<<"CONF");
-[weir]
-workers = 2
-error_log = logs/error.log info
+sub start()
+{
+	my @proxy = ('stream_proxy');
+	my %servers = (
+		idle => ['echo', undef, idle_timeout => ms($T)],
+		proxied => [@proxy, 'echo', idle_timeout => ms($T)],
+		connect => [@proxy, 'full'],
+		write => [@proxy, 'large', write_timeout => ms($T)],
+		back_write => [@proxy, 'silent', write_timeout => ms($T)],
+		half => [@proxy, 'open_end', half_close_timeout => ms($T)],
+		life => ['echo', undef, max_lifetime => ms($T)],
+		patient => ['echo', undef],
+	);
+	@port{sort keys %servers} = free_ports(scalar keys %servers);
+	$w = weir("[weir]\nworkers = 2\nerror_log = logs/error.log info\n\n" . deadline_conf(
+		servers => { map { $_ => [$port{$_}, @{$servers{$_}}] } keys %servers },
+		upstreams => {
+			echo => [$echo->address],
+			full => [$full->address, connect_timeout => ms($T)],
+			large => [$large->address],
+			silent => [$silent->address],
+			open_end => [$open_end->address],
+		}));
+	# One that must never be closed: it says at the end that nothing else was hit.
+	my $patient = client($port{patient});
+	$patient->ping;
+	return { w => $w, port => {%port}, patient => $patient };
+}
 
-[server idle]
-listen = 127.0.0.1:$port{idle}
-protocol = echo
-idle_timeout = $ms
-
-[server proxied]
-listen = 127.0.0.1:$port{proxied}
-protocol = stream_proxy
-upstream = echo
-idle_timeout = $ms
-
-[server connect]
-listen = 127.0.0.1:$port{connect}
-protocol = stream_proxy
-upstream = full
-
-[server write]
-listen = 127.0.0.1:$port{write}
-protocol = stream_proxy
-upstream = large
-write_timeout = $ms
-
-[server back_write]
-listen = 127.0.0.1:$port{back_write}
-protocol = stream_proxy
-upstream = silent
-write_timeout = $ms
-
-[server half]
-listen = 127.0.0.1:$port{half}
-protocol = stream_proxy
-upstream = open_end
-half_close_timeout = $ms
-
-[server life]
-listen = 127.0.0.1:$port{life}
-protocol = echo
-max_lifetime = $ms
-
-[server patient]
-listen = 127.0.0.1:$port{patient}
-protocol = echo
-
-[upstream echo]
-server = @{[$echo->address]}
-[upstream full]
-server = @{[$full->address]}
-connect_timeout = $ms
-[upstream large]
-server = @{[$large->address]}
-[upstream silent]
-server = @{[$silent->address]}
-[upstream open_end]
-server = @{[$open_end->address]}
-CONF
-
-# One that must never be closed: it says at the end that nothing else was hit.
-my $patient = client($port{patient});
-$patient->ping;
+# Long enough that a test which shares the machine with others is not late by as much.
+sub timed($name, $code)
+{
+	with_time $name => 0.4, sub ($seconds) {
+		local $T = $seconds;
+		local ($w, %port);
+		my $mine = $started{$seconds} //= start();
+		($w, %port) = ($mine->{w}, %{$mine->{port}});
+		$code->();
+	};
+}
 
 # A clock may be a tick coarse: this much earlier is still in time.
 my $TICK = 0.02;
@@ -98,7 +71,7 @@ sub ends_after($c, $least, $began = now())
 # Talks in steps shorter than the timeout, for longer than the timeout.
 sub keeps_talking($c)
 {
-	my $until = now() + 2.5 * $T;
+	my $until = now() + 1.5 * $T;
 	while (now() < $until) {
 		$c->ping;
 		until_time(now() + 0.05);
@@ -106,12 +79,12 @@ sub keeps_talking($c)
 	return 1;
 }
 
-it 'idle_timeout closes who says nothing' => sub {
+timed 'idle_timeout closes who says nothing' => sub {
 	my $began = now();
 	ends_after(client($port{idle}), $T, $began);
 };
 
-it 'idle_timeout begins again with each byte' => sub {
+timed 'idle_timeout begins again with each byte' => sub {
 	my $c = client($port{idle});
 	ok keeps_talking($c);
 	my $began = now();
@@ -119,10 +92,10 @@ it 'idle_timeout begins again with each byte' => sub {
 	ends_after($c, $T, $began);
 };
 
-it 'idle_timeout of a proxied session minds both sides' => sub {
+timed 'idle_timeout of a proxied session minds both sides' => sub {
 	my $c = client($port{proxied});
 	ok keeps_talking($c);
-	my $until = now() + 2.5 * $T;
+	my $until = now() + 1.5 * $T;
 	my $began;
 	while (now() < $until) {
 		$began = now();
@@ -135,17 +108,19 @@ it 'idle_timeout of a proxied session minds both sides' => sub {
 };
 
 it 'idle_timeout says why in the status' => sub {
-	cmp_ok $w->status->server('idle')->{end_idle_timeout}, '>=', 2;
+	my $count = 0;
+	$count += $_->{w}->status->server('idle')->{end_idle_timeout} for values %started;
+	cmp_ok $count, '>=', 2;
 };
 
-it 'connect_timeout gives up' => sub {
+timed 'connect_timeout gives up' => sub {
 	my $began = now();
 	ends_after(client($port{connect}), $T, $began);
-	cmp_ok now() - $began, '<', patience(5);
+	cmp_ok now() - $began, '<', $T + patience(8);
 	is $w->status->peer('full', $full->address)->{connect_timed_out}, 1;
 };
 
-it 'write_timeout closes a client that takes nothing' => sub {
+timed 'write_timeout closes a client that takes nothing' => sub {
 	my $c = client($port{write}, rcvbuf => 8192);
 	# it reads a little, so that it is established that bytes flow
 	$c->recv(1000);
@@ -155,7 +130,7 @@ it 'write_timeout closes a client that takes nothing' => sub {
 	isnt $c->ending, 'open';
 };
 
-it 'write_timeout does not hit a slow reader' => sub {
+timed 'write_timeout does not hit a slow reader' => sub {
 	my $c = client($port{write}, rcvbuf => 65536);
 	my $until = now() + 3 * $T;
 	my $got = 0;
@@ -167,7 +142,7 @@ it 'write_timeout does not hit a slow reader' => sub {
 	$c->reset;
 };
 
-it 'write_timeout closes when the backend takes nothing' => sub {
+timed 'write_timeout closes when the backend takes nothing' => sub {
 	my $c = client($port{back_write});
 	my $text = pattern(1, 0, 64 << 20);
 	my $sent = 1000;
@@ -181,7 +156,7 @@ it 'write_timeout closes when the backend takes nothing' => sub {
 	$silent->tell('drop_all');
 };
 
-it 'half_close_timeout ends what only one side has ended' => sub {
+timed 'half_close_timeout ends what only one side has ended' => sub {
 	my $c = client($port{half});
 	my $began = now();
 	$c->send('the last')->shutdown;
@@ -192,7 +167,7 @@ it 'half_close_timeout ends what only one side has ended' => sub {
 	isnt $c->ending, 'open';
 };
 
-it 'half_close_timeout does not concern who has ended neither' => sub {
+timed 'half_close_timeout does not concern who has ended neither' => sub {
 	my $c = client($port{half});
 	my $began = now();
 	$c->send('x');
@@ -204,18 +179,18 @@ it 'half_close_timeout does not concern who has ended neither' => sub {
 	$c->reset;
 };
 
-it 'max_lifetime ends also who keeps talking' => sub {
+timed 'max_lifetime ends also who keeps talking' => sub {
 	my $began = now();
 	my $c = client($port{life});
 	my $pings = 0;
-	eval { $pings++ while $c->ping && now() - $began < patience(5) };
+	eval { $pings++ while $c->ping && now() - $began < $T + patience(8) };
 	cmp_ok $pings, '>', 1;
 	cmp_ok now() - $began, '>=', $T - $TICK;
 	isnt $c->ending, 'open';
 };
 
 it 'leaves all others alone' => sub {
-	ok $patient->ping;
+	ok $_->{patient}->ping for values %started;
 };
 
 done_testing;

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Tests of deadlines: a configuration whose servers each have one, and time to be right.
+#
+#	with_time NAME => $seconds, sub ($T) { ... }
+#				a subtest, run with a deadline of so many seconds; when it
+#				fails, as it may on a machine that stands still, with four
+#				times as many, and then with sixteen times: code that is
+#				wrong fails all of them
+#	ms($seconds)		as a value of the configuration
+#	deadline_conf(servers => { NAME => [$port, $protocol, $upstream or undef,
+#	    $key => $value] }, upstreams => { NAME => [$address, $key => $value] })
+package Weir::Deadline;
+use v5.36;
+use Exporter 'import';
+use Test2::API qw(intercept);
+use Weir::Test ();
+use Weir::Wait;
+
+our @EXPORT = qw(with_time ms deadline_conf);
+
+sub with_time($name, $seconds, $code)
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my @tries = map { patience($seconds * $_) } 1, 4, 16;
+	my $last = pop(@tries);
+	for my $T (@tries) {
+		my $events = intercept { Weir::Test::it($name, sub { $code->($T) }) };
+		return if !@$events;		# it was not wanted
+		return Test::More::pass("$name ($T s)") if !grep { $_->causes_fail } @$events;
+		Test::More::note("$name: not with $T s");
+	}
+	return Weir::Test::it($name, sub { $code->($last) });
+}
+
+sub ms($seconds) { return int($seconds * 1000) . 'ms' }
+
+sub deadline_conf(%part)
+{
+	my $text = '';
+	for my $name (sort keys %{$part{servers}}) {
+		my ($port, $protocol, $upstream, @pairs) = @{$part{servers}{$name}};
+		unshift(@pairs, upstream => $upstream) if defined $upstream;
+		$text .= _section("server $name", listen => "127.0.0.1:$port", protocol => $protocol, @pairs);
+	}
+	for my $name (sort keys %{$part{upstreams}}) {
+		my ($address, @pairs) = @{$part{upstreams}{$name}};
+		$text .= _section("upstream $name", server => $address, @pairs);
+	}
+	return $text;
+}
+
+sub _section($head, @pairs)
+{
+	my $text = "[$head]\n";
+	while (my ($key, $value) = splice(@pairs, 0, 2)) {
+		$text .= "$key = $value\n";
+	}
+	return "$text\n";
+}
+
+1;
