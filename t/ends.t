@@ -86,6 +86,16 @@ it 'a reset of the client behind its data' => sub {
 	is $w->status->server('proxy')->{end_client_failed}, 1;
 };
 
+it 'a reset of the client behind its end' => sub {
+	my $c = client($port);
+	my $fh = accepted();
+	$c->send_fin('the question');
+	is arrived($fh, 100), 'the question', 'and its end';
+	$c->reset;
+	ok wait_for { $w->status->server('proxy')->{sessions} == 0 }, 'ends it while the peer thinks';
+	is $w->status->server('proxy')->{end_client_failed}, 2;
+};
+
 it 'a reset of the peer behind its data' => sub {
 	my $c = client($port);
 	my $fh = accepted();

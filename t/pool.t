@@ -145,6 +145,46 @@ it 'session: the peer never counts more links than there may be' => sub {
 	$p->end;
 };
 
+it 'session: a peer that is busy with what a client has left behind counts' => sub {
+	my $b = backend('silent');
+	my $p = Weir::Pool->new(peers => [$b],
+	    upstream => "pool = session\npool_size = 2\npool_wait = 1s\nreply_timeout = 10m\n");
+	my @gone = map { $p->client->send("$_\n") } 1 .. 2;
+	$b->wait_report(sub ($r) { $r->{accepted} == 2 });
+	$p->until(sub ($p) { $p->peer->{in_flight} == 2 }, 'both have asked');
+	$_->reset for @gone;
+	is $p->client->ask("more\n", $p->failure), $p->failure, 'there is no room for a third';
+	is $b->report->{accepted}, 2;
+	$b->tell('resume');
+	my $c = $p->client->send("now\n");
+	$b->wait_report(sub ($r) { $r->{accepted} == 3 });
+	pass 'when they have ended there is';
+	$p->end;
+};
+
+it 'but not for longer than a reply may take' => sub {
+	my $b = backend('silent');
+	my $p = Weir::Pool->new(peers => [$b],
+	    upstream => "pool = session\npool_size = 1\npool_wait = 1m\nreply_timeout = 500ms\n");
+	my $gone = $p->client->send("one\n");
+	$p->until(sub ($p) { $p->peer->{in_flight} == 1 }, 'it has asked');
+	$gone->reset;
+	my $c = $p->client->send("two\n");
+	$b->wait_report(sub ($r) { $r->{accepted} == 2 });
+	pass;
+	$p->end;
+};
+
+it 'pool_min_idle does not back off from a peer that does nothing wrong' => sub {
+	my $b = backend('line');
+	my $p = Weir::Pool->new(peers => [$b],
+	    upstream => "pool_min_idle = 1\npool_lifetime = 100ms\n");
+	# Backing off would take more than three minutes.
+	$b->wait_report(sub ($r) { $r->{accepted} >= 12 }, 60);
+	pass;
+	$p->end;
+};
+
 it 'pool_min_idle backs off from a peer that ends what nobody has used' => sub {
 	my $b = backend('close');
 	my $began = now();
@@ -281,6 +321,18 @@ it 'a client that leaves does not wait any more' => sub {
 	is $first->line, "first\n";
 	is $second->line, "second\n";
 	is $b->report->{lines}, 2, 'what it asked was not sent';
+	$p->end;
+};
+
+it 'one that has ended its side and then resets does not keep a link' => sub {
+	my $b = keeper();
+	my $p = Weir::Pool->new(peers => [$b],
+	    upstream => "pool = session\npool_size = 1\npool_wait = 1m\n");
+	my $c = $p->client->send_fin("question\n");
+	$b->wait_report(sub ($r) { $r->{lines} == 1 });
+	$c->reset;
+	$p->until(sub ($p) { $p->server->{sessions} == 0 }, 'it is gone');
+	is $p->server->{end_client_failed}, 1;
 	$p->end;
 };
 

@@ -155,7 +155,21 @@ it 'brings a reset of the client to the backend' => sub {
 		$c->ping;
 		$c->reset;
 	});
-	isnt $seen->{ended}, '', "ended: $seen->{ended}";
+	is $seen->{ended}, 'reset';
+};
+
+it 'also when it is found out by sending to the client' => sub {
+	my $seen = one_more(echo => sub {
+		my $c = client($port{echo});
+		$c->ping;
+		# What the backend says comes first, and then the reset.
+		my @workers = $w->workers;
+		kill('STOP', @workers);
+		$backend{echo}->tell('send', bytes => 'too late');
+		$c->reset;
+		kill('CONT', @workers);
+	});
+	is $seen->{ended}, 'reset';
 };
 
 it 'brings a reset of the backend to the client' => sub {

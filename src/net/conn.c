@@ -400,9 +400,10 @@ conn_happened(int fd, short what, void *argument)
 	struct conn *c = argument;
 
 	(void)fd;
-	/* libevent shows EPOLLERR as both. While reading is paused nobody would
-	 * find the error by reading. */
-	if (c->readable && (what & LOOP_READ) && (what & LOOP_WRITE))
+	/* libevent shows EPOLLERR as both. While reading is paused nobody would find the
+	 * error by reading; nor behind the end, of which all other events tell, too. */
+	if ((what & LOOP_READ) && (what & LOOP_WRITE) &&
+	    (c->readable || (c->eof && !(what & LOOP_END))))
 		(void)conn_look(c);
 	if (what & LOOP_READ) {
 		c->readable = c->unsure = c->fresh = true;

@@ -183,7 +183,7 @@ relay_leave(struct weir_session *s)
 	/* What the peer sent before it went is the client's. */
 	if (s->step == STEP_FLUSH && r->down.pipe != NULL && !client->broken)
 		(void)pipe_spill(r->down.pipe, client);
-	if (client->broken || conn_waiting(peer) + flow_held(&r->up) > 0 ||
+	if (client->broken || client->write_shut || conn_waiting(peer) + flow_held(&r->up) > 0 ||
 	    (peer->finished && !peer->eof))
 		conn_abort(peer);
 	pipe_return(&r->up.pipe);
@@ -270,7 +270,8 @@ relay_connect_to(struct relay *r, struct weir_peer *peer)
 	if (dial_start(d, &r->peer_conn, &relay_peer_handler, relay_dial, &peer->addr,
 		r->upstream->connect_timeout) == DIAL_GOING)
 		return true;
-	(void)peer_refused(peer, d->error, loop_now());
+	if (!peer_refused(peer, d->error, loop_now()))
+		peer_unreported(peer, &r->opening->attempt);
 	relay_give_token(r);
 	return false;
 }

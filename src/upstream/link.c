@@ -36,8 +36,10 @@ static void     link_break(struct link *);
 static void     link_part(struct link *);
 static void     link_close(struct link *);
 static void     link_report(struct link *, enum weir_failure);
-static void     link_give_back(struct link *, struct buf **unsent, enum weir_failure);
+static void     link_give_back(struct link *, struct buf **unsent, enum weir_failure,
+    const struct weir_peer *failed);
 static struct request *link_pop(struct link *);
+static uint64_t link_parting_time(const struct link *);
 static uint64_t link_deadline(const struct link *);
 static void     link_watch(struct link *);
 static void     link_free_closed(void);
@@ -179,6 +181,7 @@ link_release(struct link *l)
 		link_abandon(l);
 		return;
 	}
+	l->busy = l->depth > 0;
 	while (l->depth > 0)
 		request_finish(link_pop(l));
 	if (l->state == LINK_OPEN) {
@@ -485,10 +488,13 @@ link_break(struct link *l)
 {
 	enum weir_failure why = (enum weir_failure)(l->fault - 1);
 	struct requester *borrower = l->borrower;
+	struct weir_peer *failed = NULL;
 	struct buf       *unsent = l->out;
 	bool              busy = l->depth > 0, used = l->sent > 0;
 
 	link_report(l, why);
+	if (why == WEIR_FAILED_CONNECT && !l->starved)
+		failed = l->pool->peer;
 	l->out = NULL;
 	l->borrower = NULL;
 	if (borrower != NULL) {		/* what is moved may find him another */
@@ -496,7 +502,7 @@ link_break(struct link *l)
 		borrower->flight = 0;
 	}
 	link_close(l);
-	link_give_back(l, &unsent, why);
+	link_give_back(l, &unsent, why, failed);
 	if (borrower != NULL && used)
 		requester_ops->lost(borrower, busy);
 }
@@ -555,9 +561,14 @@ link_report(struct link *l, enum weir_failure why)
 		what = "no reply within reply_timeout";
 		board_add(&peer->cell[PEER_REPLY_TIMEOUTS], 1);
 	}
+	if (l->state == LINK_CONNECTING && l->error != ETIMEDOUT) {
+		l->starved = !peer_refused(peer, l->error, loop_now());
+		if (!l->starved)
+			l->probing = 0;
+		return;
+	}
 	if (l->state == LINK_CONNECTING)
-		peer_report(peer, l->error == ETIMEDOUT ? PEER_TIMED_OUT : PEER_REFUSED, l->error,
-		    loop_now());
+		peer_report(peer, PEER_TIMED_OUT, l->error, loop_now());
 	else if (!l->answered && l->depth > 0 && l->sent > 0 && why != WEIR_FAILED_BAD_REPLY)
 		peer_report(peer, PEER_BROKE, l->error != 0 ? l->error : ECONNRESET, loop_now());
 	else {
@@ -573,14 +584,14 @@ link_report(struct link *l, enum weir_failure why)
  * elsewhere; but not from a link that was its requester's alone, and used: what the
  * peer knew of him is gone with it. */
 static void
-link_give_back(struct link *l, struct buf **unsent, enum weir_failure why)
+link_give_back(struct link *l, struct buf **unsent, enum weir_failure why,
+    const struct weir_peer *failed)
 {
-	struct weir_peer       *peer = l->pool->peer;
-	const struct weir_peer *failed = why == WEIR_FAILED_CONNECT ? peer : NULL;
-	struct weir_span        rest = buf_span(*unsent), bytes;
-	bool                    move = peer->upstream->mode != POOL_SESSION || l->sent == 0;
-	struct node            *n, *following;
-	struct request         *r;
+	struct weir_peer *peer = l->pool->peer;
+	struct weir_span  rest = buf_span(*unsent), bytes;
+	bool              move = peer->upstream->mode != POOL_SESSION || l->sent == 0;
+	struct node      *n, *following;
+	struct request   *r;
 
 	/* All first: what is moved may find another. */
 	list_each(n, following, &l->requests) {
@@ -653,6 +664,16 @@ link_idle_due(const struct link *l)
 }
 
 static uint64_t
+link_parting_time(const struct link *l)
+{
+	uint64_t timeout = l->pool->peer->upstream->reply_timeout;
+
+	if (!l->busy)
+		return LINK_PARTING_TIME;
+	return timeout > 0 ? timeout : LINK_PARTING_BUSY;
+}
+
+static uint64_t
 link_deadline(const struct link *l)
 {
 	uint64_t at;
@@ -660,7 +681,7 @@ link_deadline(const struct link *l)
 	if (l->state == LINK_CONNECTING)
 		return l->dial.give_up;
 	if (l->state == LINK_PARTING)
-		return l->since + LINK_PARTING_TIME;
+		return l->since + link_parting_time(l);
 	at = l->depth > 0 ? link_reply_due(l) : link_idle_due(l);
 	return at < l->expires || l->state == LINK_DRAINING ? at : l->expires;
 }

@@ -11,7 +11,9 @@
  *	DRAINING    takes no more requests; those that it has get their replies
  *	PARTING     has none; our end is sent behind what is unsent, and the peer's
  *	            is waited for: its tokens are free only then, so that the peer
- *	            never counts more links than there may be
+ *	            does not count more links than there may be. It has
+ *	            LINK_PARTING_TIME for it; when it still works on what nobody
+ *	            waits for any more, as long as for a reply
  *
  *	out    requests, one behind the other; all of a pass leave in one write
  *	FIFO   those that are in `out` or sent and not answered, in that order:
@@ -35,7 +37,8 @@
 enum link_state { LINK_CONNECTING, LINK_OPEN, LINK_DRAINING, LINK_PARTING, LINK_CLOSED };
 
 #define LINK_SHARE         4u		/* reads a turn */
-#define LINK_PARTING_TIME  200u		/* ms that the peer has to end its side, too */
+#define LINK_PARTING_TIME  200u		/* ms that the peer has to end its side, too … */
+#define LINK_PARTING_BUSY  10000u	/* … when it is busy, without reply_timeout */
 #define LINK_OUT_MAX       262144u	/* unsent bytes: a link with more takes no request */
 #define LINK_SLOTS_MAX     256u		/* workers that may ask for one */
 
@@ -82,6 +85,8 @@ struct link {
 	uint8_t            fault;	/* it breaks at the end of its turn: 0, or enum
 					   weir_failure + 1 */
 	bool               answered;	/* a reply has come */
+	bool               busy;	/* PARTING: the peer has had requests without a reply */
+	bool               starved;	/* this machine had nothing to connect with */
 	_Alignas(16) char  memory[WEIR_PARSER_MEMORY];
 };
 

@@ -12,9 +12,11 @@
 
 #define RETIRING_IDLE 5000u	/* ms */
 
-/* pool_min_idle: a link that ends unused makes the next one wait twice as long. */
+/* pool_min_idle: a link that its peer ends unused makes the next one wait twice as long,
+ * unless it has lasted. */
 #define READY_PAUSE_LEAST 100u		/* ms */
 #define READY_PAUSE_MOST  30000u
+#define READY_LASTED      1000u
 
 static enum pool_answer pool_place(struct weir_upstream *, struct request *,
     struct weir_span bytes, enum weir_failure *why);
@@ -390,12 +392,14 @@ pool_closed(struct link *l)
 	struct pool *p = l->pool;
 
 	share_give(p);
+	if (l->starved)
+		share_pause(p);
 	if (p->kept == 0 || pools.holding)
 		return;
 	/* A peer that ends what nobody has used is not run down. */
-	if (l->answered)
+	if (l->answered || loop_now() >= l->since + READY_LASTED + p->ready_pause)
 		p->ready_pause = p->ready_after = 0;
-	else
+	else if (l->fault != 0)
 		pool_ready_later(p);
 }
 
