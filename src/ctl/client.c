@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "proc/child.h"
 #include "proc/fdtable.h"
 #include "proc/wait.h"
 
@@ -135,20 +136,13 @@ client_print_silence(int fd, uint64_t timeout)
 {
 	struct ucred master;
 	socklen_t    len = sizeof master;
-	char         path[64], state = '?', time[STR_UNIT_MAX];
-	FILE        *stat;
+	char         state, time[STR_UNIT_MAX];
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &master, &len) < 0 || master.pid <= 0) {
 		client_print_time("the control socket", timeout);
 		return;
 	}
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)master.pid);
-	stat = fopen(path, "re");
-	if (stat != NULL) {
-		if (fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
-			state = '?';
-		fclose(stat);
-	}
+	state = child_state(master.pid);
 	str_print_time(timeout, time);
 	if (state == 'T' || state == 't')
 		fprintf(stderr,

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -244,6 +245,26 @@ test_status(void)
 	    "signal");
 }
 
+/* A process may call itself what it likes. */
+static void
+test_state(void)
+{
+	pid_t child = fork();
+	int   status;
+
+	if (child == 0) {
+		prctl(PR_SET_NAME, "a) R (b");
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	ok(child > 0 && waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status),
+	    "a process has stopped");
+	is_number(child_state(child), 'T', "its state, behind a name with brackets");
+	kill(child, SIGKILL);
+	ok(waitpid(child, &status, 0) == child, "it has ended");
+	is_number(child_state(child), 0, "nobody has none");
+}
+
 int
 main(void)
 {
@@ -255,5 +276,6 @@ main(void)
 	test_wait();
 	test_report();
 	test_status();
+	test_state();
 	return done_testing();
 }
