@@ -10,6 +10,8 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "base/clock.h"
+
 #define PASS_ENDS_MAX 4u
 
 static_assert(sizeof(struct event) <= LOOP_EVENT_SIZE, "an event fits into a watch");
@@ -128,12 +130,8 @@ loop_read_clock(void)
 uint64_t
 loop_micros(void)
 {
-	struct timespec t;
-
-	if (loop.micros == 0) {
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		loop.micros = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-	}
+	if (loop.micros == 0)
+		loop.micros = clock_ns() / 1000;
 	return loop.micros;
 }
 
