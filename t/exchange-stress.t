@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# No reply reaches anyone but its asker, each request ends in one of its ways, and nothing hangs: clients that do
+# No reply reaches anyone but its client, each request ends in one of its ways, and nothing hangs: clients that do
 # not behave, before backends that break in every way at random (weir-stress on both sides; stress-unruly.t shows
 # that it would find it).
 #

@@ -28,7 +28,7 @@ struct requester;
 enum pool_mode {
 	POOL_PIPELINE,		/* requests of many on one link */
 	POOL_REQUEST,		/* a link carries one request at a time */
-	POOL_SESSION,		/* a link belongs to one asker for its stay */
+	POOL_SESSION,		/* a link belongs to one requester for its stay */
 };
 
 #define UPSTREAM_PEERS_MAX   1024u
@@ -102,7 +102,7 @@ enum upstream_field {
 	UPSTREAM_MOVED,		/* went to another link unsent */
 	UPSTREAM_NO_PEER,
 	UPSTREAM_RETRIED,
-	UPSTREAM_ORPHANED,	/* replies to askers that had gone */
+	UPSTREAM_ORPHANED,	/* replies to requesters that had gone */
 	UPSTREAM_FAILED,	/* + enum weir_failure */
 	UPSTREAM_FIELDS = UPSTREAM_FAILED + WEIR_FAILURES
 };
