@@ -183,13 +183,23 @@ it 'when all were stopped together, none is ended' => sub {
 	my @all = ($w->pid, @before);
 	kill('STOP', @all);
 	Weir::Wait::until_time(Weir::Wait::now() + 3 * $limit);
-	kill('CONT', reverse @all);
+	# The master goes on first, and has looked, which is long due, when it answers for the second time.
+	my $since = Weir::Wait::now();
+	kill('CONT', $w->pid);
+	my @states = map { $_->{state} } map { $w->status->workers } 1 .. 2;
+	kill('CONT', @before);
+	my $late = Weir::Wait::now() - $since > $limit / 2;
 	# It has looked at them again when it has found one that does not answer.
-	$w->allow(qr/worker 1 /);
+	$w->allow($late ? qr/worker [01] / : qr/worker 1 /);
 	kill('STOP', $before[1]);
 	ok wait_for { my $new = $w->worker(1); $new && $new != $before[1] } 20;
-	is $w->worker(0), $before[0];
-	unlike $w->log, qr/worker 0 .*does not answer/;
+	SKIP: {
+		# Beside a great load the workers may go on too late.
+		skip 'it came too late', 3 if $late;
+		is_deeply \@states, [('accepting') x 4];
+		is $w->worker(0), $before[0];
+		unlike $w->log, qr/worker 0 .*does not answer/;
+	}
 	$w->stop;
 };
 
