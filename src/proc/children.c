@@ -116,6 +116,20 @@ children_stop(void)
 }
 
 void
+children_give_tickets(void)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		for (unsigned i = 0; i < g->post_count; i++)
+			if (g->posts[i].pid != 0)
+				post_tell_tickets(&g->posts[i]);
+	}
+}
+
+void
 children_kill(void)
 {
 	struct node *n, *following;

@@ -24,4 +24,7 @@ void children_retire(void);
 void children_stop(void);
 void children_kill(void);
 
+/* All workers get the keys of TLS tickets, which have been rotated. */
+void children_give_tickets(void);
+
 #endif

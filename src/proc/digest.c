@@ -11,6 +11,7 @@
 #include "proc/message.h"
 #include "proc/settings.h"
 #include "session/server.h"
+#include "upstream/tls_scope.h"
 
 static int digest_send_settings(const struct conf *, int channel);
 static int digest_send_logs(const struct settings_logs *, int channel);
@@ -69,6 +70,7 @@ digest_send_settings(const struct conf *conf, int channel)
 		.lowered = s->lowered,
 		.shutdown_timeout = s->shutdown_timeout,
 		.watchdog = s->watchdog,
+		.ticket_lifetime = s->ticket_keys == NULL ? tls_scopes_ticket_lifetime(conf) : 0,
 	};
 	struct message         m = { .kind = MESSAGE_SETTINGS, .data = &d, .size = sizeof d };
 

@@ -29,6 +29,7 @@
 #include "proc/report.h"
 #include "proc/settings.h"
 #include "proc/status.h"
+#include "proc/tickets.h"
 #include "upstream/board.h"
 
 #define MASTER_NOFILE  65536u	/* its own limit is raised to this, if it can be */
@@ -149,6 +150,7 @@ master_open_all(void)
 	const char *step = "board";
 
 	log_identify("master");
+	tickets_start(children_give_tickets);
 	settings_raise_nofile(MASTER_NOFILE);
 	board = board_create();
 	if (board < 0)
@@ -219,6 +221,7 @@ master_close_all(void)
 	listening_close();
 	if (master.ran)
 		log_notice("ends");
+	tickets_stop();
 	pid_file_remove();
 	control_close(!master.failed);
 	watch_stop(&master.reports);

@@ -132,6 +132,12 @@ message_receive_wait(int channel, struct message *m)
 }
 
 void
+message_wipe(const struct message *m)
+{
+	explicit_bzero(inbox, m->size);
+}
+
+void
 message_discard(struct message *m)
 {
 	for (unsigned i = 0; i < m->fd_count; i++) {

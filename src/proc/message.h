@@ -33,6 +33,7 @@ enum message_kind {
 	MESSAGE_RETIRE,		/* accept no more, end when all sessions have */
 	MESSAGE_STOP,		/* close all sessions, end */
 	MESSAGE_REVIEW,		/* a slot's state has changed; workers send it, too */
+	MESSAGE_TICKETS,	/* data: struct tls_ticket_keys; wipe it */
 	MESSAGE_LOG,		/* a: index of the log; one descriptor, reopened */
 	MESSAGE_QUIT,		/* template: end */
 
@@ -87,6 +88,9 @@ int message_receive(int channel, struct message *) __attribute__((warn_unused_re
 /* The same for those that have nothing else to do: they wait, instead of EAGAIN. */
 int message_send_wait(int channel, const struct message *) __attribute__((warn_unused_result));
 int message_receive_wait(int channel, struct message *) __attribute__((warn_unused_result));
+
+/* Overwrites the data of a received message, which is a secret. */
+void message_wipe(const struct message *);
 
 /* Closes the descriptors of a received message that nobody took. */
 void message_discard(struct message *);

@@ -8,10 +8,12 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "net/tls.h"
 #include "proc/child.h"
 #include "proc/fdtable.h"
 #include "proc/generation.h"
 #include "proc/generations.h"
+#include "proc/tickets.h"
 #include "upstream/board.h"
 
 #define POST_START_TIMEOUT 30000u	/* ms, until a respawned worker is ready */
@@ -122,10 +124,13 @@ post_cloned(struct post *p, pid_t pid, int error)
 		return;
 	}
 	/* Nobody waits for it any more. */
-	if (p->generation->step > GENERATION_RUNNING)
+	if (p->generation->step > GENERATION_RUNNING) {
 		post_kill(p, SIGKILL);
-	else
-		post_tell(p, MESSAGE_START);
+		return;
+	}
+	post_tell(p, MESSAGE_START);
+	tickets_wanted(p->generation->digest.settings.ticket_lifetime);
+	post_tell_tickets(p);
 }
 
 void
@@ -196,6 +201,13 @@ post_tell(struct post *p, enum message_kind kind)
 		p->owed &= ~(1u << MESSAGE_GO | 1u << MESSAGE_RETIRE);
 	p->owed |= 1u << kind;
 	post_deliver(p);
+}
+
+void
+post_tell_tickets(struct post *p)
+{
+	if (p->generation->digest.settings.ticket_lifetime > 0 && tickets_keys() != NULL)
+		post_tell(p, MESSAGE_TICKETS);
 }
 
 void
@@ -284,8 +296,8 @@ post_retry_due(struct deadline *d)
 static void
 post_deliver(struct post *p)
 {
-	static const enum message_kind orders[] = { MESSAGE_START, MESSAGE_GO, MESSAGE_RETIRE,
-		MESSAGE_STOP, MESSAGE_REVIEW };
+	static const enum message_kind orders[] = { MESSAGE_START, MESSAGE_TICKETS, MESSAGE_GO,
+		MESSAGE_RETIRE, MESSAGE_STOP, MESSAGE_REVIEW };
 	const char                    *name = p->generation->name;
 	struct message                 m = { .kind = MESSAGE_LOG, .fd_count = 1 };
 	int                            fd;
@@ -304,6 +316,10 @@ post_deliver(struct post *p)
 		m = (struct message){ .kind = orders[i], .a = (uint32_t)p->pid };
 		if ((p->owed & 1u << m.kind) == 0)
 			continue;
+		if (m.kind == MESSAGE_TICKETS) {
+			m.data = tickets_keys();
+			m.size = sizeof(struct tls_ticket_keys);
+		}
 		if (!post_deliver_one(p, &m))
 			return;
 		p->owed &= ~(1u << m.kind);

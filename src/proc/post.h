@@ -81,6 +81,9 @@ void post_died(struct post *, int status);
 void post_tell(struct post *, enum message_kind);
 void post_tell_log(struct post *, unsigned log);
 
+/* Gives it the keys of TLS tickets, if it needs them. */
+void post_tell_tickets(struct post *);
+
 void post_kill(struct post *, int signal);
 
 /* It serves no more: the others accept from its sockets until it is back. */

@@ -21,6 +21,7 @@
 #include "base/str.h"
 #include "conf/check.h"
 #include "conf/conf.h"
+#include "net/tls.h"
 #include "proc/ports.h"
 #include "proc/state_dir.h"
 #include "session/server.h"
@@ -37,6 +38,8 @@ static const char *settings_parse_log(struct weir_scope *, const char *, void *)
 static const char *settings_parse_affinity(struct weir_scope *, const char *, void *);
 static void        settings_check_file(struct weir_scope *, const char *key, const char *path);
 static void        settings_check_control(struct weir_scope *, const char *path);
+static const struct tls_ticket_keys *settings_read_ticket_keys(struct weir_scope *,
+    const char *path);
 static const struct weir_module *settings_fronting(const struct conf *, const struct server *);
 static bool        settings_relays(const struct conf *);
 static uint64_t    settings_links(const struct conf *);
@@ -140,6 +143,14 @@ static const struct weir_key keys[] = {
 	    .offset = AT(daemon),
 	    .initial = "on",
 	    .help = "whether to leave the terminal" },
+	{ .name = "tls_ticket_key",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_PATH,
+	    .offset = AT(ticket_file),
+	    .initial = "auto",
+	    .flags = WEIR_AUTO,
+	    .syntax = "auto | FILE",
+	    .help = "keys of TLS tickets; a file: the same on several machines" },
 	{ .name = NULL },
 };
 
@@ -284,6 +295,8 @@ settings_check(struct weir_scope *scope)
 	for (unsigned i = 0; i < s->logs.count; i++)
 		if (s->logs.specs[i].kind == LOG_FILE)
 			settings_check_file(scope, "error_log", s->logs.specs[i].path);
+	if (s->ticket_file != NULL && (uintptr_t)s->ticket_file != (uintptr_t)WEIR_AUTOMATIC)
+		s->ticket_keys = settings_read_ticket_keys(scope, s->ticket_file);
 	settings_check_connections(scope, s);
 	ports_check(scope_conf(scope), s->workers * s->connections);
 	return NULL;
@@ -314,6 +327,37 @@ settings_check_control(struct weir_scope *scope, const char *path)
 		    "control = %s: that is there already, and is no socket", path);
 	else
 		settings_check_file(scope, "control", path);
+}
+
+/* The first makes tickets, all of them read them. */
+static const struct tls_ticket_keys *
+settings_read_ticket_keys(struct weir_scope *scope, const char *path)
+{
+	struct tls_ticket_keys *ring = weir_scope_alloc(scope, sizeof *ring);
+	FILE                   *f = fopen(path, "re");
+	struct stat             st;
+	size_t                  n;
+	char                    beyond;
+
+	if (f == NULL || fstat(fileno(f), &st) < 0) {
+		conf_error(scope, "tls_ticket_key", "tls_ticket_key = %s: %s", path,
+		    strerror(errno));
+		if (f != NULL)
+			fclose(f);
+		return NULL;
+	}
+	n = fread(ring->keys, 1, sizeof ring->keys, f);
+	if (n == 0 || n % TLS_TICKET_KEY_SIZE != 0 || fread(&beyond, 1, 1, f) > 0)
+		conf_error(scope, "tls_ticket_key",
+		    "tls_ticket_key = %s: it has to hold one, two or three keys of %u bytes: "
+		    "openssl rand %u >FILE makes one",
+		    path, TLS_TICKET_KEY_SIZE, TLS_TICKET_KEY_SIZE);
+	else if (S_ISREG(st.st_mode) && (st.st_mode & S_IRWXO) != 0)
+		conf_warn(scope, "tls_ticket_key",
+		    "tls_ticket_key = %s: others can read or change it: chmod 600 it", path);
+	fclose(f);
+	ring->count = (uint32_t)(n / TLS_TICKET_KEY_SIZE);
+	return ring;
 }
 
 /* The protocol of a server that names an upstream; NULL: none, or a wrong one.

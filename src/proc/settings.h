@@ -13,6 +13,7 @@
 #include "weir.h"
 
 struct conf;
+struct tls_ticket_keys;
 
 struct settings_user {
 	char  name[64];
@@ -37,6 +38,8 @@ struct settings {
 	bool                 affinity;		/* a processor for each worker */
 	bool                 daemon;
 	struct settings_user user;
+	const char          *ticket_file;	/* or WEIR_AUTOMATIC: the master makes them */
+	const struct tls_ticket_keys *ticket_keys;	/* of that file; NULL: auto */
 	const char          *pid;		/* absolute */
 	const char          *control;
 	struct settings_logs logs;

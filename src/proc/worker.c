@@ -53,6 +53,7 @@ static struct {
 
 static bool worker_wait_start(void);
 static void worker_take_log(struct message *);
+static void worker_take_tickets(const struct message *);
 static void worker_let_go(void);
 static void worker_limit_descriptors(void);
 static void worker_choose_processor(void);
@@ -138,6 +139,19 @@ worker_take_log(struct message *m)
 		log_replace(m->a, m->fds[0]);
 	else
 		message_discard(m);
+}
+
+static void
+worker_take_tickets(const struct message *m)
+{
+	struct tls_ticket_keys keys;
+
+	if (m->size == sizeof keys) {
+		memcpy(&keys, m->data, sizeof keys);
+		tls_ticket_keys_set(&keys);
+		explicit_bzero(&keys, sizeof keys);
+	}
+	message_wipe(m);
 }
 
 /* What belongs to the template, or to other workers: so that its end is seen. */
@@ -236,6 +250,8 @@ worker_open_loop(void)
 	dial_init();
 	if (tls_start() < 0)
 		worker_fail("TLS: %s", strerror(errno));
+	if (worker.template->settings->ticket_keys != NULL)
+		tls_ticket_keys_set(worker.template->settings->ticket_keys);
 	loop_timer_init(&worker.end, worker_close_all, NULL);
 	loop_timer_init(&worker.beat, worker_beat, NULL);
 	if (worker.template->settings->watchdog > 0)
@@ -369,6 +385,9 @@ worker_mail_came(int fd, short what, void *argument)
 		case MESSAGE_LINK_FREED:
 			pool_heard(m.kind == MESSAGE_LINK_WANTED ? SHARE_WANTED : SHARE_FREED,
 			    (int)m.a, m.b);
+			break;
+		case MESSAGE_TICKETS:
+			worker_take_tickets(&m);
 			break;
 		case MESSAGE_LOG:
 			worker_take_log(&m);

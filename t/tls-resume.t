@@ -1,0 +1,162 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Sessions are resumed: by another worker, behind a reload, a death, a rotation of the keys; and not by whom they
+# should not.
+use v5.36;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Weir::TLS;
+use Weir::Test;
+
+Weir::TLS->needs;
+my $pki = Weir::TLS->new;
+my $certificate = $pki->certificate('server');
+
+sub conf($port, %option)
+{
+	my $key = $option{key} ? "tls_ticket_key = $option{key}" : '';
+	return <<"CONF";
+[weir]
+workers = 2
+error_log = logs/error.log info
+$key
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+tls = edge
+[tls edge]
+certificate = $certificate
+ticket_lifetime = @{[$option{lifetime} // '1h']}
+@{[$option{more} // '']}
+CONF
+}
+
+# A session with its ticket, in a file.
+sub session($port, $name, @arguments)
+{
+	my $file = $pki->path($name);
+	my $c = $pki->client($port, args => ['-sess_out', $file, @arguments]);
+	$c->ping;		# what comes first are the tickets
+	$c->close;
+	return $file;
+}
+
+# Whether it is resumed.
+sub resumes($port, $file, @arguments)
+{
+	my $said = $pki->shake($port, args => ['-sess_in', $file, @arguments]);
+	return $said =~ /^Reused, /m ? 1 : $said =~ /^New, /m ? 0 : diag($said);
+}
+
+it 'by any worker, behind a reload and a death' => sub {
+	my $w = weir(conf(my $port = free_port));
+	for my $version ('-tls1_3', '-tls1_2') {
+		my $ticket = session($port, 'one', $version);
+		is_deeply [map { resumes($port, $ticket, $version) } 1 .. 8], [(1) x 8], $version;
+		is $w->reload->{exit}, 0;
+		is_deeply [map { resumes($port, $ticket, $version) } 1 .. 3], [(1) x 3], 'behind a reload';
+		for my $slot (0, 1) {
+			my $pid = $w->worker($slot);
+			kill('KILL', $pid);
+			wait_for { my $now = eval { $w->worker($slot) }; $now && $now != $pid };
+		}
+		is_deeply [map { resumes($port, $ticket, $version) } 1 .. 3], [(1) x 3], 'by those in place of killed ones';
+	}
+	my $s = $w->status->server('echo');
+	is $s->{handshakes_resumed}, 28, 'all are counted';
+	$w->stop;
+};
+
+it 'behind one rotation of the keys, not behind many' => sub {
+	# Of 1.3 the ticket is good for as long as it says: its client does not offer an old one.
+	my $w = weir(conf(my $port = free_port, lifetime => '3s'));
+	my $first = session($port, 'first');
+	my $since = now();
+	my $resumed = 0;
+	while (now() < $since + 2.5) {
+		$resumed += resumes($port, $first);
+		last if $resumed > 2;
+	}
+	cmp_ok $resumed, '>', 0, 'while it is good';
+	# A key is current for 3 s, so within these a rotation has been.
+	my ($tries, $good) = (0, 0);
+	my $until = now() + 4;
+	while (now() < $until) {
+		my $ticket = session($port, 'next');
+		$tries++;
+		$good += resumes($port, $ticket);
+	}
+	is $good, $tries, 'every fresh one, whenever the keys were changed';
+	is resumes($port, $first), 0, 'but no old one';
+	$w->stop;
+};
+
+it 'on another machine, with the key in a file' => sub {
+	my $key = spurt($pki->path('key'), join('', map { chr } 1 .. 80));
+	chmod(0600, $key);
+	my @ports = free_ports(2);
+	my @weirs = map { weir(conf($_, key => $key)) } @ports;
+	my $ticket = session($ports[0], 'there');
+	is resumes($ports[1], $ticket), 1;
+	spurt($key, join('', map { chr } 101 .. 180));
+	is $weirs[1]->reload->{exit}, 0;
+	is resumes($ports[1], $ticket), 0, 'another key is another one';
+	is resumes($ports[0], $ticket), 1, 'the one that was read is used until a reload';
+	spurt($key, join('', map { chr } 101 .. 180, 1 .. 80));
+	is $weirs[1]->reload->{exit}, 0;
+	is resumes($ports[1], $ticket), 1, 'an older key stands behind';
+	spurt($key, 'short');
+	my $refused = $weirs[1]->reload;
+	isnt $refused->{exit}, 0;
+	like $refused->{text}, qr/tls_ticket_key = \S+: it has to hold one, two or three keys of 80 bytes/;
+	spurt($key, 'x' x 80);
+	chmod(0644, $key);
+	like $weirs[1]->command('-t')->{text}, qr/warning: tls_ticket_key = .*others can read/;
+	$_->stop for @weirs;
+};
+
+it 'not when tickets are off' => sub {
+	my $w = weir(conf(my $port = free_port, more => 'session_tickets = off'));
+	my $said = $pki->shake($port);
+	unlike $said, qr/New Session Ticket/;
+	my $file = $pki->path('none');
+	my $c = $pki->client($port, args => ['-sess_out', $file, '-tls1_2']);
+	$c->ping;
+	$c->close;
+	is resumes($port, $file, '-tls1_2'), 0;
+	$w->stop;
+};
+
+it 'not by a section that trusts other clients' => sub {
+	$pki->certificate('ca', ca => 1);
+	my @ports = free_ports(2);
+	my ($ca, $open, $closed) = ($pki->path('ca.pem'), @ports);
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+error_log = logs/error.log info
+[defaults server]
+protocol = echo
+[server open]
+listen = 127.0.0.1:$open
+tls = open
+[server closed]
+listen = 127.0.0.1:$closed
+tls = closed
+[tls open]
+certificate = $certificate
+[tls closed]
+certificate = $certificate
+client_ca = $ca
+CONF
+	for my $version ('-tls1_3', '-tls1_2') {
+		my $ticket = session($open, 'open', $version);
+		is resumes($open, $ticket, $version), 1;
+		$pki->shake($closed, args => ['-sess_in', $ticket, $version]);
+		$w->wait_log(qr/closed: handshake_failed: .*certificate/);
+		is $w->status->server('closed')->{handshakes_resumed}, 0, "$version: a ticket is no certificate";
+	}
+	$w->stop;
+};
+
+done_testing;
