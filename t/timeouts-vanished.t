@@ -119,7 +119,7 @@ sub vanish($of)
 }
 
 # A stall of less than 0.8 of $T does no harm.
-with_time 'what has vanished is given up in time' => 3, sub ($T) {
+with_time 'what has vanished is given up in time' => [3, 6, 12], sub ($T) {
 	local %port;
 	local $w = start($T);
 	my $of = flowing();

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Tests of deadlines: a configuration whose servers each have one, and time to be right.
 #
-#	with_time NAME => $seconds, sub ($T) { ... }
-#				a subtest, run with a deadline of so many seconds; when it
-#				fails, as it may on a machine that stands still, with four
-#				times as many, and then with sixteen times: code that is
-#				wrong fails all of them
+#	with_time NAME => [@seconds], sub ($T) { ... }
+#				a subtest, run with a deadline of the first of them; when it
+#				fails, as it may on a machine that stands still, with the
+#				next: code that is wrong fails all of them
 #	ms($seconds)		as a value of the configuration
 #	deadline_conf(servers => { NAME => [$port, $protocol, $upstream or undef,
 #	    $key => $value] }, upstreams => { NAME => [$address, $key => $value] })
@@ -18,10 +17,10 @@ use Weir::Wait;
 
 our @EXPORT = qw(with_time ms deadline_conf);
 
-sub with_time($name, $seconds, $code)
+sub with_time($name, $all, $code)
 {
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my @tries = map { patience($seconds * $_) } 1, 4, 16;
+	my @tries = map { patience($_) } @$all;
 	my $last = pop(@tries);
 	for my $T (@tries) {
 		my $events = intercept { Weir::Test::it($name, sub { $code->($T) }) };
