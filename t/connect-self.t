@@ -6,28 +6,15 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Socket qw(:all);
-use Weir::Process;
+use Weir::Conf;
+use Weir::Namespace;
 use Weir::Stress;
 use Weir::Test;
 
-my @ip = program('ip');
-my $inside = $ENV{WEIR_TEST_NAMESPACE} // '';
-if ($inside ne $$) {
-	skip_all('not root') if $> != 0;
-	my $unshare = program('unshare');
-	skip_all('no unshare and ip') if !$unshare || !$ip[0];
-	my $result = Weir::Process::run([$unshare, '-n', '--', @ip, 'link', 'set', 'lo', 'up']);
-	skip_all("no network namespaces: $result->{text}") if $result->{exit} != 0;
-	$ENV{WEIR_TEST_NAMESPACE} = $$;
-	exec($unshare, '-n', '--', $^X, "$FindBin::Bin/$FindBin::Script") or die "$unshare: $!\n";
-}
+own_namespace;
 
 my $PORT = 40000;
-my $up = Weir::Process::run([@ip, qw(link set lo up)]);
-die $up->{text} if $up->{exit} != 0;
-open(my $fh, '>', '/proc/sys/net/ipv4/ip_local_port_range') or die "ip_local_port_range: $!\n";
-print $fh "$PORT $PORT\n";
-close($fh) or die "ip_local_port_range: $!\n";
+sysctl('ipv4/ip_local_port_range', "$PORT $PORT");
 
 # Otherwise nothing is shown.
 it 'here a connection to the port is one to itself' => sub {
@@ -37,36 +24,24 @@ it 'here a connection to the port is one to itself' => sub {
 	setsockopt($s, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0));
 };
 
-my $w = weir(<<"CONF");
-[weir]
-workers = 1
-error_log = logs/error.log info
-[server proxy]
-listen = unix:run/proxy.sock
-protocol = stream_proxy
-upstream = stream
-[server lines]
-listen = unix:run/lines.sock
-protocol = line_proxy
-upstream = requests
-line_failure = "nobody there"
-[upstream stream]
-server = 127.0.0.1:$PORT max_fails=0
-[upstream requests]
-server = 127.0.0.1:$PORT max_fails=0
-CONF
-
-sub path($name) { return 'unix:' . $w->path("run/$name.sock") }
+my $peer = "127.0.0.1:$PORT max_fails=0";
+my $w = weir(conf_text(
+	weir => [workers => 1],
+	servers => {
+		proxy => ['unix:run/proxy.sock', 'stream_proxy', 'stream'],
+		lines => ['unix:run/lines.sock', 'line_proxy', 'requests', line_failure => '"nobody there"'],
+	},
+	upstreams => { stream => [$peer], requests => [$peer] }));
 
 it 'a stream is refused' => sub {
-	my $c = client(path('proxy'));
+	my $c = client($w->address('proxy'));
 	isnt $c->ending, 'open', 'and does not come back to who sent it';
 	ok wait_for { $w->status->server('proxy')->{sessions} == 0 };
 	is $w->status->server('proxy')->{end_connect_failed}, 1;
 };
 
 it 'a request fails' => sub {
-	is client(path('lines'))->ask("who is there?\n", "nobody there\n"), "nobody there\n",
+	is client($w->address('lines'))->ask("who is there?\n", "nobody there\n"), "nobody there\n",
 	    'and is not its own reply';
 };
 

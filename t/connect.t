@@ -7,7 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use File::Temp qw(tempdir);
 use Socket qw(:all);
-use Weir::Process;
+use Weir::Conf;
 use Weir::Stress;
 use Weir::Test;
 
@@ -17,43 +17,21 @@ my ($busy, $late) = map { "$folder/$_.sock" } qw(busy late);
 my $unanswering = backend('full');
 my $port = free_port;
 
-my $w = weir(<<"CONF");
-[weir]
-workers = 1
-error_log = logs/error.log info
-[defaults server]
-idle_timeout = off
-[server proxy]
-listen = unix:run/proxy.sock
-protocol = stream_proxy
-upstream = busy
-[server lines]
-listen = unix:run/lines.sock
-protocol = line_proxy
-upstream = requests
-[server late]
-listen = unix:run/late.sock
-protocol = stream_proxy
-upstream = late
-[server unanswered]
-listen = 127.0.0.1:$port
-protocol = stream_proxy
-upstream = unanswering
-[upstream busy]
-server = unix:$busy max_fails=1
-connect_timeout = 60s
-[upstream requests]
-server = unix:$busy max_fails=1
-connect_timeout = 60s
-pool_wait = 60s
-[upstream late]
-server = unix:$late max_fails=0
-connect_timeout = 50ms
-retries = 0
-[upstream unanswering]
-server = @{[$unanswering->address]}
-connect_timeout = 10m
-CONF
+my @once = ("unix:$busy max_fails=1", connect_timeout => '60s');
+my $w = weir(conf_text(
+	weir => [workers => 1],
+	servers => {
+		proxy => ['unix:run/proxy.sock', 'stream_proxy', 'busy'],
+		lines => ['unix:run/lines.sock', 'line_proxy', 'requests'],
+		late => ['unix:run/late.sock', 'stream_proxy', 'late'],
+		unanswered => ["127.0.0.1:$port", 'stream_proxy', 'unanswering'],
+	},
+	upstreams => {
+		busy => [@once],
+		requests => [@once, pool_wait => '60s'],
+		late => ["unix:$late max_fails=0", connect_timeout => '50ms', retries => 0],
+		unanswering => [$unanswering->address, connect_timeout => '10m'],
+	}) . "[defaults server]\nidle_timeout = off\n");
 
 # A listener with room for one connection, which the test has taken.
 sub full($path)
@@ -75,14 +53,12 @@ sub taken($door)
 	return $fh;
 }
 
-sub path($name) { return 'unix:' . $w->path("run/$name.sock") }
-
 sub sessions($server) { return $w->status->server($server)->{sessions} }
 
 my ($door, $first) = full($busy);
 
 it 'a peer with a full backlog gets a stream when it has room' => sub {
-	my $c = client(path('proxy'));
+	my $c = client($w->address('proxy'));
 	$c->send("hello\n");
 	ok wait_for { sessions('proxy') == 1 };
 	is $w->status->peer('busy', "unix:$busy")->{failed} // 0, 0, 'it has not failed';
@@ -99,7 +75,7 @@ it 'a peer with a full backlog gets a stream when it has room' => sub {
 it 'and requests of a pool' => sub {
 	socket(my $again, AF_UNIX, SOCK_STREAM, 0) or die "socket: $!\n";
 	connect($again, pack_sockaddr_un($busy)) or die "connect: $!\n";
-	my $c = client(path('lines'));
+	my $c = client($w->address('lines'));
 	$c->send("hello\n");
 	ok wait_for { $w->status->peer('requests', "unix:$busy")->{requests} == 1 }, 'it waits on a link';
 	my @fh = map { taken($door) } 1 .. 2;
@@ -118,7 +94,7 @@ it 'weir-stress waits for it, too' => sub {
 
 it 'but not for longer than connect_timeout' => sub {
 	my @late = full($late);
-	my $c = client(path('late'));
+	my $c = client($w->address('late'));
 	isnt $c->ending, 'open';
 	ok wait_for { sessions('late') == 0 };
 	is $w->status->server('late')->{end_connect_failed}, 1;

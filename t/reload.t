@@ -126,7 +126,7 @@ it 'more workers and fewer' => sub {
 			client($echo)->ping;
 			client($proxy)->ping;
 		}
-		ok client('unix:' . $w->path('run/proxy.sock'))->ping;
+		ok client($w->address('proxy'))->ping;
 		ok $stay->ping;
 	}
 };
@@ -151,7 +151,7 @@ it 'the number of workers changes under load' => sub {
 it 'nobody is refused or reset in 20 reloads under load' => sub {
 	my @load;
 	push @load, load(@$_) for ["127.0.0.1:$proxy", 20, 4], ["127.0.0.1:$echo", 10, 4],
-	    ['unix:' . $w->path('run/proxy.sock'), 5, 2];
+	    [$w->address('proxy'), 5, 2];
 	my $failed = 0;
 	for my $n (1 .. 20) {
 		my $result = $w->reload;

@@ -5,37 +5,14 @@
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Weir::Namespace;
 use Weir::Test;
 use Weir::Stress;
 use Socket qw(:all);
 
-my @ip = program('ip');
-my $inside = $ENV{WEIR_TEST_NAMESPACE} // '';
-if ($inside ne $$) {
-	skip_all('not root') if $> != 0;
-	my $unshare = program('unshare');
-	skip_all('no unshare and ip') if !$unshare || !$ip[0];
-	my $result = Weir::Process::run([$unshare, '-n', '--', @ip, 'link', 'set', 'lo', 'up']);
-	skip_all("no network namespaces: $result->{text}") if $result->{exit} != 0;
-	$ENV{WEIR_TEST_NAMESPACE} = $$;
-	exec($unshare, '-n', '--', $^X, "$FindBin::Bin/$FindBin::Script") or die "$unshare: $!\n";
-}
-
-sub ip(@words)
-{
-	my $result = Weir::Process::run([@ip, @words]);
-	die "ip @words: $result->{text}" if $result->{exit} != 0;
-}
-
-sub sysctl($name, $value)
-{
-	open(my $fh, '>', "/proc/sys/net/$name") or die "$name: $!\n";
-	print $fh "$value\n";
-	close($fh) or die "$name: $!\n";
-}
+own_namespace;
 
 my $PORTS = 10;
-ip(qw(link set lo up));
 sysctl('ipv4/ip_local_port_range', '40000 ' . (40000 + $PORTS - 1));
 
 # Tells each connection the address that it comes from, and resets those that send
@@ -69,7 +46,7 @@ CONF
 # So many clients at the same time: [client, the address it came from at the peer].
 sub proxied($w, $count)
 {
-	my @clients = map { client('unix:' . $w->path('run/proxy.sock')) } 1 .. $count;
+	my @clients = map { client($w->address('proxy')) } 1 .. $count;
 	return map { [$_, eval { $_->line =~ s/\n//r } // 'none'] } @clients;
 }
 

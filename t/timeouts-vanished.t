@@ -6,6 +6,7 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Socket qw(:all);
+use Weir::Conf;
 use Weir::Deadline;
 use Weir::Test;
 
@@ -37,14 +38,15 @@ sub start($T)
 	@port{@names} = free_ports(scalar @names);
 	my @idle = (idle_timeout => ms($T));
 	my @write = (write_timeout => ms($T));
-	return weir("[weir]\nworkers = 1\nerror_log = logs/error.log info\n\n" . deadline_conf(
+	return weir(conf_text(
+		weir => [workers => 1],
 		servers => {
-			idle => [$port{idle}, 'stream_proxy', 'echo', @idle],
-			back_idle => [$port{back_idle}, 'stream_proxy', 'own', @idle],
-			write => [$port{write}, 'stream_proxy', 'large', @write],
-			back_write => [$port{back_write}, 'stream_proxy', 'own', @write],
-			half_dead => [$port{half_dead}, 'stream_proxy', 'large', @write],
-			later => [$port{later}, 'echo', undef, max_lifetime => ms(1.8 * $T)],
+			idle => ["127.0.0.1:$port{idle}", 'stream_proxy', 'echo', @idle],
+			back_idle => ["127.0.0.1:$port{back_idle}", 'stream_proxy', 'own', @idle],
+			write => ["127.0.0.1:$port{write}", 'stream_proxy', 'large', @write],
+			back_write => ["127.0.0.1:$port{back_write}", 'stream_proxy', 'own', @write],
+			half_dead => ["127.0.0.1:$port{half_dead}", 'stream_proxy', 'large', @write],
+			later => ["127.0.0.1:$port{later}", 'echo', undef, max_lifetime => ms(1.8 * $T)],
 		},
 		upstreams => {
 			echo => [$echo->address],

@@ -4,6 +4,7 @@
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Weir::Conf;
 use Weir::Deadline;
 use Weir::Test;
 
@@ -31,8 +32,9 @@ sub start()
 		patient => ['echo', undef],
 	);
 	@port{sort keys %servers} = free_ports(scalar keys %servers);
-	$w = weir("[weir]\nworkers = 2\nerror_log = logs/error.log info\n\n" . deadline_conf(
-		servers => { map { $_ => [$port{$_}, @{$servers{$_}}] } keys %servers },
+	$w = weir(conf_text(
+		weir => [workers => 2],
+		servers => { map { $_ => ["127.0.0.1:$port{$_}", @{$servers{$_}}] } keys %servers },
 		upstreams => {
 			echo => [$echo->address],
 			full => [$full->address, connect_timeout => ms($T)],

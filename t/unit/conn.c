@@ -4,22 +4,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "tap.h"
-
-#define GUARD 10000u	/* ms: a condition that never comes true ends the run */
+#include "until.h"
 
 static struct conn  conn;	/* our side */
 static int          far = -1;	/* the other one */
 static unsigned     turns, expirations;
-static bool       (*until)(void);
-static struct loop_timer guard;
-static bool         guarded;
 
 static void
 ready(struct conn *c)
@@ -38,53 +33,15 @@ expired(struct conn *c)
 static const struct conn_handler handler = { ready, expired };
 
 static void
-pass_ended(void)
-{
-	if (until())
-		loop_stop();
-}
-
-static void
-give_up(void *argument)
-{
-	(void)argument;
-	guarded = true;
-	loop_stop();
-}
-
-/* Runs the loop until the condition holds; false when it never did. */
-static bool
-run_until(bool (*condition)(void))
-{
-	until = condition;
-	guarded = false;
-	if (condition())
-		return true;
-	loop_timer_start(&guard, GUARD);
-	if (loop_run() < 0)
-		return false;
-	loop_timer_stop(&guard);
-	return !guarded;
-}
-
-static void
 connect_pair(void)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET };
-	socklen_t          len = sizeof a;
-	int                listening = socket(AF_INET, SOCK_STREAM, 0), fd = -1;
+	int ends[2];
 
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	far = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(listening, (struct sockaddr *)&a, len) < 0 || listen(listening, 1) < 0 ||
-	    getsockname(listening, (struct sockaddr *)&a, &len) < 0 ||
-	    connect(far, (struct sockaddr *)&a, len) < 0 ||
-	    (fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK)) < 0)
-		bail_out("no connected pair: %s", strerror(errno));
-	close(listening);
+	connect_ends(ends);
+	far = ends[1];
 	conn = (struct conn){ 0 };
 	turns = expirations = 0;
-	if (conn_adopt(&conn, fd, &handler) < 0)
+	if (conn_adopt(&conn, ends[0], &handler) < 0)
 		bail_out("conn_adopt: %s", strerror(errno));
 }
 
@@ -541,8 +498,7 @@ main(void)
 	if (loop_open(65536, conn_fired) < 0)
 		bail_out("loop_open: %s", strerror(errno));
 	conn_start();
-	loop_on_pass_end(pass_ended);
-	loop_timer_init(&guard, give_up, NULL);
+	until_init();
 	test_facts();
 	test_take_small();
 	test_take_large();

@@ -13,16 +13,12 @@
 #include "net/conn.h"
 #include "net/sock.h"
 #include "tap.h"
-
-#define GUARD 10000u	/* ms: a condition that never comes true ends the run */
+#include "until.h"
 
 static struct conn       conn;
 static struct dial       dial;
 static struct addr       target;
 static unsigned          attempts, turns;
-static bool            (*until)(void);
-static struct loop_timer guard;
-static bool              guarded;
 static char              folder[] = "/tmp/weir-dial.XXXXXX";
 
 static void
@@ -56,35 +52,6 @@ dial_self(struct dial *d)
 	    (connect(fd, &target.sa, target.len) < 0 && errno != EINPROGRESS))
 		bail_out("no socket that connects to itself: %s", strerror(errno));
 	return fd;
-}
-
-static void
-pass_ended(void)
-{
-	if (until())
-		loop_stop();
-}
-
-static void
-guard_fire(void *argument)
-{
-	(void)argument;
-	guarded = true;
-	loop_stop();
-}
-
-static bool
-run_until(bool (*condition)(void))
-{
-	until = condition;
-	guarded = false;
-	if (condition())
-		return true;
-	loop_timer_start(&guard, GUARD);
-	if (loop_run() < 0)
-		bail_out("loop_run: %s", strerror(errno));
-	loop_timer_stop(&guard);
-	return !guarded;
 }
 
 static bool
@@ -241,8 +208,7 @@ main(void)
 		bail_out("loop_open: %s", strerror(errno));
 	conn_start();
 	dial_init();
-	loop_on_pass_end(pass_ended);
-	loop_timer_init(&guard, guard_fire, NULL);
+	until_init();
 	test_done();
 	test_refused();
 	test_self();

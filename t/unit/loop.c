@@ -9,11 +9,8 @@
 #include <unistd.h>
 
 #include "tap.h"
+#include "until.h"
 
-#define GUARD 10000u	/* ms: an event that never comes ends the run */
-
-static struct loop_timer guard;
-static bool              guarded;
 static struct {
 	unsigned times;
 	unsigned what;
@@ -28,21 +25,18 @@ timer_fire(struct timer *t)
 }
 
 static void
-guard_fire(void *argument)
-{
-	(void)argument;
-	guarded = true;
-	loop_stop();
-}
-
-static void
 watch_told(int fd, short what, void *argument)
 {
 	told.times++;
 	told.what = (unsigned)what;
 	told.fd = fd;
 	told.argument = argument;
-	loop_stop();
+}
+
+static bool
+is_told(void)
+{
+	return told.times > 0;
 }
 
 /* Until something has been told; false: nothing was. */
@@ -50,12 +44,7 @@ static bool
 loop_run_once(void)
 {
 	told.times = 0;
-	guarded = false;
-	loop_timer_start(&guard, GUARD);
-	if (loop_run() < 0)
-		bail_out("loop_run: %s", strerror(errno));
-	loop_timer_stop(&guard);
-	return !guarded;
+	return run_until(is_told);
 }
 
 static void
@@ -142,7 +131,6 @@ timer_told(void *argument)
 {
 	told.times++;
 	told.argument = argument;
-	loop_stop();
 }
 
 static void
@@ -169,12 +157,11 @@ main(void)
 {
 	if (loop_open(4096, timer_fire) < 0)
 		bail_out("loop_open: %s", strerror(errno));
-	loop_timer_init(&guard, guard_fire, NULL);
+	until_init();
 	test_level();
 	test_edge();
 	test_error();
 	test_timers();
-	loop_timer_stop(&guard);
 	loop_close();
 	return done_testing();
 }

@@ -3,7 +3,6 @@
 #include "session/session.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,8 +11,8 @@
 #include "base/str.h"
 #include "session/server.h"
 #include "tap.h"
+#include "until.h"
 
-#define GUARD 20u /* s: a condition that never comes true ends the run */
 #define SHORT 30u /* ms: a deadline that is to come */
 
 static struct slab slab;
@@ -21,7 +20,6 @@ static board_word cell[SERVER_END + SESSION_REASON_COUNT];
 static struct server server = { .name = "unit", .slab = &slab, .cell = cell };
 static struct weir_session *session; /* the one that is open */
 static int far = -1; /* its client */
-static bool (*until)(void);
 
 static char said[256]; /* what was called, a word each */
 static unsigned endings;
@@ -185,20 +183,6 @@ ended(void)
 
 static const struct session_ops ops = { take_ids, ending, ended };
 
-static void
-pass_ended(void)
-{
-	if (until())
-		loop_stop();
-}
-
-static bool
-run_until(bool (*condition)(void))
-{
-	until = condition;
-	return condition() || loop_run() == 0;
-}
-
 static bool
 has_ended(void)
 {
@@ -227,19 +211,11 @@ lingers(void)
 static void
 come(void)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET };
-	socklen_t          len = sizeof a;
-	struct addr        from = { 0 };
-	int                listening = socket(AF_INET, SOCK_STREAM, 0), fd = -1;
+	struct addr from = { 0 };
+	int         ends[2];
 
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	far = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(listening, (struct sockaddr *)&a, len) < 0 || listen(listening, 1) < 0 ||
-	    getsockname(listening, (struct sockaddr *)&a, &len) < 0 ||
-	    connect(far, (struct sockaddr *)&a, len) < 0 ||
-	    (fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK)) < 0)
-		bail_out("no connected pair: %s", strerror(errno));
-	close(listening);
+	connect_ends(ends);
+	far = ends[1];
 	said[0] = '\0';
 	endings = 0;
 	gate_opens = talk_ends = false;
@@ -247,7 +223,7 @@ come(void)
 	server.idle_timeout = server.max_lifetime = 0;
 	server.mode = STEP_TALK;
 	from.sa.sa_family = AF_INET;
-	if (!session_open(&server, fd, &from))
+	if (!session_open(&server, ends[0], &from))
 		bail_out("session_open: %s", strerror(errno));
 }
 
@@ -374,13 +350,12 @@ memory_goes_after_the_pass(void)
 int
 main(void)
 {
-	alarm(GUARD);
 	if (loop_open(4096, conn_fired) < 0)
 		bail_out("no loop");
 	conn_start();
 	slab_init(&slab, sizeof(struct weir_session));
 	session_start(modes, &ops, 1);
-	loop_on_pass_end(pass_ended);
+	until_init();
 	steps_without_a_mode_are_passed();
 	a_mode_may_wait();
 	who_waits_is_under_deadlines();

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,8 +13,7 @@
 #include "base/str.h"
 #include "net/conn.h"
 #include "tap.h"
-
-#define GUARD 20000u	/* ms: a condition that never comes true ends the run */
+#include "until.h"
 
 /* One end: it sends `total` bytes of a pattern, and checks what comes. */
 struct side {
@@ -32,9 +30,6 @@ struct side {
 
 static struct side       server, client;
 static struct tls       *server_tls, *client_tls;
-static struct loop_timer guard;
-static bool              guarded;
-static bool            (*until)(void);
 static char              folder[] = "/tmp/weir-tls-XXXXXX";
 static char              said[1024];
 static unsigned          said_count;
@@ -104,50 +99,11 @@ side_expired(struct conn *c)
 static const struct conn_handler handler = { side_ready, side_expired };
 
 static void
-pass_ended(void)
+connect_unblocked(int ends[2])
 {
-	if (until())
-		loop_stop();
-}
-
-static void
-give_up(void *argument)
-{
-	(void)argument;
-	guarded = true;
-	loop_stop();
-}
-
-static bool
-run_until(bool (*condition)(void))
-{
-	until = condition;
-	guarded = false;
-	if (condition())
-		return true;
-	loop_timer_start(&guard, GUARD);
-	if (loop_run() < 0)
-		return false;
-	loop_timer_stop(&guard);
-	return !guarded;
-}
-
-static void
-connected_pair(int ends[2])
-{
-	struct sockaddr_in a = { .sin_family = AF_INET };
-	socklen_t          len = sizeof a;
-	int                listening = socket(AF_INET, SOCK_STREAM, 0);
-
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	ends[1] = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(listening, (struct sockaddr *)&a, len) < 0 || listen(listening, 1) < 0 ||
-	    getsockname(listening, (struct sockaddr *)&a, &len) < 0 ||
-	    connect(ends[1], (struct sockaddr *)&a, len) < 0 ||
-	    (ends[0] = accept4(listening, NULL, NULL, SOCK_NONBLOCK)) < 0 ||
-	    fcntl(ends[1], F_SETFL, O_NONBLOCK) < 0)
-		bail_out("no connected pair: %s", strerror(errno));
-	close(listening);
+	connect_ends(ends);
+	if (fcntl(ends[1], F_SETFL, O_NONBLOCK) < 0)
+		bail_out("fcntl: %s", strerror(errno));
 }
 
 static void
@@ -165,7 +121,7 @@ open_pair(bool with_client, const char *name, struct tls_session *session)
 {
 	int ends[2];
 
-	connected_pair(ends);
+	connect_unblocked(ends);
 	open_side(&server, ends[0]);
 	if (tls_accept(&server.conn, server_tls) < 0)
 		bail_out("tls_accept: %s", strerror(errno));
@@ -462,7 +418,7 @@ test_bytes_read_before(void)
 	char    bytes[4096];
 	ssize_t n;
 
-	connected_pair(ends);
+	connect_unblocked(ends);
 	open_side(&client, ends[1]);
 	if (tls_connect(&client.conn, client_tls, NULL, NULL) < 0)
 		bail_out("tls_connect");
@@ -547,8 +503,7 @@ main(void)
 	conn_start();
 	if (tls_start() < 0)
 		bail_out("tls_start: %s", strerror(errno));
-	loop_on_pass_end(pass_ended);
-	loop_timer_init(&guard, give_up, NULL);
+	until_init();
 	trusting.certificate_count = 0;
 	trusting.ca = chain;
 	trusting.verify = TLS_VERIFY_ON;

@@ -68,6 +68,8 @@ sub new($class, $conf, %option)
 
 sub prefix($self) { return $self->{prefix} }
 sub path($self, $name) { return "$self->{prefix}/$name" }
+# Of a server that listens at unix:run/NAME.sock, for clients.
+sub address($self, $name) { return 'unix:' . $self->path("run/$name.sock") }
 sub name($self) { return $self->{name} }
 
 sub pid($self)

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Tests of deadlines: a configuration whose servers each have one, and time to be right.
+# Tests of deadlines: time to be right.
 #
 #	with_time NAME => [@seconds], sub ($T) { ... }
 #				a subtest, run with a deadline of the first of them; when it
 #				fails, as it may on a machine that stands still, with the
 #				next: code that is wrong fails all of them
 #	ms($seconds)		as a value of the configuration
-#	deadline_conf(servers => { NAME => [$port, $protocol, $upstream or undef,
-#	    $key => $value] }, upstreams => { NAME => [$address, $key => $value] })
 package Weir::Deadline;
 use v5.36;
 use Exporter 'import';
@@ -15,7 +13,7 @@ use Test2::API qw(intercept);
 use Weir::Test ();
 use Weir::Wait;
 
-our @EXPORT = qw(with_time ms deadline_conf);
+our @EXPORT = qw(with_time ms);
 
 sub with_time($name, $all, $code)
 {
@@ -32,29 +30,5 @@ sub with_time($name, $all, $code)
 }
 
 sub ms($seconds) { return int($seconds * 1000) . 'ms' }
-
-sub deadline_conf(%part)
-{
-	my $text = '';
-	for my $name (sort keys %{$part{servers}}) {
-		my ($port, $protocol, $upstream, @pairs) = @{$part{servers}{$name}};
-		unshift(@pairs, upstream => $upstream) if defined $upstream;
-		$text .= _section("server $name", listen => "127.0.0.1:$port", protocol => $protocol, @pairs);
-	}
-	for my $name (sort keys %{$part{upstreams}}) {
-		my ($address, @pairs) = @{$part{upstreams}{$name}};
-		$text .= _section("upstream $name", server => $address, @pairs);
-	}
-	return $text;
-}
-
-sub _section($head, @pairs)
-{
-	my $text = "[$head]\n";
-	while (my ($key, $value) = splice(@pairs, 0, 2)) {
-		$text .= "$key = $value\n";
-	}
-	return "$text\n";
-}
 
 1;
