@@ -30,6 +30,8 @@ struct survey {
 struct ports_demand {
 	uint64_t relayed;	/* connections, one for each session */
 	bool     framed;	/* pooled connections as well */
+
+	const struct server *last;	/* that was counted */
 };
 
 static void          ports_check_upstream(struct weir_scope *, const struct weir_upstream *,
@@ -38,6 +40,8 @@ static struct survey survey_upstream(const struct weir_upstream *);
 static bool          ports_has_primary(const struct weir_upstream *);
 static void          ports_count_demand(const struct conf *, uint64_t sessions,
     struct ports_demand *);
+static void          ports_demand_add(struct ports_demand *, const struct server *,
+    const struct weir_module *protocol, uint64_t sessions);
 static void          ports_warn(void *scope, const char *key, const char *text);
 
 void
@@ -123,26 +127,33 @@ ports_count_demand(const struct conf *conf, uint64_t sessions, struct ports_dema
 	const struct weir_module   *protocol;
 	const struct weir_upstream *u;
 	const struct server        *server;
-	struct ports_demand        *d;
-	uint64_t                    most;
+	unsigned                    k;
 
 	for (unsigned i = 0; (server = server_at(conf, i)) != NULL; i++) {
-		if (server->protocol_name == NULL || server->upstream_name == NULL ||
-		    (u = upstream_find(conf, server->upstream_name)) == NULL ||
+		if (server->protocol_name == NULL ||
 		    (protocol = conf_role(conf, ROLE_PROTOCOL, server->protocol_name)) == NULL)
 			continue;
-		d = &demands[u->index];
-		if (protocol->exchange != NULL) {
-			d->framed = true;
-			continue;
-		}
-		if (!server_needs_upstream(protocol))
-			continue;
-		most = server->max_connections;
-		d->relayed += most > 0 && most < sessions ? most : sessions;
-		if (d->relayed > sessions)	/* all servers together take no more */
-			d->relayed = sessions;
+		for (k = 0; k < server_upstreams(server); k++)
+			if ((u = upstream_find(conf, server_upstream_name(server, k))) != NULL)
+				ports_demand_add(&demands[u->index], server, protocol, sessions);
 	}
+}
+
+/* A server that uses the upstream, be it for some of its clients. */
+static void
+ports_demand_add(struct ports_demand *d, const struct server *server,
+    const struct weir_module *protocol, uint64_t sessions)
+{
+	uint64_t most = server->max_connections;
+
+	if (protocol->exchange != NULL)
+		d->framed = true;
+	if (protocol->exchange != NULL || !server_needs_upstream(protocol) || d->last == server)
+		return;
+	d->last = server;
+	d->relayed += most > 0 && most < sessions ? most : sessions;
+	if (d->relayed > sessions)	/* all servers together take no more */
+		d->relayed = sessions;
 }
 
 static void

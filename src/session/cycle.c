@@ -44,7 +44,8 @@ struct cycle_node {
 	bool                         done;	/* all that it leads to has been followed */
 	struct cycle_node           *from, *to;	/* the path, while it is on it */
 	bool                         on_path;
-	unsigned                     peer;	/* the next to be followed */
+	unsigned                     upstream;	/* of its server, whose … */
+	unsigned                     peer;	/* … next peer is to be followed */
 	const struct cycle_listener *entered;	/* that the path came in by */
 };
 
@@ -59,7 +60,7 @@ struct cycle {
 
 static void  cycle_add_listeners(struct cycle *, struct cycle_node *);
 static void  cycle_follow(const struct cycle *, struct cycle_node *);
-static const struct weir_upstream  *cycle_upstream(const struct server *);
+static const struct weir_upstream  *cycle_upstream(struct cycle_node *);
 static const struct cycle_listener *cycle_find(const struct cycle *, const struct addr *);
 static unsigned         cycle_bucket(const struct addr *);
 static enum cycle_match cycle_match(const struct cycle *, const struct listen_spec *,
@@ -121,8 +122,8 @@ cycle_follow(const struct cycle *c, struct cycle_node *start)
 
 	start->on_path = true;
 	while (node != NULL) {
-		u = cycle_upstream(node->server);
-		if (u == NULL || node->peer == u->peer_count) {
+		u = cycle_upstream(node);
+		if (u == NULL) {
 			node->done = true;
 			node->on_path = false;
 			node = node->from;
@@ -146,11 +147,22 @@ cycle_follow(const struct cycle *c, struct cycle_node *start)
 	}
 }
 
-/* NULL: it opens no connections. */
+/* The one of which a peer is to be followed. NULL: of none any more, or it opens no
+ * connections. */
 static const struct weir_upstream *
-cycle_upstream(const struct server *s)
+cycle_upstream(struct cycle_node *n)
 {
-	return s->protocol != NULL && server_needs_upstream(s->protocol) ? s->upstream : NULL;
+	const struct server        *s = n->server;
+	const struct weir_upstream *u;
+
+	if (s->protocol == NULL || !server_needs_upstream(s->protocol))
+		return NULL;
+	for (; n->upstream < server_upstreams(s); n->upstream++, n->peer = 0) {
+		u = server_upstream(s, n->upstream);
+		if (u != NULL && n->peer < u->peer_count)
+			return u;
+	}
+	return NULL;
 }
 
 static const struct cycle_listener *
@@ -297,5 +309,5 @@ cycle_tell(const struct conf *conf, const struct cycle_node *last,
 static const struct weir_peer *
 cycle_peer(const struct cycle_node *n)
 {
-	return &n->server->upstream->peers[n->peer - 1];
+	return &server_upstream(n->server, n->upstream)->peers[n->peer - 1];
 }

@@ -5,7 +5,9 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "net/cidr.h"
+#include "net/client_hello.h"
 #include "net/proxy_header.h"
+#include "session/route.h"
 #include "session/server.h"
 
 static void        gate_run(struct weir_session *);
@@ -16,7 +18,13 @@ static bool        gate_take_header(struct weir_session *, struct gate *);
 static bool        gate_pass_header(struct weir_session *, struct gate *, struct weir_span in,
     const struct proxy_header *);
 static void        gate_refuse_header(struct weir_session *, struct gate *, const char *wrong);
-static void        gate_client_ended(struct weir_session *, struct gate *);
+static bool        gate_take_hello(struct weir_session *, struct gate *);
+static bool        gate_pass_hello(struct weir_session *, struct gate *, struct weir_span in,
+    const struct client_hello_wants *);
+static void        gate_refuse_hello(struct weir_session *, struct gate *,
+    const struct client_hello_wants *);
+static void        gate_tell(struct weir_session *, enum tls_alert, enum session_reason);
+static void        gate_client_ended(struct weir_session *, enum session_reason);
 
 const struct session_mode gate_mode = {
 	.name     = "gate",
@@ -48,8 +56,11 @@ gate_run(struct weir_session *s)
 {
 	struct gate *g = gate_of(s);
 
-	if (g == NULL || !s->server->proxy_protocol || g->passed || gate_take_header(s, g))
-		session_enter(s, STEP_HANDSHAKE);
+	if (g != NULL && s->server->proxy_protocol && !g->passed && !gate_take_header(s, g))
+		return;
+	if (g != NULL && routes_count(&s->server->routes) > 0 && !gate_take_hello(s, g))
+		return;
+	session_enter(s, STEP_HANDSHAKE);
 }
 
 static void
@@ -69,9 +80,10 @@ gate_explain(const struct weir_session *s, enum session_reason reason)
 	return g != NULL ? g->wrong : NULL;
 }
 
-/* The session has come to nothing: the client has ended, or is gone. */
+/* Whether the client has ended, or is gone: then the session is over, for this reason if
+ * it had begun to say something. */
 static void
-gate_client_ended(struct weir_session *s, struct gate *g)
+gate_client_ended(struct weir_session *s, enum session_reason reason)
 {
 	struct conn *c = &s->client;
 
@@ -79,8 +91,10 @@ gate_client_ended(struct weir_session *s, struct gate *g)
 		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
 	else if (c->eof && c->in == NULL)
 		session_close(s, SESSION_CLIENT_CLOSED);
-	else if (c->eof)
-		gate_refuse_header(s, g, "the client has ended within its PROXY header");
+	else if (c->eof) {
+		gate_of(s)->wrong = "the client has ended within it";
+		session_close(s, reason);
+	}
 }
 
 /* ----------------------------------------------------------- the PROXY header */
@@ -131,7 +145,7 @@ gate_take_header(struct weir_session *s, struct gate *g)
 			return false;
 		}
 	}
-	gate_client_ended(s, g);
+	gate_client_ended(s, SESSION_BAD_PROXY_HEADER);
 	return false;
 }
 
@@ -164,4 +178,74 @@ gate_refuse_header(struct weir_session *s, struct gate *g, const char *wrong)
 			 "PROXY headers, and does nobody else connect?",
 		    wrong);
 	session_close(s, SESSION_BAD_PROXY_HEADER);
+}
+
+/* ------------------------------------------------------------- the ClientHello */
+
+/* True: it is there, and leads somewhere. */
+static bool
+gate_take_hello(struct weir_session *s, struct gate *g)
+{
+	struct conn              *c = &s->client;
+	struct client_hello_wants wants;
+	struct weir_span          in;
+
+	while (conn_may_read(c)) {
+		in = conn_take(c, CLIENT_HELLO_RAW_MAX);
+		if (in.len == 0)
+			break;
+		switch (client_hello_read(&g->hello, in, &wants)) {
+		case CLIENT_HELLO_MORE:
+			if (conn_keep(c, in, 0))
+				continue;
+			session_close(s, SESSION_NO_MEMORY);
+			return false;
+		case CLIENT_HELLO_WHOLE:
+			return gate_pass_hello(s, g, in, &wants);
+		case CLIENT_HELLO_NOT_TLS:
+			return gate_pass_hello(s, g, in, NULL);
+		case CLIENT_HELLO_MALFORMED:
+			gate_refuse_hello(s, g, &wants);
+			return false;
+		}
+	}
+	gate_client_ended(s, SESSION_BAD_CLIENT_HELLO);
+	return false;
+}
+
+/* wants: NULL: it is no TLS. */
+static bool
+gate_pass_hello(struct weir_session *s, struct gate *g, struct weir_span in,
+    const struct client_hello_wants *wants)
+{
+	g->upstream = routes_find(&s->server->routes, wants);
+	if (g->upstream != NULL) {
+		if (conn_put_back(&s->client, in, 0))
+			return true;
+		session_close(s, SESSION_NO_MEMORY);
+	} else if (wants != NULL) {
+		log_info("no route: %s%s", wants->name[0] != '\0' ? "the client asks for " : "",
+		    wants->name[0] != '\0' ? wants->name : "the client asks for no name");
+		gate_tell(s, TLS_ALERT_UNRECOGNIZED_NAME, SESSION_NO_ROUTE);
+	} else
+		session_finish(s, SESSION_NOT_TLS);
+	return false;
+}
+
+static void
+gate_refuse_hello(struct weir_session *s, struct gate *g, const struct client_hello_wants *wants)
+{
+	g->wrong = wants->wrong;
+	gate_tell(s, wants->alert, SESSION_BAD_CLIENT_HELLO);
+}
+
+static void
+gate_tell(struct weir_session *s, enum tls_alert alert, enum session_reason reason)
+{
+	char record[TLS_ALERT_SIZE];
+
+	client_hello_refuse(alert, record);
+	session_went(s, sizeof record);
+	(void)conn_send(&s->client, span_make(record, sizeof record));
+	session_finish(s, reason);
 }

@@ -29,6 +29,7 @@ static const char *server_check(struct weir_scope *);
 static void        server_check_protocol(struct weir_scope *, struct server *);
 static void        server_check_upstream(struct weir_scope *, struct server *);
 static void        server_check_tls(struct weir_scope *, struct server *);
+static void        server_check_routes(struct weir_scope *, struct server *);
 static bool        server_is_last(struct weir_scope *);
 static void        server_check_listens(const struct conf *);
 static void        server_check_cycles(const struct conf *);
@@ -53,6 +54,10 @@ static const struct weir_key keys[] = {
 	{ .name = "tls", .where = WEIR_IN_SERVER, .type = WEIR_STRING, .offset = HERE(tls_name),
 	  .initial = "off", .flags = WEIR_OFF, .syntax = "off | NAME of a [tls]",
 	  .help = "clients speak TLS, with the certificates of that section" },
+	{ .name = "route", .where = WEIR_IN_SERVER, .type = WEIR_OWN, .offset = HERE(routes),
+	  .flags = WEIR_REPEATED | WEIR_WORDS, .parse = route_key,
+	  .syntax = "sni:NAME | alpn:NAME | default, then NAME of an [upstream]",
+	  .help = "instead of upstream, by what a client's TLS asks for, without ending it" },
 	{ .name = "read_buffer", .where = WEIR_IN_SERVER, .type = WEIR_SIZE,
 	  .offset = HERE(read_buffer), .initial = "64k", .min = 1024, .max = 16 << 20,
 	  .help = "most bytes that one read takes" },
@@ -385,6 +390,7 @@ server_check(struct weir_scope *scope)
 	server_check_protocol(scope, s);
 	server_check_upstream(scope, s);
 	server_check_tls(scope, s);
+	server_check_routes(scope, s);
 	for (unsigned k = 0; k < s->listen_count; k++)
 		s->listens[k].spec.options = s->options;
 	if (server_is_last(scope)) {
@@ -416,9 +422,10 @@ server_check_protocol(struct weir_scope *scope, struct server *s)
 	scope_uses(scope, s->protocol);
 	s->conf = weir_scope_conf(scope, s->protocol);
 	if (server_needs_upstream(s->protocol) && s->upstream_name == NULL &&
-	    !scope_sets(scope, "upstream"))
-		conf_error(scope, "protocol", "protocol %s needs an upstream: add upstream = NAME",
-		    s->protocol_name);
+	    !scope_sets(scope, "upstream") && !scope_sets(scope, "route"))
+		conf_error(scope, "protocol",
+		    "protocol %s needs an upstream: add upstream = NAME%s", s->protocol_name,
+		    s->protocol->exchange == NULL ? ", or routes" : "");
 }
 
 static void
@@ -461,6 +468,29 @@ server_check_tls(struct weir_scope *scope, struct server *s)
 		    s->tls_name);
 	else
 		s->tls = t->server;
+}
+
+static void
+server_check_routes(struct weir_scope *scope, struct server *s)
+{
+	if (routes_count(&s->routes) == 0)
+		return;
+	if (s->upstream_name != NULL)
+		conf_error(scope, "route",
+		    "there is upstream = %s, too: what no other route takes goes to "
+		    "route = default %s",
+		    s->upstream_name, s->upstream_name);
+	if (s->protocol != NULL &&
+	    (s->protocol->exchange != NULL || !server_needs_upstream(s->protocol)))
+		conf_error(scope, "route",
+		    "protocol %s reads what clients send, and cannot pass their TLS on: routes are "
+		    "for stream_proxy",
+		    s->protocol_name);
+	if (s->tls_name != NULL)
+		conf_error(scope, "route",
+		    "tls = %s ends the clients' TLS here: routes pass it on to whoever ends it",
+		    s->tls_name);
+	routes_check(scope, &s->routes);
 }
 
 /* A server's address, while they are compared. */
@@ -533,6 +563,7 @@ server_check_effects(const struct conf *conf)
 	struct weir_scope     *first = conf_scope(conf, SCOPE_SERVER, 0);
 	const struct server  **users, **user;	/* of each upstream: one, that frames if any does */
 	struct server         *s;
+	struct weir_upstream  *u;
 
 	users = weir_scope_alloc(first, count * sizeof *users);
 	for (unsigned i = 0; (s = server_at(conf, i)) != NULL; i++) {
@@ -541,18 +572,20 @@ server_check_effects(const struct conf *conf)
 			    "is for requests and replies: it has no effect in [server %s], whose "
 			    "protocol is %s",
 			    s->name, s->protocol_name);
-		if (s->upstream == NULL)
-			continue;
-		user = &users[s->upstream->index];
-		if (*user == NULL || server_may_frame(s))
-			*user = s;
+		for (unsigned k = 0; k < server_upstreams(s); k++) {
+			if ((u = server_upstream(s, k)) == NULL)
+				continue;
+			user = &users[u->index];
+			if (*user == NULL || server_may_frame(s))
+				*user = s;
+		}
 	}
 	for (unsigned i = 0; i < count; i++)
 		if (users[i] != NULL && !server_may_frame(users[i]))
 			conf_warn_flagged(conf_scope(conf, SCOPE_UPSTREAM, i), WEIR_FRAMED,
 			    "is for requests and replies: it has no effect in [upstream %s], as no "
 			    "server speaks any with it ([server %s]: %s)",
-			    users[i]->upstream_name, users[i]->name, users[i]->protocol_name);
+			    upstream_at(conf, i)->name, users[i]->name, users[i]->protocol_name);
 }
 
 static bool

@@ -8,6 +8,7 @@
 
 #include "conf/place.h"
 #include "net/sock.h"
+#include "session/route.h"
 #include "upstream/board.h"
 #include "upstream/request.h"
 #include "weir.h"
@@ -35,7 +36,8 @@ struct server_ranges {
 struct server {
 	const char               *name;
 	const struct weir_module *protocol;	/* its module */
-	struct weir_upstream     *upstream;	/* NULL: none */
+	struct weir_upstream     *upstream;	/* NULL: none, or by routes */
+	struct routes             routes;
 	const void               *conf;		/* the protocol's block in this scope */
 	struct tls               *tls;		/* NULL: clients speak in the clear */
 	const char               *tls_name;	/* NULL: none */
@@ -113,7 +115,28 @@ server_needs_upstream(const struct weir_module *protocol)
 static inline bool
 server_has_gate(const struct server *s)
 {
-	return s->proxy_protocol;
+	return s->proxy_protocol || routes_count(&s->routes) > 0;
+}
+
+/* The upstreams that it uses, `upstream` or those of its routes, from 0 on; NULL: there
+ * is no such, or this one has not been found. Their names, which are there before that. */
+static inline unsigned
+server_upstreams(const struct server *s)
+{
+	return s->upstream_name != NULL ? 1 : routes_count(&s->routes);
+}
+
+static inline struct weir_upstream *
+server_upstream(const struct server *s, unsigned index)
+{
+	return s->upstream_name != NULL ? s->upstream : routes_at(&s->routes, index)->upstream;
+}
+
+static inline const char *
+server_upstream_name(const struct server *s, unsigned index)
+{
+	return s->upstream_name != NULL ? s->upstream_name
+					: routes_at(&s->routes, index)->upstream_name;
 }
 
 /* Keys and checks of [server NAME], for conf_request.core. */

@@ -6,7 +6,8 @@
  *	                           │         └► RELAY ──┤                   ▲
  *	                           └─► EXCHANGE ────────┘      session_close, from any
  *
- *	GATE      what stands before all else: a PROXY header (session/gate)
+ *	GATE      what stands before all else: a PROXY header, and
+ *	          where it wants to go (session/gate)
  *	HANDSHAKE TLS is agreed on (session/handshake)
  *	OPEN      the mode of its server begins
  *	TALK      bytes from the client go to the data hook (session/talk)
@@ -60,6 +61,9 @@ struct server;
 	X(BAD_REQUEST, "bad_request")		/* not the protocol */         \
 	X(HANDSHAKE_TIMEOUT, "handshake_timeout")                              \
 	X(BAD_PROXY_HEADER, "bad_proxy_header")	/* or none */                  \
+	X(NO_ROUTE, "no_route")			/* for what it asks for */     \
+	X(NOT_TLS, "not_tls")			/* and no default */           \
+	X(BAD_CLIENT_HELLO, "bad_client_hello")                                \
 	X(PROXY_REFUSED, "proxy_refused")	/* it may not send one */      \
 	X(HANDSHAKE_FAILED, "handshake_failed")                                \
 	X(HANDSHAKE_OVERLOAD, "handshake_overload")	/* too many at once */ \

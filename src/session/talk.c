@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "session/gate.h"
 #include "session/relay.h"
 #include "session/server.h"
 #include "session/session.h"
@@ -250,7 +251,9 @@ weir_relay(struct weir_session *s, struct weir_upstream *u, struct weir_span fir
 struct weir_upstream *
 weir_session_upstream(const struct weir_session *s)
 {
-	return s->server->upstream;
+	const struct gate *g = gate_of_session(s);
+
+	return g != NULL && g->upstream != NULL ? g->upstream : s->server->upstream;
 }
 
 void *
