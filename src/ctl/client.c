@@ -16,6 +16,8 @@
 #include "base/str.h"
 #include "proc/child.h"
 #include "proc/fdtable.h"
+#include "proc/options.h"
+#include "proc/text.h"
 #include "proc/wait.h"
 
 /* A master that is well says something at once, if only that it has begun. A
@@ -35,7 +37,7 @@ struct reply {
 };
 
 static int  client_connect(const char *path, uint64_t timeout);
-static int  client_send_command(int fd, enum control_command);
+static int  client_send_command(int fd, const struct client_request *);
 static int  client_print_answer(int fd, uint64_t timeout, bool quiet);
 static void client_print_silence(int fd, uint64_t timeout);
 static void client_print_time(const char *path, uint64_t timeout);
@@ -43,18 +45,20 @@ static char *reply_next_line(struct reply *, int fd);
 static bool reply_wait(const struct reply *, int fd);
 
 int
-client_run(const char *path, enum control_command command, uint64_t timeout, bool quiet)
+client_run(const struct client_request *request)
 {
-	int fd = client_connect(path, timeout > 0 ? timeout : CLIENT_BEGIN), status = 1;
+	uint64_t timeout = request->timeout;
+	int      fd = client_connect(request->path, timeout > 0 ? timeout : CLIENT_BEGIN);
+	int      status = 1;
 
 	if (fd < 0)
 		return 1;
 	/* One that was refused has been told why, and its line may find the other
 	 * end closed. */
-	if (client_send_command(fd, command) < 0 && errno != EPIPE && errno != ECONNRESET)
-		fprintf(stderr, "weir: %s: %s\n", path, strerror(errno));
+	if (client_send_command(fd, request) < 0 && errno != EPIPE && errno != ECONNRESET)
+		fprintf(stderr, "weir: %s: %s\n", request->path, strerror(errno));
 	else
-		status = client_print_answer(fd, timeout, quiet);
+		status = client_print_answer(fd, timeout, request->options->quiet);
 	fd_close(&fd);
 	if (ferror(stdout)) {
 		fprintf(stderr, "weir: stdout: %s\n", strerror(errno));
@@ -93,12 +97,20 @@ client_connect(const char *path, uint64_t timeout)
 }
 
 static int
-client_send_command(int fd, enum control_command command)
+client_send_command(int fd, const struct client_request *request)
 {
-	char line[CONTROL_LINE_MAX + 2];
-	int  len = snprintf(line, sizeof line, "%s\n", control_command_name(command));
+	struct text line = { 0 };
+	ssize_t     sent = -1;
 
-	return send(fd, line, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -1;
+	text_add(&line, "%s", control_command_name(request->command));
+	options_write(request->options, &line);
+	text_add(&line, "\n");
+	if (line.cut || line.size > CONTROL_LINE_MAX)
+		errno = line.cut ? ENOMEM : E2BIG;
+	else
+		sent = send(fd, line.data, line.size, MSG_NOSIGNAL);
+	text_free(&line);
+	return sent < 0 ? -1 : 0;
 }
 
 static int

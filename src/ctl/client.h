@@ -8,12 +8,21 @@
 
 #include "proc/control.h"
 
+struct options;
+
+struct client_request {
+	const struct options *options;
+	const char           *path;	/* of the control socket */
+	enum control_command  command;
+	uint64_t              timeout;	/* ms until all of the answer has come; 0: as long as
+					 * the command may take */
+};
+
 /*
  * Sends the command and prints the answer, errors to stderr, the rest to
- * stdout (unless quiet). timeout: ms until all of it has come; 0: as long as the
- * command may take. Returns the exit status: the answer's, or 1 when there is
+ * stdout (unless -q). Returns the exit status: the answer's, or 1 when there is
  * none, which is explained.
  */
-int client_run(const char *path, enum control_command, uint64_t timeout, bool quiet);
+int client_run(const struct client_request *);
 
 #endif

@@ -129,14 +129,18 @@ command_modinfo(const struct options *o, const struct command_line *line)
 static int
 command_ask(const struct options *o, const struct command_line *line, enum control_command command)
 {
-	char *path = options_file(o, "control", "run/weir.sock");
-	int   status;
+	char                 *path = options_file(o, "control", "run/weir.sock");
+	struct client_request request = { .options = o,
+		.path = path,
+		.command = command,
+		.timeout = line->timeout };
+	int                   status;
 
 	if (path == NULL) {
 		perror("weir");
 		return 1;
 	}
-	status = client_run(path, command, line->timeout, o->quiet);
+	status = client_run(&request);
 	free(path);
 	return status;
 }

@@ -31,6 +31,7 @@ struct client {
 	struct deadline  deadline;
 	struct requester requester;
 	char             line[CONTROL_LINE_MAX + 2];
+	char            *written;	/* in it: what follows the command */
 	unsigned         length;
 	bool             commanded;	/* its line has come */
 	bool             until_end;	/* waits for the end of weir */
@@ -60,6 +61,7 @@ static void client_read(struct client *);
 static void client_flush(struct client *);
 static void client_finish(struct client *, bool ok);
 static void client_begin(struct client *);
+static enum control_command client_parse(struct client *, char *end);
 static void client_command(struct client *, enum control_command);
 static void client_requester_line(struct requester *, enum weir_level, const char *);
 static void client_requester_done(struct requester *, bool ok);
@@ -291,8 +293,18 @@ client_read(struct client *c)
 	if (end == NULL && c->length < sizeof c->line - 1)
 		return;
 	c->commanded = true;
-	client_command(c,
-	    control_parse(c->line, end == NULL ? c->length : (size_t)(end - c->line)));
+	client_command(c, client_parse(c, end == NULL ? c->line + c->length : end));
+}
+
+/* end: of its line, where there is room for a NUL. */
+static enum control_command
+client_parse(struct client *c, char *end)
+{
+	*end = '\0';
+	c->written = memchr(c->line, '\t', (size_t)(end - c->line));
+	if (c->written == NULL)
+		c->written = end;
+	return control_parse(c->line, (size_t)(c->written - c->line));
 }
 
 static void
@@ -304,6 +316,10 @@ client_command(struct client *c, enum control_command which)
 	switch (which) {
 	case CONTROL_RELOAD:
 	case CONTROL_RELOAD_FORCE:
+		if (!ops->match(c->written, &c->out)) {
+			client_finish(c, false);
+			return;
+		}
 		c->requester = (struct requester){ .line = client_requester_line,
 			.done = client_requester_done,
 			.forced = which == CONTROL_RELOAD_FORCE };

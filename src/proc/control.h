@@ -2,8 +2,9 @@
 /*
  * control: the socket on which the master takes commands.
  *
- * A client sends one line: a command. The answer is lines; what the first byte
- * of each says:
+ * A client sends one line: a command, and behind it what options_write says of its
+ * command line, which a reload compares. The answer is lines; what the first byte of
+ * each says:
  *
  *	' '  text, for stdout
  *	'!'  an error or a warning, for stderr
@@ -18,7 +19,7 @@
 
 struct text;
 
-#define CONTROL_LINE_MAX 64u	/* of a command */
+#define CONTROL_LINE_MAX 8192u	/* of a command */
 #define CONTROL_CLIENTS  16u
 
 enum control_command {
@@ -33,12 +34,14 @@ enum control_command {
 	CONTROL_COMMANDS,	/* how many; and: no such command */
 };
 
-/* Of a line without its end. */
+/* Of a line without its end, and without what follows a tab. */
 enum control_command control_parse(const char *line, size_t len);
 const char          *control_command_name(enum control_command);
 
 /* What the commands do that concern the whole of weir. */
 struct control_ops {
+	/* Whether a reload would read what the client means; lines of the answer if not. */
+	bool (*match)(const char *written, struct text *);
 	void (*stop)(void);	/* who asks for it hears of its end by control_close */
 	void (*quit)(void);
 	/* Gives how many logs could not be opened, with a line of the answer for each. */

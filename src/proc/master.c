@@ -38,6 +38,7 @@
 enum stopping { SERVING, QUITTING, STOPPING };
 
 static struct {
+	const struct options *options;
 	uint64_t         since;
 	sigset_t         while_waiting;	/* the mask of ppoll */
 	enum stopping    stopping;
@@ -68,6 +69,7 @@ static int      master_open_all(void);
 static void     master_loop(void);
 static void     master_build(void);
 static void     master_close_all(void);
+static bool     master_match(const char *written, struct text *);
 static void     master_reload(void);
 static void     master_quit(void);
 static void     master_stop(void);
@@ -86,6 +88,7 @@ static void     master_starter_line(struct requester *, enum weir_level, const c
 static void     master_starter_done(struct requester *, bool ok);
 
 static const struct control_ops master_control_ops = {
+	.match = master_match,
 	.stop = master_stop,
 	.quit = master_quit,
 	.reopen = master_reopen,
@@ -104,6 +107,7 @@ master_run(const struct options *options)
 {
 	int status;
 
+	master.options = options;
 	master_catch_signals();
 	generation_start(options, &master_generation_ops);
 	master.since = wait_now();
@@ -238,6 +242,12 @@ master_close_all(void)
 }
 
 /* ------------------------------------------- what signals and clients ask for */
+
+static bool
+master_match(const char *written, struct text *answer)
+{
+	return options_match(master.options, written, answer);
+}
 
 static void
 master_reload(void)

@@ -7,6 +7,8 @@
 
 #include "conf/conf.h"
 
+struct text;
+
 struct options {
 	const char        *prefix;	/* absolute, without a slash at its end */
 	const char        *state;	/* the same; where run/ and logs/ are */
@@ -17,6 +19,16 @@ struct options {
 
 /* What conf_load and conf_peek are asked with. */
 struct conf_request options_request(const struct options *);
+
+/*
+ * What a reload depends on, for the line of a command: the configuration, the prefix, and
+ * each -g whose key a reload takes; a tab before each, control characters and % as %XX.
+ */
+void options_write(const struct options *, struct text *);
+
+/* Whether what another process has written is the same; lines of an answer say what
+ * is not. Nothing written is not compared. */
+bool options_match(const struct options *, const char *written, struct text *answer);
 
 /* A file that a key of [weir] names (pid, control), as it is in the
  * configuration file or `otherwise`; absolute. malloc'ed; NULL: no memory. */

@@ -170,7 +170,11 @@ sub command($self, @args)
 	    env => { $self->_env });
 }
 
-sub reload($self) { return $self->command('-s', 'reload') }
+# With what it was started with, or it would be refused.
+sub reload($self)
+{
+	return $self->command(@{$self->{option}{args} // []}, '-s', 'reload');
+}
 
 # Asked on the control socket itself: below a sanitizer a program takes a third of
 # a second only to start.
