@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "net/conn.h"
 #include "net/loop.h"
 #include "net/sock.h"
+#include "net/tls.h"
 
 /* Those whose peer is busy. */
 static struct {
@@ -20,6 +22,17 @@ static struct {
 	struct loop_timer timer;	/* runs while there are some */
 } busy;
 
+/* What the last one that has failed in its handshake had to say. */
+static struct {
+	const struct dial *dial;
+	char               text[320];
+} words;
+
+static enum dial_state dial_check_connect(struct dial *);
+static enum dial_state dial_secure(struct dial *);
+static enum dial_state dial_check_handshake(struct dial *);
+static enum dial_state dial_fail_handshake(struct dial *, const char *why, const char *advice,
+    int error);
 static void            dial_attempt(struct dial *);
 static void            dial_wait(struct dial *);
 static void            dial_retry(void *);
@@ -37,13 +50,13 @@ dial_init(void)
 
 enum dial_state
 dial_start(struct dial *d, struct conn *c, const struct conn_handler *handler,
-    int (*connect)(struct dial *), const struct addr *to, uint64_t timeout)
+    const struct dial_ops *ops, const struct addr *to, uint64_t timeout)
 {
 	assert(d->state != DIAL_GOING && !c->open);
 	c->handler = handler;
 	*d = (struct dial){
 		.conn = c,
-		.connect = connect,
+		.ops = ops,
 		.give_up = loop_now() + timeout,
 		.port = addr_port(to),
 		.state = DIAL_GOING,
@@ -52,30 +65,18 @@ dial_start(struct dial *d, struct conn *c, const struct conn_handler *handler,
 	return d->state;
 }
 
-/* A connecting socket is silent until it is writable, or broken: then it is readable,
- * too, and only SO_ERROR tells that from a peer that spoke first. */
 enum dial_state
 dial_check(struct dial *d)
 {
-	struct conn *c = d->conn;
-	int          error = 0;
-
 	if (d->state != DIAL_GOING)
 		return d->state;
-	if (c->open && (c->writable || c->readable)) {
-		if (c->readable)
-			error = c->error != 0 ? c->error : sock_error(conn_fd(c));
-		if (error == 0 && dial_reached_itself(d)) {
-			conn_abort(c);	/* the port is free at once */
-			error = ECONNREFUSED;
-		}
-		if (error != 0)
-			return dial_fail(d, error);
-		return d->state = DIAL_DONE;
-	}
-	if (loop_now() >= d->give_up)
-		return dial_fail(d, ETIMEDOUT);
-	return DIAL_GOING;
+	return d->secures ? dial_check_handshake(d) : dial_check_connect(d);
+}
+
+const char *
+dial_explain(const struct dial *d)
+{
+	return d == words.dial && d->secures ? words.text : strerror(d->error);
 }
 
 void
@@ -87,10 +88,83 @@ dial_cancel(struct dial *d)
 	d->state = DIAL_NONE;
 }
 
+/* A connecting socket is silent until it is writable, or broken: then it is readable,
+ * too, and only SO_ERROR tells that from a peer that spoke first. */
+static enum dial_state
+dial_check_connect(struct dial *d)
+{
+	struct conn *c = d->conn;
+	int          error = 0;
+
+	if (c->open && (c->writable || c->readable)) {
+		if (c->readable)
+			error = c->error != 0 ? c->error : sock_error(conn_fd(c));
+		if (error == 0 && dial_reached_itself(d)) {
+			conn_abort(c);	/* the port is free at once */
+			error = ECONNREFUSED;
+		}
+		return error != 0 ? dial_fail(d, error) : dial_secure(d);
+	}
+	if (loop_now() >= d->give_up)
+		return dial_fail(d, ETIMEDOUT);
+	return DIAL_GOING;
+}
+
+static enum dial_state
+dial_secure(struct dial *d)
+{
+	struct dial_tls *t = d->ops->tls != NULL ? d->ops->tls(d) : NULL;
+
+	if (t == NULL)
+		return d->state = DIAL_DONE;
+	if (tls_connect(d->conn, t->context, t->name, t->session) < 0)
+		return dial_fail(d, errno);
+	tls_session_keep(d->conn, &t->session);
+	d->secures = true;
+	d->give_up = loop_now() + t->timeout;
+	return dial_check_handshake(d);
+}
+
+static enum dial_state
+dial_check_handshake(struct dial *d)
+{
+	struct conn   *c = d->conn;
+	enum tls_state state = tls_handshake(c, true);
+
+	if (state == TLS_DONE)
+		return d->state = DIAL_DONE;
+	if (state == TLS_GONE)
+		return dial_fail_handshake(d, "it has gone without a word",
+		    "is TLS what it speaks on this port?", ECONNRESET);
+	if (state == TLS_FAILED) {
+		/* What it still sends is read, so that no reset overtakes the alert. */
+		(void)conn_read(c, loop_scratch(), 1);
+		return dial_fail_handshake(d, conn_explain(c), tls_advice(c), tls_error(c));
+	}
+	if (loop_now() >= d->give_up)
+		return dial_fail_handshake(d, "the handshake is not over within its time", NULL,
+		    ETIMEDOUT);
+	return DIAL_GOING;
+}
+
+static enum dial_state
+dial_fail_handshake(struct dial *d, const char *why, const char *advice, int error)
+{
+	struct dial_tls *t = d->ops->tls(d);
+
+	words.dial = d;
+	snprintf(words.text, sizeof words.text, "%s%s%s", why, advice != NULL ? ": " : "",
+	    advice != NULL ? advice : "");
+	/* It may have been what was resumed. */
+	tls_session_free(t->session);
+	t->session = NULL;
+	return dial_fail(d, error);
+}
+
 static void
 dial_attempt(struct dial *d)
 {
-	int fd = d->connect(d);
+	int fd = d->ops->connect(d);
 
 	if (fd >= 0 && conn_adopt(d->conn, fd, d->conn->handler) < 0) {
 		close(fd);

@@ -2,14 +2,18 @@
 /*
  * dial: the one way to connect to somebody.
  *
- *	dial_start ──► GOING ──► DONE     the conn is connected, and its owner's
- *	     │           │
- *	     └───────────┴─────► FAILED   and why: dial.error; the conn has no fd
+ *	dial_start ──► GOING ──► GOING, secures ──► DONE     the conn is connected, and
+ *	     │           │              │                    its owner's
+ *	     └───────────┴──────────────┴─────────► FAILED   and why: dial.error; the conn
+ *	                                                     has no fd
  *
  * The owner embeds the dial beside a conn. While it is GOING the conn's handler is
  * called when something has changed, and asks dial_check what has become of it; nobody
  * else is told, and only the owner's timer says when dial.give_up has come. When it is
  * DONE the dial is of no use any more until it is started again.
+ *
+ * Where TLS is spoken its handshake is part of it: it begins when the socket is connected,
+ * and has a time of its own, so that give_up changes.
  *
  * Found out here, for all who connect:
  *
@@ -22,10 +26,13 @@
  *			every DIAL_RETRY, all of those that wait with one timer, until
  *			give_up
  *	too late	give_up has come: ETIMEDOUT
+ *	TLS		the handshake has failed: EPROTO, what the socket said, or ECONNRESET
+ *			when the other end has gone
  */
 #ifndef NET_DIAL_H
 #define NET_DIAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -33,6 +40,9 @@
 struct addr;
 struct conn;
 struct conn_handler;
+struct dial;
+struct tls;
+struct tls_session;
 
 #define DIAL_RETRY 10u	/* ms between attempts to reach UNIX sockets that are busy … */
 #define DIAL_SHARE 128u	/* … of which there are so many at a time, in turn */
@@ -44,16 +54,33 @@ enum dial_state {
 	DIAL_FAILED,
 };
 
-struct dial {
-	struct conn *conn;
+/* Somebody whom TLS is spoken with; what is known of him is good for all connections. */
+struct dial_tls {
+	struct tls         *context;
+	const char         *name;	/* as tls_connect has it; NULL: none */
+	uint64_t            timeout;	/* ms: of the handshake */
+	struct tls_session *session;	/* the newest that he has given, which the next
+					   connection resumes; NULL: none */
+};
+
+/* Whoever connects. */
+struct dial_ops {
 	/* A socket on its way to the peer (sock_connect), or -1 with errno. Called by
 	 * dial_start, and again for each attempt at a peer that is busy. */
-	int        (*connect)(struct dial *);
-	uint64_t     give_up;	/* ms, of loop_now */
-	struct node  link;	/* of those whose peer is busy */
-	uint16_t     port;	/* of the peer; 0: it has none */
-	uint16_t     error;	/* errno of DIAL_FAILED */
-	uint8_t      state;	/* enum dial_state */
+	int              (*connect)(struct dial *);
+	/* Whom TLS is spoken with; it outlives the conn. NULL, or returns NULL: nobody. */
+	struct dial_tls *(*tls)(struct dial *);
+};
+
+struct dial {
+	struct conn           *conn;
+	const struct dial_ops *ops;
+	uint64_t               give_up;	/* ms, of loop_now */
+	struct node            link;	/* of those whose peer is busy */
+	uint16_t               port;	/* of the peer; 0: it has none */
+	uint16_t               error;	/* errno of DIAL_FAILED */
+	uint8_t                state;	/* enum dial_state */
+	bool                   secures;	/* it is connected: what goes on, or has failed, is TLS */
 };
 
 /*
@@ -62,12 +89,16 @@ struct dial {
  * FAILED with dial.error. The owner arms a timer for give_up.
  */
 enum dial_state dial_start(struct dial *, struct conn *, const struct conn_handler *,
-    int (*connect)(struct dial *), const struct addr *to, uint64_t timeout)
+    const struct dial_ops *, const struct addr *to, uint64_t timeout)
     __attribute__((warn_unused_result));
 
 /* What has become of it: to be asked when the conn's handler is called, and when
- * give_up has come. DONE and FAILED are final. */
+ * give_up has come. DONE and FAILED are final. While it is GOING the owner sees to its
+ * timer: give_up may be another. */
 enum dial_state dial_check(struct dial *);
+
+/* In words, why it has FAILED. Valid until another one fails. */
+const char *dial_explain(const struct dial *);
 
 /* Gives it up when it is still GOING: the conn's fd is closed. Of one that is not it
  * changes nothing. Before the memory of either goes. */

@@ -118,10 +118,21 @@ struct tls_info tls_info(const struct conn *);
  * does not trust the certificate, or nothing it can do is allowed here. */
 bool tls_operator_may_help(const struct conn *);
 
+/* errno of what has failed, in the handshake or behind it; 0: nothing has. */
+int tls_error(const struct conn *);
+
+/* For a client: what may be done about it with the directives of [tls]. NULL: nothing is
+ * known. */
+const char *tls_advice(const struct conn *);
+
 /* A client's: a session that it could resume, once the server has given one (it may be
  * asked for when the conn ends). NULL: none. tls_session_free gives it back. */
 struct tls_session *tls_session_take(struct conn *);
 void                tls_session_free(struct tls_session *);
+
+/* Behind tls_connect: from now on *newest is the one that the server has given last, in
+ * place of the one that was there. It outlives the conn. */
+void tls_session_keep(struct conn *, struct tls_session **newest);
 
 /* ---------------------------------------------------------------- ticket keys */
 

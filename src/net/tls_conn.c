@@ -579,24 +579,3 @@ tls_info(const struct conn *c)
 		.alpn = span_make(alpn, length),
 	};
 }
-
-struct tls_session *
-tls_session_take(struct conn *c)
-{
-	struct tls_conn *t = tls_conn_of(c);
-	SSL_SESSION     *session;
-
-	if (t->state != TLS_DONE || (session = SSL_get1_session(t->ssl)) == NULL)
-		return NULL;
-	if (SSL_SESSION_is_resumable(session) != 1) {
-		SSL_SESSION_free(session);
-		return NULL;
-	}
-	return (struct tls_session *)(void *)session;
-}
-
-void
-tls_session_free(struct tls_session *session)
-{
-	SSL_SESSION_free((SSL_SESSION *)(void *)session);
-}

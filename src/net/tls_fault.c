@@ -4,9 +4,12 @@
 #include <string.h>
 
 #include <openssl/err.h>
-#include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
 
 #include "net/tls_conn.h"
+
+static const char *tls_fault_advise_certificate(int verified);
+static const char *tls_fault_advise_alert(int alert);
 
 const char *
 tls_fault_explain(const struct conn *c)
@@ -66,5 +69,87 @@ tls_operator_may_help(const struct conn *c)
 		return true;
 	default:
 		return false;
+	}
+}
+
+int
+tls_error(const struct conn *c)
+{
+	return tls_conn_of(c)->failure;
+}
+
+const char *
+tls_advice(const struct conn *c)
+{
+	const struct tls_conn *t = tls_conn_of(c);
+	int                    reason = ERR_GET_REASON(t->error);
+
+	if (t->fault == TLS_FAULT_TRUNCATED && t->state == TLS_FAILED)
+		return "its log may say why";
+	if (t->fault != TLS_FAULT_LIBRARY)
+		return NULL;
+	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
+		return tls_fault_advise_certificate(t->verified);
+	if (reason > SSL_AD_REASON_OFFSET)
+		return tls_fault_advise_alert(reason - SSL_AD_REASON_OFFSET);
+	if (reason == SSL_R_WRONG_VERSION_NUMBER)
+		return "is TLS what it speaks on this port?";
+	return NULL;
+}
+
+static const char *
+tls_fault_advise_certificate(int verified)
+{
+	switch (verified) {
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH:
+		return "set server_name to a name that it is for";
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return "renew it, or set the clock";
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+	case X509_V_ERR_CERT_UNTRUSTED:
+		return "set ca to the file with its issuer";
+	case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+		return "raise verify_depth";
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+	case X509_V_ERR_CRL_HAS_EXPIRED:
+	case X509_V_ERR_CRL_NOT_YET_VALID:
+		return "crl needs the present list of each issuer";
+	default:
+		return NULL;
+	}
+}
+
+static const char *
+tls_fault_advise_alert(int alert)
+{
+	switch (alert) {
+	case SSL3_AD_NO_CERTIFICATE:
+	case SSL_AD_CERTIFICATE_REQUIRED:
+		return "it wants one of us: set certificate";
+	case SSL_AD_BAD_CERTIFICATE:
+	case SSL_AD_UNSUPPORTED_CERTIFICATE:
+	case SSL_AD_CERTIFICATE_REVOKED:
+	case SSL_AD_CERTIFICATE_EXPIRED:
+	case SSL_AD_CERTIFICATE_UNKNOWN:
+	case SSL_AD_UNKNOWN_CA:
+	case SSL_AD_ACCESS_DENIED:
+		return "set certificate to one that it accepts";
+	case SSL_AD_HANDSHAKE_FAILURE:
+		return "set certificate, if it wants one of us, or other ciphers or groups";
+	case SSL_AD_PROTOCOL_VERSION:
+		return "set protocols to what it speaks";
+	case SSL_AD_UNRECOGNIZED_NAME:
+		return "set server_name to a name that it knows";
+	case SSL_AD_NO_APPLICATION_PROTOCOL:
+		return "set alpn to what it speaks";
+	default:
+		return NULL;
 	}
 }

@@ -65,6 +65,10 @@ static const struct conn_handler relay_peer_handler = {
 	.expired = relay_peer_expired,
 };
 
+static const struct dial_ops relay_dial_ops = {
+	.connect = relay_dial,
+};
+
 void
 relay_start(void)
 {
@@ -267,7 +271,7 @@ relay_connect_to(struct relay *r, struct weir_peer *peer)
 
 	r->peer = peer;
 	r->holds = true;
-	if (dial_start(d, &r->peer_conn, &relay_peer_handler, relay_dial, &peer->addr,
+	if (dial_start(d, &r->peer_conn, &relay_peer_handler, &relay_dial_ops, &peer->addr,
 		r->upstream->connect_timeout) == DIAL_GOING)
 		return true;
 	if (!peer_refused(peer, d->error, loop_now()))

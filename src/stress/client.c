@@ -46,6 +46,10 @@ static const struct conn_handler handler = {
 	.expired = stress_client_expired,
 };
 
+static const struct dial_ops dial_ops = {
+	.connect = stress_client_dial,
+};
+
 static char    *gather;		/* requests on their way to the socket */
 static size_t   gather_size;
 static size_t   request_max;
@@ -111,7 +115,7 @@ stress_client_open(struct stress_client *c, uint64_t due)
 	c->state = CLIENT_CONNECTING;
 	worker.active++;
 	worker.opening++;
-	if (dial_start(&c->dial, &c->conn, &handler, stress_client_dial, &worker.run->target,
+	if (dial_start(&c->dial, &c->conn, &handler, &dial_ops, &worker.run->target,
 		worker.run->timeout) == DIAL_GOING)
 		conn_arm(&c->conn, c->dial.give_up);
 	else

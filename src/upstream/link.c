@@ -50,6 +50,10 @@ static const struct conn_handler link_handler = {
 	.expired = link_expired,
 };
 
+static const struct dial_ops link_dial_ops = {
+	.connect = link_dial,
+};
+
 static struct {
 	const struct link_ops *ops;
 	struct slab            slab;
@@ -85,7 +89,7 @@ link_open(struct pool *p, const struct weir_attempt *a, bool *blamed)
 	l->pool = p;
 	list_init(&l->requests);
 	outer = log_about((struct log_subject){ link_describe, l });
-	if (dial_start(&l->dial, &l->conn, &link_handler, link_dial, &p->peer->addr,
+	if (dial_start(&l->dial, &l->conn, &link_handler, &link_dial_ops, &p->peer->addr,
 		u->connect_timeout) != DIAL_GOING) {
 		*blamed = peer_refused(p->peer, l->dial.error, loop_now());
 		log_about(outer);

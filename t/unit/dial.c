@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "net/conn.h"
 #include "net/sock.h"
+#include "net/tls.h"
 #include "tap.h"
 #include "until.h"
 
@@ -54,10 +55,38 @@ dial_self(struct dial *d)
 	return fd;
 }
 
+static const struct dial_ops to_target = { .connect = dial_target };
+static const struct dial_ops to_itself = { .connect = dial_self };
+
+static struct dial_tls whom = { .timeout = GUARD };
+
+static struct dial_tls *
+dial_whom(struct dial *d)
+{
+	(void)d;
+	return &whom;
+}
+
+static const struct dial_ops by_tls = { .connect = dial_target, .tls = dial_whom };
+static const struct dial_ops *ops = &to_target;
+
 static bool
 is_over(void)
 {
 	return dial.state != DIAL_GOING;
+}
+
+static bool
+is_securing(void)
+{
+	return dial.secures;
+}
+
+static void
+say(void *context, bool warning, const char *key, unsigned index, const char *text)
+{
+	(void)context, (void)warning, (void)key, (void)index;
+	diag("%s", text);
 }
 
 static bool
@@ -70,7 +99,7 @@ static void
 dial_begin(uint64_t timeout)
 {
 	attempts = turns = 0;
-	if (dial_start(&dial, &conn, &handler, dial_target, &target, timeout) == DIAL_GOING)
+	if (dial_start(&dial, &conn, &handler, ops, &target, timeout) == DIAL_GOING)
 		conn_arm(&conn, dial.give_up);
 }
 
@@ -142,7 +171,7 @@ test_self(void)
 {
 	close(tcp_bind());
 	attempts = 0;
-	if (dial_start(&dial, &conn, &handler, dial_self, &target, GUARD) == DIAL_GOING)
+	if (dial_start(&dial, &conn, &handler, &to_itself, &target, GUARD) == DIAL_GOING)
 		conn_arm(&conn, dial.give_up);
 	ok(run_until(is_over) && dial.state == DIAL_FAILED, "connected to itself: it fails");
 	is_number(dial.error, ECONNREFUSED, "as if it had been refused");
@@ -201,6 +230,65 @@ test_late(void)
 	close(fd);
 }
 
+/* A peer that has read the beginning of a handshake. */
+static int
+tls_peer(int listening, uint64_t timeout)
+{
+	char byte;
+	int  far;
+
+	whom.timeout = timeout;
+	dial_begin(GUARD);
+	far = accept(listening, NULL, NULL);
+	ok(run_until(is_securing), "it is connected, and the handshake begins");
+	ok(dial.give_up <= loop_now() + timeout, "which has a time of its own");
+	ok(read(far, &byte, 1) == 1 && byte == 0x16, "by its first record");
+	conn_arm(&conn, dial.give_up);
+	return far;
+}
+
+static void
+test_tls(void)
+{
+	static const struct tls_settings settings = { .name = "test", .version13 = true };
+	int                              fd = tcp_bind(), far;
+
+	listen(fd, 1);
+	ops = &by_tls;
+	if ((whom.context = tls_create(&settings, TLS_CLIENT, say, NULL)) == NULL)
+		bail_out("tls_create");
+	far = tls_peer(fd, 50);
+	ok(run_until(is_over) && dial.state == DIAL_FAILED, "a peer that says nothing");
+	is_number(dial.error, ETIMEDOUT, "is too late");
+	is_string(dial_explain(&dial), "the handshake is not over within its time", "in words");
+	ok(dial.secures && !conn.open, "the conn has no descriptor");
+	close(far);
+	far = tls_peer(fd, GUARD);
+	ok(write(far, "-ERR unknown command\r\n", 22) == 22, "a peer that speaks no TLS");
+	ok(run_until(is_over) && dial.state == DIAL_FAILED, "fails");
+	is_number(dial.error, EPROTO, "by its protocol");
+	is_string(dial_explain(&dial),
+	    "what it sent is not TLS: is TLS what it speaks on this port?", "in words");
+	close(far);
+	far = tls_peer(fd, GUARD);
+	shutdown(far, SHUT_WR);
+	ok(run_until(is_over) && dial.state == DIAL_FAILED, "a peer that goes");
+	is_number(dial.error, ECONNRESET, "is gone");
+	is_string(dial_explain(&dial),
+	    "it has gone without a word: is TLS what it speaks on this port?", "in words");
+	close(far);
+	far = tls_peer(fd, GUARD);
+	dial_cancel(&dial);
+	ok(!conn.open && dial.state == DIAL_NONE, "a handshake is cancelled");
+	close(far);
+	close(fd);
+	ops = &to_target;
+	dial_begin(GUARD);
+	ok(run_until(is_over) && dial.error == ECONNREFUSED && !dial.secures,
+	    "refused in the clear");
+	is_string(dial_explain(&dial), strerror(ECONNREFUSED), "in words");
+}
+
 int
 main(void)
 {
@@ -208,12 +296,17 @@ main(void)
 		bail_out("loop_open: %s", strerror(errno));
 	conn_start();
 	dial_init();
+	if (tls_start() < 0)
+		bail_out("tls_start: %s", strerror(errno));
 	until_init();
 	test_done();
 	test_refused();
 	test_self();
 	test_busy();
 	test_late();
+	test_tls();
+	tls_stop();
+	tls_free_all();
 	rmdir(folder);
 	loop_close();
 	return done_testing();

@@ -150,11 +150,11 @@ socket_of(const struct conn *c)
 
 enum dial_state
 dial_start(struct dial *d, struct conn *c, const struct conn_handler *handler,
-    int (*connect)(struct dial *), const struct addr *to, uint64_t timeout)
+    const struct dial_ops *ops, const struct addr *to, uint64_t timeout)
 {
 	struct socket *s = socket_of(NULL);
 
-	(void)connect, (void)to;
+	(void)ops, (void)to;
 	MUST(s != NULL);
 	if (below(20) == 0) {
 		d->error = below(2) == 0 ? ECONNREFUSED : EMFILE;
