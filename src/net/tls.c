@@ -39,6 +39,7 @@ static int  tls_no_passphrase(char *, int, int, void *);
 static int  tls_servername(SSL *, int *, void *);
 
 static struct tls *all;
+static X509_STORE *system_store;	/* shared by all who trust it; NULL: nobody does yet */
 
 struct tls *
 tls_create(const struct tls_settings *s, enum tls_role role, tls_say *say, void *context)
@@ -66,6 +67,8 @@ tls_free_all(void)
 		all = t->next;
 		tls_free(t);
 	}
+	X509_STORE_free(system_store);
+	system_store = NULL;
 	tls_tickets_stop();
 }
 
@@ -130,8 +133,13 @@ tls_make_store(const struct tls_making *m)
 {
 	const char *key = m->tls->role == TLS_SERVER ? "client_ca" : "ca";
 	const char *file = m->settings->ca;
-	bool        loaded;
+	bool        shared = file == NULL && m->settings->crl == NULL, loaded;
 
+	if (shared && system_store != NULL) {
+		X509_STORE_up_ref(system_store);
+		m->tls->store = system_store;
+		return true;
+	}
 	if ((m->tls->store = X509_STORE_new()) == NULL)
 		return tls_complain(m, false, key, 0, "", strerror(ENOMEM));
 	if (file != NULL)
@@ -142,6 +150,9 @@ tls_make_store(const struct tls_making *m)
 		return tls_complain(m, false, key, 0, file != NULL ? file : "system",
 		    tls_error_text());
 	ERR_clear_error();
+	/* The system's takes 700 KB. */
+	if (shared && X509_STORE_up_ref(m->tls->store) == 1)
+		system_store = m->tls->store;
 	return m->settings->crl == NULL || tls_load_crl(m);
 }
 
@@ -268,7 +279,7 @@ tls_warn_time(const struct tls_making *m, unsigned index)
 		return;
 	ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(leaf));
 	if (days < 0 || seconds < 0)
-		snprintf(text, sizeof text, "the certificate has expired: clients will refuse it");
+		snprintf(text, sizeof text, "the certificate has expired: it will be refused");
 	else
 		snprintf(text, sizeof text, "the certificate expires in %d day%s: renew it", days,
 		    days == 1 ? "" : "s");

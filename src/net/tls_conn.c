@@ -187,6 +187,7 @@ tls_conn_settle(struct conn *c, struct tls_conn *t)
 		return;
 	}
 	tls_staple_release(t->ssl);
+	tls_session_note(t);
 	c->pending = left.len > 0 &&
 	    tls_records_whole((const unsigned char *)left.data, left.len) > 0;
 	if (c->pending)
@@ -444,6 +445,7 @@ tls_conn_read(struct tls_conn *t, char *into, size_t size)
 	size_t         n = 0;
 	int            result = SSL_read_ex(t->ssl, into, size, &n);
 
+	tls_session_note(t);
 	if (result != 1 && !tls_conn_library_failed(t, result) && tls_input.at == before)
 		tls_conn_fail(t, TLS_FAULT_SYSTEM, EPROTO);	/* it would never go on */
 	return result == 1 ? n : 0;

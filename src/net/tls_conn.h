@@ -24,6 +24,7 @@ struct tls_conn {
 	struct buf      *in;		/* begins with a record; not yet asked for */
 	struct buf      *out;		/* the socket has not taken it */
 	struct tls_session **newest;	/* where sessions are kept; NULL: they are not */
+	const SSL_SESSION *session;	/* that it had last */
 	uint32_t         error;		/* OpenSSL's, of TLS_FAULT_LIBRARY */
 	uint32_t         records;	/* written with this key */
 	uint32_t         sent_at;	/* low bits of loop_now */
@@ -43,6 +44,9 @@ tls_conn_of(const struct conn *c)
 {
 	return (struct tls_conn *)(uintptr_t)c->transport;
 }
+
+/* It may have been given another session. */
+void tls_session_note(struct tls_conn *);
 
 /* Its transport's `explain`. */
 const char *tls_fault_explain(const struct conn *);

@@ -115,8 +115,6 @@ tls_context_set_sessions(SSL_CTX *ctx, const struct tls *t, const struct tls_set
 		SSL_CTX_set_num_tickets(ctx, 0);
 	} else if (t->role == TLS_SERVER)
 		tls_tickets_enable(ctx);
-	else
-		tls_sessions_enable(ctx);
 	if (!tls_context_digest(s, id, &size))
 		return false;
 	return SSL_CTX_set_session_id_context(ctx, id, size) == 1;

@@ -49,9 +49,6 @@ struct tls_names *tls_names_create(struct tls *, const struct tls_settings *, tl
     void *context);
 void tls_names_destroy(struct tls_names *);
 
-/* A client's sessions are kept by tls_session_keep. */
-void tls_sessions_enable(SSL_CTX *);
-
 /* Tickets for a context, of tls_ticket_keys_set. */
 void tls_tickets_enable(SSL_CTX *);
 void tls_tickets_stop(void);

@@ -8,6 +8,7 @@
 
 #include "net/tls_conn.h"
 
+static const char *tls_fault_name_alert(int alert);
 static const char *tls_fault_advise_certificate(int verified);
 static const char *tls_fault_advise_alert(int alert);
 
@@ -40,7 +41,7 @@ tls_fault_explain(const struct conn *c)
 	}
 	if (reason > SSL_AD_REASON_OFFSET) {
 		snprintf(text, sizeof text, "it sent the alert \"%s\"",
-		    SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+		    tls_fault_name_alert(reason - SSL_AD_REASON_OFFSET));
 		return text;
 	}
 	words = ERR_reason_error_string(t->error);
@@ -95,6 +96,17 @@ tls_advice(const struct conn *c)
 	if (reason == SSL_R_WRONG_VERSION_NUMBER)
 		return "is TLS what it speaks on this port?";
 	return NULL;
+}
+
+/* The library does not know them all. */
+static const char *
+tls_fault_name_alert(int alert)
+{
+	if (alert == SSL_AD_CERTIFICATE_REQUIRED)
+		return "certificate required";
+	if (alert == SSL_AD_NO_APPLICATION_PROTOCOL)
+		return "no application protocol";
+	return SSL_alert_desc_string_long(alert);
 }
 
 static const char *

@@ -4,9 +4,6 @@
 
 #include "net/conn.h"
 #include "net/tls_conn.h"
-#include "net/tls_context.h"
-
-static int tls_session_came(SSL *, SSL_SESSION *);
 
 struct tls_session *
 tls_session_take(struct conn *c)
@@ -34,29 +31,24 @@ tls_session_keep(struct conn *c, struct tls_session **newest)
 {
 	struct tls_conn *t = tls_conn_of(c);
 
+	if ((SSL_get_options(t->ssl) & SSL_OP_NO_TICKET) != 0)
+		return;
 	t->newest = newest;
-	SSL_set_app_data(t->ssl, t);
+	t->session = SSL_get_session(t->ssl);
 }
 
-/* The library's own store would hold them by the context, not by the server. */
+/* One comes at the end of a handshake (TLS 1.2), or with what is read behind it (1.3). With
+ * the library's callback those that come on a connection that was itself resumed would be
+ * marked as not resumable (OpenSSL 3.0, ssl_session_dup). */
 void
-tls_sessions_enable(SSL_CTX *ctx)
+tls_session_note(struct tls_conn *t)
 {
-	SSL_CTX_set_session_cache_mode(ctx,
-	    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR);
-	SSL_CTX_sess_set_new_cb(ctx, tls_session_came);
-}
+	SSL_SESSION *session = t->newest != NULL ? SSL_get_session(t->ssl) : NULL;
 
-/* At the end of a handshake (TLS 1.2) or with what is read behind it (1.3). Returns 1 when
- * the session has become ours. */
-static int
-tls_session_came(SSL *ssl, SSL_SESSION *session)
-{
-	struct tls_conn *t = SSL_get_app_data(ssl);
-
-	if (t == NULL || t->newest == NULL || SSL_SESSION_is_resumable(session) != 1)
-		return 0;
+	if (session == NULL || session == t->session || SSL_SESSION_is_resumable(session) != 1)
+		return;
+	t->session = session;
+	SSL_SESSION_up_ref(session);
 	tls_session_free(*t->newest);
 	*t->newest = (struct tls_session *)(void *)session;
-	return 1;
 }

@@ -10,6 +10,7 @@
 #include "base/slab.h"
 #include "base/str.h"
 #include "session/server.h"
+#include "upstream/peer_handshake.h"
 #include "upstream/source.h"
 
 static struct {
@@ -33,6 +34,7 @@ static void relay_peer_expired(struct conn *);
 static bool relay_connect(struct relay *, enum session_reason *why);
 static bool relay_connect_to(struct relay *, struct weir_peer *);
 static int relay_dial(struct dial *);
+static struct dial_tls *relay_dial_tls(struct dial *);
 static bool relay_is_connecting(const struct relay *);
 static void relay_connect_failed(struct relay *);
 static bool relay_connected(struct relay *);
@@ -67,6 +69,7 @@ static const struct conn_handler relay_peer_handler = {
 
 static const struct dial_ops relay_dial_ops = {
 	.connect = relay_dial,
+	.tls = relay_dial_tls,
 };
 
 void
@@ -141,6 +144,8 @@ relay_run(struct weir_session *s)
 		return;
 	}
 	if (peer->broken || (peer->write_shut && peer->eof)) {
+		if (!r->heard)
+			(void)peer_handshake_refused(r->peer, peer, loop_now());
 		session_finish(s, session_failure(peer, SESSION_PEER_FAILED));
 		return;
 	}
@@ -223,9 +228,7 @@ relay_describe(const struct weir_session *s, char *out, size_t size)
 static const char *
 relay_explain(const struct weir_session *s, enum session_reason reason)
 {
-	int error = s->relay->peer_conn.error;
-
-	return reason == SESSION_PEER_FAILED && error != 0 ? strerror(error) : NULL;
+	return reason == SESSION_PEER_FAILED ? conn_explain(&s->relay->peer_conn) : NULL;
 }
 
 static void
@@ -288,6 +291,12 @@ relay_dial(struct dial *d)
 	return source_connect(r->upstream, r->peer);
 }
 
+static struct dial_tls *
+relay_dial_tls(struct dial *d)
+{
+	return container_of(d->conn, struct relay, peer_conn)->peer->tls;
+}
+
 static bool
 relay_is_connecting(const struct relay *r)
 {
@@ -300,7 +309,10 @@ relay_connect_failed(struct relay *r)
 	struct relay_opening *o = r->opening;
 	enum session_reason   why;
 
-	if (o->dial.error == ETIMEDOUT) {
+	if (o->dial.secures) {
+		if (!peer_handshake_failed(r->peer, &o->dial, loop_now()))
+			peer_unreported(r->peer, &o->attempt);
+	} else if (o->dial.error == ETIMEDOUT) {
 		log_info("connect: %s", strerror(ETIMEDOUT));
 		peer_report(r->peer, PEER_TIMED_OUT, ETIMEDOUT, loop_now());
 	} else if (!peer_refused(r->peer, o->dial.error, loop_now()))
@@ -327,9 +339,12 @@ relay_connected(struct relay *r)
 
 	if (state == DIAL_DONE) {
 		peer_report(r->peer, PEER_CONNECTED, 0, loop_now());
+		peer_handshake_done(r->peer, &r->peer_conn);
 		relay_settle_later(r);
 	} else if (state == DIAL_FAILED)
 		relay_connect_failed(r);
+	else if (r->opening->dial.secures)
+		session_watch(r->session);	/* it has a time of its own */
 	return state == DIAL_DONE;
 }
 
@@ -442,6 +457,7 @@ relay_move(struct relay *r, struct flow *flow, struct conn *from, struct conn *t
 		board_add(&r->peer->cell[PEER_BYTES_SENT], n);
 		session_came(r->session, n);
 	} else {
+		r->heard = true;
 		board_add(&r->peer->cell[PEER_BYTES_RECEIVED], n);
 		session_went(r->session, n);
 	}

@@ -51,6 +51,7 @@ struct relay {
 	uint64_t              blocked;		/* the peer takes nothing since; 0: all sent */
 	uint64_t              half_closed;	/* one side has ended since; 0: none or both */
 	bool                  holds;		/* the peer's token */
+	bool                  heard;		/* something has come from the peer */
 };
 
 /* STEP_RELAY: entering it begins to connect. */

@@ -217,7 +217,7 @@ service_stop(void)
 	handshakes_stop();
 	for (unsigned i = 0; server_at(service.place.conf, i) != NULL; i++)
 		slab_finish(&service.slabs[i]);
-	upstreams_stop();
+	upstreams_stop(service.place.conf);
 	free(service.listeners);
 	free(service.slabs);
 	memset(&service, 0, sizeof service);

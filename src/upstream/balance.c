@@ -8,12 +8,15 @@
 #include "base/str.h"
 #include "conf/conf.h"
 #include "net/loop.h"
+#include "upstream/peer_tls.h"
 #include "upstream/upstream.h"
 
 static char *memories;		/* all balancers' memory of this worker */
 
 static bool balance_ruled_out(const struct weir_attempt *, unsigned index);
 static bool balance_blames(int error);
+static void balance_count(const struct weir_peer *, enum peer_outcome);
+static const char *balance_explain(enum peer_outcome, int error);
 static bool balance_is_full(const struct weir_peer *);
 static void balance_count_failure(struct weir_peer *, const char *what, uint64_t now);
 
@@ -60,8 +63,12 @@ upstreams_start(const struct conf *conf, unsigned seat, unsigned turn)
 }
 
 void
-upstreams_stop(void)
+upstreams_stop(const struct conf *conf)
 {
+	struct weir_upstream *u;
+
+	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++)
+		peer_tls_stop(u);
 	free(memories);
 	memories = NULL;
 }
@@ -158,15 +165,9 @@ peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64
 			    peer->upstream->name);
 		return;
 	}
-	if (outcome != PEER_BROKE)
-		board_add(&peer->cell[outcome == PEER_TIMED_OUT ? PEER_CONNECT_TIMED_OUT
-								: PEER_CONNECT_FAILED],
-		    1);
+	balance_count(peer, outcome);
 	if (peer->max_fails > 0)
-		balance_count_failure(peer,
-		    outcome == PEER_BROKE && error == ETIMEDOUT ? "no reply in time"
-								: strerror(error),
-		    now);
+		balance_count_failure(peer, balance_explain(outcome, error), now);
 }
 
 void
@@ -251,6 +252,25 @@ balance_blames(int error)
 	return error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH ||
 	    error == ENETUNREACH || error == ECONNRESET || error == ENOENT || error == EPIPE ||
 	    error == EACCES;
+}
+
+static void
+balance_count(const struct weir_peer *peer, enum peer_outcome outcome)
+{
+	if (outcome == PEER_TIMED_OUT)
+		board_add(&peer->cell[PEER_CONNECT_TIMED_OUT], 1);
+	else if (outcome == PEER_REFUSED)
+		board_add(&peer->cell[PEER_CONNECT_FAILED], 1);
+	else if (outcome == PEER_INSECURE)
+		board_add(&peer->cell[PEER_TLS_FAILED], 1);
+}
+
+static const char *
+balance_explain(enum peer_outcome outcome, int error)
+{
+	if (outcome == PEER_INSECURE)
+		return "TLS handshake";
+	return outcome == PEER_BROKE && error == ETIMEDOUT ? "no reply in time" : strerror(error);
 }
 
 static bool

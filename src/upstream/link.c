@@ -11,12 +11,14 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "base/str.h"
+#include "upstream/peer_handshake.h"
 #include "upstream/source.h"
 #include "upstream/upstream.h"
 
 static void     link_ready(struct conn *);
 static void     link_expired(struct conn *);
 static int      link_dial(struct dial *);
+static struct dial_tls *link_dial_tls(struct dial *);
 static bool     link_connected(struct link *);
 static void     link_receive(struct link *);
 static bool     link_receive_once(struct link *);
@@ -52,6 +54,7 @@ static const struct conn_handler link_handler = {
 
 static const struct dial_ops link_dial_ops = {
 	.connect = link_dial,
+	.tls = link_dial_tls,
 };
 
 static struct {
@@ -118,6 +121,12 @@ link_dial(struct dial *d)
 	const struct weir_peer *peer = container_of(d, struct link, dial)->pool->peer;
 
 	return source_connect(peer->upstream, peer);
+}
+
+static struct dial_tls *
+link_dial_tls(struct dial *d)
+{
+	return container_of(d, struct link, dial)->pool->peer->tls;
 }
 
 bool
@@ -233,9 +242,12 @@ link_connected(struct link *l)
 
 	if (state == DIAL_FAILED)
 		link_fail(l, WEIR_FAILED_CONNECT, l->dial.error);
+	else if (state == DIAL_GOING && l->dial.secures)
+		link_watch(l);
 	if (state != DIAL_DONE)
 		return false;
 	peer_report(l->pool->peer, PEER_REACHED, 0, loop_now());
+	peer_handshake_done(l->pool->peer, &l->conn);
 	source_settle(l->pool->peer->upstream, l->pool->peer, conn_fd(&l->conn));
 	l->pool->connecting--;
 	l->state = LINK_OPEN;
@@ -565,15 +577,19 @@ link_report(struct link *l, enum weir_failure why)
 		what = "no reply within reply_timeout";
 		board_add(&peer->cell[PEER_REPLY_TIMEOUTS], 1);
 	}
-	if (l->state == LINK_CONNECTING && l->error != ETIMEDOUT) {
-		l->starved = !peer_refused(peer, l->error, loop_now());
+	if (l->state == LINK_CONNECTING && (l->dial.secures || l->error != ETIMEDOUT)) {
+		l->starved = l->dial.secures ? !peer_handshake_failed(peer, &l->dial, loop_now())
+					     : !peer_refused(peer, l->error, loop_now());
 		if (!l->starved)
 			l->probing = 0;
 		return;
 	}
 	if (l->state == LINK_CONNECTING)
 		peer_report(peer, PEER_TIMED_OUT, l->error, loop_now());
-	else if (!l->answered && l->depth > 0 && l->sent > 0 && why != WEIR_FAILED_BAD_REPLY)
+	else if (!l->answered && peer_handshake_refused(peer, &l->conn, loop_now())) {
+		l->probing = 0;
+		return;
+	} else if (!l->answered && l->depth > 0 && l->sent > 0 && why != WEIR_FAILED_BAD_REPLY)
 		peer_report(peer, PEER_BROKE, l->error != 0 ? l->error : ECONNRESET, loop_now());
 	else {
 		if (l->depth > 0 && why != WEIR_FAILED_BAD_REPLY)

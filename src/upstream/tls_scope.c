@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 
 #define CERTIFICATES_MAX 1024u
+#define NAME_MAX_BYTES   253u	/* of a host, as DNS has it */
 #define DAY              (UINT64_C(24) * 3600 * 1000)	/* ms */
 
 static const char *tls_scope_parse_certificate(struct weir_scope *, const char *, void *);
@@ -19,10 +20,14 @@ static const char *tls_scope_add_certificate(struct weir_scope *, struct tls_sco
 static const char *tls_scope_parse_protocols(struct weir_scope *, const char *, void *);
 static const char *tls_scope_parse_alpn(struct weir_scope *, const char *, void *);
 static const char *tls_scope_parse_verify(struct weir_scope *, const char *, void *);
+static const char *tls_scope_parse_ca(struct weir_scope *, const char *, void *);
+static const char *tls_scope_parse_name(struct weir_scope *, const char *, void *);
 static const char *tls_scope_check(struct weir_scope *);
 static void        tls_scope_check_clients(struct weir_scope *, struct tls_scope *);
 static void        tls_scope_say(void *scope, bool warning, const char *key, unsigned index,
     const char *text);
+static void        tls_scope_say_client(void *scope, bool warning, const char *key,
+    unsigned index, const char *text);
 
 #define HERE(member) offsetof(struct tls_scope, member)
 
@@ -53,6 +58,16 @@ static const struct weir_key keys[] = {
 	  .offset = HERE(client_verify), .initial = "off", .parse = tls_scope_parse_verify,
 	  .syntax = "off | optional | on",
 	  .help = "whether clients have to show one; on when client_ca is set" },
+	{ .name = "verify", .where = WEIR_IN_TLS, .type = WEIR_SWITCH, .offset = HERE(verify),
+	  .initial = "on",
+	  .help = "towards a peer: whether its certificate has to be good, and for its name" },
+	{ .name = "ca", .where = WEIR_IN_TLS, .type = WEIR_OWN, .offset = HERE(ca),
+	  .initial = "system", .parse = tls_scope_parse_ca, .syntax = "system | FILE",
+	  .help = "towards a peer: the roots that are trusted" },
+	{ .name = "server_name", .where = WEIR_IN_TLS, .type = WEIR_OWN,
+	  .offset = HERE(server_name), .parse = tls_scope_parse_name, .syntax = "NAME",
+	  .help = "towards a peer: the name that is asked for (SNI) and that its certificate "
+		  "has to be for; not set: that of the peer" },
 	{ .name = "verify_depth", .where = WEIR_IN_TLS, .type = WEIR_NUMBER,
 	  .offset = HERE(verify_depth), .initial = "4", .max = 100,
 	  .help = "certificates between that of the other side and the root, at most" },
@@ -91,6 +106,29 @@ tls_scope_at(const struct conf *conf, unsigned index)
 	struct weir_scope *scope = conf_scope(conf, SCOPE_TLS, index);
 
 	return scope != NULL ? weir_scope_conf(scope, &tls_scope_module) : NULL;
+}
+
+struct tls *
+tls_scope_client(const struct conf *conf, struct tls_scope *t)
+{
+	struct weir_scope  *scope = conf_find(conf, SCOPE_TLS, t->name);
+	struct tls_settings s = t->settings;
+
+	if (t->used)
+		return t->client;
+	t->used = true;
+	/* What is wrong with those has been said. */
+	if (t->certificate_count > 0 && t->server == NULL)
+		return NULL;
+	s.ca = t->ca;
+	s.crl = t->ca != NULL ? t->crl : NULL;
+	s.verify = t->verify ? TLS_VERIFY_ON : TLS_VERIFY_OFF;
+	if (!t->verify)
+		conf_warn(scope, "verify",
+		    "verify is off: whoever gets between weir and a peer can read and change all "
+		    "that goes there");
+	t->client = tls_create(&s, TLS_CLIENT, tls_scope_say_client, scope);
+	return t->client;
 }
 
 uint64_t
@@ -220,6 +258,30 @@ tls_scope_parse_verify(struct weir_scope *scope, const char *text, void *value)
 	return "write off, optional or on";
 }
 
+static const char *
+tls_scope_parse_ca(struct weir_scope *scope, const char *text, void *value)
+{
+	*(const char **)value = strcmp(text, "system") == 0 ? NULL : conf_path(scope, text);
+	return *text != '\0' ? NULL : "is empty: write system, or a PEM file";
+}
+
+static const char *
+tls_scope_parse_name(struct weir_scope *scope, const char *text, void *value)
+{
+	size_t length = strlen(text);
+	char  *name;
+
+	/* The root is in no certificate. */
+	if (length > 0 && text[length - 1] == '.')
+		length--;
+	if (length == 0 || length > NAME_MAX_BYTES || strpbrk(text, " \t/*") != NULL)
+		return "is not the name of a host, like db.example.org";
+	name = weir_scope_alloc(scope, length + 1);
+	memcpy(name, text, length);
+	*(const char **)value = name;
+	return NULL;
+}
+
 /* --------------------------------------------------------------------- checks */
 
 static const char *
@@ -252,10 +314,11 @@ tls_scope_check_clients(struct weir_scope *scope, struct tls_scope *t)
 	if (t->client_ca == NULL && t->client_verify != TLS_VERIFY_OFF)
 		conf_error(scope, "client_verify",
 		    "whose certificates are good is not said: add client_ca = FILE");
-	if (t->client_ca == NULL && t->crl != NULL)
-		conf_error(scope, "crl", "crl is for certificates of client_ca, which is not set");
+	if (t->client_ca == NULL && t->ca == NULL && t->crl != NULL)
+		conf_error(scope, "crl",
+		    "crl is for certificates of client_ca or ca, neither of which is set");
 	t->settings.ca = t->client_ca;
-	t->settings.crl = t->crl;
+	t->settings.crl = t->client_ca != NULL ? t->crl : NULL;
 	t->settings.verify = t->client_ca != NULL ? t->client_verify : TLS_VERIFY_OFF;
 }
 
@@ -274,4 +337,13 @@ tls_scope_say(void *context, bool warning, const char *key, unsigned index, cons
 		conf_warn(scope, key, "%s", text);
 	else
 		conf_error(scope, key, "%s", text);
+}
+
+/* Its certificates have been told of already. */
+static void
+tls_scope_say_client(void *context, bool warning, const char *key, unsigned index,
+    const char *text)
+{
+	if (key == NULL || strcmp(key, "certificate") != 0)
+		tls_scope_say(context, warning, key, index, text);
 }

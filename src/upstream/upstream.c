@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "conf/conf.h"
+#include "upstream/peer_tls.h"
 #include "upstream/sock_keys.h"
 
 #define ADDRESSES_MAX 64u	/* of one name */
@@ -36,6 +37,13 @@ static const struct weir_key keys[] = {
 	{ .name = "retries", .where = WEIR_IN_UPSTREAM, .type = WEIR_NUMBER,
 	  .offset = HERE(retries), .initial = "1", .max = UPSTREAM_RETRIES_MAX,
 	  .help = "other peers tried, while nothing has been sent" },
+	{ .name = "tls", .where = WEIR_IN_UPSTREAM, .type = WEIR_STRING,
+	  .offset = HERE(tls_name), .initial = "off", .flags = WEIR_OFF,
+	  .syntax = "off | NAME of a [tls]",
+	  .help = "TLS is spoken with the peers, which are checked as that section says" },
+	{ .name = "handshake_timeout", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
+	  .offset = HERE(handshake_timeout), .initial = "5s", .min = 1, .max = 3600000,
+	  .help = "how long a TLS handshake with a peer may take, once it is connected" },
 	{ .name = "pool", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN, .offset = HERE(mode),
 	  .initial = "pipeline", .flags = WEIR_FRAMED, .parse = upstream_parse_pool,
 	  .syntax = "pipeline | request | session",
@@ -135,6 +143,9 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_ALLOWED] = { "allowed", BOARD_PRIVATE },
 	[PEER_DOWN] = { "down", BOARD_PRIVATE },
 	[PEER_LINKS_STUFFED] = { "links_stuffed", BOARD_COUNTER },
+	[PEER_TLS_FULL] = { "tls_full", BOARD_COUNTER },
+	[PEER_TLS_RESUMED] = { "tls_resumed", BOARD_COUNTER },
+	[PEER_TLS_FAILED] = { "tls_failed", BOARD_COUNTER },
 };
 static const struct board_schema upstream_schema = { "upstream", upstream_fields, UPSTREAM_FIELDS };
 static const struct board_schema peer_schema = { "peer", peer_fields, PEER_FIELDS };
@@ -229,6 +240,7 @@ upstream_parse_server(struct weir_scope *scope, const char *text, void *value)
 	while ((word = weir_word(&rest)) != NULL)
 		if ((wrong = upstream_parse_server_option(&peer, word)) != NULL)
 			return wrong;
+	peer.host = peer_tls_host(scope, address);
 	wrong = addr_resolve(addresses, ADDRESSES_MAX, &n, address,
 	    conf_address_base(scope_conf(scope), address));
 	for (unsigned i = 0; wrong == NULL && i < n; i++) {
@@ -309,6 +321,7 @@ upstream_check(struct weir_scope *scope)
 		    "pool_min_idle is more than pool_size: raise that, or lower this");
 	if ((wrong = source_check(scope, u)) != NULL && !scope_is_wrong(scope, "source"))
 		conf_error(scope, "source", "%s", wrong);
+	peer_tls_check(scope, u);
 	u->balancer = conf_role(scope_conf(scope), ROLE_BALANCER, u->balance);
 	if (u->balancer != NULL)
 		scope_uses(scope, u->balancer);

@@ -21,6 +21,7 @@
 #include "weir.h"
 
 struct conf;
+struct dial_tls;
 struct pool;
 struct requester;
 
@@ -39,6 +40,8 @@ struct weir_peer {
 	char                  name[ADDR_TEXT_MAX];
 	struct addr           addr;
 	struct place          place;		/* in the configuration */
+	const char           *host;		/* its name there; NULL: it is an address */
+	struct dial_tls      *tls;		/* NULL: it is spoken to in the clear */
 	unsigned              index;
 	unsigned              weight;
 	uint64_t              max_conns;	/* over all workers; 0: no limit */
@@ -62,6 +65,8 @@ struct weir_upstream {
 	unsigned                  peer_count;
 	uint64_t                  connect_timeout;	/* ms */
 	uint64_t                  retries;		/* other peers tried */
+	const char               *tls_name;		/* of the [tls]; NULL: none */
+	uint64_t                  handshake_timeout;	/* ms */
 	struct sock_options       options;
 	struct source_list        sources;
 	unsigned                  index;	/* of all; set by the checks of [weir] */
@@ -91,7 +96,8 @@ struct weir_upstream {
 	uint64_t                  queue_most;		/* may wait */
 	struct requester         *served;		/* asks in place of the queue's first */
 	uint64_t                  complained;		/* ms: of requests that fail; */
-	uint64_t                  complained_unsolicited;	/* of replies to nothing */
+	uint64_t                  complained_unsolicited;	/* of replies to nothing; */
+	uint64_t                  complained_tls;	/* of handshakes that fail */
 };
 
 /* Fields of the board entries. */
@@ -128,6 +134,9 @@ enum peer_field {
 	PEER_ALLOWED,		/* private: links that there may be, as this worker is told */
 	PEER_DOWN,		/* private: `down` is configured */
 	PEER_LINKS_STUFFED,	/* times that a link had LINK_OUT_MAX unsent bytes */
+	PEER_TLS_FULL,		/* handshakes */
+	PEER_TLS_RESUMED,
+	PEER_TLS_FAILED,
 	PEER_FIELDS
 };
 
@@ -162,7 +171,7 @@ int upstreams_enter(const struct conf *, unsigned generation) __attribute__((war
  * generation. Returns 0, or -1 with errno. */
 int  upstreams_start(const struct conf *, unsigned seat, unsigned turn)
     __attribute__((warn_unused_result));
-void upstreams_stop(void);
+void upstreams_stop(const struct conf *);
 
 /* How far a search had to go. */
 enum attempt_stage {
@@ -230,6 +239,7 @@ enum peer_outcome {
 	PEER_CONNECTED,
 	PEER_REFUSED,
 	PEER_TIMED_OUT,
+	PEER_INSECURE,		/* connected, but TLS could not be agreed on */
 	PEER_REACHED,		/* connected, but it is yet to show that it works */
 	PEER_ANSWERED,		/* it does */
 	PEER_BROKE,		/* it does not */

@@ -16,6 +16,8 @@
 #include "net/dial.h"
 #include "session/order.h"
 #include "unit/tap.h"
+#include "upstream/peer_handshake.h"
+#include "upstream/peer_tls.h"
 #include "upstream/pool.h"
 #include "upstream/source.h"
 
@@ -314,6 +316,45 @@ void
 source_settle(const struct weir_upstream *u, const struct weir_peer *peer, int fd)
 {
 	(void)u, (void)peer, (void)fd;
+}
+
+const char *
+peer_tls_host(struct weir_scope *scope, const char *address)
+{
+	(void)scope, (void)address;
+	return NULL;
+}
+
+void
+peer_tls_check(struct weir_scope *scope, struct weir_upstream *u)
+{
+	(void)scope, (void)u;
+}
+
+void
+peer_tls_stop(struct weir_upstream *u)
+{
+	(void)u;
+}
+
+void
+peer_handshake_done(struct weir_peer *peer, const struct conn *c)
+{
+	(void)peer, (void)c;
+}
+
+bool
+peer_handshake_failed(struct weir_peer *peer, const struct dial *d, uint64_t now)
+{
+	(void)peer, (void)d, (void)now;
+	return true;
+}
+
+bool
+peer_handshake_refused(struct weir_peer *peer, const struct conn *c, uint64_t now)
+{
+	(void)peer, (void)c, (void)now;
+	return false;
 }
 
 static enum weir_parse
@@ -802,7 +843,7 @@ end(void)
 		MUST(board_sum(peers[i].board, PEER_LINKS) + board_sum(peers[i].board, PEER_CONNS) +
 			board_sum(peers[i].board, PEER_IN_FLIGHT) ==
 		    0);
-	upstreams_stop();
+	upstreams_stop(NULL);
 	for (unsigned i = 0; i < SOCKETS; i++)
 		MUST(sockets[i].conn == NULL);
 }

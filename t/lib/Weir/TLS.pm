@@ -7,6 +7,8 @@
 #				certificate = takes it.  Options: names => ['a.test', ...] (default
 #				localhost), key => 'rsa' (default 'ec'), ca => 1 (it may sign),
 #				by => NAME (signed by that one, otherwise by itself), days => N (30)
+#	$pki->expired($name, %option)	the same, of a certificate whose time is over; it has to be
+#				signed by another
 #	$pki->path('x.pem')
 #	$pki->client($port, %option)	a Weir::Client whose bytes go through openssl s_client.
 #				Options: ca => NAME (of whom it trusts; default: all),
@@ -69,6 +71,17 @@ CNF
 	$self->openssl('req', '-x509', '-config', $self->path('request.cnf'), '-newkey', @kind, '-nodes',
 	    '-days', $option{days} // 30, '-subj', "/CN=$name", @by, '-keyout', $key, '-out', $chain);
 	return "$chain $key";
+}
+
+sub expired($self, $name, %option)
+{
+	my ($request, $pair) = ($self->path("$name.csr"), $self->certificate($name, %option));
+	my $chain = $self->path("$name.pem");
+	my @by = ('-CA', $self->path("$option{by}.pem"), '-CAkey', $self->path("$option{by}.key"));
+	$self->openssl('x509', '-x509toreq', '-copy_extensions', 'copyall', '-in', $chain, '-signkey',
+	    $self->path("$name.key"), '-out', $request);
+	$self->openssl('x509', '-req', '-in', $request, '-copy_extensions', 'copyall', '-days', -1, @by, '-out', $chain);
+	return $pair;
 }
 
 sub _command($self, $port, %option)

@@ -38,7 +38,7 @@ syntax keyword weirDirective contained tls handshake_timeout
 syntax keyword weirDirective contained max_lifetime max_connections pipeline_per_client
 " [tls]
 syntax keyword weirDirective contained certificate protocols ciphers ciphersuites groups alpn
-syntax keyword weirDirective contained client_ca client_verify verify_depth crl
+syntax keyword weirDirective contained client_ca client_verify verify verify_depth ca crl server_name
 syntax keyword weirDirective contained session_tickets ticket_lifetime ktls
 " [upstream]
 syntax keyword weirDirective contained server balance connect_timeout retries source
