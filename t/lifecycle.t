@@ -385,6 +385,55 @@ it 'daemon = on tells of a failure to start' => sub {
 	like $result->{text}, qr/weir\.conf:2/;
 };
 
+for my $signal (qw(INT TERM KILL)) {
+	it "a start that is interrupted by SIG$signal ends whole" => sub {
+		my $port = free_port;
+		my $dir = File::Temp->newdir;
+		Weir::Build::compile_module(<<'C', "$dir/slow.so");
+#include <unistd.h>
+#include "weir.h"
+
+static const char *
+slow_check(struct weir_scope *scope)
+{
+	(void)scope;
+	for (;;)
+		pause();
+}
+
+static enum weir_verdict
+slow_data(struct weir_session *s, struct weir_span in)
+{
+	return weir_send(s, in);
+}
+
+static const struct weir_protocol protocol = { .data = slow_data };
+static const struct weir_module slow = { .name = "slow", .protocol = &protocol, .check = slow_check };
+WEIR_MODULE(slow);
+C
+		my $w = Weir::Daemon->new(<<"CONF");
+[weir]
+load_module = $dir/slow.so
+[server echo]
+listen = 127.0.0.1:$port
+protocol = slow
+CONF
+		my $mine = sub { grep { $_->{ppid} == $_[0] } Weir::Process::all() };
+		my $starter = Weir::Process::spawn([$w->_command('-g', 'daemon = on')],
+		    output => $w->path('console'));
+		my ($master, $template);
+		ok wait_for {
+			($master) = map { $_->{pid} } $mine->($starter);
+			($template) = map { $_->{pid} } $mine->($master // -1);
+			$template;
+		};
+		kill($signal, $starter);
+		is Weir::Process::reap($starter) & 127, POSIX->can("SIG$signal")->();
+		ok wait_for { !kill(0, $master) && !kill(0, $template) }, 'nobody is left';
+		like slurp($w->path('console')), qr/the start was interrupted/;
+	};
+}
+
 # The command of a shell that closes these descriptors first.
 sub closed($w, $closed, @args)
 {

@@ -11,11 +11,15 @@
 
 #include "proc/child.h"
 #include "proc/fdtable.h"
+#include "proc/wait.h"
 
 static int  daemon_await(pid_t daemon, int fd);
+static void daemon_starter_ended(struct watch *, short what);
 static void daemon_quieten_fds(int first, int last);
 
-static bool is_daemon;	/* or was started by it */
+static bool         is_daemon;	/* or was started by it */
+static struct watch starter_watch;
+static void       (*on_abandoned)(void);
 
 int
 daemon_start(void)
@@ -50,6 +54,26 @@ daemon_start(void)
 }
 
 void
+daemon_watch(void (*abandoned)(void))
+{
+	int starter = fdtable_find(&master_fds, FD_STARTER, "", 0);
+
+	if (starter < 0)
+		return;
+	on_abandoned = abandoned;
+	watch_start(&starter_watch, starter, 0, daemon_starter_ended);
+}
+
+/* Nobody reads the pipe any more: POLLERR, which is not asked for. */
+static void
+daemon_starter_ended(struct watch *w, short what)
+{
+	(void)what;
+	watch_stop(w);
+	on_abandoned();
+}
+
+void
 daemon_quieten(bool keep_stderr)
 {
 	if (is_daemon && !keep_stderr)
@@ -63,6 +87,7 @@ daemon_ready(bool keep_stderr)
 
 	if (starter < 0)
 		return;
+	watch_stop(&starter_watch);
 	daemon_quieten(keep_stderr);
 	if (write(starter, "", 1) < 0)
 		/* The starter has been killed: it is not missed. */

@@ -13,6 +13,10 @@
  */
 int daemon_start(void);
 
+/* Until daemon_ready: calls it when the starter has ended, by a signal then: nobody
+ * waits for the start any more. Does nothing in the foreground. */
+void daemon_watch(void (*abandoned)(void));
+
 /* It serves: lets the starter end, and stderr go (it stays if logs are written
  * there). Does nothing in the foreground. */
 void daemon_ready(bool keep_stderr);

@@ -86,6 +86,7 @@ static void     master_reap(void);
 static void     master_reports_came(struct watch *, short what);
 static void     master_starter_line(struct requester *, enum weir_level, const char *);
 static void     master_starter_done(struct requester *, bool ok);
+static void     master_abandoned(void);
 
 static const struct control_ops master_control_ops = {
 	.match = master_match,
@@ -126,6 +127,7 @@ master_run(const struct options *options)
 			.done = master_starter_done,
 		};
 		report_wanted(&master.starter);
+		daemon_watch(master_abandoned);
 		master_loop();
 	}
 	master_close_all();
@@ -460,4 +462,15 @@ master_starter_done(struct requester *r, bool ok)
 		return;
 	master.failed = true;
 	fprintf(stderr, "weir: not started\n");
+}
+
+/* A start that was interrupted must not serve later, when nobody expects it. */
+static void
+master_abandoned(void)
+{
+	struct generation *g = generation_building();
+
+	if (g != NULL && g->step < GENERATION_RUNNING)
+		generation_fail(g, "the start was interrupted: the command that waited for it has "
+		    "ended");
 }
