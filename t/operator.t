@@ -24,10 +24,10 @@ it 'a stopped master is not waited for, and its number is told' => sub {
 	my $pid = $w->pid;
 	$w->signal('STOP');
 	ok wait_for { Weir::Process::state($pid) eq 'T' };
-	for my $args (['status'], ['status', '--json'], ['generations'], map { ['-s', $_] } qw(reload reopen)) {
+	for my $args (['status'], ['status', '--json'], ['generations'], map { ['-s', $_] } qw(reload reopen quit stop)) {
 		my $result = $w->command(@$args, '--timeout', '300ms');
 		is $result->{exit}, 1, "weir @$args";
-		like $result->{err}, qr/no answer within 300ms: the master, process $pid, is stopped: kill -CONT $pid/;
+		like $result->{err}, qr/no answer within 300ms: the master, process $pid, is stopped: kill -CONT $pid lets it go on, and this command is dropped then$/m;
 	}
 	# Until no connection fits into the queue of the socket any more.
 	my ($result, $told);
@@ -43,6 +43,9 @@ it 'a stopped master is not waited for, and its number is told' => sub {
 	close $_ for @waiting;
 	$w->signal('CONT');
 	ok wait_for { my $r = $w->command("status"); $r->{exit} == 0 }, 'and it answers again';
+	$w->wait_log(qr/control socket: \Q$_\E is dropped: whoever asked for it has gone/) for qw(reload reopen quit stop);
+	like $w->command('generations')->{out}, qr/^generation 1: running/m, 'and nothing was done';
+	ok client($port)->ping;
 };
 
 it '--timeout is a time, for what is answered' => sub {

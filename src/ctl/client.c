@@ -39,7 +39,7 @@ struct reply {
 static int  client_connect(const char *path, uint64_t timeout);
 static int  client_send_command(int fd, const struct client_request *);
 static int  client_print_answer(int fd, uint64_t timeout, bool quiet);
-static void client_print_silence(int fd, uint64_t timeout);
+static void client_print_silence(int fd, uint64_t timeout, bool begun);
 static void client_print_time(const char *path, uint64_t timeout);
 static char *reply_next_line(struct reply *, int fd);
 static bool reply_wait(const struct reply *, int fd);
@@ -119,8 +119,10 @@ client_print_answer(int fd, uint64_t timeout, bool quiet)
 	struct reply r = { .since = wait_now(), .patience = timeout > 0 ? timeout : CLIENT_BEGIN };
 	char        *line;
 	int          status = -1;
+	bool         begun = false;
 
 	while (status < 0 && (line = reply_next_line(&r, fd)) != NULL) {
+		begun = true;
 		if (timeout == 0)
 			r.patience = CLIENT_WHOLE;
 		if (*line == '=')
@@ -136,7 +138,7 @@ client_print_answer(int fd, uint64_t timeout, bool quiet)
 	if (status >= 0)
 		return status;
 	if (wait_now() - r.since >= r.patience)
-		client_print_silence(fd, r.patience);
+		client_print_silence(fd, r.patience, begun);
 	else
 		fprintf(stderr, "weir: weir has ended before it had answered\n");
 	return 1;
@@ -144,7 +146,7 @@ client_print_answer(int fd, uint64_t timeout, bool quiet)
 
 /* Who listens there is known, though it says nothing. */
 static void
-client_print_silence(int fd, uint64_t timeout)
+client_print_silence(int fd, uint64_t timeout, bool begun)
 {
 	struct ucred master;
 	socklen_t    len = sizeof master;
@@ -159,12 +161,18 @@ client_print_silence(int fd, uint64_t timeout)
 	if (state == 'T' || state == 't')
 		fprintf(stderr,
 		    "weir: no answer within %s: the master, process %d, is stopped: kill -CONT %d "
-		    "lets it go on\n",
-		    time, (int)master.pid, (int)master.pid);
+		    "lets it go on%s\n",
+		    time, (int)master.pid, (int)master.pid,
+		    begun ? "" : ", and this command is dropped then");
+	else if (begun)
+		fprintf(stderr,
+		    "weir: not done within %s: the master, process %d, has begun, and goes on "
+		    "with it: weir generations and the log tell more; --timeout waits longer\n",
+		    time, (int)master.pid);
 	else
 		fprintf(stderr,
-		    "weir: not done within %s: the master, process %d, is busy; --timeout waits "
-		    "longer\n",
+		    "weir: no answer within %s: the master, process %d, is busy, and drops this "
+		    "command when it comes to it; --timeout waits longer\n",
 		    time, (int)master.pid);
 }
 

@@ -34,6 +34,7 @@ struct client {
 	char            *written;	/* in it: what follows the command */
 	unsigned         length;
 	bool             commanded;	/* its line has come */
+	bool             gone;		/* it has closed its end: nobody hears an answer */
 	bool             until_end;	/* waits for the end of weir */
 	bool             finished;	/* closed when all is sent */
 	struct text      out;
@@ -243,7 +244,8 @@ client_ready(struct watch *w, short what)
 {
 	struct client *c = container_of(w, struct client, watch);
 
-	if ((what & (POLLHUP | POLLERR)) != 0 && (what & POLLIN) == 0) {
+	c->gone = (what & (POLLHUP | POLLERR)) != 0;
+	if (c->gone && (what & POLLIN) == 0) {
 		client_close(c);
 		return;
 	}
@@ -313,6 +315,14 @@ client_command(struct client *c, enum control_command which)
 	struct text text = { 0 };
 
 	deadline_clear(&c->deadline);
+	/* It was given up, and has been reported as not done. */
+	if (c->gone) {
+		if (which != CONTROL_COMMANDS)
+			log_notice("control socket: %s is dropped: whoever asked for it has gone",
+			    names[which]);
+		client_close(c);
+		return;
+	}
 	switch (which) {
 	case CONTROL_RELOAD:
 	case CONTROL_RELOAD_FORCE:
