@@ -193,6 +193,20 @@ it 'when descriptors run out, clients wait and the log is not flooded' => sub {
 	is scalar(() = $w->log_since =~ /Too many open files/g), 1, 'told once';
 };
 
+it 'without its socket it is known to run' => sub {
+	my $pid = $w->pid;
+	rename($socket, "$socket.away") or die;
+	for my $args (['status'], ['-s', 'stop']) {
+		my $result = $w->command(@$args);
+		is $result->{exit}, 1;
+		like $result->{err}, qr{^weir: process $pid runs \(it holds \Q@{[$w->path('run/weir.pid')]}\E\), but nobody answers at \Q$socket\E: }, "weir @$args";
+		like $result->{err}, qr/kill -TERM $pid stops it, kill -HUP $pid reloads$/;
+	}
+	is $w->command('status', '-g', 'control = run/weir.sock.away')->{exit}, 0, 'the way that is told';
+	rename("$socket.away", $socket) or die;
+	healthy;
+};
+
 it 'what is not its socket any more is left alone' => sub {
 	unlink($socket);
 	open(my $fh, '>', $socket) or die "$socket: $!\n";

@@ -17,6 +17,7 @@
 #include "proc/child.h"
 #include "proc/fdtable.h"
 #include "proc/options.h"
+#include "proc/pid_file.h"
 #include "proc/text.h"
 #include "proc/wait.h"
 
@@ -36,7 +37,8 @@ struct reply {
 	uint64_t patience;	/* ms from then on */
 };
 
-static int  client_connect(const char *path, uint64_t timeout);
+static int  client_connect(const struct client_request *, uint64_t timeout);
+static void client_print_absence(const struct client_request *);
 static int  client_send_command(int fd, const struct client_request *);
 static int  client_print_answer(int fd, uint64_t timeout, bool quiet);
 static void client_print_silence(int fd, uint64_t timeout, bool begun);
@@ -48,7 +50,7 @@ int
 client_run(const struct client_request *request)
 {
 	uint64_t timeout = request->timeout;
-	int      fd = client_connect(request->path, timeout > 0 ? timeout : CLIENT_BEGIN);
+	int      fd = client_connect(request, timeout > 0 ? timeout : CLIENT_BEGIN);
 	int      status = 1;
 
 	if (fd < 0)
@@ -70,8 +72,9 @@ client_run(const struct client_request *request)
 /* The queue of a UNIX socket that nobody accepts from fills: connecting waits
  * then, but not for ever. */
 static int
-client_connect(const char *path, uint64_t timeout)
+client_connect(const struct client_request *request, uint64_t timeout)
 {
+	const char        *path = request->path;
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	struct timeval     limit = { .tv_sec = (time_t)(timeout / 1000),
 		.tv_usec = (suseconds_t)(timeout % 1000 * 1000) };
@@ -87,13 +90,35 @@ client_connect(const char *path, uint64_t timeout)
 	    connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
 		return fd;
 	if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR)
-		fprintf(stderr, "weir: weir is not running: nobody answers at %s\n", path);
+		client_print_absence(request);
 	else if (errno == EAGAIN)
 		client_print_time(path, timeout);
 	else
 		fprintf(stderr, "weir: %s: %s\n", path, strerror(errno));
 	fd_close(&fd);
 	return -1;
+}
+
+/* The pid file knows better: the socket's file may have been removed, or another name
+ * of it configured meanwhile. */
+static void
+client_print_absence(const struct client_request *request)
+{
+	char *path = options_file(request->options, "pid", "run/weir.pid");
+	pid_t pid = path == NULL ? 0 : pid_file_holder(path);
+
+	if (pid == 0)
+		fprintf(stderr, "weir: weir is not running: nobody answers at %s\n", request->path);
+	else if (pid < 0)
+		fprintf(stderr, "weir: weir is starting, and does not answer at %s yet\n",
+		    request->path);
+	else
+		fprintf(stderr,
+		    "weir: process %d runs (it holds %s), but nobody answers at %s: its control "
+		    "socket was removed, or had another name when it was started, which -g "
+		    "'control = FILE' can say; kill -TERM %d stops it, kill -HUP %d reloads\n",
+		    (int)pid, path, request->path, (int)pid, (int)pid);
+	free(path);
 }
 
 static int

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,12 @@
 #include "proc/fdtable.h"
 #include "proc/report.h"
 
+#define LOCK_TRIES 20u	/* … */
+#define LOCK_PAUSE 5	/* … ms between them: a command that looks holds it for less */
+
 static int  pid_file_open_locked(const char *path, const char *place);
+static bool pid_file_lock(int fd);
+static pid_t pid_file_read(int fd);
 static void pid_file_report_taken(const char *path, const char *place, int fd);
 static void pid_file_complain(const char *path, const char *place, const char *why);
 static bool pid_file_is_at(const char *path, int fd);
@@ -45,6 +51,22 @@ pid_file_open(const char *path, const char *place)
 	return 0;
 }
 
+pid_t
+pid_file_holder(const char *path)
+{
+	int   fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	pid_t pid = 0;
+
+	if (fd < 0)
+		return 0;
+	if (flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+		pid = pid_file_read(fd);
+		pid = pid > 0 ? pid : -1;
+	}
+	fd_close(&fd);
+	return pid;
+}
+
 void
 pid_file_remove(void)
 {
@@ -70,7 +92,7 @@ pid_file_open_locked(const char *path, const char *place)
 			pid_file_complain(path, place, strerror(errno));
 			return -1;
 		}
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (!pid_file_lock(fd)) {
 			pid_file_report_taken(path, place, fd);
 			fd_close(&fd);
 			return -1;
@@ -81,21 +103,41 @@ pid_file_open_locked(const char *path, const char *place)
 	}
 }
 
+static bool
+pid_file_lock(int fd)
+{
+	int result;
+
+	for (unsigned i = 0;
+	     (result = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK && i < LOCK_TRIES;
+	     i++)
+		poll(NULL, 0, LOCK_PAUSE);
+	return result == 0;
+}
+
+/* 0: there is no number in it. */
+static pid_t
+pid_file_read(int fd)
+{
+	char    text[32];
+	ssize_t n = read(fd, text, sizeof text - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	return (pid_t)strtol(text, NULL, 10);
+}
+
 static void
 pid_file_report_taken(const char *path, const char *place, int fd)
 {
-	char    text[32];
-	ssize_t n;
-	long    pid;
+	char  text[32];
+	pid_t pid;
 
 	if (errno != EWOULDBLOCK) {
 		pid_file_complain(path, place, strerror(errno));
 		return;
 	}
-	n = read(fd, text, sizeof text - 1);
-	text[n > 0 ? n : 0] = '\0';
-	pid = strtol(text, NULL, 10);
-	snprintf(text, sizeof text, "pid %ld", pid);
+	pid = pid_file_read(fd);
+	snprintf(text, sizeof text, "pid %d", (int)pid);
 	report_say(WEIR_ERROR, "%s: error: pid = %s: weir is running already, %s", place, path,
 	    pid > 0 ? text : "or starting");
 }

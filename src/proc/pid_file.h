@@ -3,9 +3,15 @@
 #ifndef PROC_PID_FILE_H
 #define PROC_PID_FILE_H
 
+#include <sys/types.h>
+
 /* Opens and locks it (FD_PID of master_fds), and writes the process number. place:
  * where the path is configured. Returns 0, or -1 after reporting why. */
 int  pid_file_open(const char *path, const char *place) __attribute__((warn_unused_result));
+
+/* In a command: the master that holds the file there, 0: none does, -1: one that has not
+ * written its number yet. */
+pid_t pid_file_holder(const char *path);
 
 /* Removes the file, if it is still ours, and gives up the lock. */
 void pid_file_remove(void);
