@@ -85,6 +85,24 @@ it 'who asks on the socket itself and names nothing gets what runs' => sub {
 	like $c->rest, qr/^=0$/m;
 };
 
+it 'a control socket of another name is for the next start, and until then the way is told' => sub {
+	my $socket = $w->path('run/weir.sock');
+	my @old = ('-g', "control = $socket");
+	$w->edit_conf(sub { s/\[weir\]\n/[weir]\ncontrol = run\/b.sock\n/ });
+	my $told = sub ($reload, $name) {
+		is $reload->{exit}, 0;
+		like $reload->{err}, qr{^warning: control = \Q@{[$w->path("run/$name")]}\E is used from the next start on: until then commands need -g 'control = \Q$socket\E'$}m;
+	};
+	$told->($w->command(@given, @old, '-s', 'reload'), 'b.sock');
+	like $w->command('status')->{err}, qr/^weir: process @{[$w->pid]} runs /, 'which is told without it, too';
+	is $w->command('status', @old)->{exit}, 0;
+	$w->edit_conf(sub { s/b\.sock/c.sock/ });
+	$told->($w->command(@given, @old, '-s', 'reload'), 'c.sock');
+	$told->($w->command(@given, @old, '-s', 'reload'), 'c.sock');
+	$w->edit_conf(sub { s/^control.*\n//m });
+	is $w->command(@given, @old, '-s', 'reload')->{err}, '', 'as it was';
+};
+
 it 'a command line that does not fit is refused' => sub {
 	my $result = $w->command('-s', 'reload', '-g', 'user = ' . 'x' x 9000);
 	is $result->{exit}, 1;

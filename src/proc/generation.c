@@ -96,6 +96,7 @@ static const struct post_ops generation_post_ops = {
 	.failed = generation_fail,
 };
 
+static struct digest_settings       settled;	/* by the first: pid and control are its */
 static const struct options        *options;
 static const struct generation_ops *ops;
 
@@ -274,8 +275,11 @@ generation_begin_opening(struct generation *g)
 	}
 	if (opening_make_dirs(g, options->state) < 0)
 		return -1;
-	if (generation_running() == NULL && ops->settle(&g->digest.settings) < 0)
-		return -1;
+	if (generation_running() == NULL) {
+		if (ops->settle(&g->digest.settings) < 0)
+			return -1;
+		settled = g->digest.settings;
+	}
 	return opening_open(g);
 }
 
@@ -464,11 +468,13 @@ generation_tell_changes(const struct generation *g, const struct generation *pre
 		return;
 	if (now->workers != before->workers)
 		report_say(WEIR_NOTICE, "workers: %u -> %u", before->workers, now->workers);
-	if (strcmp(now->pid, before->pid) != 0)
+	if (strcmp(now->pid, settled.pid) != 0)
 		report_say(WEIR_WARN, "warning: pid = %s is used from the next start on", now->pid);
-	if (strcmp(now->control, before->control) != 0)
-		report_say(WEIR_WARN, "warning: control = %s is used from the next start on",
-		    now->control);
+	if (strcmp(now->control, settled.control) != 0)
+		report_say(WEIR_WARN,
+		    "warning: control = %s is used from the next start on: until then commands "
+		    "need -g 'control = %s'",
+		    now->control, settled.control);
 }
 
 /* ----------------------------------------------------------------- channel */
