@@ -143,10 +143,22 @@ it 'not by a reload that fails, nor in the place of another file' => sub {
 	is $w->reload->{exit}, 1;
 	ok !-e $path, 'dropped with the rest';
 	$w->write_conf($before);
+	my $not_ours = qr/weir\.conf:\d+: warning: listen = unix:\Q$path\E: another program has put its own file there/;
 	spurt($path, 'mine');
-	is $w->reload->{exit}, 0;
+	for my $result ($w->reload, $w->reload) {
+		is $result->{exit}, 0;
+		like $result->{err}, $not_ours, 'told each time';
+	}
 	is slurp($path), 'mine';
 	unlink($path);
+	socket(my $other, AF_UNIX, SOCK_STREAM, 0) or die;
+	bind($other, pack_sockaddr_un($path)) or die "$path: $!";
+	listen($other, 1) or die;
+	like $w->reload->{err}, $not_ours, 'a socket, too';
+	ok -S $path;
+	close($other);
+	unlink($path);
+	unlike $w->reload->{err}, $not_ours;
 	is $w->reload->{exit}, 0;
 	ok client("unix:$path")->ping;
 };

@@ -53,6 +53,7 @@ static int  group_limit(struct group *, unsigned n);
 static bool group_is_same(const struct group *, const struct listen_spec *);
 static bool group_overlaps(const struct listen_spec *);
 static bool group_has_file(const struct group *);
+static bool group_file_is_ours(const struct group *);
 static void group_note_file(struct group *);
 static void group_set_file(struct group *);
 static void group_remove_file(const struct group *);
@@ -256,13 +257,19 @@ group_keep(struct group *g, const struct digest_listen *wanted)
 }
 
 /* A socket whose file was removed takes nobody any more: another one is made, in
- * its place. A file that somebody else has put there is left to him. */
+ * its place. A file that somebody else has put there is left to him, and told. */
 static int
 group_remake(struct group *g, const struct digest_listen *wanted)
 {
 	struct stat st;
 	int         fd;
 
+	if (lstat(g->spec.addr.un.sun_path, &st) == 0 && !group_file_is_ours(g))
+		report_say(WEIR_WARN,
+		    "%s: warning: listen = %s: another program has put its own file there, so "
+		    "nobody who connects to it reaches weir: stop that program, remove the file, "
+		    "and reload",
+		    wanted->place, wanted->spec.name);
 	if (lstat(g->spec.addr.un.sun_path, &st) == 0 || errno != ENOENT)
 		return 0;
 	fd = fdtable_take(&master_fds, FD_LISTEN, g->spec.name, FD_SHARED);
