@@ -40,6 +40,7 @@ static int  arguments_read(struct arguments *, int argc, char **argv);
 static int  arguments_take_option(struct arguments *, int option, char **argv);
 static int  arguments_take_global(struct arguments *, const char *text);
 static int  arguments_locate(struct options *, const struct arguments *);
+static int  main_finish(const struct arguments *, int status);
 static char *main_absolute(const char *path);
 static char *main_configuration(const struct arguments *, const char *prefix);
 static void main_print_usage(FILE *);
@@ -58,7 +59,7 @@ main(int argc, char **argv, char **envp)
 	child_title_init(argc, argv, envp);
 	status = arguments_read(&a, argc, argv);
 	if (status != 0 || a.job == JOB_NONE)
-		return status;
+		return main_finish(&a, status);
 	if (arguments_locate(&o, &a) < 0)
 		return 1;
 	switch (a.job) {
@@ -78,7 +79,19 @@ main(int argc, char **argv, char **envp)
 	}
 	free((char *)(uintptr_t)o.prefix);
 	free((char *)(uintptr_t)o.path);
-	return status;
+	return main_finish(&a, status);
+}
+
+/* What was to be printed and is lost is a failure, but not of -s: that was done. */
+static int
+main_finish(const struct arguments *a, int status)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fprintf(stderr, "weir: stdout: %s\n",
+	    errno != 0 ? strerror(errno) : "not all of it could be written");
+	return status == 0 && a->job != JOB_SIGNAL ? 1 : status;
 }
 
 static int

@@ -91,10 +91,25 @@ it 'explain, modinfo, -v, -V, -h need no running weir' => sub {
 	like $none->command('-T')->{out}, qr/idle_timeout/;
 };
 
-it '-T tells when it cannot write' => sub {
-	my $result = Weir::Process::run(['sh', '-c', 'exec "$@" >/dev/full', 'sh', $w->_command('-T')]);
-	is $result->{exit}, 1;
-	like $result->{err}, qr/No space left/;
+sub to_full_disk(@args)
+{
+	return Weir::Process::run(['sh', '-c', 'exec "$@" >/dev/full', 'sh', $w->_command(@args)]);
+}
+
+it 'what cannot be written out is told' => sub {
+	for my $args (['-T'], ['-v'], ['-V'], ['-h'], ['explain'], ['explain', 'workers'], ['status'],
+	    ['status', '--json'], ['generations']) {
+		my $result = to_full_disk(@$args);
+		is $result->{exit}, 1, "weir @$args";
+		like $result->{err}, qr/^weir: .*(?:No space left|could be written)/m;
+		unlike $result->{err}, qr/test failed/;
+	}
+};
+
+it 'what was done is done, though that cannot be written out' => sub {
+	my $result = to_full_disk('-s', 'reload');
+	is $result->{exit}, 0;
+	like $result->{err}, qr/^weir: stdout: /m;
 };
 
 it 'the socket is for its owner alone' => sub {

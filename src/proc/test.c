@@ -19,10 +19,15 @@
 
 #define TEST_TIMEOUT 60000	/* ms */
 
-enum verdict { GOOD, BAD, UNKNOWN };	/* UNKNOWN: it ended without a word */
+enum verdict {
+	GOOD,
+	BAD,
+	UNKNOWN,	/* it ended without a word */
+	UNPRINTED,	/* good, and could not be written out */
+};
 
 static enum verdict test_listen(const struct options *, int channel, pid_t template);
-static bool         test_end(pid_t template, enum verdict);
+static enum verdict test_end(pid_t template, enum verdict);
 
 int
 test_run(const struct options *options, bool print)
@@ -31,7 +36,6 @@ test_run(const struct options *options, bool print)
 		.mode = print ? TEMPLATE_PRINT : TEMPLATE_TEST,
 		.master = getpid() };
 	enum verdict        verdict;
-	bool                good;
 	int                 ends[2];
 	pid_t               template;
 
@@ -53,14 +57,13 @@ test_run(const struct options *options, bool print)
 		fd_close(&ends[0]);
 		return 1;
 	}
-	verdict = test_listen(options, ends[0], template);
-	good = test_end(template, verdict);
+	verdict = test_end(template, test_listen(options, ends[0], template));
 	fd_close(&ends[0]);
-	if (!good)
+	if (verdict == BAD)
 		fprintf(stderr, "weir: configuration %s test failed\n", options->path);
 	else if (!options->quiet)
 		fprintf(stderr, "weir: configuration %s is good\n", options->path);
-	return good ? 0 : 1;
+	return verdict == GOOD ? 0 : 1;
 }
 
 static enum verdict
@@ -93,7 +96,8 @@ test_listen(const struct options *options, int channel, pid_t template)
 	return UNKNOWN;
 }
 
-static bool
+/* GOOD, BAD or UNPRINTED. */
+static enum verdict
 test_end(pid_t template, enum verdict verdict)
 {
 	const char *doing = template_progress();
@@ -102,15 +106,15 @@ test_end(pid_t template, enum verdict verdict)
 
 	while (waitpid(template, &status, 0) < 0)
 		if (errno != EINTR)
-			return false;
+			return BAD;
 	if (status == 0 && verdict != UNKNOWN)
-		return verdict == GOOD;
+		return verdict;
 	if (verdict == GOOD && WIFEXITED(status) && WEXITSTATUS(status) == 1)
-		return false;		/* it could not print, and has said so */
+		return UNPRINTED;	/* and has said so */
 	child_status_print(status, how, sizeof how);
 	fprintf(stderr, "weir: the process that loads the configuration %s", how);
 	if (doing != NULL && *doing != '\0')
 		fprintf(stderr, " while %s", doing);
 	fprintf(stderr, "\n");
-	return false;
+	return BAD;
 }
