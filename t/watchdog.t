@@ -203,4 +203,42 @@ it 'when all were stopped together, none is ended' => sub {
 	$w->stop;
 };
 
+it 'a check that hangs fails the reload, and says which' => sub {
+	Weir::Build::compile_module(<<'C', "$dir/stuck.so");
+#include <unistd.h>
+#include "weir.h"
+
+static const char *
+stuck_check(struct weir_scope *scope)
+{
+	(void)scope;
+	for (;;)
+		pause();
+}
+
+static enum weir_verdict
+stuck_data(struct weir_session *s, struct weir_span in)
+{
+	return weir_send(s, in);
+}
+
+static const struct weir_protocol protocol = { .data = stuck_data };
+static const struct weir_module stuck = { .name = "stuck", .protocol = &protocol, .check = stuck_check };
+WEIR_MODULE(stuck);
+C
+	my $w = mule_weir(my $port = free_port);
+	my $before = $w->conf;
+	$w->edit_conf(sub { s/mule\.so/stuck.so/; s/protocol = mule/protocol = stuck/ });
+	my $result = $w->reload;
+	is $result->{exit}, 1;
+	my $doing = qr/process \d+, which loads the configuration, has been checking \[server mule\] with module stuck for \S+, and waits in a system call.*: it is killed \(worker_watchdog\)/;
+	like $result->{err}, $doing, 'the command is told';
+	like $w->log, $doing, 'and the log';
+	$w->write_conf($before);
+	is $w->reload->{exit}, 0, 'the next one is not held up';
+	ok client($port)->ping;
+	Weir::Client->reset_all;
+	$w->stop;
+};
+
 done_testing;

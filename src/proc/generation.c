@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "proc/child.h"
 #include "proc/generations.h"
 #include "proc/listening.h"
@@ -30,6 +31,9 @@
 
 #define TEMPLATE_END_TIMEOUT  5000u	/* ms, from QUIT to KILL */
 #define TEMPLATE_AGAIN        5000u	/* ms to wait before a short-lived one is made anew */
+#define LOADING_LOOK           250u	/* ms between two looks at what a template does */
+#define LOADING_SLOW          5000u	/* ms with one thing until that is told */
+#define LOADING_LIMIT        30000u	/* ms until it is ended; no generation says another */
 #define RETIRING_GRACE       30000u	/* ms beyond worker_shutdown_timeout */
 
 static int  generation_begin_loading(struct generation *);
@@ -82,6 +86,7 @@ static const struct {
 static void generation_advance(struct generation *);
 static void generation_enter(struct generation *, enum generation_step);
 static void generation_step_overdue(struct deadline *);
+static void generation_look(struct deadline *);
 static void generation_tell_changes(const struct generation *, const struct generation *previous);
 static void generation_channel_ready(struct watch *, short what);
 static void generation_channel_message(struct generation *, struct message *);
@@ -95,6 +100,13 @@ static const struct post_ops generation_post_ops = {
 	.changed = generation_advance,
 	.failed = generation_fail,
 };
+
+/* What the template that loads was found to do, since when; one loads at a time. */
+static struct {
+	char     doing[512];
+	uint64_t since;
+	bool     told;
+} loading;
 
 static struct digest_settings       settled;	/* by the first: pid and control are its */
 static const struct options        *options;
@@ -247,7 +259,48 @@ generation_begin_loading(struct generation *g)
 		report_say(WEIR_ERROR, "error: starting a template: %s", strerror(errno));
 		return -1;
 	}
+	loading.doing[0] = '\0';
+	loading.since = g->looked = wait_now();
+	loading.told = false;
+	deadline_set(&g->look, LOADING_LOOK, generation_look);
 	return 0;
+}
+
+/* A module that hangs while it checks would keep every later reload waiting. */
+static void
+generation_look(struct deadline *d)
+{
+	struct generation *g = container_of(d, struct generation, look), *running;
+	const char        *doing = template_progress();
+	uint64_t           now = wait_now(), limit = LOADING_LIMIT, silence;
+	bool               late = now - g->looked > 4 * LOADING_LOOK;
+	char               text[640], time[STR_UNIT_MAX];
+
+	if (g->step != GENERATION_LOADING || doing == NULL)
+		return;
+	deadline_set(&g->look, LOADING_LOOK, generation_look);
+	g->looked = now;
+	/* All may have been stopped together. */
+	if (late || strncmp(loading.doing, doing, sizeof loading.doing - 1) != 0) {
+		snprintf(loading.doing, sizeof loading.doing, "%s", doing);
+		loading.since = now;
+		loading.told = false;
+		return;
+	}
+	running = generation_running();
+	if (running != NULL)
+		limit = running->digest.settings.watchdog;
+	silence = now - loading.since;
+	snprintf(text, sizeof text, "process %d, which loads the configuration, has been %s for %s",
+	    (int)g->template, *doing == '\0' ? "reading it" : doing,
+	    str_print_time(silence / 1000 * 1000, time));
+	if (limit > 0 && silence >= limit) {
+		generation_fail(g, "%s, and %s: it is killed (worker_watchdog)", text,
+		    watchdog_doing(g->template));
+	} else if (silence >= LOADING_SLOW && !loading.told) {
+		loading.told = true;
+		report_say(WEIR_WARN, "warning: %s, and %s", text, watchdog_doing(g->template));
+	}
 }
 
 /* Filled by its template, kept for another one. */

@@ -57,8 +57,8 @@ struct generation {
 	unsigned             post_count;
 	struct deadline      overdue;	/* of a step */
 	struct deadline      again;	/* to make it anew, when its template has died */
-	struct deadline      look;	/* at its workers, by the watchdog … */
-	uint64_t             looked;	/* … which has done so then, in ms */
+	struct deadline      look;	/* LOADING: at its template; then at its workers … */
+	uint64_t             looked;	/* … by the watchdog, which has done so then, in ms */
 };
 
 /* What generations call in the master. */

@@ -11,6 +11,7 @@
 #include "proc/generation.h"
 #include "proc/generations.h"
 #include "proc/loss.h"
+#include "proc/template.h"
 #include "proc/text.h"
 #include "upstream/board.h"
 #include "upstream/upstream.h"
@@ -48,6 +49,7 @@ void
 status_print_generations(struct text *t)
 {
 	struct node *n, *following;
+	const char  *doing = template_progress();
 	char         age[STR_UNIT_MAX];
 
 	status_count_sessions();
@@ -66,6 +68,8 @@ status_print_generations(struct text *t)
 			    str_print_time((wait_now() - g->since) / 1000 * 1000, age));
 		text_add(t, ", workers %u, sessions %" PRIu64 ", template %s\n", workers, open,
 		    g->template == 0 ? "ended" : "there");
+		if (g->step == GENERATION_LOADING && doing != NULL && *doing != '\0')
+			text_add(t, "  process %d is %s\n", (int)g->template, doing);
 		for (unsigned i = 0; i < g->post_count; i++)
 			if (g->posts[i].state != POST_VACANT || g->step == GENERATION_RUNNING)
 				status_text_worker(t, &g->posts[i]);

@@ -72,6 +72,7 @@ test_listen(const struct options *options, int channel, pid_t template)
 	struct pollfd  p = { .fd = channel, .events = POLLIN };
 	struct message m;
 	uint64_t       end_at = wait_now() + TEST_TIMEOUT, now;
+	const char    *doing;
 	int            got;
 
 	while ((got = message_receive(channel, &m)) != 0) {
@@ -80,8 +81,10 @@ test_listen(const struct options *options, int channel, pid_t template)
 			if (now < end_at &&
 			    (poll(&p, 1, (int)(end_at - now)) > 0 || errno == EINTR))
 				continue;
-			fprintf(stderr, "weir: not checked within %d seconds\n",
-			    TEST_TIMEOUT / 1000);
+			doing = template_progress();
+			fprintf(stderr, "weir: not checked within %d seconds: it is still %s\n",
+			    TEST_TIMEOUT / 1000,
+			    doing != NULL && *doing != '\0' ? doing : "being read");
 			kill(template, SIGKILL);
 			return BAD;
 		}

@@ -15,7 +15,6 @@ static void watchdog_look_at(struct post *, uint64_t now, uint64_t limit);
 static void watchdog_report(struct post *, uint64_t silence);
 static void watchdog_abort(struct post *, uint64_t now);
 static void watchdog_kill(struct post *);
-static const char *watchdog_doing(pid_t);
 
 void
 watchdog_start(struct generation *g)
@@ -137,7 +136,7 @@ watchdog_kill(struct post *p)
 	post_kill(p, SIGKILL);
 }
 
-static const char *
+const char *
 watchdog_doing(pid_t pid)
 {
 	switch (child_state(pid)) {

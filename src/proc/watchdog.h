@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct generation;
 struct post;
@@ -49,6 +50,9 @@ watchdog_reset(struct watchdog *w, uint64_t now)
  * Does nothing with worker_watchdog = off. */
 void watchdog_start(struct generation *);
 void watchdog_stop(struct generation *);
+
+/* What a process that does not answer seems to do: "is computing …". */
+const char *watchdog_doing(pid_t);
 
 /* ms that the worker there has not answered for; 0: it does, or nobody looks. */
 uint64_t watchdog_silence(const struct post *);
