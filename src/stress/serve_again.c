@@ -16,23 +16,23 @@ static struct {
 } set;
 
 static bool serve_again_grow(void);
-static uint64_t *serve_again_place(uint64_t sum);
+static uint64_t *serve_again_slot(uint64_t sum);
 
 bool
 stress_again_seen(struct weir_span line)
 {
 	struct stress_digest d = { 0 };
-	uint64_t             sum, *place;
+	uint64_t             sum, *slot;
 
 	if (2 * set.count >= set.size && !serve_again_grow())
 		return false;
 	stress_digest_add(&d, line);
 	sum = stress_digest_value(&d);
 	sum += sum == 0;
-	place = serve_again_place(sum);
-	if (*place == sum)
+	slot = serve_again_slot(sum);
+	if (*slot == sum)
 		return true;
-	*place = sum;
+	*slot = sum;
 	set.count++;
 	return false;
 }
@@ -58,7 +58,7 @@ serve_again_grow(void)
 	set.size = size;
 	for (size_t i = 0; i < old_size; i++) {
 		if (old[i] != 0)
-			*serve_again_place(old[i]) = old[i];
+			*serve_again_slot(old[i]) = old[i];
 	}
 	free(old);
 	return true;
@@ -66,7 +66,7 @@ serve_again_grow(void)
 
 /* Where it is, or is to be. */
 static uint64_t *
-serve_again_place(uint64_t sum)
+serve_again_slot(uint64_t sum)
 {
 	size_t i = sum & (set.size - 1);
 

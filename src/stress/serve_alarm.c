@@ -11,7 +11,7 @@
 
 static struct {
 	struct loop_watch watch;
-	struct alarm    **heap;	/* from 1; none is earlier than that at half its place */
+	struct alarm    **heap;	/* from 1; none is earlier than that at half its index */
 	size_t            count;	/* set */
 	size_t            owned;	/* set or not */
 	size_t            size;
@@ -19,9 +19,9 @@ static struct {
 } alarms;
 
 static void serve_alarm_ready(int, short, void *);
-static void serve_alarm_rise(struct alarm *, size_t place);
-static void serve_alarm_sink(struct alarm *, size_t place);
-static void serve_alarm_put(struct alarm *, size_t place);
+static void serve_alarm_rise(struct alarm *, size_t index);
+static void serve_alarm_sink(struct alarm *, size_t index);
+static void serve_alarm_put(struct alarm *, size_t index);
 static void serve_alarm_set_timer(void);
 
 int
@@ -87,7 +87,7 @@ stress_alarm_finish(struct alarm *a)
 void
 stress_alarm_set(struct alarm *a, uint64_t at)
 {
-	if (a->place != 0 && a->at == at)
+	if (a->index != 0 && a->at == at)
 		return;
 	stress_alarm_cancel(a);
 	a->at = at;
@@ -99,18 +99,18 @@ void
 stress_alarm_cancel(struct alarm *a)
 {
 	struct alarm *last;
-	size_t        place = a->place;
+	size_t        index = a->index;
 
-	if (place == 0)
+	if (index == 0)
 		return;
-	a->place = 0;
+	a->index = 0;
 	last = alarms.heap[alarms.count--];
 	if (last == a)
 		return;
-	if (place > 1 && last->at < alarms.heap[place / 2]->at)
-		serve_alarm_rise(last, place);
+	if (index > 1 && last->at < alarms.heap[index / 2]->at)
+		serve_alarm_rise(last, index);
 	else
-		serve_alarm_sink(last, place);
+		serve_alarm_sink(last, index);
 }
 
 static void
@@ -153,31 +153,31 @@ serve_alarm_set_timer(void)
 }
 
 static void
-serve_alarm_rise(struct alarm *a, size_t place)
+serve_alarm_rise(struct alarm *a, size_t index)
 {
-	for (; place > 1 && a->at < alarms.heap[place / 2]->at; place /= 2)
-		serve_alarm_put(alarms.heap[place / 2], place);
-	serve_alarm_put(a, place);
+	for (; index > 1 && a->at < alarms.heap[index / 2]->at; index /= 2)
+		serve_alarm_put(alarms.heap[index / 2], index);
+	serve_alarm_put(a, index);
 }
 
 static void
-serve_alarm_sink(struct alarm *a, size_t place)
+serve_alarm_sink(struct alarm *a, size_t index)
 {
 	size_t next;
 
-	for (; (next = 2 * place) <= alarms.count; place = next) {
+	for (; (next = 2 * index) <= alarms.count; index = next) {
 		if (next < alarms.count && alarms.heap[next + 1]->at < alarms.heap[next]->at)
 			next++;
 		if (a->at <= alarms.heap[next]->at)
 			break;
-		serve_alarm_put(alarms.heap[next], place);
+		serve_alarm_put(alarms.heap[next], index);
 	}
-	serve_alarm_put(a, place);
+	serve_alarm_put(a, index);
 }
 
 static void
-serve_alarm_put(struct alarm *a, size_t place)
+serve_alarm_put(struct alarm *a, size_t index)
 {
-	alarms.heap[place] = a;
-	a->place = place;
+	alarms.heap[index] = a;
+	a->index = index;
 }

@@ -12,7 +12,7 @@
 
 struct alarm {
 	uint64_t at;		/* µs of CLOCK_MONOTONIC */
-	size_t   place;		/* in the heap, from 1; 0: not set */
+	size_t   index;		/* in the heap, from 1; 0: not set */
 	void   (*fire)(struct alarm *);
 };
 

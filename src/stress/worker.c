@@ -346,10 +346,10 @@ static uint64_t
 stress_worker_ramp_next(void)
 {
 	const struct run *run = worker.run;
-	double            gap = 1e9 / run->ramp, place;
+	double            gap = 1e9 / run->ramp, turn;
 
-	place = (double)(worker.begun - worker.step_from) * run->workers + worker.number;
-	return worker.step_began + (uint64_t)(gap * place);
+	turn = (double)(worker.begun - worker.step_from) * run->workers + worker.number;
+	return worker.step_began + (uint64_t)(gap * turn);
 }
 
 /* Whether a connection that was lost may be opened again: with a ramp, at its rate. */
