@@ -130,12 +130,6 @@ it 'two servers of one upstream' => sub {
 	bad('the second is', $text . upstream('a', '127.0.0.1:4712'), 10 => qr/\[server b\] listens there \(LINE 6\), and uses/);
 };
 
-it 'the examples have none' => sub {
-	for my $example (glob(Weir::Build::srcdir() . '/conf/*.conf')) {
-		good($example =~ s{.*/}{}r, slurp($example));
-	}
-};
-
 it 'a reload does not take it up' => sub {
 	my $port = free_port();
 	my $d = Weir::Daemon->start("[server a]\nlisten = 127.0.0.1:$port\nprotocol = echo\n");
