@@ -69,6 +69,18 @@ arena_add_block(struct arena *a, size_t step)
 	return b;
 }
 
+/* It is full with each power of two, and is moved to twice the room. */
+void *
+arena_grow(struct arena *a, void *list, unsigned count, size_t element)
+{
+	void *grown;
+
+	if ((count & (count - 1)) != 0)
+		return list;
+	grown = arena_alloc(a, (count > 0 ? 2 * (size_t)count : 1) * element);
+	return count > 0 ? memcpy(grown, list, count * element) : grown;
+}
+
 char *
 arena_copy(struct arena *a, const char *text)
 {

@@ -104,6 +104,13 @@ struct conf       *scope_conf(const struct weir_scope *);
 bool        scope_sets(const struct weir_scope *, const char *key);
 const char *scope_place(const struct weir_scope *, const char *key, char *out, size_t size);
 
+/* For parse and check, in the configuration's memory: a phrase about a value; room for
+ * one more element in an array that has so many (arena_grow). */
+const char *scope_phrase(struct weir_scope *, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void *scope_grow(struct weir_scope *, void *list, unsigned count, size_t element)
+    __attribute__((warn_unused_result));
+
 /*
  * For checks, which tell no errors that only follow from another: a line that sets the
  * key (or seems to be meant for it) was refused, so its value is not the one that was

@@ -21,17 +21,9 @@ static int      messages_compare(const void *, const void *);
 void
 messages_file(struct messages *m, const char *file)
 {
-	const char **files;
-
 	if (messages_file_rank(m, file) < m->file_count)
 		return;
-	/* Room for twice as many when a power of two is full. */
-	if ((m->file_count & (m->file_count - 1)) == 0) {
-		files = arena_alloc(m->arena, (m->file_count + 1) * 2 * sizeof *files);
-		if (m->file_count > 0)
-			memcpy(files, m->files, m->file_count * sizeof *files);
-		m->files = files;
-	}
+	m->files = arena_grow(m->arena, m->files, m->file_count, sizeof *m->files);
 	m->files[m->file_count++] = file;
 }
 

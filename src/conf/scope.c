@@ -2,6 +2,7 @@
 /* scope: the sections of a configuration, and what modules see of them. */
 #include "conf/scope.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -335,6 +336,24 @@ scope_key_place(const struct weir_scope *s, const char *key)
 		return e->place;
 	e = key != NULL ? scope_entry(s, key) : NULL;
 	return e != NULL ? e->place : s->place;
+}
+
+const char *
+scope_phrase(struct weir_scope *s, const char *format, ...)
+{
+	va_list     ap;
+	const char *text;
+
+	va_start(ap, format);
+	text = arena_vprint(&s->conf->arena, format, ap);
+	va_end(ap);
+	return text;
+}
+
+void *
+scope_grow(struct weir_scope *s, void *list, unsigned count, size_t element)
+{
+	return arena_grow(&s->conf->arena, list, count, element);
 }
 
 /* ------------------------------------------------------------- for modules */

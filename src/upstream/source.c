@@ -5,13 +5,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "conf/conf.h"
 #include "net/addr.h"
 #include "net/loop.h"
 #include "net/sock.h"
@@ -33,8 +33,6 @@ static int         source_connect_from(struct weir_upstream *, const struct weir
 static unsigned    source_places(const struct source_list *);
 static size_t      source_pairs(const struct weir_upstream *);
 static bool        source_fits(const struct addr *source, const struct addr *to);
-static const char *source_phrase(struct weir_scope *, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 
 const char *
 source_key(struct weir_scope *scope, const char *text, void *list)
@@ -52,7 +50,7 @@ source_key(struct weir_scope *scope, const char *text, void *list)
 		if (wrong == NULL)
 			wrong = source_add(scope, list, &a);
 		if (wrong != NULL)
-			return source_phrase(scope, "%s %s", word, wrong);
+			return scope_phrase(scope, "%s %s", word, wrong);
 	} while ((word = weir_word(&rest)) != NULL);
 	return NULL;
 }
@@ -71,11 +69,11 @@ source_check(struct weir_scope *scope, struct weir_upstream *u)
 			continue;
 		ip = peer->addr.sa.sa_family == AF_INET6 ? peer->addr.in6.sin6_addr : in6addr_any;
 		if (IN6_IS_ADDR_V4MAPPED(&ip))
-			return source_phrase(scope,
+			return scope_phrase(scope,
 			    "the peer %s is an IPv4-mapped IPv6 address: with "
 			    "sources it has to be written as IPv4",
 			    peer->name);
-		return source_phrase(scope,
+		return scope_phrase(scope,
 		    "none of these can reach the peer %s: add a source that is "
 		    "%s",
 		    peer->name, peer->addr.sa.sa_family == AF_INET ? "IPv4" : "IPv6");
@@ -238,8 +236,6 @@ source_parse_v6(struct addr *a, char *text)
 static const char *
 source_add(struct weir_scope *scope, struct source_list *list, const struct addr *a)
 {
-	struct addr *grown;
-
 	for (unsigned i = 0; i < list->count; i++)
 		if (addr_equal(&list->addresses[i], a))
 			return "is there already";
@@ -248,33 +244,9 @@ source_add(struct weir_scope *scope, struct source_list *list, const struct addr
 	if (sock_try_source(a) < 0) {
 		if (errno == EADDRNOTAVAIL)
 			return "is not an address of this machine (ip addr lists them)";
-		return source_phrase(scope, "cannot be used: %s", strerror(errno));
+		return scope_phrase(scope, "cannot be used: %s", strerror(errno));
 	}
-	if ((list->count & (list->count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
-		grown = weir_scope_alloc(scope,
-		    (list->count > 0 ? list->count * 2 : 1) * sizeof *grown);
-		if (list->count > 0)
-			memcpy(grown, list->addresses, list->count * sizeof *grown);
-		list->addresses = grown;
-	}
+	list->addresses = scope_grow(scope, list->addresses, list->count, sizeof *list->addresses);
 	list->addresses[list->count++] = *a;
 	return NULL;
-}
-
-/* In the configuration's memory. */
-static const char *
-source_phrase(struct weir_scope *scope, const char *format, ...)
-{
-	va_list ap, again;
-	char   *text;
-	int     len;
-
-	va_start(ap, format);
-	va_copy(again, ap);
-	len = vsnprintf(NULL, 0, format, ap);
-	va_end(ap);
-	text = weir_scope_alloc(scope, (size_t)len + 1);
-	vsnprintf(text, (size_t)len + 1, format, again);
-	va_end(again);
-	return text;
 }

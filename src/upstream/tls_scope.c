@@ -176,22 +176,12 @@ static const char *
 tls_scope_add_certificate(struct weir_scope *scope, struct tls_scope *t,
     const struct tls_certificate *c)
 {
-	unsigned                n = t->certificate_count, room = n > 0 ? n * 2 : 1;
-	struct tls_certificate *certificates;
-	struct place           *places;
+	unsigned n = t->certificate_count;
 
 	if (n == CERTIFICATES_MAX)
 		return "is one too many: there may be 1024";
-	if ((n & (n - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
-		certificates = weir_scope_alloc(scope, room * sizeof *certificates);
-		places = weir_scope_alloc(scope, room * sizeof *places);
-		if (n > 0) {
-			memcpy(certificates, t->certificates, n * sizeof *certificates);
-			memcpy(places, t->places, n * sizeof *places);
-		}
-		t->certificates = certificates;
-		t->places = places;
-	}
+	t->certificates = scope_grow(scope, t->certificates, n, sizeof *t->certificates);
+	t->places = scope_grow(scope, t->places, n, sizeof *t->places);
 	t->certificates[n] = *c;
 	t->places[n] = scope_value_place(scope);
 	t->certificate_count++;

@@ -253,20 +253,12 @@ upstream_parse_server(struct weir_scope *scope, const char *text, void *value)
 static const char *
 upstream_add_peer(struct weir_scope *scope, struct weir_upstream *u, const struct weir_peer *peer)
 {
-	struct weir_peer *grown;
-
 	if (u->peer_count == UPSTREAM_PEERS_MAX)
 		return "is one too many: an upstream has at most 1024 peers";
 	for (unsigned i = 0; i < u->peer_count; i++)
 		if (addr_equal(&u->peers[i].addr, &peer->addr))
 			return "is there already; use weight=N to give a peer more";
-	if ((u->peer_count & (u->peer_count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
-		grown = weir_scope_alloc(scope,
-		    (u->peer_count ? u->peer_count * 2 : 1) * sizeof *grown);
-		if (u->peer_count > 0)
-			memcpy(grown, u->peers, u->peer_count * sizeof *grown);
-		u->peers = grown;
-	}
+	u->peers = scope_grow(scope, u->peers, u->peer_count, sizeof *u->peers);
 	u->peers[u->peer_count] = *peer;
 	u->peers[u->peer_count].index = u->peer_count;
 	addr_print(&peer->addr, u->peers[u->peer_count].name);
