@@ -3,8 +3,6 @@
 #include "session/server.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +12,13 @@
 #include "conf/conf.h"
 #include "net/cidr.h"
 #include "session/cycle.h"
+#include "session/listen.h"
 #include "session/session.h"
 #include "upstream/sock_keys.h"
 #include "upstream/tls_scope.h"
 #include "upstream/upstream.h"
 
 static const char *server_parse_listen(struct weir_scope *, const char *, void *);
-static bool        server_repeats_option(const char *word, unsigned *seen);
-static const char *server_parse_listen_option(struct listen_spec *, char *word);
-static const char *server_parse_owner(struct listen_spec *, const char *text);
-static bool        server_find_group(const char *name, gid_t *);
 static const char *server_parse_ranges(struct weir_scope *, const char *, void *);
 static const char *server_check(struct weir_scope *);
 static void        server_check_protocol(struct weir_scope *, struct server *);
@@ -42,9 +37,7 @@ static void        server_check_effects(const struct conf *);
 static const struct weir_key keys[] = {
 	{ .name = "listen", .where = WEIR_IN_SERVER, .type = WEIR_OWN, .offset = HERE(listens),
 	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS, .parse = server_parse_listen,
-	  .syntax = "ADDRESS [backlog=N] [reuseport=on|off] [deferred] [fastopen=N] [device=IF] "
-		    "[v6only] [transparent] [mode=0660] [owner=USER[:GROUP]]",
-	  .help = "where clients connect" },
+	  .syntax = LISTEN_SYNTAX, .help = "where clients connect" },
 	{ .name = "protocol", .where = WEIR_IN_SERVER, .type = WEIR_STRING,
 	  .offset = HERE(protocol_name), .syntax = "NAME of a protocol module",
 	  .help = "what is spoken with clients" },
@@ -190,158 +183,17 @@ weir_scope_read_buffer(struct weir_scope *scope)
 static const char *
 server_parse_listen(struct weir_scope *scope, const char *text, void *value)
 {
-	struct server        *s = weir_scope_conf(scope, &server_module);
-	struct server_listen *grown;
-	struct listen_spec   *spec;
-	char                  copy[512], *rest = copy, *word;
-	const char           *wrong;
-	unsigned              seen = 0;
+	struct server *s = weir_scope_conf(scope, &server_module);
+	const char    *wrong;
 
 	(void)value;
 	if (s->listen_count == SERVER_LISTENS_MAX)
 		return "is one too many: a server listens on at most 64 addresses";
-	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
-		return "is too long";
-	if ((s->listen_count & (s->listen_count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
-		grown = weir_scope_alloc(scope,
-		    (s->listen_count ? s->listen_count * 2 : 1) * sizeof *grown);
-		if (s->listen_count > 0)
-			memcpy(grown, s->listens, s->listen_count * sizeof *grown);
-		s->listens = grown;
-	}
-	spec = &s->listens[s->listen_count].spec;
-	*spec = (struct listen_spec){
-		.backlog = SOCK_BACKLOG,
-		.reuseport = true,
-		.mode = 0660,
-		.owner = (uid_t)-1,
-		.group = (gid_t)-1,
-	};
-	if ((word = weir_word(&rest)) == NULL)
-		return "is empty: write an address like 8080, 127.0.0.1:8080 or unix:run/web.sock";
-	if ((wrong = addr_parse(&spec->addr, word, conf_address_base(scope_conf(scope), word))) !=
-	    NULL)
+	s->listens = scope_grow(scope, s->listens, s->listen_count, sizeof *s->listens);
+	if ((wrong = listen_parse(scope, text, &s->listens[s->listen_count].spec)) != NULL)
 		return wrong;
-	if (spec->addr.sa.sa_family == AF_UNIX)
-		spec->reuseport = false;
-	while ((word = weir_word(&rest)) != NULL) {
-		if (server_repeats_option(word, &seen))
-			return "has an option twice: each may stand once";
-		if ((wrong = server_parse_listen_option(spec, word)) != NULL)
-			return wrong;
-	}
-	addr_print(&spec->addr, spec->name);
 	s->listens[s->listen_count++].place = scope_value_place(scope);
 	return NULL;
-}
-
-/* seen: a bit for each option that stood before. */
-static bool
-server_repeats_option(const char *word, unsigned *seen)
-{
-	static const char *const options[] = { "backlog", "reuseport", "deferred", "fastopen",
-		"device", "v6only", "transparent", "mode", "owner" };
-	size_t                   len = strcspn(word, "=");
-
-	for (unsigned i = 0; i < sizeof options / sizeof *options; i++)
-		if (strlen(options[i]) == len && memcmp(word, options[i], len) == 0) {
-			if ((*seen & 1u << i) != 0)
-				return true;
-			*seen |= 1u << i;
-		}
-	return false;
-}
-
-static const char *
-server_parse_listen_option(struct listen_spec *spec, char *word)
-{
-	char    *value = strchr(word, '=');
-	bool     local = spec->addr.sa.sa_family == AF_UNIX;
-	uint64_t n;
-	char    *end;
-
-	if (value != NULL)
-		*value++ = '\0';
-	if (strcmp(word, "backlog") == 0 && value != NULL) {
-		if (!str_number(value, &n) || n < 1 || n > INT32_MAX)
-			return "backlog is a number from 1";
-		spec->backlog = (uint32_t)n;
-	} else if (addr_is_abstract(&spec->addr) &&
-	    (strcmp(word, "mode") == 0 || strcmp(word, "owner") == 0))
-		return "an abstract socket has no file, and so no mode or owner: all in its "
-		       "network namespace may connect";
-	else if (local && strcmp(word, "mode") == 0 && value != NULL) {
-		n = strtoul(value, &end, 8);
-		if (*value == '\0' || *end != '\0' || n > 0777)
-			return "mode is octal, like 0660";
-		spec->mode = (mode_t)n;
-	} else if (local && strcmp(word, "owner") == 0 && value != NULL)
-		return server_parse_owner(spec, value);
-	else if (local)
-		return "a UNIX socket takes backlog=N, mode=0660 and owner=USER[:GROUP] only";
-	else if (strcmp(word, "mode") == 0 || strcmp(word, "owner") == 0)
-		return "mode and owner are for UNIX sockets only";
-	else if (strcmp(word, "reuseport") == 0 && value != NULL) {
-		if (!str_switch(value, &spec->reuseport))
-			return "reuseport is on or off";
-	} else if (strcmp(word, "fastopen") == 0 && value != NULL) {
-		if (!str_number(value, &n) || n < 1 || n > 65535)
-			return "fastopen is a number from 1 to 65535";
-		spec->fastopen = (uint32_t)n;
-	} else if (strcmp(word, "device") == 0 && value != NULL) {
-		if (*value == '\0' || strlen(value) >= sizeof spec->device)
-			return "device is the name of an interface";
-		snprintf(spec->device, sizeof spec->device, "%s", value);
-	} else if (strcmp(word, "deferred") == 0 && value == NULL)
-		spec->deferred = true;
-	else if (strcmp(word, "transparent") == 0 && value == NULL)
-		spec->transparent = true;
-	else if (strcmp(word, "v6only") == 0 && value == NULL) {
-		if (spec->addr.sa.sa_family != AF_INET6)
-			return "v6only is for IPv6 addresses";
-		spec->v6only = true;
-	} else
-		return "has an unknown option; there are backlog=N, reuseport=on|off, deferred, "
-		       "fastopen=N, device=IF, v6only, transparent, mode=0660, owner=USER[:GROUP]";
-	return NULL;
-}
-
-static const char *
-server_parse_owner(struct listen_spec *spec, const char *text)
-{
-	char           name[64], *group;
-	struct passwd *user;
-	uint64_t       number;
-
-	if ((size_t)snprintf(name, sizeof name, "%s", text) >= sizeof name)
-		return "owner is too long";
-	group = strchr(name, ':');
-	if (group != NULL)
-		*group++ = '\0';
-	if ((user = getpwnam(name)) != NULL)
-		spec->owner = user->pw_uid;
-	else if (str_number(name, &number) && number < (uid_t)-1)
-		spec->owner = (uid_t)number;
-	else
-		return "owner names a user that does not exist";
-	if (group != NULL && !server_find_group(group, &spec->group))
-		return "owner names a group that does not exist";
-	return NULL;
-}
-
-static bool
-server_find_group(const char *name, gid_t *out)
-{
-	struct group *g = getgrnam(name);
-	uint64_t      number;
-
-	if (g != NULL)
-		*out = g->gr_gid;
-	else if (str_number(name, &number) && number < (gid_t)-1)
-		*out = (gid_t)number;
-	else
-		return false;
-	return true;
 }
 
 /* ranges: a struct server_ranges. */
@@ -349,7 +201,6 @@ static const char *
 server_parse_ranges(struct weir_scope *scope, const char *text, void *ranges)
 {
 	struct server_ranges *r = ranges;
-	struct cidr          *grown;
 	char                  copy[4096], *rest = copy, *word;
 	const char           *wrong;
 
@@ -358,13 +209,7 @@ server_parse_ranges(struct weir_scope *scope, const char *text, void *ranges)
 	if ((word = weir_word(&rest)) == NULL)
 		return "is empty: write ranges of addresses like 192.0.2.0/24, unix: or all";
 	do {
-		if ((r->count & (r->count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
-			grown = weir_scope_alloc(scope,
-			    (r->count ? r->count * 2 : 1) * sizeof *grown);
-			if (r->count > 0)
-				memcpy(grown, r->list, r->count * sizeof *grown);
-			r->list = grown;
-		}
+		r->list = scope_grow(scope, r->list, r->count, sizeof *r->list);
 		if ((wrong = cidr_parse(&r->list[r->count++], word)) != NULL)
 			return wrong;
 	} while ((word = weir_word(&rest)) != NULL);
