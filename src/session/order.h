@@ -11,8 +11,7 @@
  *
  * With one link replies come in this order, and nothing is ever held. Requests that
  * went to several, or that failed before those in front of them, wait for their
- * turn here. The parts of a message that was split are requests that follow each
- * other, and so are their replies.
+ * turn here.
  */
 #ifndef SESSION_ORDER_H
 #define SESSION_ORDER_H
