@@ -55,12 +55,6 @@ it 'an upstream of several servers, when none of them has requests' => sub {
 	is warned("[server e]\nlisten = unix:run/e\nprotocol = echo\n$upstream\npool_size = 2\n"), '', 'nobody';
 };
 
-it 'the examples are free of it' => sub {
-	for my $example (glob(Weir::Build::srcdir() . '/conf/*.conf')) {
-		is warned(slurp($example)), '', $example =~ s{.*/}{}r;
-	}
-};
-
 it 'start and reload warn, too' => sub {
 	my $d = Weir::Daemon->start($server =~ s/PROTOCOL/echo/r . $upstream);
 	ok $d->wait_log(qr/warn\w* .*weir\.conf:5: warning: pipeline_per_client $words/), 'start';
