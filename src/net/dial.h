@@ -33,6 +33,7 @@
 #define NET_DIAL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -43,6 +44,8 @@ struct conn_handler;
 struct dial;
 struct tls;
 struct tls_session;
+
+#define DIAL_PREFACE_MAX 1024u
 
 #define DIAL_RETRY 10u	/* ms between attempts to reach UNIX sockets that are busy … */
 #define DIAL_SHARE 128u	/* … of which there are so many at a time, in turn */
@@ -70,6 +73,9 @@ struct dial_ops {
 	int              (*connect)(struct dial *);
 	/* Whom TLS is spoken with; it outlives the conn. NULL, or returns NULL: nobody. */
 	struct dial_tls *(*tls)(struct dial *);
+	/* What goes in front of TLS, in the clear (a PROXY header): puts at most `size` bytes
+	 * there and returns how many. NULL: nothing does. */
+	size_t           (*preface)(struct dial *, char *out, size_t size);
 };
 
 struct dial {

@@ -340,7 +340,11 @@ relay_connected(struct relay *r)
 	if (state == DIAL_DONE) {
 		peer_report(r->peer, PEER_CONNECTED, 0, loop_now());
 		peer_handshake_done(r->peer, &r->peer_conn);
-		relay_settle_later(r);
+		/* Behind a handshake there is a second time. */
+		if (conn_is_plain(&r->peer_conn))
+			relay_settle_later(r);
+		else
+			relay_settle(r);
 	} else if (state == DIAL_FAILED)
 		relay_connect_failed(r);
 	else if (r->opening->dial.secures)
