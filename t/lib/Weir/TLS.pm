@@ -10,6 +10,8 @@
 #	$pki->expired($name, %option)	the same, of a certificate whose time is over; it has to be
 #				signed by another
 #	$pki->path('x.pem')
+#	$pki->revoke($ca, $name)	a list of $ca's, with that certificate in it: its file
+#	$pki->staple($ca, $name)	an OCSP response of $ca's: the certificate is good
 #	$pki->client($port, %option)	a Weir::Client whose bytes go through openssl s_client.
 #				Options: ca => NAME (of whom it trusts; default: all),
 #				name (server_name), args => [more of s_client's], half (its end of
@@ -84,10 +86,48 @@ sub expired($self, $name, %option)
 	return $pair;
 }
 
+# What openssl knows of the certificates of one that signs; status V or R.
+sub _index($self, $ca, $name, $status)
+{
+	my ($serial) = $self->openssl('x509', '-in', $self->path("$name.pem"), '-noout', '-serial') =~ /=(\w+)/;
+	my $revoked = $status eq 'R' ? '250101000000Z' : '';
+	spurt($self->path("$ca.index.attr"), "unique_subject = no\n");
+	spurt($self->path("$ca.number"), "01\n");
+	return spurt($self->path("$ca.index"), "$status\t491231235959Z\t$revoked\t$serial\tunknown\t/CN=$name\n");
+}
+
+sub revoke($self, $ca, $name)
+{
+	my $index = $self->_index($ca, $name, 'R');
+	my $config = spurt($self->path('ca.cnf'), <<"CNF");
+[ca]
+default_ca = own
+[own]
+database = $index
+crlnumber = @{[$self->path("$ca.number")]}
+default_md = sha256
+CNF
+	my $list = $self->path("$ca.crl");
+	$self->openssl('ca', '-config', $config, '-gencrl', '-crldays', 10, '-cert', $self->path("$ca.pem"),
+	    '-keyfile', $self->path("$ca.key"), '-out', $list);
+	return $list;
+}
+
+sub staple($self, $ca, $name)
+{
+	my ($index, $request, $response) = ($self->_index($ca, $name, 'V'), map { $self->path("$name.$_") } qw(ask ocsp));
+	my ($chain, $key) = map { $self->path("$ca.$_") } qw(pem key);
+	$self->openssl('ocsp', '-issuer', $chain, '-cert', $self->path("$name.pem"), '-no_nonce', '-reqout', $request);
+	$self->openssl('ocsp', '-index', $index, '-CA', $chain, '-rsigner', $chain, '-rkey', $key, '-reqin', $request,
+	    '-respout', $response, '-ndays', 1);
+	return $response;
+}
+
 sub _command($self, $port, %option)
 {
 	my @trust = $option{ca} ? ('-CAfile', $self->path("$option{ca}.pem"), '-verify_return_error') : ();
-	my @name = $option{name} ? ('-servername', $option{name}, '-verify_hostname', $option{name}) : ('-noservername');
+	my @name = $option{name} ? ('-servername', $option{name}, '-verify_hostname', $option{name})
+	    : grep({ $_ eq '-servername' } @{ $option{args} // [] }) ? () : ('-noservername');
 	return ('openssl', 's_client', '-connect', "127.0.0.1:$port", @trust, @name, @{ $option{args} // [] });
 }
 

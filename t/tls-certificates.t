@@ -1,0 +1,223 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Which certificate a client gets, which one it must show, what is agreed on; and what is said of wrong ones when the
+# configuration is checked.
+use v5.36;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Weir::TLS;
+use Weir::Test;
+
+Weir::TLS->needs;
+my $pki = Weir::TLS->new;
+$pki->certificate('ca', ca => 1);
+$pki->certificate('stranger', ca => 1);
+my %pair = (
+	first  => $pki->certificate('first', names => ['first.test', 'localhost'], by => 'ca'),
+	exact  => $pki->certificate('exact', names => ['www.wild.test'], by => 'ca'),
+	wild   => $pki->certificate('wild', names => ['*.wild.test'], by => 'ca'),
+	rsa    => $pki->certificate('rsa', names => ['both.test'], by => 'ca', key => 'rsa'),
+	ecdsa  => $pki->certificate('ecdsa', names => ['both.test'], by => 'ca'),
+	client => $pki->certificate('client', by => 'ca'),
+	other  => $pki->certificate('other', by => 'stranger'),
+);
+
+# The common name of the certificate that comes for a name.
+sub subject($port, $name, @arguments)
+{
+	my $said = $pki->shake($port, args => ['-CAfile', $pki->path('ca.pem'),
+	    ($name eq '' ? () : ('-servername', $name)), @arguments]);
+	return $said =~ /^subject=CN ?= ?(\S+)/m ? $1 : "none: $said";
+}
+
+it 'the client asks by name' => sub {
+	my $port = free_port;
+	my $w = weir(<<"CONF");
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+tls = edge
+[tls edge]
+certificate = $pair{first}
+certificate = $pair{wild}
+certificate = $pair{exact}
+certificate = $pair{rsa}
+certificate = $pair{ecdsa}
+alpn = h2 weir/1
+CONF
+	my %wanted = ('' => 'first', 'first.test' => 'first', 'unknown.test' => 'first', 'www.wild.test' => 'exact',
+		'a.wild.test' => 'wild', 'A.Wild.TEST' => 'wild', 'a.b.wild.test' => 'first', 'wild.test' => 'first');
+	is subject($port, $_), $wanted{$_}, "for '$_'" for sort keys %wanted;
+	is subject($port, 'both.test', '-sigalgs', 'ECDSA+SHA256:RSA-PSS+SHA256'), 'ecdsa', 'who can takes ECDSA';
+	is subject($port, 'both.test', '-sigalgs', 'RSA-PSS+SHA256'), 'rsa', 'who cannot takes RSA';
+	is subject($port, 'both.test', '-tls1_2', '-cipher', 'ECDHE-RSA-AES128-GCM-SHA256'), 'rsa', 'in TLS 1.2, too';
+
+	like $pki->shake($port, args => ['-alpn', 'weir/1,h2']), qr/ALPN protocol: h2/, 'our order of protocols counts';
+	like $pki->shake($port, args => ['-alpn', 'weir/1', '-servername', 'a.wild.test']), qr/ALPN protocol: weir/,
+	    'for every name';
+	like $pki->shake($port, args => ['-alpn', 'ftp']), qr/no application protocol/, 'none in common is the end';
+	like $pki->shake($port), qr/No ALPN negotiated/, 'but none at all is not';
+	$w->stop;
+};
+
+# What becomes of a client with these arguments: 'in', or the alert that it got.
+sub enter($port, @arguments)
+{
+	my $c = $pki->client($port, args => [@arguments]);
+	my $in = eval { $c->ping };
+	$c->close;
+	return $in ? 'in' : $c->said =~ /alert ([\w ]+?):/ ? $1 : $c->said;
+}
+
+it 'clients show certificates' => sub {
+	my ($must, $may, $revoking) = free_ports(3);
+	my @shown = map { ['-cert', $pki->path("$_.pem"), '-key', $pki->path("$_.key")] } qw(client other);
+	my $ca = $pki->path('ca.pem');
+	my $crl = $pki->revoke('ca', 'client');
+	my $w = weir(<<"CONF");
+[weir]
+error_log = logs/error.log info
+[defaults server]
+protocol = echo
+[defaults tls]
+client_ca = $ca
+[server must]
+listen = 127.0.0.1:$must
+tls = must
+[server may]
+listen = 127.0.0.1:$may
+tls = may
+[server revoking]
+listen = 127.0.0.1:$revoking
+tls = revoking
+[tls must]
+certificate = $pair{first}
+certificate = $pair{wild}
+[tls may]
+certificate = $pair{first}
+client_verify = optional
+[tls revoking]
+certificate = $pair{first}
+crl = $crl
+CONF
+	for my $version ('-tls1_3', '-tls1_2') {
+		is enter($must, $version, @{$shown[0]}), 'in', "$version: a good one";
+		like enter($must, $version), qr/certificate required|handshake failure/, 'none';
+		is enter($must, $version, @{$shown[1]}), 'unknown ca', 'a wrong one';
+		like enter($must, $version, '-servername', 'a.wild.test'), qr/certificate required|handshake failure/,
+		    'no name gets past it';
+		is enter($may, $version), 'in', 'optional: none';
+		is enter($may, $version, @{$shown[0]}), 'in', 'a good one';
+		is enter($may, $version, @{$shown[1]}), 'unknown ca', 'but no wrong one';
+		is enter($revoking, $version, @{$shown[0]}), 'certificate revoked', 'one that is revoked';
+	}
+	$w->wait_log(qr/handshake_failed: its certificate: certificate revoked/);
+	$w->wait_log(qr/handshake_failed: its certificate: unable to get local issuer certificate/);
+	like $pki->shake($must), qr/Acceptable client certificate CA names\n.*CN ?= ?ca/, 'they are told whose';
+
+	# One that was let in with a certificate resumes with it.
+	my $file = $pki->path('known');
+	my $c = $pki->client($must, args => ['-sess_out', $file, @{$shown[0]}]);
+	$c->ping;
+	$c->close;
+	like $pki->shake($must, args => ['-sess_in', $file]), qr/^Reused, /m;
+	$w->stop;
+};
+
+it 'an OCSP response is stapled' => sub {
+	my ($good, $other, $port) = ($pki->staple('ca', 'first'), $pki->staple('ca', 'wild'), free_port);
+	my $w = weir(<<"CONF");
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+tls = edge
+[tls edge]
+certificate = $pair{first} ocsp=$good
+certificate = $pair{wild}
+CONF
+	like $pki->shake($port, args => ['-status']), qr/Cert Status: good/;
+	like $pki->shake($port, args => ['-status', '-servername', 'a.wild.test']), qr/OCSP response: no response sent/,
+	    'of the certificate that it speaks of only';
+	$w->edit_conf(sub { s/\Q$good\E/$other/ });
+	like $w->command('-t')->{text}, qr/error: \S+: it does not speak of this certificate/;
+	$w->stop;
+};
+
+# What -t says of a [tls] with these lines.
+sub checked($lines, $tls = 'edge')
+{
+	my $w = Weir::Daemon->new(<<"CONF");
+[server echo]
+listen = 127.0.0.1:@{[free_port]}
+protocol = echo
+tls = $tls
+[tls edge]
+$lines
+CONF
+	my $result = $w->command('-t');
+	return "exit $result->{exit}\n$result->{text}";
+}
+
+it 'what is wrong is told, with its file' => sub {
+	my ($chain, $key) = split(/ /, $pair{first});
+	my (undef, $foreign) = split(/ /, $pair{wild});
+	my $empty = spurt($pki->path('empty.pem'), '');
+	my $locked = $pki->path('locked.key');
+	$pki->openssl('pkey', '-in', $key, '-aes128', '-passout', 'pass:x', '-out', $locked);
+	like checked("certificate = $chain $foreign"),
+	    qr/exit 1\n.*weir\.conf:6: error: \Q$foreign\E: it is not the key of the first certificate in \Q$chain\E \(key values mismatch\)/;
+	like checked("certificate = $chain none.key"), qr{exit 1\n.*error: \S+/none\.key: No such file or directory};
+	like checked("certificate = $empty $key"), qr{error: \Q$empty\E: no certificate in PEM};
+	like checked("certificate = $chain $empty"), qr{error: \Q$empty\E: no key in PEM};
+	like checked("certificate = $chain $locked"), qr/error: \Q$locked\E: the key is encrypted/;
+	like checked("certificate = $chain $key\nprotocols = SSLv3"), qr/there are TLSv1\.2 and TLSv1\.3/;
+	like checked("certificate = $chain $key\nciphers = NONE"), qr/error: no cipher match/;
+	like checked("certificate = $chain $key\nclient_verify = on"), qr/add client_ca = FILE/;
+	like checked("certificate = $chain $key\nclient_ca = $empty"), qr/:7: error: \Q$empty\E: /;
+	like checked("certificate = $chain $key\nclient_ca = $chain\ncrl = $chain"), qr/no revocation list in PEM/;
+	like checked('alpn = h2'), qr/\[tls edge\] has no certificate to show to clients/;
+	like checked("certificate = $chain $key", 'egde'), qr/there is no \[tls egde\]/;
+	like checked("certificate = $pair{wild}\ncertificate = $pair{wild}"),
+	    qr/exit 0\n.*:7: warning: \S+wild.pem: \*\.wild\.test is a name of \S+, too/;
+	chmod(0644, $key);
+	like checked("certificate = $chain $key"), qr/exit 0\n.*:6: warning: \Q$key\E: others can read or change this key/;
+	chmod(0600, $key);
+	like checked('certificate = ' . $pki->certificate('soon', days => 13)), qr/warning: \S+: the certificate expires in 1[23] days: renew it/;
+	unlike checked('certificate = ' . $pki->certificate('later', days => 16)), qr/warning/;
+};
+
+it 'a reload brings new certificates, and a bad pair changes nothing' => sub {
+	my $port = free_port;
+	my ($chain, $key) = map { $pki->path("live.$_") } qw(pem key);
+	my $put = sub ($name) {
+		spurt($chain, slurp($pki->path("$name.pem")));
+		spurt($key, slurp($pki->path("$name.key")));
+		chmod(0600, $key);
+	};
+	$put->('first');
+	my $w = weir(<<"CONF");
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+tls = edge
+[tls edge]
+certificate = $chain $key
+CONF
+	my $c = $pki->client($port);
+	$c->ping;
+	$put->('wild');
+	is subject($port, ''), 'first', 'until then, what was read';
+	is $w->reload->{exit}, 0;
+	is subject($port, ''), 'wild';
+	ok $c->ping, 'a session in progress goes on';
+	spurt($key, slurp($pki->path('first.key')));
+	my $refused = $w->reload;
+	isnt $refused->{exit}, 0;
+	like $refused->{text}, qr/\Q$key\E: it is not the key/;
+	is subject($port, ''), 'wild', 'what was served is served on';
+	ok $c->ping;
+	$c->close;
+	$w->stop;
+};
+
+done_testing;
