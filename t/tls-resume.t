@@ -64,6 +64,9 @@ it 'by any worker, behind a reload and a death' => sub {
 	}
 	my $s = $w->status->server('echo');
 	is $s->{handshakes_resumed}, 28, 'all are counted';
+	my $ticket = session($port, 'once', '-tls1_3');
+	my $another = session($port, 'again', '-tls1_3', '-sess_in', $ticket);
+	ok -s $another, 'who resumes gets another ticket, for in TLS 1.3 one serves once';
 	$w->stop;
 };
 

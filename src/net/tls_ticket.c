@@ -58,7 +58,6 @@ static int
 tls_ticket_use(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ctx,
     EVP_MAC_CTX *mac, int make)
 {
-	(void)ssl;
 	if (cipher == NULL && (cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL)) == NULL)
 		return -1;
 	/* Of its own, until it is given some: a ticket of no bytes is none. */
@@ -75,7 +74,8 @@ tls_ticket_use(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX 
 		if (memcmp(name, ring.keys[i], NAME_SIZE) == 0) {
 			if (tls_ticket_read(ring.keys[i], iv, ctx, mac) != 1)
 				return -1;
-			return i == 0 ? 1 : 2;
+			/* In 1.3 a ticket serves once: whoever resumes needs another. */
+			return i == 0 && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
 		}
 	return 0;
 }
