@@ -20,6 +20,7 @@ my %pair = (
 	ecdsa  => $pki->certificate('ecdsa', names => ['both.test'], by => 'ca'),
 	client => $pki->certificate('client', by => 'ca'),
 	other  => $pki->certificate('other', by => 'stranger'),
+	past   => $pki->expired('past', by => 'ca'),
 );
 
 # The common name of the certificate that comes for a name.
@@ -71,7 +72,7 @@ sub enter($port, @arguments)
 
 it 'clients show certificates' => sub {
 	my ($must, $may, $revoking) = free_ports(3);
-	my @shown = map { ['-cert', $pki->path("$_.pem"), '-key', $pki->path("$_.key")] } qw(client other);
+	my @shown = map { ['-cert', $pki->path("$_.pem"), '-key', $pki->path("$_.key")] } qw(client other past);
 	my $ca = $pki->path('ca.pem');
 	my $crl = $pki->revoke('ca', 'client');
 	my $w = weir(<<"CONF");
@@ -109,6 +110,7 @@ CONF
 		is enter($may, $version), 'in', 'optional: none';
 		is enter($may, $version, @{$shown[0]}), 'in', 'a good one';
 		is enter($may, $version, @{$shown[1]}), 'unknown ca', 'but no wrong one';
+		is enter($must, $version, @{$shown[2]}), 'certificate expired', 'one whose time is over';
 		is enter($revoking, $version, @{$shown[0]}), 'certificate revoked', 'one that is revoked';
 	}
 	$w->wait_log(qr/handshake_failed: its certificate: certificate revoked/);
@@ -183,6 +185,7 @@ it 'what is wrong is told, with its file' => sub {
 	like checked("certificate = $chain $key"), qr/exit 0\n.*:6: warning: \Q$key\E: others can read or change this key/;
 	chmod(0600, $key);
 	like checked('certificate = ' . $pki->certificate('soon', days => 13)), qr/warning: \S+: the certificate expires in 1[23] days: renew it/;
+	like checked("certificate = $pair{past}"), qr/warning: \S+: the certificate has expired/;
 	unlike checked('certificate = ' . $pki->certificate('later', days => 16)), qr/warning/;
 };
 
