@@ -110,6 +110,20 @@ it 'a worker that is stopped is reported and replaced' => sub {
 	$w->stop;
 };
 
+it 'a template that is stopped is reported and made anew' => sub {
+	my $w = mule_weir(my $port = free_port);
+	my $victim = $w->template;
+	$w->allow(qr/template /);
+	kill('STOP', $victim);
+	$w->wait_log(qr/generation 2 runs/, 20);
+	like $w->log, qr/ error .*template \(generation 1, process $victim\) has not answered for \S+, and is stopped by a signal/;
+	like $w->log, qr/ alert .*template \(generation 1, process $victim\) still does not answer \(worker_watchdog\): it is killed/;
+	isnt $w->template, $victim;
+	ok client($port)->ping;
+	Weir::Client->reset_all;
+	$w->stop;
+};
+
 it 'one that goes on in time is not' => sub {
 	my $w = mule_weir(my $port = free_port);
 	my @before = $w->workers;

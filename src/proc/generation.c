@@ -575,6 +575,8 @@ generation_channel_message(struct generation *g, struct message *m)
 	message_discard(m);		/* there should be none */
 	if (m->kind == MESSAGE_REPORT)
 		report_say((enum weir_level)m->a, "%.*s", (int)m->size, (const char *)m->data);
+	else if (m->kind == MESSAGE_PONG)
+		g->answers.heard = wait_now();
 	else if (m->kind == MESSAGE_CLONED && m->a < g->post_count)
 		post_cloned(&g->posts[m->a], (pid_t)m->b, (int)m->c);
 	else if (g->step == GENERATION_LOADING && digest_take(&g->digest, m) < 0)

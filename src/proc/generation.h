@@ -20,6 +20,7 @@
 #include "proc/fdtable.h"
 #include "proc/post.h"
 #include "proc/wait.h"
+#include "proc/watchdog.h"
 
 struct options;
 
@@ -43,6 +44,7 @@ struct generation {
 	char                 name[16];	/* the number, as fds call it */
 	uint64_t             since;	/* ms: when it began to run */
 	pid_t                template;	/* 0: ended */
+	struct watchdog      answers;	/* of the template */
 	int                  channel;	/* -1: closed */
 	struct watch         watch;	/* of the channel */
 	struct generation   *remade_from;	/* LOADING: whose text is read; NULL: files are */

@@ -21,11 +21,13 @@ enum message_kind {
 	MESSAGE_LISTEN,		/* data: struct digest_listen */
 	MESSAGE_LOADED,		/* a: 1 all is well, 0 what was reported is why not */
 	MESSAGE_CLONED,		/* a: slot, b: pid (0: c is the errno) */
+	MESSAGE_PONG,		/* to PING */
 
 	/* master to template */
 	MESSAGE_DESCRIPTORS,	/* some of an fdtable, see fdtable_encode */
 	MESSAGE_EQUIPPED,	/* that were all of them; a: sockets, see worker_place */
 	MESSAGE_CLONE,		/* a: slot, b: seat */
+	MESSAGE_PING,		/* say that you are there */
 
 	/* master to worker, and to the template what concerns it */
 	MESSAGE_START,		/* a: your pid, so that it is not for your predecessor */

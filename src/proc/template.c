@@ -242,6 +242,8 @@ template_serve(struct template *t)
 static void
 template_take(struct template *t, struct message *m)
 {
+	const struct message pong = { .kind = MESSAGE_PONG };
+
 	switch (m->kind) {
 	case MESSAGE_DESCRIPTORS:
 		template_take_descriptors(t, m);
@@ -252,6 +254,10 @@ template_take(struct template *t, struct message *m)
 		break;
 	case MESSAGE_CLONE:
 		template_clone_worker(t, m->a, m->b);
+		break;
+	case MESSAGE_PING:
+		if (message_send_wait(t->job->channel, &pong) < 0)
+			template_give_up(t, "an answer to the master", strerror(errno));
 		break;
 	case MESSAGE_LOG:
 		if (m->fd_count != 1)

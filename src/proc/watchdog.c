@@ -8,9 +8,12 @@
 #include "base/str.h"
 #include "proc/child.h"
 #include "proc/generation.h"
+#include "proc/generations.h"
+#include "proc/message.h"
 #include "upstream/board.h"
 
 static void watchdog_look(struct deadline *);
+static void watchdog_look_at_template(struct generation *, uint64_t limit, bool late);
 static void watchdog_look_at(struct post *, uint64_t now, uint64_t limit);
 static void watchdog_report(struct post *, uint64_t silence);
 static void watchdog_abort(struct post *, uint64_t now);
@@ -22,6 +25,7 @@ watchdog_start(struct generation *g)
 	if (g->digest.settings.watchdog == 0)
 		return;
 	g->looked = wait_now();
+	watchdog_reset(&g->answers, g->looked);
 	for (unsigned i = 0; i < g->post_count; i++)
 		watchdog_reset(&g->posts[i].watchdog, g->looked);
 	deadline_set(&g->look, watchdog_interval(g->digest.settings.watchdog), watchdog_look);
@@ -64,6 +68,44 @@ watchdog_look(struct deadline *d)
 			p->watchdog.heard = now;
 		watchdog_look_at(p, now, limit);
 	}
+	watchdog_look_at_template(g, limit, late);
+}
+
+/* It only waits, so it answers at once; who asks for a worker would wait for ever. One
+ * that is killed is made anew. */
+static void
+watchdog_look_at_template(struct generation *g, uint64_t limit, bool late)
+{
+	struct message   ping = { .kind = MESSAGE_PING };
+	struct watchdog *w = &g->answers;
+	uint64_t         silence;
+	char             time[STR_UNIT_MAX];
+
+	if (g->template == 0 || g->step != GENERATION_RUNNING || w->state == WATCHDOG_KILLED)
+		return;
+	if (late)
+		w->heard = g->looked;
+	silence = g->looked - w->heard;
+	if (silence >= limit && w->state == WATCHDOG_ANSWERING) {
+		w->state = WATCHDOG_SILENT;
+		log_error("template (generation %u, process %d) has not answered for %s, and %s",
+		    g->number, (int)g->template, str_print_time(silence / 1000 * 1000, time),
+		    watchdog_doing(g->template));
+	} else if (silence >= limit + watchdog_interval(limit)) {
+		w->state = WATCHDOG_KILLED;
+		log_alert("template (generation %u, process %d) still does not answer "
+			  "(worker_watchdog): it is killed",
+		    g->number, (int)g->template);
+		kill(g->template, SIGKILL);
+		return;
+	} else if (silence < limit && w->state == WATCHDOG_SILENT) {
+		w->state = WATCHDOG_ANSWERING;
+		log_notice("template (generation %u, process %d) answers again", g->number,
+		    (int)g->template);
+	}
+	/* When its queue is full it has enough to answer. */
+	if (generation_tell(g, &ping) < 0)
+		log_debug("template (generation %u) is not asked", g->number);
 }
 
 /* Its word is as old as an interval while it answers: only what lies beyond that is
