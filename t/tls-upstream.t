@@ -18,10 +18,12 @@ my %shown = (
 	wrong => $pki->certificate('wrong', by => 'ca', names => ['elsewhere.test']),
 	selfsigned => $pki->certificate('selfsigned', names => ['127.0.0.1']),
 	foreign => $pki->certificate('foreign', by => 'other', names => ['127.0.0.1']),
+	revoked => $pki->certificate('revoked', by => 'ca', names => ['127.0.0.1']),
 	expired => $pki->expired('expired', by => 'ca', names => ['127.0.0.1']),
 );
 my $client_pair = $pki->certificate('client', by => 'ca', names => ['weir.test']);
 my $ca = $pki->path('ca.pem');
+my $crl = $pki->revoke('ca', 'revoked');
 
 # The far side: each kind of certificate, in front of an echo; one that wants ours; lines.
 my $line = backend('line');
@@ -50,6 +52,8 @@ my %near = (
 	expired => ['expired', "ca = $ca"],
 	system => ['good', ''],
 	anonymous => ['mutual', "ca = $ca"],
+	listed => ['good', "ca = $ca\ncrl = $crl"],
+	revoked => ['revoked', "ca = $ca\ncrl = $crl"],
 );
 my @names = sort keys %near;
 my %port;
@@ -79,7 +83,7 @@ $w->allow(qr/warn .*TLS with peer/, qr/warn .*fails \(TLS handshake/, qr/warn .*
 sub peer($name, $to = $near{$name}[0]) { return $w->status->peer($name, "127.0.0.1:$far{$to}") }
 
 it 'a peer with a good certificate, for its address or its name' => sub {
-	for my $name (qw(good named old unchecked mutual)) {
+	for my $name (qw(good named old unchecked mutual listed)) {
 		my $c = client($port{$name});
 		is $c->ask(pattern(1, 0, 100_000)), pattern(1, 0, 100_000), $name;
 		$c->shutdown;
@@ -117,6 +121,7 @@ it 'a peer that is not believed' => sub {
 		selfsigned => qr/fails: its certificate: self-signed certificate: set ca /,
 		foreign => qr/fails: its certificate: unable to get local issuer certificate: set ca /,
 		expired => qr/fails: its certificate: certificate has expired: renew it/,
+		revoked => qr/fails: its certificate: certificate revoked, session/,
 		system => qr/fails: its certificate: unable to get local issuer certificate: set ca /,
 	);
 	for my $name (sort keys %why) {
