@@ -101,14 +101,11 @@ enum tls_state {
  * until it is over. To be called when the conn's facts have changed. */
 enum tls_state tls_handshake(struct conn *, bool begin);
 
-/* What has been agreed on, for the log: "TLSv1.3, TLS_AES_256_GCM_SHA384, resumed". */
-void tls_describe(const struct conn *, char *out, size_t size);
-
 struct tls_info {
-	bool        resumed;
-	const char *server_name;	/* asked for by the client, or NULL */
-	const char *version;
-	const char *cipher;
+	bool             resumed;
+	const char      *server_name;	/* asked for by the client, or NULL */
+	const char      *version;
+	const char      *cipher;
 	struct weir_span alpn;		/* empty: none */
 };
 /* Of a handshake that is DONE; lives as long as the conn. */
