@@ -173,7 +173,7 @@ sub documented($page)
 	}
 	my @times = grep { /^(p[\d.]+|max|mean)$/ } @names;
 	my ($extra) = $table =~ /^\.Cm busiest$/m ? 'busiest' : ();
-	return sort(@names, map({ ("raw.$_", "connect.$_") } @times), defined $extra ? $extra : ());
+	return sort(@names, map({ ("raw.$_", "connect.$_", "handshake.$_") } @times), defined $extra ? $extra : ());
 }
 
 it 'a file is replaced when all of it has been written' => sub {
@@ -229,7 +229,7 @@ it 'JSON has all figures of the manual, and no others' => sub {
 	ok $json->{met} && !$json->{interrupted};
 	is $json->{options}{target}, $b->address;
 	my ($modes) = $page =~ /^\.Sh MODES\n(.*?)^\.Sh /ms;
-	for my $mode (qw(echo line redis idle churn bulk slowloris halfclose unruly)) {
+	for my $mode (qw(echo line redis idle churn handshake bulk slowloris halfclose unruly)) {
 		my $err = Weir::Process::run([Weir::Stress::binary(), $mode, '--expect', 'quux==0', '127.0.0.1:9'])->{err};
 		my ($all) = $err =~ /; there are (.*), and any other percentile/;
 		my @own = grep { !exists $f->{$_} } split(/, /, $all // '');

@@ -26,6 +26,8 @@ static void stress_client_expired(struct conn *);
 static int  stress_client_dial(struct dial *);
 static void stress_client_connected(struct stress_client *);
 static void stress_client_connect_failed(struct stress_client *);
+static void stress_client_shake(struct stress_client *);
+static void stress_client_usable(struct stress_client *);
 static bool stress_client_read(struct stress_client *);
 static bool stress_client_process(struct stress_client *, struct weir_span in, uint64_t now);
 static void stress_client_reply_taken(struct stress_client *, uint64_t now);
@@ -157,17 +159,54 @@ stress_client_connected(struct stress_client *c)
 		stress_client_connect_failed(c);
 	if (state != DIAL_DONE)
 		return;
+	now = read_at = clock_ns();
+	stress_hist_add(&worker.tally->connect, (now - c->began) / 1000);
+	if (!worker.run->tls.on || worker.run->tls.stop == TLS_STOP_HELLO) {
+		stress_client_usable(c);
+		return;
+	}
+	c->state = CLIENT_SHAKING;
+	c->began = now;
+	conn_arm(&c->conn, loop_now() + worker.run->timeout);
+	if (stress_tls_connect(&c->conn, &worker.run->tls) < 0)
+		stress_client_fault(c, FAULT_NO_MEMORY, ENOMEM);
+	else
+		stress_client_shake(c);
+}
+
+static void
+stress_client_shake(struct stress_client *c)
+{
+	switch (stress_tls_shake(&c->conn, &worker.run->tls, worker.tally)) {
+	case TLS_DONE:
+		read_at = clock_ns();
+		if (worker.run->tls.stop == TLS_STOP_NONE)
+			stress_hist_add(&worker.tally->handshake, (read_at - c->began) / 1000);
+		stress_client_usable(c);
+		break;
+	case TLS_FAILED:
+		stress_client_fault(c, FAULT_TLS_FAILED, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+/* It is connected, and has TLS where it is to have it. */
+static void
+stress_client_usable(struct stress_client *c)
+{
+	uint64_t now = read_at;
+
 	/* What sends once has nothing to wait for. */
 	if (!worker.mode->fresh)
 		(void)sock_settle(conn_fd(&c->conn), &worker.run->target, &options);
-	now = read_at = clock_ns();
 	c->state = CLIENT_OPEN;
 	worker.opening--;
 	worker.open++;
 	if (worker.open > atomic_load_explicit(&worker.tally->peak, memory_order_relaxed))
 		atomic_store_explicit(&worker.tally->peak, worker.open, memory_order_relaxed);
 	stress_tally_add(&worker.tally->connected, 1);
-	stress_hist_add(&worker.tally->connect, (now - c->began) / 1000);
 	conn_disarm(&c->conn);
 	stress_client_tried(c);
 	if (worker.mode->fresh) {
@@ -175,11 +214,10 @@ stress_client_connected(struct stress_client *c)
 
 		stress_client_append(c, gather, &n, now, c->flights[0].due);
 		stress_client_write(c, span_make(gather, n));
-		return;
 	}
 	if (worker.mode->opened != NULL)
 		worker.mode->opened(c);
-	if (worker.mode->paced)
+	if (worker.mode->paced && !worker.mode->fresh)
 		stress_client_fill(c, now);
 }
 
@@ -234,8 +272,8 @@ stress_client_ready(struct conn *conn)
 	read_at = 0;
 	if (c->state == CLIENT_CONNECTING) {
 		stress_client_connected(c);
-		if (c->state != CLIENT_OPEN)
-			return;
+	} else if (c->state == CLIENT_SHAKING) {
+		stress_client_shake(c);
 	}
 	if (c->state != CLIENT_OPEN)
 		return;
@@ -243,9 +281,9 @@ stress_client_ready(struct conn *conn)
 		stress_client_ended(c);
 		return;
 	}
-	if (conn->out != NULL && conn->writable)
+	if (conn_waiting(conn) > 0 && conn->writable)
 		(void)conn_flush(conn);
-	if (worker.mode->room != NULL && conn->out == NULL && conn->writable)
+	if (worker.mode->room != NULL && conn_waiting(conn) == 0 && conn->writable)
 		worker.mode->room(c);
 	if (c->state != CLIENT_OPEN ||
 	    (conn->readable && c->nap <= loop_now() && !stress_client_read(c)))
@@ -315,6 +353,9 @@ stress_client_expired(struct conn *conn)
 		return;
 	case CLIENT_CONNECTING:
 		stress_client_ready(conn);
+		return;
+	case CLIENT_SHAKING:
+		stress_client_fault(c, FAULT_TLS_TIMEOUT, 0);
 		return;
 	case CLIENT_OPEN:
 		break;
@@ -454,6 +495,11 @@ stress_client_ended(struct stress_client *c)
 		worker.mode->came(c, span_make(NULL, 0));
 	if (c->state != CLIENT_OPEN)
 		return;
+	if (error != 0 && stress_tls_has_failed(&c->conn)) {
+		stress_tally_reason(worker.tally, conn_explain(&c->conn));
+		stress_client_fault(c, FAULT_TLS_FAILED, 0);
+		return;
+	}
 	if (error == 0)
 		stress_client_fault(c, c->asked != c->answered ? FAULT_CLOSED : FAULT_CLOSED_IDLE,
 		    0);
@@ -579,7 +625,7 @@ stress_client_fault(struct stress_client *c, enum fault fault, int error)
 {
 	struct tally *t = worker.tally;
 
-	if (c->state != CLIENT_OPEN && c->state != CLIENT_CONNECTING)
+	if (c->state < CLIENT_CONNECTING)
 		return;
 	stress_tally_add(&t->faults[fault], 1);
 	if (error > 0 && error < (int)TALLY_ERRNOS)
@@ -610,6 +656,8 @@ stress_client_close(struct stress_client *c, bool well)
 	if (node_linked(&c->link))
 		node_unlink(&c->link);
 	dial_cancel(&c->dial);
+	if (c->state == CLIENT_OPEN)
+		stress_tls_keep(&c->conn, &worker.run->tls);
 	conn_close(&c->conn);
 	c->state = CLIENT_WAITING;
 	c->tick = 0;
@@ -708,5 +756,7 @@ stress_client_settle_all(void)
 			stress_client_timed_out(c);
 		else if (c->state == CLIENT_CONNECTING && worker.mode->fresh)
 			stress_client_fault(c, FAULT_CONNECT_TIMEOUT, ETIMEDOUT);
+		else if (c->state == CLIENT_SHAKING && worker.mode->fresh)
+			stress_client_fault(c, FAULT_TLS_TIMEOUT, 0);
 	}
 }

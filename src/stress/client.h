@@ -3,10 +3,10 @@
  * client: the connections of one worker of weir-stress: opening them at the rate
  * of the ramp, sending when it is time, timing and verifying what comes back.
  *
- *	the ramp ──► WAITING ──► CONNECTING ──► OPEN ──┐
- *	                ▲ ▲                            │ it has done what it was to do
- *	                │ └────────────────────────────┤
- *	                └────────── PAUSED ◄───────────┘ it has failed
+ *	the ramp ──► WAITING ──► CONNECTING ──► SHAKING ──► OPEN ──┐
+ *	                ▲ ▲                      (TLS)             │ it has done what it was to do
+ *	                │ └────────────────────────────────────────┤
+ *	                └──────────────── PAUSED ◄─────────────────┘ it has failed
  */
 #ifndef STRESS_CLIENT_H
 #define STRESS_CLIENT_H
@@ -26,6 +26,7 @@ enum client_state {
 	CLIENT_WAITING,		/* to be opened */
 	CLIENT_PAUSED,		/* … when its timer says so: it has failed just now */
 	CLIENT_CONNECTING,
+	CLIENT_SHAKING,		/* TLS */
 	CLIENT_OPEN,
 };
 
@@ -34,7 +35,7 @@ struct stress_client {
 	struct dial     dial;
 	struct node     link;		/* of those that wait to be opened, or for a request */
 	uint64_t        id;		/* no other connection of this run has or had it */
-	uint64_t        began;		/* ns: connecting, or the mode's */
+	uint64_t        began;		/* ns: connecting, the handshake, then the mode's */
 	uint64_t        asked;		/* requests sent */
 	uint64_t        answered;
 	uint64_t        position;	/* bytes of the present reply that were right; the mode's */

@@ -178,6 +178,7 @@ condition_check_needs(const struct condition *c, const struct run *run, char *er
 
 	if (needs == NULL || (strcmp(needs, "--watch") == 0 && run->watch != 0) ||
 	    (strcmp(needs, "--across") == 0 && run->across != NULL) ||
+	    (strcmp(needs, "--tls") == 0 && run->tls.on) ||
 	    (strcmp(needs, "--rate") == 0 && run->pacing != PACE_CLOSED) ||
 	    (strcmp(needs, "--failure") == 0 && run->failure != NULL))
 		return 0;

@@ -34,6 +34,7 @@ static double figure_busiest(const struct outcome *, double);
 static double figure_latency(const struct outcome *, double percent);
 static double figure_raw(const struct outcome *, double percent);
 static double figure_connect(const struct outcome *, double percent);
+static double figure_handshake(const struct outcome *, double percent);
 static double figure_server_cpu(const struct outcome *, double);
 static double figure_server_memory(const struct outcome *, double);
 static double figure_server_bytes(const struct outcome *, double);
@@ -43,13 +44,13 @@ static double figure_across(const struct outcome *, double which);
 #define MEAN (-1.0)
 
 /* clang-format off */
-#define PERCENTILES(prefix, value)                      \
-	{ prefix "p50", UNIT_TIME, NULL, value, 50 },   \
-	{ prefix "p90", UNIT_TIME, NULL, value, 90 },   \
-	{ prefix "p99", UNIT_TIME, NULL, value, 99 },   \
-	{ prefix "p99.9", UNIT_TIME, NULL, value, 99.9 }, \
-	{ prefix "max", UNIT_TIME, NULL, value, 100 },  \
-	{ prefix "mean", UNIT_TIME, NULL, value, MEAN }
+#define PERCENTILES(prefix, needs, value)                \
+	{ prefix "p50", UNIT_TIME, needs, value, 50 },   \
+	{ prefix "p90", UNIT_TIME, needs, value, 90 },   \
+	{ prefix "p99", UNIT_TIME, needs, value, 99 },   \
+	{ prefix "p99.9", UNIT_TIME, needs, value, 99.9 }, \
+	{ prefix "max", UNIT_TIME, needs, value, 100 },  \
+	{ prefix "mean", UNIT_TIME, needs, value, MEAN }
 /* clang-format on */
 
 static const struct figure figures[] = {
@@ -67,13 +68,16 @@ static const struct figure figures[] = {
 	{ "rate_asked", UNIT_RATE, "--rate", figure_rate_asked, 0 },
 	{ "duration", UNIT_TIME, NULL, figure_duration, 0 },
 	{ "connected", UNIT_COUNT, NULL, figure_word, WORD(connected) },
+	{ "handshakes", UNIT_COUNT, "--tls", figure_word, WORD(handshakes) },
+	{ "resumed", UNIT_COUNT, "--tls", figure_word, WORD(resumed) },
 	{ "peak", UNIT_COUNT, NULL, figure_peak, 0 },
 	{ "bytes_in", UNIT_SIZE, NULL, figure_word, WORD(bytes_in) },
 	{ "bytes_out", UNIT_SIZE, NULL, figure_word, WORD(bytes_out) },
 	{ "throughput", UNIT_SIZE, NULL, figure_throughput, 0 },
-	PERCENTILES("", figure_latency),
-	PERCENTILES("raw.", figure_raw),
-	PERCENTILES("connect.", figure_connect),
+	PERCENTILES("", NULL, figure_latency),
+	PERCENTILES("raw.", NULL, figure_raw),
+	PERCENTILES("connect.", NULL, figure_connect),
+	PERCENTILES("handshake.", "--tls", figure_handshake),
 	{ "cpu", UNIT_TIME, NULL, figure_cpu, 0 },
 	{ "busiest", UNIT_COUNT, NULL, figure_busiest, 0 },
 	{ "server_cpu", UNIT_TIME, "--watch", figure_server_cpu, 0 },
@@ -93,10 +97,12 @@ figure_find_percentile(struct figure *f, const char *name)
 	static const struct {
 		const char *prefix;
 		double    (*value)(const struct outcome *, double);
+		const char *needs;
 	} kinds[] = {
-		{ "p", figure_latency },
-		{ "raw.p", figure_raw },
-		{ "connect.p", figure_connect },
+		{ "p", figure_latency, NULL },
+		{ "raw.p", figure_raw, NULL },
+		{ "connect.p", figure_connect, NULL },
+		{ "handshake.p", figure_handshake, "--tls" },
 	};
 
 	for (size_t i = 0; i < COUNT(kinds); i++) {
@@ -111,7 +117,7 @@ figure_find_percentile(struct figure *f, const char *name)
 		percent = strtod(digits, &end);
 		if (*end != '\0' || percent > 100)
 			return false;
-		*f = (struct figure){ "", UNIT_TIME, NULL, kinds[i].value, percent };
+		*f = (struct figure){ "", UNIT_TIME, kinds[i].needs, kinds[i].value, percent };
 		memcpy(f->name, name, strlen(name) + 1);
 		return true;
 	}
@@ -309,6 +315,12 @@ static double
 figure_connect(const struct outcome *o, double percent)
 {
 	return figure_of_hist(&o->sum->connect, percent);
+}
+
+static double
+figure_handshake(const struct outcome *o, double percent)
+{
+	return figure_of_hist(&o->sum->handshake, percent);
 }
 
 static double

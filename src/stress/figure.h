@@ -29,8 +29,8 @@ struct figure {
 	double      argument;	/* of value */
 };
 
-/* By name, those of the mode (NULL: of none) as well; pN and pN.N, too, with raw_
- * or connect_ before them, for any percentile. Returns whether there is one. */
+/* By name, those of the mode (NULL: of none) as well; pN and pN.N, too, with raw.,
+ * connect. or handshake. before them, for any percentile. Returns whether there is one. */
 bool stress_figure_find(struct figure *, const char *name, const struct mode *);
 
 /* By place. Returns false behind the last. */

@@ -10,6 +10,7 @@ static const struct mode *const modes[] = {
 	&mode_redis,
 	&mode_idle,
 	&mode_churn,
+	&mode_handshake,
 	&mode_bulk,
 	&mode_slowloris,
 	&mode_halfclose,

@@ -30,9 +30,10 @@ struct mode {
 	const char *help;		/* one line */
 	bool        paced;		/* has requests: -p, --rate, -n count them */
 	bool        fresh;		/* … each on a connection of its own */
+	bool        tls;		/* is about TLS: --tls need not be given */
 	const char *takes;		/* options that not all modes have, as letters: i n p s,
 					 * E --each, F --failure, I --inline, L --leave,
-					 * R --rate, W --way */
+					 * R --rate, T --tls-stop, W --way */
 	bool        varied;		/* lines are of any size up to -s */
 	bool        once;		/* without -n and -d each connection does it once */
 	uint64_t    timeout;		/* ms: -t where it is not given; 0: as for all */
@@ -67,8 +68,8 @@ struct mode {
 
 #define MODE_COUNTERS_MAX 8u	/* of tally.own */
 
-extern const struct mode mode_echo, mode_line, mode_redis, mode_idle, mode_churn, mode_bulk,
-    mode_slowloris, mode_halfclose, mode_unruly;
+extern const struct mode mode_echo, mode_line, mode_redis, mode_idle, mode_churn, mode_handshake,
+    mode_bulk, mode_slowloris, mode_halfclose, mode_unruly;
 
 /* By name, or by place (NULL behind the last). */
 const struct mode *stress_mode_find(const char *name);

@@ -12,6 +12,12 @@
 
 #define LOOK 200u	/* ms: the end of the run is not waited for longer than this */
 
+/* How a ClientHello begins: a record and a message of nearly 16 KiB; TLS 1.2, random, session id;
+ * 16,128 bytes of cipher suites, none of which has come yet. Those that come are unknown. */
+static const char hello[] = "\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03"
+			    "0123456789abcdef0123456789abcdef\x20"
+			    "0123456789abcdef0123456789abcdef\x3f\x00";
+
 enum { ENDED, RESET_BY_SERVER, ANSWERED_FIRST, TOLERATED };
 
 static const char *const counters[] = { "ended", "reset_by_server", "answered_first", "tolerated",
@@ -25,7 +31,7 @@ static void mode_slowloris_tick(struct stress_client *);
 const struct mode mode_slowloris = {
 	.name     = "slowloris",
 	.help     = "a line that never ends, a byte of it each -i: how long is that borne?",
-	.takes    = "in",
+	.takes    = "inT",
 	.once     = true,
 	.timeout  = 120000,
 	.interval = 1000,
@@ -38,13 +44,14 @@ const struct mode mode_slowloris = {
 
 static void mode_slowloris_send(struct stress_client *, struct weir_span);
 static void mode_slowloris_wait(struct stress_client *);
+static bool mode_slowloris_goes_on(void);
 
 static const char *
 mode_slowloris_check(const struct run *run)
 {
 	if (run->interval == 0)
 		return "-i has to be more than nothing";
-	if (run->interval >= run->timeout)
+	if (run->interval >= run->timeout && run->tls.stop != TLS_STOP_FINISHED)
 		return "the server's patience is waited for up to -t, and -i is not shorter";
 	return NULL;
 }
@@ -53,11 +60,22 @@ static void
 mode_slowloris_opened(struct stress_client *c)
 {
 	char   text[32];
-	size_t n = (size_t)snprintf(text, sizeof text, "c%" PRIu64 " 1 ", c->id);
+	size_t n;
 
 	stress_once_begin(c);
 	stress_once_unlimited(c);
-	mode_slowloris_send(c, span_make(text, n));
+	c->began = clock_ns();
+	switch (stress_client_run()->tls.stop) {
+	case TLS_STOP_NONE:
+		n = (size_t)snprintf(text, sizeof text, "c%" PRIu64 " 1 ", c->id);
+		mode_slowloris_send(c, span_make(text, n));
+		break;
+	case TLS_STOP_HELLO:
+		mode_slowloris_send(c, span_make(hello, sizeof hello - 1));
+		break;
+	case TLS_STOP_FINISHED:
+		break;
+	}
 	mode_slowloris_wait(c);
 }
 
@@ -75,7 +93,7 @@ mode_slowloris_tick(struct stress_client *c)
 		return;
 	}
 	next = c->began + stress_client_run()->interval * UINT64_C(1000000);
-	if (now >= next)
+	if (now >= next && mode_slowloris_goes_on())
 		mode_slowloris_send(c, span_make("x", 1));
 	mode_slowloris_wait(c);
 }
@@ -111,9 +129,18 @@ mode_slowloris_wait(struct stress_client *c)
 
 	if (!stress_client_is_open(c))
 		return;
-	if (next <= now)
+	if (!mode_slowloris_goes_on())
+		;
+	else if (next <= now)
 		ms = 1;
 	else if ((next - now) / 1000000 < LOOK)
 		ms = (next - now) / 1000000 + 1;
 	stress_client_tick(c, ms);
+}
+
+/* A byte each -i; or it has said its last already. */
+static bool
+mode_slowloris_goes_on(void)
+{
+	return stress_client_run()->tls.stop != TLS_STOP_FINISHED;
 }

@@ -35,6 +35,9 @@
 /* Of each process: what is read into, and what is gathered before it is sent. */
 #define BUFFER 65536u
 
+/* An SSL of OpenSSL 3 with its keys. */
+#define TLS_SESSION 20480u
+
 /* How long a port cannot be used again for the same target when we have closed first;
  * with net.ipv4.tcp_tw_reuse (2: on the loopback interface) a second. */
 #define TIME_WAIT_S  60u
@@ -231,7 +234,7 @@ plan_churn_ports(struct plan *p, struct item *item, uint64_t here)
 
 	rate = (double)(here /
 	    (reuse == 1 || (reuse == 2 && loopback) ? TIME_REUSE_S : TIME_WAIT_S));
-	if (p->run->mode == &mode_churn && p->run->rate > rate)
+	if (p->run->mode->fresh && p->run->rate > rate)
 		plan_append(item->remedy, sizeof item->remedy,
 		    "ports in TIME_WAIT allow about %s "
 		    "connections a second: more of --source for more",
@@ -319,6 +322,8 @@ plan_own_memory(const struct run *run)
 		waiting = whole - KERNEL_STREAM;
 	else if (run->mode == &mode_bulk && run->way != WAY_IN)
 		waiting = run->size < BUFFER ? (double)run->size : BUFFER;
+	if (run->tls.on)
+		waiting += TLS_SESSION;
 	process = sizeof(struct tally) + BUFFER;
 	process += run->mode->paced && run->size > BUFFER ? (double)run->size : BUFFER;
 	return (double)run->connections *

@@ -30,6 +30,7 @@ static int report_json_write(const struct run *, json_t *);
 static json_t *report_json_options(const struct run *);
 static json_t *report_json_figures(const struct run *, const struct outcome *);
 static json_t *report_json_errnos(const struct tally *);
+static json_t *report_json_reasons(const struct tally *);
 static json_t *report_json_stations(const struct outcome *);
 static json_t *report_json_number(double);
 static json_t *report_json_text(const char *);
@@ -83,6 +84,8 @@ stress_report_json(const struct run *run, const struct outcome *o, bool over)
 	json_object_set_new(all, "errnos", report_json_errnos(o->sum));
 	json_object_set_new(all, "stations", report_json_stations(o));
 	json_object_set_new(all, "wrong", report_json_text(o->sum->wrong));
+	json_object_set_new(all, "tls", report_json_text(o->sum->tls));
+	json_object_set_new(all, "tls_reasons", report_json_reasons(o->sum));
 	json_object_set_new(all, "across_words", report_json_text(o->across_words));
 	return report_json_write(run, all);
 }
@@ -195,6 +198,8 @@ report_json_options(const struct run *run)
 	json_object_set_new(all, "workers", json_integer(run->workers));
 	json_object_set_new(all, "size", json_integer((json_int_t)run->size));
 	json_object_set_new(all, "depth", json_integer(run->depth));
+	json_object_set_new(all, "tls", json_boolean(run->tls.on));
+	json_object_set_new(all, "tls_resume", json_boolean(run->tls.resume));
 	json_object_set_new(all, "pacing", json_string(pacings[run->pacing]));
 	json_object_set_new(all, "rate", report_json_number(run->rate));
 	json_object_set_new(all, "ramp", report_json_number(run->ramp));
@@ -230,6 +235,21 @@ report_json_errnos(const struct tally *t)
 		if (n > 0 && strerrorname_np((int)e) != NULL)
 			json_object_set_new(all, strerrorname_np((int)e),
 			    json_integer((json_int_t)n));
+	}
+	return all;
+}
+
+/* Why TLS has failed, and how often for each. */
+static json_t *
+report_json_reasons(const struct tally *t)
+{
+	json_t *all = json_object();
+
+	for (unsigned i = 0; i < TALLY_REASONS; i++) {
+		uint64_t n = atomic_load_explicit(&t->reasons[i].count, memory_order_relaxed);
+
+		if (n > 0)
+			json_object_set_new(all, t->reasons[i].text, json_integer((json_int_t)n));
 	}
 	return all;
 }

@@ -27,6 +27,9 @@ static const char *const advice[FAULT_COUNT] = {
 	[FAULT_CONNECT_REFUSED] = "nobody listens there: start the server, or correct the target",
 	[FAULT_CONNECT_TIMEOUT] = "connects are dropped: raise the server's backlog and "
 	    "net.core.somaxconn, ramp slower (-r), or look for a firewall",
+	[FAULT_TLS_TIMEOUT] = "the server has too many handshakes at a time, or speaks no TLS; "
+	    "raise -t if they may take so long",
+	[FAULT_TLS_FAILED] = "see the reasons below, and the server's log",
 	[FAULT_CONNECT_FAILED] = "see the numbers of the errors below",
 	[FAULT_RESET] = "the server gave them up: its log should say why",
 	[FAULT_CLOSED] = "the server ended them: look for its limits and timeouts",
@@ -119,6 +122,8 @@ report_text_head(FILE *out, const struct run *run)
 		    report_text_plural(run->size, "", "s"));
 	else
 		fprintf(out, ", %s", stress_text_size((double)run->size).s);
+	if (run->tls.on)
+		fputs(", TLS", out);
 	if (run->depth > 1)
 		fprintf(out, ", %u in flight on each", run->depth);
 	if (run->mode == &mode_bulk && run->pacing != PACE_CLOSED)
@@ -157,6 +162,10 @@ report_text_requests(FILE *out, const struct run *run, const struct outcome *o)
 		fprintf(out, ": %s/s both ways", report_text_shown(o, "throughput").s);
 	fprintf(out, "\n  connections  %s made, %s open at most\n",
 	    report_text_shown(o, "connected").s, report_text_shown(o, "peak").s);
+	if (run->tls.on)
+		fprintf(out, "  handshakes   %s of TLS, %s resumed%s%s\n",
+		    report_text_shown(o, "handshakes").s, report_text_shown(o, "resumed").s,
+		    o->sum->tls[0] != '\0' ? ": " : "", o->sum->tls);
 	for (unsigned i = 0; counters != NULL && counters[i] != NULL; i++)
 		width = strlen(counters[i]) > width ? strlen(counters[i]) : width;
 	for (unsigned i = 0; counters != NULL && counters[i] != NULL; i++) {
@@ -266,6 +275,8 @@ report_text_times(FILE *out, const struct run *run, const struct outcome *o)
 		report_text_times_row(out, "raw", "raw.", o);
 	if (connects)
 		report_text_times_row(out, "connect", "connect.", o);
+	if (report_text_get(&o->sum->handshake.total) > 0)
+		report_text_times_row(out, "handshake", "handshake.", o);
 	if (latencies && report_text_open_loop(run))
 		fputs("  latency counts from when a request was due, raw from when it was sent\n",
 		    out);
@@ -336,6 +347,23 @@ report_text_errnos(FILE *out, const struct outcome *o)
 		fputc('\n', out);
 }
 
+/* Why TLS has failed. */
+static void
+report_text_reasons(FILE *out, const struct outcome *o)
+{
+	const char *label = "why TLS failed";
+
+	for (unsigned i = 0; i < TALLY_REASONS; i++) {
+		uint64_t n = report_text_get(&o->sum->reasons[i].count);
+
+		if (n == 0)
+			continue;
+		fprintf(out, "  %-14s %s: %s\n", label, stress_text_count((double)n).s,
+		    o->sum->reasons[i].text);
+		label = "";
+	}
+}
+
 void
 stress_report_faults(FILE *out, const struct run *run, const struct outcome *o)
 {
@@ -360,6 +388,7 @@ stress_report_faults(FILE *out, const struct run *run, const struct outcome *o)
 		    report_text_shown(o, "lost").s, "lost");
 	if (any)
 		report_text_errnos(out, o);
+	report_text_reasons(out, o);
 	if (o->sum->wrong[0] != '\0')
 		fprintf(out, "\n  The first wrong reply: %s\n",
 		    str_printable(span_of(o->sum->wrong), wrong, sizeof wrong));
@@ -395,8 +424,8 @@ report_text_not_reached(FILE *out, const struct run *run, const struct outcome *
 	       answered = (double)report_text_get(&o->sum->answered) + failed;
 	bool   any = false;
 
-	/* Churn closes each one at once; what is done once on each has its own end. */
-	if (o->peak < run->connections && run->mode != &mode_churn && !run->mode->once)
+	/* What is asked once is closed at once; what is done once on each has its own end. */
+	if (o->peak < run->connections && !run->mode->fresh && !run->mode->once)
 		report_text_missed(out, &any, run->connections, "connections", (double)o->peak,
 		    "were open at most");
 	if ((double)run->requests > answered && run->mode->paced)

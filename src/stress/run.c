@@ -81,6 +81,8 @@ static const struct option_rule rules[] = {
 	{ "leave", 0, OPTION_DECIMAL, AT(leave), 0, 1, "P",
 	  "how likely a client leaves behind a burst: 0.02", .part = 'L' },
 	{ "seed", 0, OPTION_NUMBER, AT(seed), .value = "N", .help = "of all that is random: 1" },
+	STRESS_TLS_RULES(AT(tls)),
+	STRESS_TLS_CLIENT_RULES(AT(tls)),
 	{ "workers", 'w', OPTION_COUNT, AT(workers), 1, RUN_WORKERS_MAX, .value = "N",
 	  .help = "processes: 1" },
 	{ "across", 0, OPTION_TEXT, AT(across), .value = "COMMAND",
@@ -108,6 +110,7 @@ static const struct option_rule rules[] = {
 
 static void run_read_mode(struct run_reader *, const char *name);
 static void run_read_target(struct run_reader *, const char *text);
+static void run_read_host(struct run *, const char *text);
 static void run_read_arguments(struct run_reader *, int argc, char **argv);
 static void run_check(struct run_reader *);
 
@@ -292,6 +295,22 @@ run_read_target(struct run_reader *r, const char *text)
 		stress_options_wrong(&r->options, "%s: %s", text, what);
 	else
 		addr_print(&r->run->target, r->run->target_name);
+	if (r->run->tls.name == NULL)
+		run_read_host(r->run, text);
+}
+
+/* Whom a server's certificate is for, if nothing else is said. */
+static void
+run_read_host(struct run *run, const char *text)
+{
+	bool        brackets = text[0] == '[';
+	const char *from = text + brackets, *to = strrchr(text, brackets ? ']' : ':');
+
+	if (to == NULL || run->target.sa.sa_family == AF_UNIX ||
+	    (size_t)(to - from) >= sizeof run->host)
+		return;
+	memcpy(run->host, from, (size_t)(to - from));
+	run->host[to - from] = '\0';
 }
 
 static void
@@ -475,6 +494,18 @@ run_check_pairs(struct run_reader *r)
 }
 
 static void
+run_check_tls(struct run_reader *r)
+{
+	struct stress_tls *tls = &r->run->tls;
+
+	if (r->run->mode->tls)
+		tls->on = true;
+	stress_tls_prepare(tls, TLS_CLIENT, &r->options);
+	if (tls->name == NULL && r->run->host[0] != '\0')
+		tls->name = r->run->host;
+}
+
+static void
 run_check(struct run_reader *r)
 {
 	struct stress_options *o = &r->options;
@@ -497,6 +528,7 @@ run_check(struct run_reader *r)
 	run_check_pairs(r);
 	if (run->mode->paced && run->size * run->depth > (UINT64_C(1) << 30))
 		stress_options_wrong(o, "-s and -p: more than 1g in flight on a connection");
+	run_check_tls(r);
 	what = o->wrong == 0 && run->mode->check != NULL ? run->mode->check(run) : NULL;
 	if (what != NULL)
 		stress_options_wrong(o, "%s: %s", run->mode->name, what);

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "net/addr.h"
+#include "stress/tls.h"
 
 struct mode;
 
@@ -36,6 +37,7 @@ struct run {
 	const struct mode *mode;
 	struct addr        target;
 	char               target_name[ADDR_TEXT_MAX];
+	char               host[256];		/* of the target; "": it has none */
 	unsigned           workers;
 	unsigned           connections;		/* over all workers, the last step's */
 	struct step        steps[RUN_STEPS_MAX];
@@ -59,6 +61,7 @@ struct run {
 	struct addr       *sources;		/* addresses to connect from */
 	unsigned           source_count;
 	uint64_t           seed;
+	struct stress_tls  tls;
 	pid_t              watch;		/* 0: nobody */
 	const char        *json;		/* files, or NULL */
 	const char        *hgrm;

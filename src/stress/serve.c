@@ -259,7 +259,8 @@ serve_print_counts(const struct serve *v, const struct serve_counts *counts)
 		size_t      offset;
 	} rows[] = {
 #define ROW(name) { #name, offsetof(struct serve_counts, name) }
-		ROW(accepted), ROW(starved), ROW(requests), ROW(answered), ROW(unanswered),
+		ROW(accepted), ROW(starved), ROW(handshakes), ROW(resumed), ROW(tls_failed),
+		ROW(requests), ROW(answered), ROW(unanswered),
 		ROW(again), ROW(overlong), ROW(bytes_in), ROW(bytes_out),
 #undef ROW
 	};
@@ -268,6 +269,11 @@ serve_print_counts(const struct serve *v, const struct serve_counts *counts)
 
 	if (v->quiet)
 		return;
+	for (unsigned w = 0; w < v->workers; w++) {
+		if (counts[w].tls_failed > 0)
+			printf("process %u, the first time that TLS failed: %s\n", w + 1,
+			    counts[w].tls_reason);
+	}
 	for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
 		sum = 0;
 		for (unsigned w = 0; w < v->workers; w++) {

@@ -51,7 +51,8 @@ stress_doors_serve(const struct serve *options, struct serve_counts *counts, con
 	stress_served = options;
 	stress_counts = counts;
 	doors.number = number;
-	if (loop_open(SCRATCH, conn_fired) < 0 || stress_alarm_open() < 0) {
+	if (loop_open(SCRATCH, conn_fired) < 0 || stress_alarm_open() < 0 ||
+	    stress_tls_start(&options->tls) < 0) {
 		warn("cannot watch descriptors");
 		return -1;
 	}
@@ -69,6 +70,7 @@ stress_doors_serve(const struct serve *options, struct serve_counts *counts, con
 	while (i-- > 0)
 		serve_door_close(&doors.of[i]);
 	stress_sessions_finish();
+	stress_tls_stop(&options->tls);
 	stress_alarm_close();
 	loop_close();
 	return result;

@@ -46,6 +46,7 @@ static const struct option_rule rules[] = {
 	{ "size", 's', OPTION_SIZE, AT(size), 0, .value = "SIZE",
 	  .help = "source: bytes; without it there is no end" },
 	{ "seed", 0, OPTION_NUMBER, AT(seed), .value = "N", .help = "of what is random: 1" },
+	STRESS_TLS_RULES(AT(tls)),
 	{ "workers", 'w', OPTION_COUNT, AT(workers), 1, SERVE_WORKERS_MAX, .value = "N",
 	  .help = "processes: 1" },
 	{ "quiet", 'q', OPTION_FLAG, AT(quiet), .help = "prints nothing but errors" },
@@ -73,6 +74,7 @@ stress_serve_read(struct serve *v, int argc, char **argv)
 	for (; optind < argc; optind++)
 		serve_options_door(&o, argv[optind]);
 	serve_options_check(v, &o);
+	stress_tls_prepare(&v->tls, TLS_SERVER, &o);
 	serve_options_settle(v, &o);
 	if (o.wrong > 0)
 		fputs("weir-stress: --serve --help tells what there is\n", stderr);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "net/sock.h"
+#include "stress/tls.h"
 
 #define SERVE_DOORS_MAX   64u
 #define SERVE_WORKERS_MAX 64u
@@ -57,6 +58,7 @@ struct serve {
 	uint64_t           size;		/* source: bytes; UINT64_MAX: no end */
 	uint64_t           seed;
 	double             rates[HARM_COUNT];
+	struct stress_tls  tls;
 	bool               straight;		/* no reply is delayed, cut up or spoilt */
 	bool               split;		/* all replies are sent byte by byte */
 	bool               again;		/* lines that come twice are counted */
@@ -68,6 +70,9 @@ struct serve_counts {
 	_Atomic uint64_t accepted;
 	_Atomic uint64_t open;			/* connections now */
 	_Atomic uint64_t starved;		/* times that accepting paused */
+	_Atomic uint64_t handshakes;		/* of TLS */
+	_Atomic uint64_t resumed;		/* of them */
+	_Atomic uint64_t tls_failed;		/* before or behind the handshake */
 	_Atomic uint64_t requests;		/* that a reply was owed for */
 	_Atomic uint64_t answered;		/* rightly and whole, as far as it is up to us */
 	_Atomic uint64_t unanswered;
@@ -76,6 +81,7 @@ struct serve_counts {
 	_Atomic uint64_t bytes_in;
 	_Atomic uint64_t bytes_out;
 	_Atomic uint64_t harms[HARM_COUNT];
+	char             tls_reason[120];	/* why the first of tls_failed has */
 };
 
 /* What this process serves, and what it counts. */

@@ -106,11 +106,11 @@ stress_replies_release(struct stress_session *s)
 		s->end = r->end;
 		serve_reply_destroy(s, r);
 	}
-	if (s->conn.out != NULL)
+	if (conn_waiting(&s->conn) > 0)
 		(void)conn_flush(&s->conn);
 	if (s->conn.write_shut || s->conn.broken)
 		s->over = true;
-	else if (s->end != HARM_NONE && s->conn.out == NULL)
+	else if (s->end != HARM_NONE && conn_waiting(&s->conn) == 0)
 		stress_reply_harm_end(s, s->end);
 }
 
@@ -331,7 +331,7 @@ serve_reply_exchange(struct serve_reply *a, struct serve_reply *b)
 static bool
 serve_reply_send_split(struct stress_session *s, struct serve_reply *r)
 {
-	if (s->conn.out != NULL && (!conn_flush(&s->conn) || s->conn.out != NULL))
+	if (conn_waiting(&s->conn) > 0 && (!conn_flush(&s->conn) || conn_waiting(&s->conn) > 0))
 		return false;
 	if (r->sent < r->len && conn_push(&s->conn, span_make(r->data + r->sent, 1)) == 1) {
 		stress_tally_add(&stress_counts->bytes_out, 1);

@@ -2,6 +2,8 @@
 /* serve_session: a connection of a backend: reading, waiting, ending. */
 #include "stress/serve_session.h"
 
+#include <stdio.h>
+
 #include "base/slab.h"
 #include "base/str.h"
 #include "stress/serve_again.h"
@@ -23,6 +25,8 @@ static struct {
 static void serve_session_ready(struct conn *);
 static void serve_session_fired(struct alarm *);
 static void serve_session_step(struct stress_session *);
+static bool serve_session_shake(struct stress_session *);
+static void serve_session_note_tls_failed(struct stress_session *);
 static void serve_session_talk(struct stress_session *);
 static void serve_session_read(struct stress_session *);
 static bool serve_session_may_read(const struct stress_session *);
@@ -53,6 +57,13 @@ stress_session_open(struct door *d, int fd, uint64_t number)
 		slab_give(&sessions.slab, s);
 		return false;
 	}
+	if (stress_served->tls.on && tls_accept(&s->conn, stress_served->tls.context) < 0) {
+		conn_detach(&s->conn);
+		stress_alarm_finish(&s->alarm);
+		slab_give(&sessions.slab, s);
+		return false;
+	}
+	s->shakes = stress_served->tls.on;
 	s->door = d;
 	s->rng = stress_rng_make(stress_served->seed, number);
 	s->end = HARM_NONE;
@@ -123,7 +134,7 @@ serve_session_fired(struct alarm *a)
 static void
 serve_session_step(struct stress_session *s)
 {
-	if (s->over)
+	if (s->over || (s->shakes && !s->silent && !serve_session_shake(s)))
 		return;
 	if (s->close_at == 0 || s->close_at > stress_alarm_clock() || serve_session_may_read(s)) {
 		serve_session_talk(s);
@@ -135,6 +146,43 @@ serve_session_step(struct stress_session *s)
 	}
 	if (s->over)
 		serve_session_close(s);
+}
+
+/* Returns whether there is something to talk about. */
+static bool
+serve_session_shake(struct stress_session *s)
+{
+	switch (tls_handshake(&s->conn, true)) {
+	case TLS_DONE:
+		s->shakes = false;
+		stress_tally_add(&stress_counts->handshakes, 1);
+		if (tls_info(&s->conn).resumed)
+			stress_tally_add(&stress_counts->resumed, 1);
+		return true;
+	case TLS_FAILED:
+		/* The client is to have the alert, so nothing is left unread. */
+		serve_session_note_tls_failed(s);
+		s->shakes = false;
+		s->silent = true;
+		conn_finish(&s->conn);
+		return true;
+	case TLS_GONE:
+		serve_session_close(s);
+		return false;
+	default:
+		return false;
+	}
+}
+
+static void
+serve_session_note_tls_failed(struct stress_session *s)
+{
+	const char *why = conn_explain(&s->conn);
+
+	if (stress_counts->tls_failed == 0)
+		snprintf(stress_counts->tls_reason, sizeof stress_counts->tls_reason, "%s",
+		    why != NULL ? why : "it is not known why");
+	stress_tally_add(&stress_counts->tls_failed, 1);
 }
 
 static void
@@ -188,8 +236,10 @@ serve_session_may_read(const struct stress_session *s)
 static void
 serve_session_settle(struct stress_session *s)
 {
-	bool quiet = list_empty(&s->replies) && s->conn.out == NULL;
+	bool quiet = list_empty(&s->replies) && conn_waiting(&s->conn) == 0;
 
+	if (s->conn.broken && !s->silent && stress_tls_has_failed(&s->conn))
+		serve_session_note_tls_failed(s);
 	if (s->conn.broken || (s->conn.eof && s->silent && !s->stalled)) {
 		s->over = true;
 		return;

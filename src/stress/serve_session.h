@@ -36,6 +36,7 @@ struct stress_session {
 	uint64_t             read_at;	/* not before: µs; 0: at once */
 	uint64_t             close_at;	/* when nothing comes before: µs; 0: never */
 	enum harm            end;	/* when what waits has gone */
+	bool                 shakes;	/* TLS, not agreed on yet */
 	bool                 silent;	/* says nothing more; what comes is dropped */
 	bool                 stalled;	/* … and does not end, either */
 	bool                 said;	/* the client's end has been seen */

@@ -3,6 +3,7 @@
 #include "stress/tally.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -23,6 +24,36 @@ const char *const fault_texts[FAULT_COUNT] = {
 /* Up to the histograms a tally is words, but for a state that cannot be summed up. */
 #define WORDS (offsetof(struct tally, latency) / sizeof(_Atomic uint64_t))
 
+static void tally_reason_add(struct tally *, const char *text, uint64_t n);
+static void tally_reasons_since(struct tally *, const struct tally *earlier);
+
+void
+stress_tally_reason(struct tally *t, const char *text)
+{
+	tally_reason_add(t, text, 1);
+}
+
+/* The text is there before the count says so: the parent reads it meanwhile. */
+static void
+tally_reason_add(struct tally *t, const char *text, uint64_t n)
+{
+	struct tally_reason *r = t->reasons;
+	const char          *others = "other reasons";
+	uint64_t             count;
+
+	if (n == 0)
+		return;
+	for (; (count = atomic_load(&r->count)) != 0; r++) {
+		if (r == &t->reasons[TALLY_REASONS - 1] ||
+		    strncmp(r->text, text, sizeof r->text - 1) == 0)
+			break;
+	}
+	if (count == 0)
+		snprintf(r->text, sizeof r->text, "%s",
+		    r == &t->reasons[TALLY_REASONS - 1] ? others : text);
+	atomic_store_explicit(&r->count, count + n, memory_order_release);
+}
+
 struct tally *
 stress_tally_sum(const struct shared *shared, unsigned workers)
 {
@@ -41,10 +72,16 @@ stress_tally_sum(const struct shared *shared, unsigned workers)
 		stress_hist_merge(&sum->latency, &t->latency);
 		stress_hist_merge(&sum->raw, &t->raw);
 		stress_hist_merge(&sum->connect, &t->connect);
+		stress_hist_merge(&sum->handshake, &t->handshake);
 		if (w == 0 || atomic_load(&t->least) < atomic_load(&sum->least))
 			atomic_store(&sum->least, atomic_load(&t->least));
 		if (sum->wrong[0] == '\0')
 			memcpy(sum->wrong, t->wrong, sizeof sum->wrong - 1);
+		if (sum->tls[0] == '\0')
+			memcpy(sum->tls, t->tls, sizeof sum->tls - 1);
+		for (unsigned i = 0; i < TALLY_REASONS; i++)
+			tally_reason_add(sum, t->reasons[i].text,
+			    atomic_load_explicit(&t->reasons[i].count, memory_order_acquire));
 	}
 	return sum;
 }
@@ -55,6 +92,8 @@ static const struct {
 	unsigned words;
 } ever[] = {
 	{ offsetof(struct tally, connected), 1 },
+	{ offsetof(struct tally, handshakes), 1 },
+	{ offsetof(struct tally, resumed), 1 },
 	{ offsetof(struct tally, lost), 1 },
 	{ offsetof(struct tally, bytes_in), 1 },
 	{ offsetof(struct tally, bytes_out), 1 },
@@ -75,8 +114,22 @@ stress_tally_since(struct tally *t, const struct tally *earlier)
 			atomic_fetch_sub(&now[k], atomic_load(&then[k]));
 	}
 	stress_hist_since(&t->connect, &t->connect, &earlier->connect);
+	stress_hist_since(&t->handshake, &t->handshake, &earlier->handshake);
+	tally_reasons_since(t, earlier);
 	if (earlier->wrong[0] != '\0')
 		t->wrong[0] = '\0';
+}
+
+static void
+tally_reasons_since(struct tally *t, const struct tally *earlier)
+{
+	for (unsigned i = 0; i < TALLY_REASONS; i++) {
+		for (unsigned k = 0; k < TALLY_REASONS; k++) {
+			if (strcmp(t->reasons[i].text, earlier->reasons[k].text) == 0)
+				atomic_fetch_sub(&t->reasons[i].count,
+				    atomic_load(&earlier->reasons[k].count));
+		}
+	}
 }
 
 void

@@ -18,6 +18,8 @@
 	X(CONNECT_TIMEOUT, "connect_timeout", "connect: timed out")            \
 	X(CONNECT_PORTS, "connect_ports", "connect: no local port left")       \
 	X(CONNECT_FAILED, "connect_failed", "connect: other failures")         \
+	X(TLS_TIMEOUT, "tls_timeout", "TLS: the handshake has timed out")        \
+	X(TLS_FAILED, "tls_failed", "TLS: failed")                             \
 	X(NO_DESCRIPTORS, "no_descriptors", "no descriptors left")             \
 	X(RESET, "reset", "reset by the server")                               \
 	X(CLOSED, "closed", "closed by the server before all was answered")    \
@@ -37,6 +39,13 @@ enum fault {
 
 #define TALLY_ERRNOS 134u	/* Linux has no higher one */
 
+#define TALLY_REASONS 8u
+
+struct tally_reason {
+	_Atomic uint64_t count;
+	char             text[120];
+};
+
 struct tally {
 	_Atomic uint64_t open;			/* connections now */
 	_Atomic uint64_t opening;
@@ -44,6 +53,8 @@ struct tally {
 	_Atomic uint64_t connected;		/* ever */
 	_Atomic uint64_t sent;			/* requests */
 	_Atomic uint64_t answered;		/* of them, rightly */
+	_Atomic uint64_t handshakes;		/* of TLS, ever */
+	_Atomic uint64_t resumed;		/* of them */
 	_Atomic uint64_t lost;			/* in flight when their connection ended */
 	_Atomic uint64_t bytes_in;
 	_Atomic uint64_t bytes_out;
@@ -61,8 +72,11 @@ struct tally {
 	struct hist      latency;		/* from when it was to be sent */
 	struct hist      raw;			/* from when it was sent */
 	struct hist      connect;
+	struct hist      handshake;		/* of TLS; from when it was connected */
 	_Atomic uint64_t least;			/* answers to the client that has the fewest */
 	char             wrong[256];		/* the first wrong reply, in words */
+	char             tls[96];		/* what the first handshake has agreed on */
+	struct tally_reason reasons[TALLY_REASONS];	/* why TLS has failed */
 };
 
 /* DONE: all that was to be sent has been, and nothing is in flight. LOST: there is no
@@ -107,6 +121,9 @@ stress_tally_add(_Atomic uint64_t *w, uint64_t n)
 
 extern const char *const fault_words[FAULT_COUNT];
 extern const char *const fault_texts[FAULT_COUNT];
+
+/* Counts a reason for TLS to fail; those that have no place count as the last one. */
+void stress_tally_reason(struct tally *, const char *text);
 
 /* Sums up all workers. The result is the caller's to free(3); NULL: no memory. */
 struct tally *stress_tally_sum(const struct shared *, unsigned workers);

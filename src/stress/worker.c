@@ -118,7 +118,7 @@ stress_worker_run(const struct run *run, struct shared *shared, unsigned number,
 		_exit(1);
 	stress_worker_set_up(run, shared, number);
 	alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (alarm_fd < 0 || loop_open(SCRATCH, conn_fired) < 0)
+	if (alarm_fd < 0 || loop_open(SCRATCH, conn_fired) < 0 || stress_tls_start(&run->tls) < 0)
 		_exit(1);
 	conn_start();
 	dial_init();
