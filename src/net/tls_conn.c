@@ -138,7 +138,9 @@ tls_handshake(struct conn *c, bool begin)
 			t->state = TLS_READY;
 			break;
 		}
-		if (!tls_conn_step(t))
+		/* A client's first step takes nothing; what the server has said before
+		 * makes no further event. */
+		if (!tls_conn_step(t) && (!c->readable || tls_input.at != tls_input.whole))
 			break;
 	}
 	if (!tls_records_close(&t->in))

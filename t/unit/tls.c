@@ -352,6 +352,31 @@ test_strangers(void)
 	conn_close(&server.conn);
 }
 
+static bool
+client_over(void)
+{
+	return client.state >= TLS_DONE;
+}
+
+/* What it says has come with the event that tells of the connection: no other follows. */
+static void
+test_server_speaks_first(void)
+{
+	int ends[2];
+
+	connect_unblocked(ends);
+	is_number(write(ends[0], "220 ready\r\n", 11), 11,
+	    "a server that speaks no TLS, and first");
+	open_side(&client, ends[1]);
+	if (tls_connect(&client.conn, client_tls, NULL, NULL) < 0)
+		bail_out("tls_connect: %s", strerror(errno));
+	ok(run_until(client_over) && client.state == TLS_FAILED, "is found out");
+	ok(strstr(conn_explain(&client.conn), "not TLS") != NULL, "it says why: %s",
+	    conn_explain(&client.conn));
+	close(ends[0]);
+	conn_close(&client.conn);
+}
+
 static void
 test_wrong_name(void)
 {
@@ -521,6 +546,7 @@ main(void)
 		test_truncated();
 		test_closing_sends_notify();
 		test_strangers();
+		test_server_speaks_first();
 		test_wrong_name();
 		test_resumption();
 		test_bytes_read_before();
