@@ -37,7 +37,7 @@ until_guard_fired(void *argument)
 }
 
 /* Once, when the loop is open. */
-static void
+__attribute__((unused)) static void
 until_init(void)
 {
 	loop_on_pass_end(until_pass_ended);
@@ -45,7 +45,7 @@ until_init(void)
 }
 
 /* False: it never came true. */
-static bool
+__attribute__((unused)) static bool
 run_until(bool (*condition)(void))
 {
 	until.condition = condition;
