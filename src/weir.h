@@ -136,7 +136,7 @@ struct weir_message {
 	 * read_buffer; the rest of a reply is passed on as it comes. */
 	uint64_t length;
 
-	/* Of a request: the module's own; reply and failure are told it again. */
+	/* Of a request: the module's own; reply, failure and advise are told it again. */
 	uint32_t kind;
 
 	/* Of a request: how many replies it has. 1 before the call; 0: none. */
@@ -171,6 +171,12 @@ struct weir_exchange {
 	/* A parser's memory for each client and each connection to a peer, at
 	 * most WEIR_PARSER_MEMORY: so that nothing has to be scanned twice. */
 	size_t             mem_size;
+
+	/* For the log, at most once a minute: what its reader should know of a request
+	 * of this kind that is malformed, or has no reply. A phrase of at most `size`
+	 * bytes with its end; text is empty before the call, and may stay so. NULL: not
+	 * called. Since 1.3. */
+	void             (*advise)(const void *conf, uint32_t kind, char *text, size_t size);
 };
 
 #define WEIR_PARSER_MEMORY 32u

@@ -201,7 +201,36 @@ it 'tells who made a peer answer what nobody had asked' => sub {
 	is $c->ask("twice\n"), "twice\n";
 	$p->until(sub ($p) { $p->peer->{unsolicited} == 1 }, 'it is counted');
 	my $from = "127.0.0.1:" . $c->local_port;
-	like $p->weir->log, qr/ warn .*last request was of client \Q$from\E: does it speak line_proxy/;
+	like $p->weir->log, qr/ warn .*last request was of client \Q$from\E: .* not for protocol = line_proxy/;
+	$p->end;
+};
+
+it 'requests that fail leave a line for each reason, which says what to do' => sub {
+	my $b = backend('line', reply => sub ($line, $) {
+		$line eq 'bad' ? 'x' x 20000 . "\n" : $line eq 'good' ? "$line\n" : undef;
+	});
+	my $p = Weir::Pool->new(peers => [$b],
+	    upstream => "reply_timeout = @{[int(patience(0.4) * 1000)]}ms\n");
+	my $c = $p->client;
+	my $from = "127.0.0.1:" . $c->local_port;
+	my $peer = 'client ' . quotemeta($from) . ', upstream u, peer ' . quotemeta($b->address);
+	is $c->ask("good\n"), "good\n";
+	is $c->send("bad\n")->line, $p->failure;
+	like $p->weir->log, qr/ warn .*requests fail \(bad_reply\): .*longer than it may be, $peer$/m;
+
+	$c->send("*1\nlate\n");
+	is $c->line, $p->failure for 1 .. 2;
+	like $p->weir->log, qr/ warn .*\(reply_timeout\): .*fewer replies.*line_refuse = \*\$.*, $peer$/m,
+	    'whoever speaks RESP is named';
+	is_deeply $p->failures, { bad_reply => 1, reply_timeout => 1, peer_closed => 1 };
+	unlike $p->weir->log, qr/requests fail \(peer_closed\)/, 'not what follows from it';
+	is $p->client->send("*2\n")->line, $p->failure;
+	is scalar(() = $p->weir->log =~ /requests fail/g), 2, 'once in a while';
+
+	$b->stop;
+	is $p->client->send("x\n")->line, $p->failure;
+	$p->weir->wait_log(qr/ warn .*requests fail \((connect|no_peer)\): /);
+	$p->weir->wait_log(qr/ warn .*peer \Q@{[$b->address]}\E of upstream u fails .*no other is left, so it is tried all the same$/m);
 	$p->end;
 };
 

@@ -13,6 +13,14 @@ struct line_conf {
 	struct weir_span failure;	/* the same as it is sent */
 };
 
+/* The kind of a request, for the log: its first byte, where that is one of Redis's framing
+ * or refused; and what is wrong. */
+enum line_kind {
+	LINE_BYTE     = 0xff,
+	LINE_REFUSED  = 1 << 8,
+	LINE_TOO_LONG = 1 << 9,
+};
+
 /* A parser's memory: so far the line has no end. */
 struct line_scan {
 	size_t scanned;
@@ -25,6 +33,7 @@ static enum weir_parse line_proxy_reply(const void *conf, void *memory, uint32_t
 static enum weir_parse line_proxy_find_end(const struct line_conf *, struct line_scan *,
     struct weir_span, struct weir_message *);
 static struct weir_span line_proxy_failure(const void *conf, uint32_t kind, enum weir_failure);
+static void             line_proxy_advise(const void *conf, uint32_t kind, char *text, size_t size);
 static const char      *line_proxy_check(struct weir_scope *);
 static const char      *line_proxy_check_failure(struct weir_scope *, struct line_conf *);
 
@@ -48,6 +57,7 @@ static const struct weir_exchange line = {
 	.reply    = line_proxy_reply,
 	.failure  = line_proxy_failure,
 	.mem_size = sizeof(struct line_scan),
+	.advise   = line_proxy_advise,
 };
 
 const struct weir_module line_proxy_module = {
@@ -63,11 +73,19 @@ static enum weir_parse
 line_proxy_request(const void *conf, void *memory, struct weir_span in, struct weir_message *m)
 {
 	const struct line_conf *c = conf;
+	enum weir_parse         parsed;
 
+	if (in.len > 0 && (*in.data == '*' || *in.data == '$'))
+		m->kind = (unsigned char)*in.data;
 	if (c->line_refuse != NULL && in.len > 0 && *in.data != '\0' &&
-	    strchr(c->line_refuse, *in.data) != NULL)
+	    strchr(c->line_refuse, *in.data) != NULL) {
+		m->kind = (unsigned char)*in.data | LINE_REFUSED;
 		return WEIR_MALFORMED;
-	return line_proxy_find_end(c, memory, in, m);
+	}
+	parsed = line_proxy_find_end(c, memory, in, m);
+	if (parsed == WEIR_MALFORMED)
+		m->kind |= LINE_TOO_LONG;
+	return parsed;
 }
 
 static enum weir_parse
@@ -101,6 +119,27 @@ line_proxy_failure(const void *conf, uint32_t kind, enum weir_failure why)
 
 	(void)kind, (void)why;
 	return c->failure;
+}
+
+static void
+line_proxy_advise(const void *conf, uint32_t kind, char *text, size_t size)
+{
+	const struct line_conf *c = conf;
+	const char             *redis = "";
+	int                     byte = (int)(kind & LINE_BYTE);
+
+	if (byte == '*' || byte == '$')
+		redis = ": a client of Redis that does not send inline commands (RESP) goes "
+			"through protocol = stream_proxy";
+	if (kind & LINE_REFUSED)
+		snprintf(text, size, "a line begins with %c, which line_refuse forbids%s", byte,
+		    redis);
+	else if (kind & LINE_TOO_LONG)
+		snprintf(text, size, "a line is longer than line_max = %" PRIu64, c->line_max);
+	else if (byte != 0)
+		snprintf(text, size, "the line began with %c: if its client sends Redis's own "
+		    "framing (RESP), set line_refuse = *$ and let it use protocol = stream_proxy",
+		    byte);
 }
 
 static const char *

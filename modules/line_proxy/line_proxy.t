@@ -305,6 +305,7 @@ it 'refuses lines that begin with what it is told' => sub {
 	}
 	is client($port{refuse})->ask("good *\$\n"), "good *\$\n", 'elsewhere they may stand';
 	is ended('refuse', 'bad_request'), 2;
+	$w->wait_log(qr/warn .*begins with [*\$], which line_refuse forbids: .*RESP.*, client \S+, server refuse$/m);
 };
 
 done_testing;

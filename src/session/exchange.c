@@ -25,6 +25,7 @@ static bool   exchange_take_buffered(struct weir_session *);
 static bool   exchange_take_read(struct weir_session *);
 static size_t exchange_ask_all(struct weir_session *, struct weir_span);
 static size_t exchange_ask_one(struct weir_session *, struct weir_span);
+static void   exchange_complain(const struct weir_session *, const struct weir_message *);
 static bool   exchange_ask(struct weir_session *, struct weir_span, const struct weir_message *);
 static bool   exchange_stall(struct weir_session *);
 static void   exchange_note_partial(struct weir_session *, bool begins);
@@ -260,6 +261,7 @@ exchange_ask_one(struct weir_session *s, struct weir_span in)
 		parsed = WEIR_MALFORMED;
 	}
 	if (parsed == WEIR_MALFORMED) {
+		exchange_complain(s, &m);
 		exchange_conclude(s, EXCHANGE_ENDS, SESSION_BAD_REQUEST);
 		return 0;
 	}
@@ -273,6 +275,18 @@ exchange_ask_one(struct weir_session *s, struct weir_span in)
 	else if (parsed == WEIR_WHOLE)	/* it is parsed again when it is whole */
 		framing_reset_parser(f->exchange, e->memory);
 	return 0;
+}
+
+/* Of a request that is none, if its protocol has something to say of it. */
+static void
+exchange_complain(const struct weir_session *s, const struct weir_message *m)
+{
+	char advice[FRAMING_ADVICE_MAX];
+
+	if (*framing_advise(&s->server->framing, m->kind, advice) != '\0' &&
+	    loop_complain(&s->server->upstream->complained_malformed))
+		log_warn("clients are closed (%s): %s", session_reason_name(SESSION_BAD_REQUEST),
+		    advice);
 }
 
 /* False: not now; it stays where it is. */

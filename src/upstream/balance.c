@@ -17,7 +17,9 @@ static bool balance_ruled_out(const struct weir_attempt *, unsigned index);
 static bool balance_blames(int error);
 static void balance_count(const struct weir_peer *, enum peer_outcome);
 static const char *balance_explain(enum peer_outcome, int error);
+static const char *balance_remedy(int error);
 static bool balance_is_full(const struct weir_peer *);
+static bool balance_has_other(const struct weir_peer *, uint64_t now);
 static void balance_count_failure(struct weir_peer *, const char *what, uint64_t now);
 
 static size_t
@@ -150,6 +152,8 @@ peer_unreported(struct weir_peer *peer, const struct weir_attempt *a)
 void
 peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64_t now)
 {
+	struct log_subject outer;
+
 	if (outcome == PEER_CONNECTED || outcome == PEER_REACHED)
 		board_add(&peer->cell[PEER_CONNECTS], 1);
 	if (outcome == PEER_REACHED)
@@ -160,9 +164,12 @@ peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64
 			memory_order_relaxed) == 0)
 			return;
 		atomic_store(&peer->shared[PEER_FAILS], 0);
-		if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], 0) != 0)
+		if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], 0) != 0) {
+			outer = log_about((struct log_subject){ NULL, NULL });
 			log_notice("peer %s of upstream %s answers again", peer->name,
 			    peer->upstream->name);
+			log_about(outer);
+		}
 		return;
 	}
 	balance_count(peer, outcome);
@@ -177,18 +184,6 @@ peer_done(struct weir_peer *peer, enum weir_outcome outcome, uint64_t started)
 
 	if (b->done != NULL && started != 0)
 		b->done(peer, outcome, loop_micros() - started);
-}
-
-void
-upstream_failed(struct weir_upstream *u, enum weir_failure why)
-{
-	board_add(&u->cell[UPSTREAM_FAILED + why], 1);
-	if ((why != WEIR_FAILED_POOL_QUEUE && why != WEIR_FAILED_POOL_WAIT) ||
-	    !loop_complain(&u->complained))
-		return;
-	log_warn("upstream %s: requests fail (%s), %u more wait: more links (pool_size), more "
-		 "requests on each (pipeline_depth) or more peers may help",
-	    u->name, upstream_failure_name(why), u->queued);
 }
 
 bool
@@ -206,17 +201,24 @@ peer_failing(int board)
 bool
 peer_refused(struct weir_peer *peer, int error, uint64_t now)
 {
-	static uint64_t complained;
-	bool            blamed = balance_blames(error);
+	static uint64_t    complained;
+	bool               blamed = balance_blames(error);
+	struct log_subject outer;
 
 	if (blamed) {
 		log_info("connect: %s", strerror(error));
 		peer_report(peer, PEER_REFUSED, error, now);
-	} else if (loop_complain(&complained)) {
-		log_error("connect: %s: not the peer's fault, but this machine's",
-		    strerror(error));
+		return true;
 	}
-	return blamed;
+	peer->upstream->hindered = now;
+	if (loop_complain(&complained)) {
+		outer = log_about((struct log_subject){ NULL, NULL });
+		log_error("connect to peer %s of upstream %s: %s: not the peer's fault, but this "
+			  "machine's: %s",
+		    peer->name, peer->upstream->name, strerror(error), balance_remedy(error));
+		log_about(outer);
+	}
+	return false;
 }
 
 bool
@@ -273,6 +275,26 @@ balance_explain(enum peer_outcome outcome, int error)
 	return outcome == PEER_BROKE && error == ETIMEDOUT ? "no reply in time" : strerror(error);
 }
 
+/* What helps against one of the others. */
+static const char *
+balance_remedy(int error)
+{
+	switch (error) {
+	case EADDRNOTAVAIL:
+		return "no local port towards it is free: give the upstream (more) addresses to "
+		       "connect from (source), or widen net.ipv4.ip_local_port_range";
+	case EMFILE:
+		return "raise worker_rlimit_nofile or lower worker_connections";
+	case ENFILE:
+		return "raise fs.file-max";
+	case ENOMEM:
+	case ENOBUFS:
+		return "it is short of memory";
+	default:
+		return "its network or its firewall may say why";
+	}
+}
+
 static bool
 balance_is_full(const struct weir_peer *peer)
 {
@@ -282,8 +304,9 @@ balance_is_full(const struct weir_peer *peer)
 static void
 balance_count_failure(struct weir_peer *peer, const char *what, uint64_t now)
 {
-	char     text[STR_UNIT_MAX];
-	uint64_t fails;
+	struct log_subject outer;
+	char               text[STR_UNIT_MAX];
+	uint64_t           fails;
 
 	/* Another worker's clock may be a little ahead. */
 	if (atomic_load(&peer->shared[PEER_WINDOW]) + peer->fail_timeout < now) {
@@ -293,10 +316,32 @@ balance_count_failure(struct weir_peer *peer, const char *what, uint64_t now)
 	fails = atomic_fetch_add(&peer->shared[PEER_FAILS], 1) + 1;
 	if (fails < peer->max_fails)
 		return;
-	if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], now + peer->fail_timeout) == 0)
-		log_warn("peer %s of upstream %s fails (%s; max_fails = %llu): not used for %s",
+	if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], now + peer->fail_timeout) != 0)
+		return;
+	outer = log_about((struct log_subject){ NULL, NULL });
+	if (balance_has_other(peer, now))
+		log_warn("peer %s of upstream %s fails (%s; max_fails = %llu): not used for %s "
+			 "while others can be",
 		    peer->name, peer->upstream->name, what,
 		    (unsigned long long)peer->max_fails, str_print_time(peer->fail_timeout, text));
+	else
+		log_warn("peer %s of upstream %s fails (%s; max_fails = %llu): no other is left, "
+			 "so it is tried all the same",
+		    peer->name, peer->upstream->name, what, (unsigned long long)peer->max_fails);
+	log_about(outer);
+}
+
+/* Whether there is one that can take its place. */
+static bool
+balance_has_other(const struct weir_peer *peer, uint64_t now)
+{
+	const struct weir_upstream *u = peer->upstream;
+
+	for (unsigned i = 0; i < u->peer_count; i++)
+		if (i != peer->index && !u->peers[i].down &&
+		    atomic_load(&u->peers[i].shared[PEER_FAILED_UNTIL]) <= now)
+			return true;
+	return false;
 }
 
 static bool

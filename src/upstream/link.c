@@ -354,19 +354,28 @@ static void
 link_unsolicited(struct link *l)
 {
 	struct weir_upstream *u = l->pool->peer->upstream;
-	char                  from[ADDR_TEXT_MAX];
+	char                  from[ADDR_TEXT_MAX] = "(gone)", advice[FRAMING_ADVICE_MAX] = "";
 
 	board_add(&l->pool->peer->cell[PEER_UNSOLICITED], 1);
 	log_info("closed: bytes that nobody had asked for");
 	link_fail(l, WEIR_FAILED_BAD_REPLY, EPROTO);
-	if (l->answered && loop_complain(&u->complained_unsolicited))
-		log_warn("the peer has sent what nobody had asked for, and its connection is "
-			 "closed; the last request was of client %s: does it speak %s?",
-		    addr_print_packed(&l->asked_by, from), u->framed_by->name);
-	else if (!l->answered && loop_complain(&u->complained_unsolicited))
-		log_warn("the peer speaks before it is asked, and its connection is closed: does "
-			 "it speak %s?",
+	if (!loop_complain(&u->complained_unsolicited))
+		return;
+	if (l->asked_in == NULL && !l->answered) {
+		log_warn("the peer speaks before it is asked, which %s cannot carry, and its "
+			 "connection is closed: protocol = stream_proxy can",
 		    u->framed_by->name);
+		return;
+	}
+	if (l->asked_in != NULL) {
+		addr_print_packed(&l->asked_by, from);
+		(void)framing_advise(l->asked_in, l->asked_kind, advice);
+	}
+	log_warn("the peer has sent more replies than were asked for, and its connection is "
+		 "closed; the last request was of client %s: if requests like its have more than "
+		 "one reply, they are not for protocol = %s%s%s",
+	    from, u->framed_by->name, *advice != '\0' ? "; " : "",
+	    advice);
 }
 
 static void
@@ -397,8 +406,11 @@ link_answer(struct link *l, struct request *r, struct weir_span last)
 	(void)link_pop(l);
 	peer->full = false;
 	peer_done(peer, WEIR_REQUEST_ANSWERED, r->started);
-	if (l->depth == 0 && r->requester != NULL)
+	if (l->depth == 0 && r->requester != NULL) {
 		l->asked_by = *requester_ops->from(r->requester);
+		l->asked_in = r->framing;
+		l->asked_kind = r->kind;
+	}
 	if ((r->flags & REQUEST_UNPIN) != 0 && r->requester != NULL &&
 	    l->borrower == r->requester && peer->upstream->mode != POOL_SESSION)
 		link_unpin(l);
@@ -610,6 +622,7 @@ link_give_back(struct link *l, struct buf **unsent, enum weir_failure why,
 	struct weir_peer *peer = l->pool->peer;
 	struct weir_span  rest = buf_span(*unsent), bytes;
 	bool              move = peer->upstream->mode != POOL_SESSION || l->sent == 0;
+	bool              told = false;
 	struct node      *n, *following;
 	struct request   *r;
 
@@ -634,8 +647,11 @@ link_give_back(struct link *l, struct buf **unsent, enum weir_failure why,
 			request_finish(r);
 		else if (move && r->state == REQUEST_SENT && bytes.len > 0)
 			links.ops->moved(r, bytes, failed);
-		else
-			request_fail(r, why);
+		else {
+			r->flags |= told ? REQUEST_BEHIND : 0;
+			request_fail(r, why, peer);
+			told = true;
+		}
 		why = WEIR_FAILED_PEER_CLOSED;	/* only the first had its time */
 	}
 	buf_return(unsent);

@@ -77,7 +77,9 @@ struct link {
 	uint64_t           since;	/* ms: began to connect; is open; is idle; is parting */
 	uint64_t           expires;	/* ms: pool_lifetime; UINT64_MAX: never */
 	uint64_t           probing;	/* ms: when it was let through to a failed peer; or 0 */
-	struct addr_packed asked_by;	/* whose the last request was when none was left */
+	struct addr_packed asked_by;	/* whose the last request was when none was left; */
+	const struct framing *asked_in;	/* its protocol's settings; NULL: there was none */
+	uint32_t           asked_kind;
 	uint32_t           usual;	/* bytes in `out` when it was sent last */
 	uint32_t           depth;	/* requests in the FIFO */
 	uint16_t           error;	/* errno of the fault, or 0 */

@@ -149,7 +149,7 @@ pool_give_up(struct requester *q, struct weir_upstream *u)
 	while (q->waiter != NULL && (n = list_first(&q->waiter->requests)) != NULL) {
 		r = container_of(n, struct request, of_link);
 		node_unlink(n);
-		request_fail(r, WEIR_FAILED_POOL_WAIT);
+		request_fail(r, WEIR_FAILED_POOL_WAIT, NULL);
 	}
 	queue_leave(u, q);
 }
@@ -194,7 +194,7 @@ pool_ask(struct weir_upstream *u, struct request *r, struct weir_span bytes, boo
 	}
 	board_add(&u->cell[UPSTREAM_REQUESTS], 1);
 	if (answer == POOL_FAILED)
-		upstream_failed(u, *why);
+		request_count_failure(r, *why, NULL);
 	return answer;
 }
 
@@ -294,7 +294,7 @@ pool_moved(struct request *r, struct weir_span bytes, const struct weir_peer *fa
 	board_add(&u->cell[UPSTREAM_MOVED], 1);
 	return;
 fail:
-	request_fail(r, why);
+	request_fail(r, why, failed);
 }
 
 /* --------------------------------------------------------------- the queue */
@@ -343,7 +343,7 @@ pool_serve_requests(struct weir_upstream *u, struct waiter *w)
 			w->particular = r->attempt != NULL || (r->flags & REQUEST_PIN) != 0;
 			return false;
 		case POOL_FAILED:
-			request_fail(r, why);
+			request_fail(r, why, NULL);
 			break;
 		}
 	}

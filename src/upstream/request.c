@@ -3,6 +3,7 @@
 #include "upstream/request.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -28,6 +29,16 @@ static const uint8_t request_ways[] = {
 #undef TO
 
 const struct requester_ops *requester_ops;
+
+/* Of a request that has failed: who is concerned. */
+struct request_parties {
+	const struct request   *request;
+	const struct weir_peer *peer;
+};
+
+static void request_complain(const struct request *, enum weir_failure, const struct weir_peer *);
+static const char *request_remedy(const struct weir_upstream *, enum weir_failure);
+static void        request_describe(const void *parties, char *out, size_t size);
 
 static struct slab request_slab;
 static struct slab request_attempts;
@@ -115,17 +126,95 @@ request_reply(struct request *r, struct weir_span part, bool last)
 }
 
 void
-request_fail(struct request *r, enum weir_failure why)
+request_fail(struct request *r, enum weir_failure why, const struct weir_peer *peer)
 {
 	bool cut = r->state == REQUEST_ANSWERING;
 
-	upstream_failed(r->upstream, why);
+	request_count_failure(r, why, peer);
 	if (!cut)
 		buf_return(&r->bytes);
 	if (r->replies == 0 && why != WEIR_FAILED_NO_MEMORY)
 		requester_ops->reply(r, span_make(NULL, 0), true); /* nobody waits to be told */
 	else
 		requester_ops->failed(r, why, cut);
+}
+
+void
+request_count_failure(const struct request *r, enum weir_failure why, const struct weir_peer *peer)
+{
+	struct weir_upstream *u = r->upstream;
+
+	board_add(&u->cell[UPSTREAM_FAILED + why], 1);
+	if ((r->flags & REQUEST_BEHIND) == 0 && loop_complain(&u->failing[why]))
+		request_complain(r, why, peer);
+}
+
+static void
+request_complain(const struct request *r, enum weir_failure why, const struct weir_peer *peer)
+{
+	const struct weir_upstream  *u = r->upstream;
+	const struct request_parties parties = { r, peer };
+	struct log_subject           outer;
+	char                         advice[FRAMING_ADVICE_MAX], waiting[48] = "";
+
+	outer = log_about((struct log_subject){ request_describe, &parties });
+	if (why == WEIR_FAILED_POOL_QUEUE || why == WEIR_FAILED_POOL_WAIT)
+		snprintf(waiting, sizeof waiting, "%u more wait, ", u->queued);
+	(void)framing_advise(r->framing, r->kind, advice);
+	log_warn("requests fail (%s): %s%s%s%s", upstream_failure_name(why), waiting,
+	    request_remedy(u, why), *advice != '\0' ? "; " : "", advice);
+	log_about(outer);
+}
+
+/* What is to be done, so far as it is known here. */
+static const char *
+request_remedy(const struct weir_upstream *u, enum weir_failure why)
+{
+	static const char *const remedies[WEIR_FAILURES] = {
+		[WEIR_FAILED_NO_PEER] = "all peers are down, or full (max_conns): raise that, or "
+					"add peers",
+		[WEIR_FAILED_CONNECT] = "no peer can be connected to: do they run there?",
+		[WEIR_FAILED_POOL_QUEUE] = "and pool_queue allows no more of them: more links "
+					   "(pool_size), more requests on each (pipeline_depth) or "
+					   "more peers may help",
+		[WEIR_FAILED_POOL_WAIT] = "no link was free within pool_wait: more links "
+					  "(pool_size), more requests on each (pipeline_depth) or "
+					  "more peers may help",
+		[WEIR_FAILED_REPLY_TIMEOUT] = "no reply within reply_timeout: the peer is slow, or "
+					      "gives fewer replies than the protocol counts on",
+		[WEIR_FAILED_PEER_CLOSED] = "the connection ended before the reply: the peer's own "
+					    "log may say why",
+		[WEIR_FAILED_BAD_REPLY] = "what the peer sends is no reply of this protocol, or is "
+					  "longer than it may be",
+		[WEIR_FAILED_NO_MEMORY] = "the machine is short of memory",
+	};
+
+	/* More of what cannot be opened would not help. */
+	if ((why == WEIR_FAILED_POOL_QUEUE || why == WEIR_FAILED_POOL_WAIT) && u->hindered != 0 &&
+	    loop_now() - u->hindered <= u->pool_wait)
+		return "this machine cannot open more links: the errors of connect, above, say why";
+	return remedies[why];
+}
+
+static void
+request_describe(const void *parties, char *out, size_t size)
+{
+	const struct request_parties *p = parties;
+	char                          from[ADDR_TEXT_MAX];
+
+	snprintf(out, size, ", client %s, upstream %s%s%s",
+	    addr_print_packed(requester_ops->from(p->request->requester), from),
+	    p->request->upstream->name, p->peer != NULL ? ", peer " : "",
+	    p->peer != NULL ? p->peer->name : "");
+}
+
+const char *
+framing_advise(const struct framing *f, uint32_t kind, char text[FRAMING_ADVICE_MAX])
+{
+	*text = '\0';
+	if (f->exchange->advise != NULL)
+		f->exchange->advise(f->conf, kind, text, FRAMING_ADVICE_MAX);
+	return text;
 }
 
 void

@@ -37,6 +37,7 @@ struct buf;
 struct link;
 struct waiter;
 struct weir_attempt;
+struct weir_peer;
 struct weir_upstream;
 
 /* A protocol and its settings in one server. */
@@ -55,6 +56,10 @@ framing_reset_parser(const struct weir_exchange *x, void *memory)
 	for (size_t i = 0; i < x->mem_size; i += sizeof *word)
 		*word++ = 0;
 }
+
+/* What the module has to say of a request of this kind, for the log; "": nothing. */
+#define FRAMING_ADVICE_MAX 256u
+const char *framing_advise(const struct framing *, uint32_t kind, char text[FRAMING_ADVICE_MAX]);
 
 /* A parser has said what makes no sense: the module's fault, told once a minute. */
 void framing_fault(const char *protocol, const char *what);
@@ -80,6 +85,7 @@ enum request_flag {
 	REQUEST_LOCAL = 1 << 3,	/* answered by the protocol itself, without a peer, in its turn */
 	REQUEST_LAST  = 1 << 4,	/* its client is closed behind its reply */
 	REQUEST_KEYED = 1 << 5,	/* key says which peer; otherwise its client's link does */
+	REQUEST_BEHIND = 1 << 6, /* its link broke for the one before it, of which is told */
 };
 
 struct request {
@@ -165,8 +171,13 @@ void request_orphan(struct request *);
  * FIFO then. Returns whether anybody wants it. */
 bool request_reply(struct request *, struct weir_span part, bool last);
 
-/* It has no reply; it is in no FIFO and no queue. Counts why. */
-void request_fail(struct request *, enum weir_failure);
+/* It has no reply; it is in no FIFO and no queue. Counts why. peer: who had it, or could
+ * not be connected to; NULL: nobody. */
+void request_fail(struct request *, enum weir_failure, const struct weir_peer *);
+
+/* Counts the failure, and tells of it, once a minute for each upstream and reason: the
+ * operator may have to act. */
+void request_count_failure(const struct request *, enum weir_failure, const struct weir_peer *);
 
 /* The memory of its search for a peer, begun if need be; NULL: memory is short. */
 struct weir_attempt *request_attempt(struct request *) __attribute__((warn_unused_result));

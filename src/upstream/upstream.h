@@ -95,9 +95,11 @@ struct weir_upstream {
 	unsigned                  queued;
 	uint64_t                  queue_most;		/* may wait */
 	struct requester         *served;		/* asks in place of the queue's first */
-	uint64_t                  complained;		/* ms: of requests that fail; */
-	uint64_t                  complained_unsolicited;	/* of replies to nothing; */
+	uint64_t                  failing[WEIR_FAILURES];	/* of loop_complain */
+	uint64_t                  complained_unsolicited;	/* of replies to nothing */
+	uint64_t                  complained_malformed;		/* of requests that are none */
 	uint64_t                  complained_tls;	/* of handshakes that fail */
+	uint64_t                  hindered;		/* ms: this machine has refused a link */
 };
 
 /* Fields of the board entries. */
@@ -150,10 +152,6 @@ enum peer_word {
 
 /* Keys and checks of [upstream NAME], for conf_request.core. */
 extern const struct weir_module upstream_module;
-
-/* A request has failed: counted; at a limit of the pool the operator may have to act,
- * and is told once a minute. */
-void upstream_failed(struct weir_upstream *, enum weir_failure);
 
 /* "pool_wait": as its counter is called behind failed_. */
 const char *upstream_failure_name(enum weir_failure);
