@@ -154,7 +154,8 @@ arguments_take_option(struct arguments *a, int option, char **argv)
 	case 'w':
 		if (str_time(optarg, &a->command.timeout) && a->command.timeout > 0)
 			return 0;
-		fprintf(stderr, "weir: --timeout %s: write a time (500ms, 30s, 5m)\n", optarg);
+		fprintf(stderr,
+		    "weir: --timeout %s: write a time (500ms, 30s, 5m; small letters)\n", optarg);
 		return 2;
 	case 'f': a->command.force = true; return 0;
 	case 's':

@@ -104,6 +104,8 @@ word_read(const char **text, char *out, size_t *length)
 			*text = p;
 			return wrong;
 		}
+		if (*p == '\'' && (before == '=' || before == ':'))
+			return "a ' quotes nothing; put the value in double quotes: \"";
 		if ((unsigned char)*p < ' ')
 			return "line has a control byte; inside quotes it is written \\xNN";
 		before = *p;

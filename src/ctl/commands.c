@@ -118,7 +118,8 @@ command_modinfo(const struct options *o, const struct command_line *line)
 	    (size_t)snprintf(here, sizeof here, "./%s", file) < sizeof here)
 		file = here;
 	if (module_load(&m, file, MODULEDIR, error, sizeof error) < 0) {
-		fprintf(stderr, "weir: %s\n", error);
+		fprintf(stderr, "weir: %s%s\n", error,
+		    strchr(file, '/') == NULL ? "; the working directory has none, either" : "");
 		return 1;
 	}
 	module_print(&m, stdout);

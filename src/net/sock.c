@@ -231,7 +231,7 @@ sock_keepalive_parse(struct sock_options *o, const char *text)
 	if (rest != NULL || !str_time(field[0], &idle) ||
 	    (n > 1 && !str_time(field[1], &interval)) ||
 	    (n > 2 && !str_number(field[2], &count)))
-		return "write off, or IDLE[:INTERVAL[:COUNT]], like 3m or 3m:30s:4";
+		return "write off, or IDLE[:INTERVAL[:COUNT]], like 3m or 3m:30s:4 (small letters)";
 	/* The bounds of tcp(7), in seconds. */
 	if (idle < 1000 || idle > 32767000 || (n > 1 && (interval < 1000 || interval > 32767000)))
 		return "IDLE and INTERVAL are 1s to 32767s";

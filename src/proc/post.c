@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "net/tls.h"
 #include "proc/child.h"
 #include "proc/fdtable.h"
@@ -167,7 +168,8 @@ post_died(struct post *p, int status)
 {
 	struct generation *g = p->generation;
 	bool               served = p->state == POST_SERVING;
-	char               how[96];
+	char               how[96], text[STR_UNIT_MAX];
+	uint64_t           pause;
 	pid_t              pid = p->pid;
 
 	deadline_clear(&p->deadline);
@@ -187,7 +189,12 @@ post_died(struct post *p, int status)
 		if (served)
 			post_set_absent(p);
 		p->failures = wait_now() - p->since >= POST_STABLE ? 0 : p->failures + 1;
-		deadline_set(&p->deadline, post_backoff(p->failures), post_fill_due);
+		pause = post_backoff(p->failures);
+		if (pause > 0)
+			log_warn("worker %u has ended soon after its start %u times in a row: it "
+				 "is started again in %s",
+			    p->slot, p->failures, str_print_time(pause, text));
+		deadline_set(&p->deadline, pause, post_fill_due);
 	} else if (g->step == GENERATION_RETIRING && served && status != 0) {
 		post_note_death(p, pid, status);
 	}

@@ -174,6 +174,7 @@ settings_parse_user(struct settings_user *u, const char *text)
 	const char          *name, *group;
 	const struct passwd *pw;
 	const struct group  *gr;
+	uint64_t             number;
 
 	if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
 		return "is too long";
@@ -182,15 +183,19 @@ settings_parse_user(struct settings_user *u, const char *text)
 	if (name == NULL || weir_word(&rest) != NULL)
 		return "write USER, or USER GROUP";
 	pw = getpwnam(name);
+	if (pw == NULL && str_number(name, &number) && number < UINT32_MAX)
+		pw = getpwuid((uid_t)number);
 	if (pw == NULL)
 		return "there is no such user";
-	if (strlen(name) >= sizeof u->name)
+	if (strlen(pw->pw_name) >= sizeof u->name)
 		return "is too long";
-	strcpy(u->name, name);
+	strcpy(u->name, pw->pw_name);
 	u->uid = pw->pw_uid;
 	u->gid = pw->pw_gid;
 	if (group != NULL) {
 		gr = getgrnam(group);
+		if (gr == NULL && str_number(group, &number) && number < UINT32_MAX)
+			gr = getgrgid((gid_t)number);
 		if (gr == NULL)
 			return "there is no such group";
 		u->gid = gr->gr_gid;

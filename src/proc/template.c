@@ -182,7 +182,9 @@ template_has_server(const struct template *t)
 
 	if (t->job->forced || server_at(t->conf, 0) != NULL)
 		return true;
-	snprintf(text, sizeof text, "%s: error: there is no [server], so nothing would be served",
+	snprintf(text, sizeof text,
+	    "%s: error: there is no [server], so nothing would be served: if that "
+	    "is meant for a reload, weir -s reload --force does it",
 	    t->job->options->path);
 	template_tell(t, WEIR_ERROR, text);
 	return false;

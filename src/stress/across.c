@@ -126,8 +126,7 @@ losses_count(struct across *a)
 	for (unsigned w = 0; w < a->run->workers; w++) {
 		const struct tally *t = &a->shared->of[w];
 
-		now.faults += stress_tally_errors(t) +
-		    atomic_load_explicit(&t->faults[FAULT_FAILED], memory_order_relaxed);
+		now.faults += stress_tally_errors(t);
 		now.requests += atomic_load_explicit(&t->lost, memory_order_relaxed);
 	}
 	into->faults += now.faults - a->seen.faults;

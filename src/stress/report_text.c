@@ -232,14 +232,14 @@ report_text_across(FILE *out, const struct run *run, const struct outcome *o)
 	}
 	if (o->across_failed > 0)
 		fprintf(out, "               the first that failed: %s\n", o->across_words);
-	fprintf(out, "               by it: %s fault%s, %s request%s lost; otherwise %s",
+	fprintf(out, "               meanwhile: %s fault%s, %s request%s lost; otherwise %s",
 	    stress_text_count((double)o->across_faults).s,
 	    report_text_plural(o->across_faults, "", "s"),
 	    stress_text_count((double)o->across_lost).s,
 	    report_text_plural(o->across_lost, "", "s"),
 	    stress_text_count((double)o->across_other).s);
 	if (o->across_max > 0)
-		fprintf(out, "; the slowest request meanwhile %s",
+		fprintf(out, "; the slowest request %s",
 		    stress_text_time((double)o->across_max).s);
 	fputc('\n', out);
 }

@@ -35,7 +35,7 @@ sock_key_user_timeout(struct weir_scope *scope, const char *text, void *options)
 	if (strcmp(text, "off") == 0)
 		ms = 0;
 	else if (!str_time(text, &ms) || ms == 0 || ms > INT32_MAX)
-		return "write off, or a time like 30s, at most 24d";
+		return "write off, or a time like 30s (small letters), at most 24d";
 	o->user_timeout = (uint32_t)ms;
 	return NULL;
 }
@@ -93,7 +93,7 @@ sock_key_parse_buffer(uint32_t *out, const char *text)
 	if (strcmp(text, "auto") == 0)
 		bytes = 0;
 	else if (!str_size(text, &bytes) || bytes < 2048 || bytes > 1u << 30)
-		return "write auto, or a size from 2k to 1g";
+		return "write auto, or a size from 2k to 1g (small letters)";
 	*out = (uint32_t)bytes;
 	return NULL;
 }

@@ -2,6 +2,7 @@
 /* upstream: [upstream NAME] scopes: settings, read and checked in the template. */
 #include "upstream/upstream.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,9 +13,25 @@
 
 #define ADDRESSES_MAX 64u	/* of one name */
 
+/* The options of server =, each at most once. */
+enum peer_option {
+	OPTION_WEIGHT,
+	OPTION_MAX_CONNS,
+	OPTION_MAX_FAILS,
+	OPTION_FAIL_TIMEOUT,
+	OPTION_BACKUP,
+	OPTION_DOWN,
+	PEER_OPTIONS
+};
+
 static const char *upstream_parse_pool(struct weir_scope *, const char *, void *);
 static const char *upstream_parse_server(struct weir_scope *, const char *, void *);
-static const char *upstream_parse_server_option(struct weir_peer *, char *word);
+static const char *upstream_parse_server_option(struct weir_scope *, struct weir_peer *,
+    char *word, unsigned *seen);
+static bool upstream_set_server_option(struct weir_peer *, enum peer_option,
+    const char *value);
+static const char *upstream_phrase(struct weir_scope *, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static const char *upstream_add_peer(struct weir_scope *, struct weir_upstream *,
     const struct weir_peer *);
 static const char *upstream_check(struct weir_scope *);
@@ -226,7 +243,7 @@ upstream_parse_server(struct weir_scope *scope, const char *text, void *value)
 	struct weir_upstream *u = weir_scope_conf(scope, &upstream_module);
 	struct weir_peer      peer = { .weight = 1, .max_fails = 1, .fail_timeout = 10000 };
 	struct addr           addresses[ADDRESSES_MAX];
-	unsigned              n;
+	unsigned              n, seen = 0;
 	char                  copy[512], *rest = copy, *word, *address;
 	const char           *wrong;
 
@@ -238,7 +255,7 @@ upstream_parse_server(struct weir_scope *scope, const char *text, void *value)
 		return "is empty: write an address like 127.0.0.1:6379, db.example:5432 or "
 		       "unix:run/app.sock";
 	while ((word = weir_word(&rest)) != NULL)
-		if ((wrong = upstream_parse_server_option(&peer, word)) != NULL)
+		if ((wrong = upstream_parse_server_option(scope, &peer, word, &seen)) != NULL)
 			return wrong;
 	peer.host = peer_tls_host(scope, address);
 	wrong = addr_resolve(addresses, ADDRESSES_MAX, &n, address,
@@ -266,35 +283,86 @@ upstream_add_peer(struct weir_scope *scope, struct weir_upstream *u, const struc
 	return NULL;
 }
 
+/* form: what is wrong with a value that cannot be read, or with one where none may be. */
+static const struct {
+	const char *name;
+	bool        valued;
+	const char *form;
+} peer_options[PEER_OPTIONS] = {
+	[OPTION_WEIGHT] = { "weight", true, "write weight=N, a number from 1 to 65535" },
+	[OPTION_MAX_CONNS] = { "max_conns", true, "write max_conns=N, a number; 0: no limit" },
+	[OPTION_MAX_FAILS] = { "max_fails", true,
+	    "write max_fails=N, a number; 0: failures are not counted" },
+	[OPTION_FAIL_TIMEOUT] = { "fail_timeout", true,
+	    "write fail_timeout=T, a time like 10s (small letters)" },
+	[OPTION_BACKUP] = { "backup", false, "write backup, without a value" },
+	[OPTION_DOWN] = { "down", false, "write down, without a value" },
+};
+
+/* seen: bits of enum peer_option. */
 static const char *
-upstream_parse_server_option(struct weir_peer *peer, char *word)
+upstream_parse_server_option(struct weir_scope *scope, struct weir_peer *peer, char *word,
+    unsigned *seen)
 {
 	char    *value = strchr(word, '=');
-	uint64_t n;
+	unsigned option = 0;
 
 	if (value != NULL)
 		*value++ = '\0';
-	if (strcmp(word, "weight") == 0 && value != NULL) {
-		if (!str_number(value, &n) || n < 1 || n > 65535)
-			return "weight is a number from 1 to 65535";
-		peer->weight = (unsigned)n;
-	} else if (strcmp(word, "max_conns") == 0 && value != NULL) {
-		if (!str_number(value, &peer->max_conns))
-			return "max_conns is a number; 0: no limit";
-	} else if (strcmp(word, "max_fails") == 0 && value != NULL) {
-		if (!str_number(value, &peer->max_fails))
-			return "max_fails is a number; 0: failures are not counted";
-	} else if (strcmp(word, "fail_timeout") == 0 && value != NULL) {
-		if (!str_time(value, &peer->fail_timeout) || peer->fail_timeout == 0)
-			return "fail_timeout is a time like 10s";
-	} else if (strcmp(word, "backup") == 0 && value == NULL)
-		peer->backup = true;
-	else if (strcmp(word, "down") == 0 && value == NULL)
-		peer->down = true;
-	else
-		return "has an unknown option; there are weight=N, max_conns=N, max_fails=N, "
-		       "fail_timeout=T, backup, down";
+	while (option < PEER_OPTIONS && strcmp(word, peer_options[option].name) != 0)
+		option++;
+	if (option == PEER_OPTIONS)
+		return upstream_phrase(scope,
+		    "has no option %s; there are weight=N, max_conns=N, "
+		    "max_fails=N, fail_timeout=T, backup, down",
+		    word);
+	if ((*seen & 1u << option) != 0)
+		return upstream_phrase(scope, "has %s twice; leave one", word);
+	*seen |= 1u << option;
+	if ((value != NULL) != peer_options[option].valued ||
+	    !upstream_set_server_option(peer, (enum peer_option)option, value))
+		return peer_options[option].form;
 	return NULL;
+}
+
+/* False: that is no value for it. */
+static bool
+upstream_set_server_option(struct weir_peer *peer, enum peer_option option, const char *value)
+{
+	uint64_t n;
+
+	switch (option) {
+	case OPTION_WEIGHT:
+		if (!str_number(value, &n) || n < 1 || n > 65535)
+			return false;
+		peer->weight = (unsigned)n;
+		return true;
+	case OPTION_MAX_CONNS:
+		return str_number(value, &peer->max_conns);
+	case OPTION_MAX_FAILS:
+		return str_number(value, &peer->max_fails);
+	case OPTION_FAIL_TIMEOUT:
+		return str_time(value, &peer->fail_timeout) && peer->fail_timeout > 0;
+	case OPTION_BACKUP:
+		peer->backup = true;
+		return true;
+	default:
+		peer->down = true;
+		return true;
+	}
+}
+
+static const char *
+upstream_phrase(struct weir_scope *scope, const char *format, ...)
+{
+	const size_t size = 256;
+	char        *text = weir_scope_alloc(scope, size);
+	va_list      args;
+
+	va_start(args, format);
+	vsnprintf(text, size, format, args);
+	va_end(args);
+	return text;
 }
 
 static const char *

@@ -189,7 +189,7 @@ test_print(void)
 	    "processes, 1.46 KiB for each connection\n");
 	has(text, "  across       3 runs of weir -s reload, 250ms at most, 1 failed\n");
 	has(text, "the first that failed: status 1: no\n");
-	has(text, "by it: 1 fault, 0 requests lost; otherwise 0\n");
+	has(text, "meanwhile: 1 fault, 0 requests lost; otherwise 0\n");
 	has(text, "  latency      800us    800us    800us    900us    900us    667us");
 	has(text, "  raw          400us    400us    400us    450us    450us    334us");
 	has(text, "           2 connect_refused  connect: refused\n");
