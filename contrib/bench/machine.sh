@@ -7,6 +7,8 @@ install_missing() {	# as root on Debian: the packages of the peers and of the pl
 	[ "$INSTALL" = yes ] || return 0
 	nginx_takes_streams || wanted+=(libnginx-mod-stream)
 	command -v haproxy >/dev/null || wanted+=(haproxy)
+	command -v hitch >/dev/null || wanted+=(hitch)
+	command -v openssl >/dev/null || wanted+=(openssl)
 	command -v nutcracker >/dev/null || wanted+=(nutcracker)
 	command -v redis-server >/dev/null || wanted+=(redis-server)
 	command -v go >/dev/null || wanted+=(golang-go)
@@ -134,10 +136,19 @@ nginx_takes_streams() {	# sets nginx_module to what has to be loaded for it
 }
 
 find_peers() {
-	have_nginx='' have_haproxy='' have_twemproxy='' have_redis='' have_gnuplot=''
+	have_nginx='' have_haproxy='' have_hitch='' have_twemproxy='' have_redis='' have_gnuplot=''
 	! nginx_takes_streams || have_nginx=1
 	! command -v haproxy >/dev/null || have_haproxy=1
+	! command -v hitch >/dev/null || have_hitch=1
 	! command -v nutcracker >/dev/null || have_twemproxy=1
 	! command -v redis-server >/dev/null || have_redis=1
 	! command -v gnuplot >/dev/null || have_gnuplot=1
+}
+
+make_certificate() {	# the same for all: tls.pem, tls.key, and both in tls.both
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost \
+	    -keyout "$tmp/tls.key" -out "$tmp/tls.pem" >"$tmp/openssl.log" 2>&1 ||
+	    { say "no certificate: $(tail -1 "$tmp/openssl.log")"; return 0; }
+	cat "$tmp/tls.pem" "$tmp/tls.key" >"$tmp/tls.both"
+	chmod 600 "$tmp/tls.key" "$tmp/tls.both"
 }

@@ -74,7 +74,7 @@ once() {
 		;;
 	esac
 	case $mode in
-	bulk | churn) ;;
+	bulk | churn | handshake) ;;
 	*) set -- --warmup "$(warmup "$@")ms" "$@" ;;
 	esac
 	read -r user0 ticks0 < <(ticks "$subject")
@@ -118,7 +118,7 @@ redis_direct() {
 	done
 }
 
-# KEY KIND BACKEND-PORT CONNECTIONS BYTES: what a connection costs a server once it has said so much.
+# KEY KIND BACKEND-PORT CONNECTIONS BYTES [MORE...]: what a connection costs a server once it has said so much.
 memory() {
 	local s
 	local -a mains=()
@@ -127,9 +127,9 @@ memory() {
 		[ "$2" != line ] || [ "$s" = bare ] || [ "$s" = weir ] || continue
 		start_server "$s" "$2" "$3"
 		# What a server sets up once, at its first connections, is not a connection's.
-		load_with line -c 16 -n 64 "$addr:$port" || miss "$1, $s: $trouble"
+		load_with line -c 16 -n 64 "${@:6}" "$addr:$port" || miss "$1, $s: $trouble"
 		until_true all_closed "$port" || fail "$1, $s: connections stay open"
-		if load_with idle -c "$4" -s "$5" -i 1s --warmup 1s -d 2s -t 30s --watch "$main" "$addr:$port"; then
+		if load_with idle -c "$4" -s "$5" -i 1s --warmup 1s -d 2s -t 30s --watch "$main" "${@:6}" "$addr:$port"; then
 			note "$1" "$s" "$(value "${got[server_bytes]}")" - - - - - - -
 		else
 			miss "$1, $s: $trouble"

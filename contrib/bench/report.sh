@@ -44,6 +44,7 @@ machine_table() {
 | Go | $([ -n "$have_go" ] && version go version || echo "not installed") |
 | nginx | $([ -n "$have_nginx" ] && version nginx -v || echo "not installed, or without its stream module") |
 | HAProxy | $([ -n "$have_haproxy" ] && version haproxy -v || echo "not installed") |
+| hitch | $([ -n "$have_hitch" ] && version hitch --version || echo "not installed") |
 | twemproxy | $([ -n "$have_twemproxy" ] && version nutcracker -V || echo "not installed") |
 | Redis | $([ -n "$have_redis" ] && version redis-server -v || echo "not installed") |
 | compiler | $(version "$CC" --version) |
@@ -52,7 +53,8 @@ END
 
 configurations() {
 	local f
-	for f in weir-echo.conf weir-stream.conf weir-line.conf nginx.conf haproxy.cfg twemproxy.yml redis.conf; do
+	for f in weir-echo.conf weir-stream.conf weir-line.conf weir-tls.conf nginx.conf nginx-tls.conf haproxy.cfg \
+	    haproxy-tls.cfg hitch.conf twemproxy.yml redis.conf; do
 		[ -f "$tmp/$f" ] || continue
 		printf '%s:\n\n' "$f"
 		sed -e "s|$tmp|DIR|g" -e '/^$/!s/^/    /' "$tmp/$f"

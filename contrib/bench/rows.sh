@@ -10,6 +10,7 @@ metrics() {
 memory-echo|memory-echo|user memory per idle echo session|bytes|max 512
 memory-stream|memory-stream|user memory per idle proxied stream|bytes|max 1024
 memory-stream-16k|memory-stream-16k|the same, after 16,000 bytes each way|bytes|max 1024
+memory-tls|memory-tls|user memory per idle TLS session, proxied (14.5 KiB, and 1 for the stream)|bytes|max 15872
 memory-line|memory-line|user memory per idle line_proxy session|bytes|max 512
 idle|idle|$IDLE idle echo sessions, a ping each 30 s: growth of weir, per session|bytes|max 512
 idle-machine|idle|growth of the machine, both ends, per session|bytes|max 8000
@@ -25,6 +26,11 @@ stream-100|stream-100|stream_proxy, 64 B, 100 connections: CPU per round trip|µ
 stream-100:user|stream-100|of it in user space|µs|-
 stream-churn|stream-churn|stream_proxy: connect, 64 B, close: CPU|µs|nginx 1.00
 stream-bulk|stream-bulk|stream_proxy, bulk one way, 8 connections: CPU per KiB|ns|max 200
+tls-full|tls-full|TLS 1.3 before a stream: connect, full handshake, close: CPU|µs|nginx 1.00, haproxy 1.05, hitch 1.05
+tls-resumed|tls-resumed|the same, sessions resumed|µs|nginx 1.05, haproxy 1.05, hitch 1.05
+tls-100|tls-100|TLS 1.3 before a stream, 64 B, 100 connections: CPU per round trip|µs|nginx 1.05, haproxy 1.05, hitch 1.05
+tls-100:user|tls-100|of it in user space|µs|-
+tls-bulk|tls-bulk|TLS 1.3 before a stream, bulk one way, 8 connections: CPU per KiB|ns|nginx 1.05, haproxy 1.05, hitch 1.05
 pool-50|pool-50|line_proxy, 64 B, 50 clients over one link: CPU per request|µs|bare 1.15
 pool-50:user|pool-50|of it in user space|µs|-
 pool-50-backend|pool-50|the backend's CPU per request|µs|-
@@ -82,6 +88,7 @@ row() {
 	memory-line) memory "$1" line "$line_port" "$CONNS" 64 ;;
 	memory-stream) memory "$1" stream "$echo_port" "$pairs" 64 ;;
 	memory-stream-16k) memory "$1" stream "$echo_port" "$pairs" 16000 ;;
+	memory-tls) memory "$1" tls "$echo_port" "$pairs" 64 --tls ;;
 	idle) idle "$1" ;;
 	echo-100) timed "$1" echo 0 line -c 100 ;;
 	echo-10k) timed "$1" echo 0 line -c 10000 --source "$sources" ;;
@@ -90,6 +97,10 @@ row() {
 	stream-100) timed "$1" stream "$echo_port" line -c 100 ;;
 	stream-churn) timed "$1" stream "$echo_port" churn -c 64 --source "$sources" ;;
 	stream-bulk) timed "$1" stream "$source_port" bulk --way in -c 8 -s 1g ;;
+	tls-full) timed "$1" tls "$echo_port" handshake -c 16 --source "$sources" ;;
+	tls-resumed) timed "$1" tls "$echo_port" handshake -c 16 --tls-resume --source "$sources" ;;
+	tls-100) timed "$1" tls "$echo_port" line -c 100 --tls ;;
+	tls-bulk) timed "$1" tls "$source_port" bulk --way in -c 8 -s 1g --tls ;;
 	pool-50) timed "$1" line "$line_port" line -c 50 ;;
 	pool-1000) timed "$1" line "$line_port" line -c 1000 ;;
 	pool-deep) timed "$1" line "$line_port" line -c 50 -p 16 ;;

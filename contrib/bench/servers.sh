@@ -3,7 +3,8 @@
 # servers.sh, a part of run: the servers that are measured and the backends behind them.
 #
 # KIND is what a server does: echo, stream (bytes to a backend of each client's own), line (lines of
-# all clients over one connection), full (the same, with few in flight), redis (before a Redis).
+# all clients over one connection), full (the same, with few in flight), tls (stream, and TLS towards
+# the client), redis (before a Redis).
 
 addr=127.0.2.1
 echo_port=17001 source_port=17002 line_port=17003 redis_port=17004 stats_port=17009
@@ -77,8 +78,9 @@ start_redis() {
 # FILE FRONT-PORT BACKEND-PORT CONNECTIONS WORKERS: the configuration with what is different here
 # from run to run, written to where the server reads it: $tmp/FILE.
 configure() {
-	sed -e "s|@front@|$addr:$2|; s|@back@|$addr:$3|; s|@connections@|$4|; s|@workers@|$5|
-	    s|@dir@|$tmp|; s|@module@|$nginx_module|; s|@descriptors@|$nofile|
+	sed -e "s|@host@|$addr|; s|@port@|$2|; s|@backhost@|$addr|; s|@backport@|$3|
+	    s|@front@|$addr:$2|; s|@back@|$addr:$3|; s|@connections@|$4|; s|@workers@|$5|
+	    s|@dir@|$tmp|g; s|@module@|$nginx_module|; s|@descriptors@|$nofile|
 	    s|@depth@|$depth|" "$here/conf/$1" >"$tmp/$1"
 }
 
@@ -86,9 +88,10 @@ configure() {
 # its children) and subject (the process that serves).
 start_server() {
 	local file=$2 connections=$((CONNS + 500))
-	local depth=$depth
+	local depth=$depth tls=
+	[ "$2" != tls ] || tls=-tls
 	port=$((front_port + ${#mains[@]}))
-	[ "$2" != stream ] || connections=$((pairs + 50))
+	case $2 in stream | tls) connections=$((pairs + 50)) ;; esac
 	case $1 in
 	bare)
 		case $2 in
@@ -105,12 +108,20 @@ start_server() {
 		start_weir "$file" "$port" "$3" "$connections" 1
 		;;
 	nginx)
-		configure nginx.conf "$port" "$3" 0 1
-		start server_core nginx -c "$tmp/nginx.conf" -e "$tmp/nginx.log"
+		file=nginx$tls.conf
+		configure "$file" "$port" "$3" 0 1
+		start server_core nginx -c "$tmp/$file" -e "$tmp/nginx.log"
 		;;
 	haproxy)
-		configure haproxy.cfg "$port" "$3" "$((pairs + 50))" 1
-		start server_core haproxy -db -f "$tmp/haproxy.cfg"
+		file=haproxy$tls.cfg
+		configure "$file" "$port" "$3" "$((pairs + 50))" 1
+		start server_core haproxy -db -f "$tmp/$file"
+		;;
+	hitch)
+		configure hitch.conf "$port" "$3" 0 1
+		# It does not serve as root.
+		[ "$(id -u)" -ne 0 ] || echo 'user = "nobody"' >>"$tmp/hitch.conf"
+		start server_core hitch --config="$tmp/hitch.conf"
 		;;
 	twemproxy)
 		configure twemproxy.yml "$port" "$3" 0 1
@@ -119,8 +130,9 @@ start_server() {
 		;;
 	esac
 	main=$started
-	up "$main" "$port" "$1"
 	child=$main
+	[ "$1" != hitch ] || until_true child_of "$main" hitch || fail "hitch has no worker"
+	up "$child" "$port" "$1"
 	case $1 in
 	weir) until_true child_of "$main" "weir: worker 0" || fail "weir has no worker" ;;
 	nginx) until_true child_of "$main" "nginx: worker" || fail "nginx has no worker" ;;
@@ -136,13 +148,14 @@ start_weir() {	# echo|stream|line PORT BACKEND CONNECTIONS WORKERS
 }
 
 servers_for() {	# KIND
-	echo bare
+	[ "$1" = tls ] || echo bare
 	echo weir
 	case $1 in
 	echo) [ -z "$have_go" ] || echo go ;;
-	stream | line | full)
+	stream | tls | line | full)
 		[ -z "$have_nginx" ] || echo nginx
 		[ -z "$have_haproxy" ] || echo haproxy
+		[ "$1" != tls ] || [ -z "$have_hitch" ] || echo hitch
 		;;
 	redis) [ -z "$have_twemproxy" ] || echo twemproxy ;;
 	esac

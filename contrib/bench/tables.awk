@@ -21,14 +21,14 @@ BEGIN {
 		p50[k, i] = f[9]
 		p99[k, i] = f[10]
 	}
-	names = split("bare weir go nginx haproxy twemproxy", server, " ")
-	split("bare epoll,weir,Go,nginx,HAProxy,twemproxy", title, ",")
+	names = split("bare weir go nginx haproxy hitch twemproxy", server, " ")
+	split("bare epoll,weir,Go,nginx,HAProxy,hitch,twemproxy", title, ",")
 	for (s = 1; s <= names; s++) {
 		number[server[s]] = s
 	}
 	if (!missed) {
-		print "| row | | goal | bare epoll | weir | weir : bare | Go | nginx | HAProxy | twemproxy | |"
-		print "|---|---|---|---|---|---|---|---|---|---|---|"
+		print "| row | | goal | bare epoll | weir | weir : bare | Go | nginx | HAProxy | hitch | twemproxy | |"
+		print "|---|---|---|---|---|---|---|---|---|---|---|---|"
 	}
 }
 
@@ -75,10 +75,10 @@ END {
 	if (missed || n == 0) {
 		exit
 	}
-	print "\nBeside it, per second (KiB in stream-bulk, connections in churn, pings in idle), and latency p50/p99 in µs, " \
+	print "\nBeside it, per second (KiB in bulk, connections in churn and of handshakes, pings in idle), and latency p50/p99 in µs, " \
 	    "in a closed loop but for idle:\n"
-	print "| row | bare epoll | weir | Go | nginx | HAProxy | twemproxy |"
-	print "|---|---|---|---|---|---|---|"
+	print "| row | bare epoll | weir | Go | nginx | HAProxy | hitch | twemproxy |"
+	print "|---|---|---|---|---|---|---|---|"
 	for (i = 1; i <= n; i++) {
 		print rates[i]
 	}
