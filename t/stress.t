@@ -478,8 +478,8 @@ it 'every option is in the manual page, and in --help' => sub {
 		my ($args, $text) = @$_;
 		my $help = Weir::Process::run([Weir::Stress::binary(), @$args, '--help']);
 		is $help->{exit}, 0;
-		my %help = map { $_ => 1 } grep { !/^(help|version|serve)$/ } $help->{out} =~ /--([a-z]+)/g;
-		my %man = map { $_ => 1 } grep { !/^(help|version|serve)$/ } map { /-([a-z]+)\b/g } $text =~ /^\.It Fl (.*)/mg;
+		my %help = map { $_ => 1 } grep { !/^(help|version|serve)$/ } $help->{out} =~ /--([a-z]+(?:-[a-z]+)*)/g;
+		my %man = map { $_ => 1 } grep { !/^(help|version|serve)$/ } map { /(?<!\w)-([a-z]+(?:-[a-z]+)*)/g } $text =~ /^\.It Fl (.*)/mg;
 		is join(' ', sort keys %man), join(' ', sort keys %help);
 	}
 };
