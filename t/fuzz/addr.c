@@ -2,18 +2,10 @@
 /* addr: what addr_parse takes is printed and read back as the same address. */
 #include "net/addr.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "target.h"
 
 static void
 read_address(const char *text, const char *prefix)

@@ -7,12 +7,11 @@
 #include "conf/ini.h"
 #include "conf/word.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "target.h"
 
 struct told {
 	char  *text;		/* what was told, written as a file */
@@ -21,13 +20,6 @@ struct told {
 	unsigned line;
 	unsigned errors;
 };
-
-static void
-must(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void
 write_line(struct told *t, const char *a, const char *b, const char *c)

@@ -6,11 +6,11 @@
  * Input: line_max (2 bytes), sizes of the pieces (2 bytes: where a sequence
  * begins; 0 0: all at once), then the stream.
  */
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conf/module.h"
+#include "target.h"
 
 #define HEAD 4u
 
@@ -20,15 +20,6 @@ struct stream {
 	uint64_t    line_max;
 	uint32_t    pieces;	/* 0: in one piece */
 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static const struct weir_module *
 line_module(void)

@@ -3,20 +3,10 @@
  * what it says is written, and read as the same again. */
 #include "net/proxy_header.h"
 
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "target.h"
 
 static void
 write_again(const struct proxy_header *h)

@@ -2,17 +2,9 @@
 /* str: what the readers of units take is printed and read back as it was. */
 #include "base/str.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "target.h"
 
 static void
 read_units(const char *text)
