@@ -45,8 +45,6 @@ struct dial;
 struct tls;
 struct tls_session;
 
-#define DIAL_PREFACE_MAX 1024u
-
 #define DIAL_RETRY 10u	/* ms between attempts to reach UNIX sockets that are busy … */
 #define DIAL_SHARE 128u	/* … of which there are so many at a time, in turn */
 
@@ -73,9 +71,6 @@ struct dial_ops {
 	int              (*connect)(struct dial *);
 	/* Whom TLS is spoken with; it outlives the conn. NULL, or returns NULL: nobody. */
 	struct dial_tls *(*tls)(struct dial *);
-	/* What goes in front of TLS, in the clear (a PROXY header): puts at most `size` bytes
-	 * there and returns how many. NULL: nothing does. */
-	size_t           (*preface)(struct dial *, char *out, size_t size);
 };
 
 struct dial {
@@ -90,9 +85,9 @@ struct dial {
 };
 
 /*
- * Begins to connect to the address, for at most timeout ms. The conn has no fd (what waits in its
- * buffers stays) and gets one from `connect`, with this handler. Returns GOING, or
- * FAILED with dial.error. The owner arms a timer for give_up.
+ * Begins to connect to the address, for at most timeout ms. The conn has no fd (what
+ * waits in its buffers stays) and gets one from `connect`, with this handler. Returns
+ * GOING, or FAILED with dial.error. The owner arms a timer for give_up.
  */
 enum dial_state dial_start(struct dial *, struct conn *, const struct conn_handler *,
     const struct dial_ops *, const struct addr *to, uint64_t timeout)

@@ -69,7 +69,7 @@ static const struct conn_handler relay_peer_handler = {
 
 static const struct dial_ops relay_dial_ops = {
 	.connect = relay_dial,
-	.tls = relay_dial_tls,
+	.tls     = relay_dial_tls,
 };
 
 void

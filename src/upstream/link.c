@@ -54,7 +54,7 @@ static const struct conn_handler link_handler = {
 
 static const struct dial_ops link_dial_ops = {
 	.connect = link_dial,
-	.tls = link_dial_tls,
+	.tls     = link_dial_tls,
 };
 
 static struct {
