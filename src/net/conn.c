@@ -41,6 +41,7 @@ static void    conn_recheck_join(struct conn *);
 static void    conn_recheck_leave(struct conn *);
 static void    conn_recheck_all(void *);
 static void    conn_recheck(struct conn *);
+static bool    conn_look(struct conn *);
 static size_t  conn_read_again(struct conn *, char *into, size_t size);
 static bool    conn_fail(struct conn *, int error);
 static void    conn_flush_held(struct conn *);
@@ -294,16 +295,6 @@ conn_send_ended(struct conn *c, int error)
 	c->readable = !c->eof && !c->broken;
 }
 
-bool
-conn_look(struct conn *c)
-{
-	int error = c->open ? sock_error(conn_fd(c)) : 0;
-
-	if (error != 0)
-		conn_send_ended(c, error);
-	return error == 0;
-}
-
 uint64_t
 conn_untaken_for(const struct conn *c)
 {
@@ -497,6 +488,18 @@ conn_recheck(struct conn *c)
 	}
 	if (c->open && c->readable && !c->eof && !conn_look(c))
 		c->handler->ready(c);
+}
+
+/* Asks the socket for an error that no event has told yet: write_shut is set then. False:
+ * there is one. */
+static bool
+conn_look(struct conn *c)
+{
+	int error = c->open ? sock_error(conn_fd(c)) : 0;
+
+	if (error != 0)
+		conn_send_ended(c, error);
+	return error == 0;
 }
 
 /* The socket's facts stay as they are. */

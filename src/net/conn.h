@@ -222,10 +222,6 @@ bool conn_is_plain(const struct conn *);
 void conn_read_ended(struct conn *, int error);
 void conn_send_ended(struct conn *, int error);
 
-/* Asks the socket for an error that no event has told yet; write_shut is set then.
- * Returns false when there is one. */
-bool conn_look(struct conn *);
-
 /* For how many ms at least the other end has acknowledged no byte of ours (TCP_INFO): a
  * slow reader makes room long before an event tells. Retransmissions, and acknowledgments
  * of nothing new, make it no less, or by one round trip. UINT64_MAX: not known. */

@@ -205,8 +205,9 @@ void session_went(struct weir_session *, size_t bytes);
 
 /* For the steps that read the client, before and after it: what waits for the client
  * is sent, and noted. Return false when the client is gone: then so is the session.
- * A mode that only waits (in GATE, or for a peer) and reads nothing learns of a
- * client's reset in no other way: its run has to begin a turn, or to ask conn_look. */
+ * A mode that only waits (in GATE, or for a peer) and reads nothing is run when the client
+ * has been reset, within twice CONN_RECHECK: it begins a turn, or looks at write_shut and
+ * broken. */
 bool session_begin_turn(struct weir_session *) __attribute__((warn_unused_result));
 bool session_end_turn(struct weir_session *) __attribute__((warn_unused_result));
 
