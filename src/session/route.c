@@ -97,14 +97,7 @@ route_parse_name(char *name)
 static void
 route_append(struct weir_scope *scope, struct route_list *l, const struct route *r)
 {
-	struct route *grown;
-
-	if ((l->count & (l->count - 1)) == 0) {	/* 0, 1, 2, 4 …: full */
-		grown = weir_scope_alloc(scope, (l->count ? l->count * 2 : 1) * sizeof *grown);
-		if (l->count > 0)
-			memcpy(grown, l->list, l->count * sizeof *grown);
-		l->list = grown;
-	}
+	l->list = scope_grow(scope, l->list, l->count, sizeof *l->list);
 	l->list[l->count++] = *r;
 }
 
