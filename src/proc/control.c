@@ -14,7 +14,6 @@
 #include "net/sock.h"
 #include "proc/fdtable.h"
 #include "proc/fileid.h"
-#include "proc/fdtable.h"
 #include "proc/report.h"
 #include "proc/text.h"
 #include "proc/wait.h"

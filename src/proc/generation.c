@@ -98,7 +98,7 @@ static void generation_kill_posts(struct generation *);
 
 static const struct post_ops generation_post_ops = {
 	.changed = generation_advance,
-	.failed = generation_fail,
+	.failed  = generation_fail,
 };
 
 /* What the template that loads was found to do, since when; one loads at a time. */

@@ -41,10 +41,12 @@ sub ragged(@lines)
 my $of_type = qr/(?:struct|union|enum|const|void|float|double|bool|$words)\b|\w+_t\b|board_word\b|FILE\b|DIR\b/;
 my $object = qr/\**[A-Za-z_]\w*(?:(?:->|\.)\w+|\[[^\]]*\])*/;
 
-my (@ragged, @sizeof, @minus);
+my (@ragged, @sizeof, @minus, @twice);
 for my $path (c_sources()) {
 	my @lines = lines($path);
 	push @ragged, map { "$path:$_" } ragged(@lines);
+	my %seen;
+	push @twice, map { "$path: $_" } grep { /^#include/ && $seen{$_}++ } @lines;
 	for my $i (0 .. $#lines) {
 		my $at = "$path:" . ($i + 1) . ": $lines[$i]";
 		next if $lines[$i] =~ /^\s*#|\\$/;
@@ -56,6 +58,7 @@ for my $path (c_sources()) {
 objections('declarations at the top of a block have their names in one column', @ragged);
 objections('sizeof x of objects, sizeof(type) of types', @sizeof);
 objections('a call that returns -1 is tested with < 0', @minus);
+objections('no header is included twice', @twice);
 
 # The rule sees what it is there for.
 is_deeply([ragged('{', "\tint a;", "\tchar *b;", '', '}')], [2], 'a ragged block is found');
