@@ -206,7 +206,7 @@ it 'faults of all kinds in the handshake; the next peer takes over' => sub {
 	for my $protocol (qw(stream_proxy line_proxy)) {
 		for my $bad (sort keys %why) {
 			my $good = $protocol eq 'line_proxy' ? $far{lines} : $far{good};
-			my ($o, $listen) = other($protocol, 'handshake_timeout = 500ms', $bad, "127.0.0.1:$good");
+			my ($o, $listen) = other($protocol, 'handshake_timeout = 2s', $bad, "127.0.0.1:$good");
 			for (1 .. 2) {		# whichever peer is the first
 				my $c = client($listen);
 				is $c->ask("x\n"), "x\n", "$protocol: the other peer answers";

@@ -60,6 +60,12 @@ objections('sizeof x of objects, sizeof(type) of types', @sizeof);
 objections('a call that returns -1 is tested with < 0', @minus);
 objections('no header is included twice', @twice);
 
+my @sleeps;
+for my $path (grep { /\.t$/ } Weir::Sources::sources('t', 'modules')) {
+	push @sleeps, map { "$path: $_" } grep { /\bselect\(undef, *undef, *undef\b|^\s*sleep\b/ } lines($path);
+}
+objections('no test sleeps: it waits for a condition', @sleeps);
+
 # The rule sees what it is there for.
 is_deeply([ragged('{', "\tint a;", "\tchar *b;", '', '}')], [2], 'a ragged block is found');
 is_deeply([ragged('{', "\tint   a;", "\tchar *b;", '', '}')], [], 'an even one is not');
