@@ -68,16 +68,12 @@ static const struct weir_module reader_module = {
 	.conf_size = 1,
 };
 
-static struct {
-	char  *where;
-	size_t size;
-} told;
+static struct conf_progress *progress;
 
 void
-conf_progress(char *where, size_t size)
+conf_progress(struct conf_progress *where)
 {
-	told.where = where;
-	told.size = size;
+	progress = where;
 }
 
 struct conf *
@@ -376,9 +372,13 @@ conf_fill_value(struct weir_scope *s, const struct key_ref *ref, struct entry *e
 	char                     *block = s->blocks[ref->module->number];
 	const char               *wrong;
 
-	if (!ref->module->core)
+	if (ref->module->core)
+		conf_say_progress("reading \"%s = %s\" in %s", e->name, e->text, s->title);
+	else
 		conf_say_progress("reading \"%s = %s\" in %s with module %s", e->name, e->text,
 		    s->title, module->name);
+	if (progress != NULL)
+		progress->own_value = ref->module->core;
 	s->conf->parsing = e->place.file != NULL ? e : NULL;
 	wrong = type_read(s, ref->key, e->text, block + ref->key->offset);
 	s->conf->parsing = NULL;
@@ -466,9 +466,10 @@ conf_say_progress(const char *format, ...)
 {
 	va_list ap;
 
-	if (told.where == NULL)
+	if (progress == NULL)
 		return;
+	progress->own_value = false;
 	va_start(ap, format);
-	vsnprintf(told.where, told.size, format, ap);
+	vsnprintf(progress->doing, sizeof progress->doing, format, ap);
 	va_end(ap);
 }

@@ -49,11 +49,18 @@ struct conf *conf_load(const struct conf_request *);
 void         conf_free(struct conf *);
 
 /*
- * Where to say, while conf_load runs, what it does with a module: a phrase that
- * completes "… crashed while", like "checking [server web] with module foo";
- * empty otherwise. It may lie in memory that another process sees. NULL: nowhere.
+ * What conf_load does while it runs; zeroed before it. It may lie in memory that another
+ * process sees.
  */
-void conf_progress(char *where, size_t size);
+struct conf_progress {
+	char doing[512];	/* completes "… crashed while": "checking [server web] with
+				 * module foo"; empty: nothing that takes long */
+	bool own_value;		/* it reads a value of weir's own, which may hold a name
+				 * that the system has to look up */
+};
+
+/* Where to say so; NULL: nowhere. */
+void conf_progress(struct conf_progress *);
 
 /*
  * Messages, in the order of files and lines, at most 100; then one says how

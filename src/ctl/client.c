@@ -22,8 +22,8 @@
 #include "proc/wait.h"
 
 /* A master that is well says something at once, if only that it has begun. A
- * reload may then wait for the one before it, and each loads for 60 seconds, sends
- * for 10 and starts for 30. */
+ * reload may then wait for the one before it; each sends for 10 seconds at most and
+ * starts for 30, and loads as long as it gets on with that. */
 #define CLIENT_BEGIN 10000u	/* ms */
 #define CLIENT_WHOLE 300000u
 #define CLIENT_READ  65536u

@@ -14,6 +14,8 @@
 #include "net/sock.h"
 #include "proc/fdtable.h"
 #include "proc/fileid.h"
+#include "proc/generation.h"
+#include "proc/generations.h"
 #include "proc/report.h"
 #include "proc/text.h"
 #include "proc/wait.h"
@@ -63,6 +65,7 @@ static void client_finish(struct client *, bool ok);
 static void client_begin(struct client *);
 static enum control_command client_parse(struct client *, char *end);
 static void client_command(struct client *, enum control_command);
+static void client_print_queue(struct client *);
 static void client_requester_line(struct requester *, enum weir_level, const char *);
 static void client_requester_done(struct requester *, bool ok);
 static void client_answer_text(struct client *, struct text *);
@@ -333,6 +336,7 @@ client_command(struct client *c, enum control_command which)
 			.done = client_requester_done,
 			.forced = which == CONTROL_RELOAD_FORCE };
 		report_wanted(&c->requester);
+		client_print_queue(c);
 		client_begin(c);
 		return;
 	case CONTROL_STOP:
@@ -426,6 +430,18 @@ client_flush(struct client *c)
 	c->watch.events &= (short)~POLLOUT;
 	if (c->finished)
 		client_close(c);
+}
+
+static void
+client_print_queue(struct client *c)
+{
+	const struct generation *building = generation_building();
+
+	if (building != NULL)
+		text_add(&c->out,
+		    " generation %u is %s: this reload comes after it, or in its place if that "
+		    "hangs\n",
+		    building->number, generation_step_name(building->step));
 }
 
 static void

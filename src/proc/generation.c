@@ -20,6 +20,7 @@
 #include "proc/child.h"
 #include "proc/generations.h"
 #include "proc/listening.h"
+#include "proc/loading.h"
 #include "proc/logs.h"
 #include "proc/message.h"
 #include "proc/opening.h"
@@ -31,9 +32,6 @@
 
 #define TEMPLATE_END_TIMEOUT  5000u	/* ms, from QUIT to KILL */
 #define TEMPLATE_AGAIN        5000u	/* ms to wait before a short-lived one is made anew */
-#define LOADING_LOOK           250u	/* ms between two looks at what a template does */
-#define LOADING_SLOW          5000u	/* ms with one thing until that is told */
-#define LOADING_LIMIT        30000u	/* ms until it is ended; no generation says another */
 #define RETIRING_GRACE       30000u	/* ms beyond worker_shutdown_timeout */
 
 static int  generation_begin_loading(struct generation *);
@@ -63,8 +61,7 @@ static const struct {
 	const char          *overdue;
 } steps[GENERATION_STEPS] = {
 	[GENERATION_LOADING] = { "loading", generation_begin_loading, generation_is_loaded,
-	    GENERATION_OPENING, 60000,
-	    "the configuration was not loaded and checked within 60 seconds" },
+	    GENERATION_OPENING, 0, NULL },	/* see generation_look */
 	[GENERATION_OPENING] = { "opening", generation_begin_opening, generation_always,
 	    GENERATION_SENDING, 0, NULL },
 	[GENERATION_SENDING] = { "sending", generation_begin_sending, generation_is_sent,
@@ -101,12 +98,7 @@ static const struct post_ops generation_post_ops = {
 	.failed  = generation_fail,
 };
 
-/* What the template that loads was found to do, since when; one loads at a time. */
-static struct {
-	char     doing[512];
-	uint64_t since;
-	bool     told;
-} loading;
+static struct loading loading;	/* what the template that loads does; it is one at a time */
 
 static struct digest_settings       settled;	/* by the first: pid and control are its */
 static const struct options        *options;
@@ -165,6 +157,14 @@ generation_fail(struct generation *g, const char *format, ...)
 }
 
 void
+generation_make_way(struct generation *g)
+{
+	if (g->step == GENERATION_LOADING && loading.state != LOADING_GOES_ON)
+		generation_fail(g, "a newer reload takes its place: it was still %s",
+		    loading.doing[0] == '\0' ? "reading the configuration" : loading.doing);
+}
+
+void
 generation_retire(struct generation *g)
 {
 	generation_enter(g, GENERATION_RETIRING);
@@ -205,12 +205,8 @@ static void
 generation_step_overdue(struct deadline *d)
 {
 	struct generation *g = container_of(d, struct generation, overdue);
-	const char        *doing = template_progress();
 
-	if (g->step == GENERATION_LOADING && doing != NULL && *doing != '\0')
-		generation_fail(g, "%s: it is still %s", steps[g->step].overdue, doing);
-	else
-		generation_fail(g, "%s", steps[g->step].overdue);
+	generation_fail(g, "%s", steps[g->step].overdue);
 }
 
 static int
@@ -259,9 +255,7 @@ generation_begin_loading(struct generation *g)
 		report_say(WEIR_ERROR, "error: starting a template: %s", strerror(errno));
 		return -1;
 	}
-	loading.doing[0] = '\0';
-	loading.since = g->looked = wait_now();
-	loading.told = false;
+	loading_begin(&loading, g->template);
 	deadline_set(&g->look, LOADING_LOOK, generation_look);
 	return 0;
 }
@@ -271,36 +265,19 @@ static void
 generation_look(struct deadline *d)
 {
 	struct generation *g = container_of(d, struct generation, look), *running;
-	const char        *doing = template_progress();
-	uint64_t           now = wait_now(), limit = LOADING_LIMIT, silence;
-	bool               late = now - g->looked > 4 * LOADING_LOOK;
-	char               text[640], time[STR_UNIT_MAX];
+	char               text[704];
 
-	if (g->step != GENERATION_LOADING || doing == NULL)
+	if (g->step != GENERATION_LOADING)
 		return;
 	deadline_set(&g->look, LOADING_LOOK, generation_look);
-	g->looked = now;
-	/* All may have been stopped together. */
-	if (late || strncmp(loading.doing, doing, sizeof loading.doing - 1) != 0) {
-		snprintf(loading.doing, sizeof loading.doing, "%s", doing);
-		loading.since = now;
-		loading.told = false;
-		return;
-	}
 	running = generation_running();
-	if (running != NULL)
-		limit = running->digest.settings.watchdog;
-	silence = now - loading.since;
-	snprintf(text, sizeof text, "process %d, which loads the configuration, has been %s for %s",
-	    (int)g->template, *doing == '\0' ? "reading it" : doing,
-	    str_print_time(silence / 1000 * 1000, time));
-	if (limit > 0 && silence >= limit) {
-		generation_fail(g, "%s, and %s: it is killed (worker_watchdog)", text,
-		    watchdog_doing(g->template));
-	} else if (silence >= LOADING_SLOW && !loading.told) {
-		loading.told = true;
-		report_say(WEIR_WARN, "warning: %s, and %s", text, watchdog_doing(g->template));
-	}
+	if (!loading_look(&loading, running == NULL ? 0 : running->digest.settings.watchdog, text,
+		sizeof text))
+		return;
+	if (loading.state == LOADING_HANGS)
+		generation_fail(g, "%s: it is killed (worker_watchdog)", text);
+	else
+		report_say(WEIR_WARN, "warning: %s", text);
 }
 
 /* Filled by its template, kept for another one. */

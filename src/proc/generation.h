@@ -87,6 +87,9 @@ void generation_retire(struct generation *);
 void generation_fail(struct generation *, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Somebody wants a newer one: it fails if it is being loaded and does not get on. */
+void generation_make_way(struct generation *);
+
 /* The process that loads its configuration has ended. */
 void generation_template_died(struct generation *, int status);
 

@@ -200,10 +200,12 @@ master_loop(void)
 static void
 master_build(void)
 {
-	struct generation *running = generation_running();
+	struct generation *running = generation_running(), *building = generation_building();
 	bool               remake = !report_is_wanted() && running != NULL && running->remake;
 
-	if ((!report_is_wanted() && !remake) || generation_building() != NULL)
+	if (building != NULL && report_is_wanted() && master.ran)
+		generation_make_way(building);
+	if ((!report_is_wanted() && !remake) || building != NULL)
 		return;
 	if (running != NULL)
 		running->remake = false;
@@ -254,8 +256,15 @@ master_match(const char *written, struct text *answer)
 static void
 master_reload(void)
 {
-	if (master.stopping == SERVING)
-		report_wanted(NULL);
+	const struct generation *building = generation_building();
+
+	if (master.stopping != SERVING)
+		return;
+	report_wanted(NULL);
+	if (building != NULL)
+		log_notice("generation %u is %s: a reload comes after it, or in its place if that "
+		    "hangs",
+		    building->number, generation_step_name(building->step));
 }
 
 static void

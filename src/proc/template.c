@@ -29,8 +29,6 @@
 #include "session/server.h"
 #include "upstream/board.h"
 
-#define PROGRESS_MAX 512u
-
 static bool template_load(struct template *);
 static bool template_complain(const struct template *, const char *what);
 static void template_close_snapshots(const struct template_job *);
@@ -46,7 +44,7 @@ static _Noreturn void template_give_up(const struct template *, const char *what
 static void template_equip(struct template *);
 static void template_clone_worker(struct template *, unsigned slot, unsigned seat);
 
-static char *progress;
+static struct conf_progress *progress;
 
 const char *
 template_progress(void)
@@ -54,11 +52,17 @@ template_progress(void)
 	void *shared;
 
 	if (progress == NULL) {
-		shared = mmap(NULL, PROGRESS_MAX, PROT_READ | PROT_WRITE,
+		shared = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		progress = shared == MAP_FAILED ? NULL : shared;
 	}
-	return progress;
+	return progress == NULL ? NULL : progress->doing;
+}
+
+bool
+template_waits_for_system(void)
+{
+	return progress != NULL && progress->own_value;
 }
 
 _Noreturn void
@@ -94,8 +98,8 @@ template_load(struct template *t)
 	static struct snapshot snapshot;
 
 	if (progress != NULL) {
-		progress[0] = '\0';
-		conf_progress(progress, PROGRESS_MAX);
+		memset(progress, 0, sizeof *progress);
+		conf_progress(progress);
 	}
 	if (t->job->mode == TEMPLATE_SERVE)
 		request.snapshot = &snapshot;
@@ -115,8 +119,6 @@ template_load(struct template *t)
 		return false;
 	if (digest_send(t->conf, t->job->channel) < 0)
 		return template_complain(t, "the configuration cannot be told to the master");
-	if (progress != NULL)
-		progress[0] = '\0';
 	return true;
 }
 

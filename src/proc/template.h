@@ -49,6 +49,9 @@ _Noreturn void template_run(const struct template_job *);
  * and templates share; NULL if that cannot be had. */
 const char *template_progress(void);
 
+/* Whether that may be waiting for the system to look up a name. */
+bool template_waits_for_system(void);
+
 /* What a worker begins with: its template's state, and its own place. */
 struct template {
 	const struct template_job *job;

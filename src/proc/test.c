@@ -12,21 +12,22 @@
 
 #include "proc/child.h"
 #include "proc/fdtable.h"
+#include "proc/loading.h"
 #include "proc/message.h"
 #include "proc/options.h"
 #include "proc/template.h"
 #include "proc/wait.h"
 
-#define TEST_TIMEOUT 60000	/* ms */
-
 enum verdict {
 	GOOD,
 	BAD,
 	UNKNOWN,	/* it ended without a word */
+	HANGING,	/* it was killed, and that has been told */
 	UNPRINTED,	/* good, and could not be written out */
 };
 
 static enum verdict test_listen(const struct options *, int channel, pid_t template);
+static bool         test_gets_on(struct loading *, int channel);
 static enum verdict test_end(pid_t template, enum verdict);
 
 int
@@ -69,24 +70,17 @@ test_run(const struct options *options, bool print)
 static enum verdict
 test_listen(const struct options *options, int channel, pid_t template)
 {
-	struct pollfd  p = { .fd = channel, .events = POLLIN };
+	struct loading loading;
 	struct message m;
-	uint64_t       end_at = wait_now() + TEST_TIMEOUT, now;
-	const char    *doing;
 	int            got;
 
+	loading_begin(&loading, template);
 	while ((got = message_receive(channel, &m)) != 0) {
 		if (got < 0 && errno == EAGAIN) {
-			now = wait_now();
-			if (now < end_at &&
-			    (poll(&p, 1, (int)(end_at - now)) > 0 || errno == EINTR))
+			if (test_gets_on(&loading, channel))
 				continue;
-			doing = template_progress();
-			fprintf(stderr, "weir: not checked within %d seconds: it is still %s\n",
-			    TEST_TIMEOUT / 1000,
-			    doing != NULL && *doing != '\0' ? doing : "being read");
 			kill(template, SIGKILL);
-			return BAD;
+			return HANGING;
 		}
 		if (got < 0)
 			return BAD;
@@ -97,6 +91,24 @@ test_listen(const struct options *options, int channel, pid_t template)
 			fprintf(stderr, "%.*s\n", (int)m.size, (const char *)m.data);
 	}
 	return UNKNOWN;
+}
+
+/* Waits for a message. There is no limit on the whole: many names may have to be looked
+ * up. */
+static bool
+test_gets_on(struct loading *loading, int channel)
+{
+	struct pollfd p = { .fd = channel, .events = POLLIN };
+	char          text[704];
+
+	if (poll(&p, 1, LOADING_LOOK) > 0 || !loading_look(loading, 0, text, sizeof text))
+		return true;
+	if (loading->state == LOADING_HANGS) {
+		fprintf(stderr, "weir: %s: it is killed\n", text);
+		return false;
+	}
+	fprintf(stderr, "weir: %s: an interrupt (^C) ends it\n", text);
+	return true;
 }
 
 /* GOOD, BAD or UNPRINTED. */
@@ -110,6 +122,8 @@ test_end(pid_t template, enum verdict verdict)
 	while (waitpid(template, &status, 0) < 0)
 		if (errno != EINTR)
 			return BAD;
+	if (verdict == HANGING)
+		return BAD;
 	if (status == 0 && verdict != UNKNOWN)
 		return verdict;
 	if (verdict == GOOD && WIFEXITED(status) && WEXITSTATUS(status) == 1)

@@ -677,14 +677,25 @@ test_peek(void)
 	ok(conf_peek(&request, "pid") == NULL, "no file");
 }
 
-static char where[128], seen[128];
+static struct conf_progress progress;
+static char                 seen[sizeof progress.doing];
+static bool                 own_seen;
 
 static const char *
 check_progress(struct weir_scope *s)
 {
 	(void)s;
-	memcpy(seen, where, sizeof seen);
+	memcpy(seen, progress.doing, sizeof seen);
+	own_seen = progress.own_value;
 	return NULL;
+}
+
+/* As something that looks up names does. */
+static const char *
+parse_progress(struct weir_scope *s, const char *text, void *where)
+{
+	(void)text, (void)where;
+	return check_progress(s);
 }
 
 static void
@@ -694,18 +705,31 @@ test_progress(void)
 		.check = check_progress,
 		.protocol = &protocol };
 	const struct weir_module *const modules[] = { &curious, NULL };
-	const struct conf_request       request = { .path = path,
-		.prefix = "",
-		.module_dir = "",
-		.core = core,
-		.builtin = modules };
+	static const struct weir_key    keys[] = { { .name = "peer",
+						    .where = WEIR_IN_SERVER,
+						    .type = WEIR_OWN,
+						    .parse = parse_progress },
+		{ 0 } };
+	static const struct weir_module reader = { .name = "reader", .keys = keys, .conf_size = 1 };
+	const struct weir_module *const more[] = { &reader, core[0], core[1], core[2], NULL };
+	struct conf_request             request = { .path = path,
+			    .prefix = "",
+			    .module_dir = "",
+			    .core = core,
+			    .builtin = modules };
 
 	conf_free(load("[server a]\nprotocol = curious\n", NULL));
-	conf_progress(where, sizeof where);
+	conf_progress(&progress);
 	conf_free(conf_load(&request));
 	is_string(seen, "checking [server a] with module curious", "it is known what is done");
-	is_string(where, "", "and when it is over");
-	conf_progress(NULL, 0);
+	ok(!own_seen, "a module does it");
+	is_string(progress.doing, "", "and when it is over");
+	request.core = more;
+	conf_free(load("[server a]\npeer = slow:80\n", NULL));
+	conf_free(conf_load(&request));
+	is_string(seen, "reading \"peer = slow:80\" in [server a]", "a value of weir's own");
+	ok(own_seen, "may hold a name");
+	conf_progress(NULL);
 }
 
 static void
