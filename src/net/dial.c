@@ -30,6 +30,7 @@ static struct {
 
 static enum dial_state dial_check_connect(struct dial *);
 static enum dial_state dial_secure(struct dial *);
+static int             dial_send_preface(struct dial *);
 static enum dial_state dial_check_handshake(struct dial *);
 static enum dial_state dial_fail_handshake(struct dial *, const char *why, const char *advice,
     int error);
@@ -117,12 +118,31 @@ dial_secure(struct dial *d)
 
 	if (t == NULL)
 		return d->state = DIAL_DONE;
+	if (d->ops->preface != NULL && dial_send_preface(d) < 0)
+		return dial_fail(d, errno);
 	if (tls_connect(d->conn, t->context, t->name, t->session) < 0)
 		return dial_fail(d, errno);
 	tls_session_keep(d->conn, &t->session);
 	d->secures = true;
 	d->give_up = loop_now() + t->timeout;
 	return dial_check_handshake(d);
+}
+
+/* It leaves with the first record: a socket that has just been connected has room for it. */
+static int
+dial_send_preface(struct dial *d)
+{
+	char    header[PROXY_HEADER_OUT_MAX];
+	ssize_t length = d->ops->preface(d, header), n;
+
+	if (length <= 0)
+		return (int)length;
+	do
+		n = send(conn_fd(d->conn), header, (size_t)length, MSG_NOSIGNAL | MSG_MORE);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0 && n < length)
+		errno = ENOBUFS;
+	return n == length ? 0 : -1;
 }
 
 static enum dial_state

@@ -35,8 +35,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/list.h"
+#include "net/proxy_header.h"
 
 struct addr;
 struct conn;
@@ -71,6 +73,9 @@ struct dial_ops {
 	int              (*connect)(struct dial *);
 	/* Whom TLS is spoken with; it outlives the conn. NULL, or returns NULL: nobody. */
 	struct dial_tls *(*tls)(struct dial *);
+	/* Composes the PROXY header that goes in front of TLS, in the clear. Returns its bytes
+	 * (0: none goes there), or -1 with errno. NULL: none ever does. */
+	ssize_t          (*preface)(struct dial *, char out[PROXY_HEADER_OUT_MAX]);
 };
 
 struct dial {

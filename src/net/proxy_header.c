@@ -397,14 +397,15 @@ static size_t
 header_write_v2(const struct proxy_header_facts *f, char *out)
 {
 	struct writer w = { (uint8_t *)out, 0 };
-	uint8_t       start[2] = { V2_PROXY, V2_UNSPEC }, ip[16];
-	char          paths[2 * V2_PATH] = { 0 };
+	uint8_t       start[2] = { V2_LOCAL, V2_UNSPEC }, ip[16];
 	int           family = header_family(f);
 
-	start[1] = family == AF_INET  ? V2_TCP4
-	    : family == AF_INET6      ? V2_TCP6
-	    : family == AF_UNIX	      ? V2_UNIX
-				     : V2_UNSPEC;
+	/* V2_UNIX is what the specification has for UNIX sockets, and what HAProxy (2.6 to
+	 * 3.x) resets: it says LOCAL itself. */
+	if (family == AF_INET || family == AF_INET6) {
+		start[0] = V2_PROXY;
+		start[1] = family == AF_INET ? V2_TCP4 : V2_TCP6;
+	}
 	writer_put(&w, v2_start, sizeof v2_start);
 	writer_put(&w, start, sizeof start);
 	writer_put_u16(&w, 0);
@@ -416,10 +417,6 @@ header_write_v2(const struct proxy_header_facts *f, char *out)
 		writer_put(&w, ip, sizeof ip);
 		header_ip6(&f->to, ip);
 		writer_put(&w, ip, sizeof ip);
-	} else if (family == AF_UNIX) {
-		if (f->path != NULL)
-			memcpy(paths + V2_PATH, f->path, strnlen(f->path, V2_PATH));
-		writer_put(&w, paths, sizeof paths);
 	}
 	if (family == AF_INET || family == AF_INET6) {
 		writer_put_u16(&w, f->from.port);
@@ -443,7 +440,7 @@ header_write_tls(struct writer *w, const struct proxy_header_tls *tls)
 	writer_put_tlv(w, TLV_ALPN, tls->protocol);
 	writer_put_tlv(w, TLV_AUTHORITY, tls->server_name);
 	if (tls->certificate) {
-		inner[0] |= TLS_CERT_CONN | TLS_CERT_SESS;
+		inner[0] |= tls->resumed ? TLS_CERT_SESS : TLS_CERT_CONN | TLS_CERT_SESS;
 		inner[4] = !tls->verified;
 	}
 	writer_put_text(&in, TLV_TLS_VERSION, tls->version);

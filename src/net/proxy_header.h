@@ -51,20 +51,20 @@ struct proxy_header_tls {
 	const char      *name;		/* the common name in the client's certificate, UTF-8 */
 	struct weir_span server_name;	/* that it asked for */
 	struct weir_span protocol;	/* that was agreed on (ALPN) */
-	bool             certificate;	/* on this connection it has shown one … */
-	bool             verified;	/* … that is good; otherwise it is not, or there is none */
+	bool             certificate;	/* it has shown one … */
+	bool             verified;	/* … that is good */
+	bool             resumed;	/* it has shown it on an earlier connection */
 };
 
 struct proxy_header_facts {
 	struct addr_packed             from;
 	struct addr_packed             to;	/* family 0: not known */
-	const char                    *path;	/* of a UNIX socket it connected to; or NULL */
 	struct weir_span               id;	/* PP2_TYPE_UNIQUE_ID, at most 128 bytes */
 	const struct proxy_header_tls *tls;	/* NULL: it came without */
 };
 
-/* Writes one. Returns its bytes; what version 1 cannot say is left out, as are
- * extensions for which there is no room. */
+/* Writes one. Returns its bytes. Of others than IP addresses it says that they are not
+ * known (UNKNOWN, LOCAL); extensions for which there is no room are left out. */
 size_t proxy_header_write(enum proxy_version, const struct proxy_header_facts *,
     char out[PROXY_HEADER_OUT_MAX]);
 

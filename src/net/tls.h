@@ -111,6 +111,10 @@ struct tls_info {
 /* Of a handshake that is DONE; lives as long as the conn. */
 struct tls_info tls_info(const struct conn *);
 
+/* Whether the other side has shown a certificate, now or when a resumed session began; if
+ * it is a good one; and its common name in UTF-8 ("": it has none, or one that is longer). */
+bool tls_peer_certificate(const struct conn *, bool *verified, char *name, size_t size);
+
 /* Whether a failed handshake is for the operator to mend: the client speaks TLS, but
  * does not trust the certificate, or nothing it can do is allowed here. */
 bool tls_operator_may_help(const struct conn *);

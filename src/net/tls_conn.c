@@ -583,3 +583,29 @@ tls_info(const struct conn *c)
 		.alpn = span_make(alpn, length),
 	};
 }
+
+bool
+tls_peer_certificate(const struct conn *c, bool *verified, char *name, size_t size)
+{
+	const struct tls_conn *t = tls_conn_of(c);
+	X509                  *x = SSL_get0_peer_certificate(t->ssl);
+	X509_NAME             *subject;
+	unsigned char         *text = NULL;
+	int                    at, length;
+
+	*verified = x != NULL && SSL_get_verify_result(t->ssl) == X509_V_OK;
+	name[0] = '\0';
+	if (x == NULL)
+		return false;
+	subject = X509_get_subject_name(x);
+	if ((at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1)) < 0)
+		return true;
+	length = ASN1_STRING_to_UTF8(&text,
+	    X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	if (length > 0 && (size_t)length < size && memchr(text, '\0', (size_t)length) == NULL) {
+		memcpy(name, text, (size_t)length);
+		name[length] = '\0';
+	}
+	OPENSSL_free(text);
+	return true;
+}

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "session/order.h"
+#include "session/preface.h"
 #include "session/server.h"
 #include "upstream/pool.h"
 
@@ -38,6 +39,8 @@ static void exchange_room(struct requester *);
 static void exchange_waits(struct requester *);
 static void exchange_lost(struct requester *, bool busy);
 static const struct addr_packed *exchange_from(const struct requester *);
+static size_t exchange_preface(const struct requester *, enum proxy_version,
+    char out[PROXY_HEADER_OUT_MAX]);
 
 static void exchange_send(struct requester *, struct weir_span, bool last);
 static void exchange_tell_failure(struct requester *, const struct framing *, uint32_t kind,
@@ -54,12 +57,13 @@ const struct session_mode exchange_mode = {
 };
 
 const struct requester_ops exchange_requesters = {
-	.reply  = exchange_reply,
-	.failed = exchange_fail,
-	.room   = exchange_room,
-	.waits  = exchange_waits,
-	.lost   = exchange_lost,
-	.from   = exchange_from,
+	.reply   = exchange_reply,
+	.failed  = exchange_fail,
+	.room    = exchange_room,
+	.waits   = exchange_waits,
+	.lost    = exchange_lost,
+	.from    = exchange_from,
+	.preface = exchange_preface,
 };
 
 static const struct order_sink exchange_sink = {
@@ -411,6 +415,13 @@ static const struct addr_packed *
 exchange_from(const struct requester *q)
 {
 	return &exchange_session(q)->from;
+}
+
+static size_t
+exchange_preface(const struct requester *q, enum proxy_version version,
+    char out[PROXY_HEADER_OUT_MAX])
+{
+	return preface_write(exchange_session(q), version, out);
 }
 
 /* ------------------------------------------- what has its turn in the order */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "base/str.h"
+#include "session/preface.h"
 #include "session/server.h"
 #include "upstream/peer_handshake.h"
 #include "upstream/source.h"
@@ -38,6 +39,10 @@ static struct dial_tls *relay_dial_tls(struct dial *);
 static bool relay_is_connecting(const struct relay *);
 static void relay_connect_failed(struct relay *);
 static bool relay_connected(struct relay *);
+static ssize_t relay_dial_preface(struct dial *, char out[PROXY_HEADER_OUT_MAX]);
+static bool relay_put_preface(struct relay *);
+static void relay_gather_first(struct relay *);
+static void relay_count_up(struct relay *, size_t);
 static void relay_settle_later(struct relay *);
 static void relay_settle_all(void *);
 static void relay_settle(struct relay *);
@@ -70,6 +75,7 @@ static const struct conn_handler relay_peer_handler = {
 static const struct dial_ops relay_dial_ops = {
 	.connect = relay_dial,
 	.tls     = relay_dial_tls,
+	.preface = relay_dial_preface,
 };
 
 void
@@ -99,7 +105,7 @@ relay_open(struct weir_session *s, struct weir_upstream *u, struct weir_span fir
 		return false;
 	r->session = s;
 	r->upstream = u;
-	if ((r->opening = slab_take(&relays.openings)) == NULL ||
+	if ((r->opening = slab_take(&relays.openings)) == NULL || !relay_put_preface(r) ||
 	    (first.len > 0 && !conn_gather(&r->peer_conn, first))) {
 		relay_free_opening(r);
 		slab_give(&relays.slab, r);
@@ -340,6 +346,7 @@ relay_connected(struct relay *r)
 	if (state == DIAL_DONE) {
 		peer_report(r->peer, PEER_CONNECTED, 0, loop_now());
 		peer_handshake_done(r->peer, &r->peer_conn);
+		relay_gather_first(r);
 		/* Behind a handshake there is a second time. */
 		if (conn_is_plain(&r->peer_conn))
 			relay_settle_later(r);
@@ -350,6 +357,48 @@ relay_connected(struct relay *r)
 	else if (r->opening->dial.secures)
 		session_watch(r->session);	/* it has a time of its own */
 	return state == DIAL_DONE;
+}
+
+static ssize_t
+relay_dial_preface(struct dial *d, char out[PROXY_HEADER_OUT_MAX])
+{
+	const struct relay *r = container_of(d->conn, struct relay, peer_conn);
+
+	if (r->upstream->send_proxy == PROXY_OFF)
+		return 0;
+	return (ssize_t)preface_write(r->session, r->upstream->send_proxy, out);
+}
+
+/* False: memory is short. What goes before TLS is not for the conn: relay_dial_preface. */
+static bool
+relay_put_preface(struct relay *r)
+{
+	char   header[PROXY_HEADER_OUT_MAX];
+	size_t n;
+
+	if (r->upstream->send_proxy == PROXY_OFF || r->upstream->tls_name != NULL)
+		return true;
+	n = preface_write(r->session, r->upstream->send_proxy, header);
+	return conn_gather(&r->peer_conn, span_make(header, n));
+}
+
+/* What goes before the client's bytes leaves in one write with the first of them. */
+static void
+relay_gather_first(struct relay *r)
+{
+	const struct server *server = r->session->server;
+	struct conn         *client = &r->session->client;
+	uint64_t             waiting = conn_waiting(&r->peer_conn), most = server->read_buffer;
+	size_t               n;
+
+	if (waiting == 0 || waiting >= server->write_buffer || !conn_may_read(client))
+		return;
+	if (most > server->write_buffer - waiting)
+		most = server->write_buffer - waiting;
+	if ((n = conn_read(client, loop_scratch(), most)) == 0)
+		return;
+	relay_count_up(r, n);
+	(void)conn_gather(&r->peer_conn, span_make(loop_scratch(), n));
 }
 
 /* A short session costs no system calls for options that it has no use for. */
@@ -458,8 +507,7 @@ relay_move(struct relay *r, struct flow *flow, struct conn *from, struct conn *t
 			relay_settle(r);
 		else if (r->opening != NULL)
 			r->opening->sent = true;
-		board_add(&r->peer->cell[PEER_BYTES_SENT], n);
-		session_came(r->session, n);
+		relay_count_up(r, n);
 	} else {
 		r->heard = true;
 		board_add(&r->peer->cell[PEER_BYTES_RECEIVED], n);
@@ -469,6 +517,13 @@ relay_move(struct relay *r, struct flow *flow, struct conn *from, struct conn *t
 			       : conn_send(to, span_make(loop_scratch(), n)))
 		return n;
 	return 0;
+}
+
+static void
+relay_count_up(struct relay *r, size_t n)
+{
+	board_add(&r->peer->cell[PEER_BYTES_SENT], n);
+	session_came(r->session, n);
 }
 
 static size_t

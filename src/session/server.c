@@ -288,6 +288,12 @@ server_check_upstream(struct weir_scope *scope, struct server *s)
 	if (s->protocol == NULL || s->protocol->exchange == NULL)
 		return;
 	s->framing = (struct framing){ s->protocol->exchange, s->conf };
+	if (s->upstream->send_proxy != PROXY_OFF && s->upstream->mode != POOL_SESSION)
+		conf_error(conf_find(scope_conf(scope), SCOPE_UPSTREAM, s->upstream_name),
+		    "send_proxy_protocol",
+		    "a PROXY header names one client, and here many share a connection (pool, "
+		    "[server %s]): it needs pool = session",
+		    s->name);
 	if (s->upstream->framed_by == NULL)
 		s->upstream->framed_by = s->protocol;
 	else if (s->upstream->framed_by != s->protocol)

@@ -19,6 +19,8 @@ static void     link_ready(struct conn *);
 static void     link_expired(struct conn *);
 static int      link_dial(struct dial *);
 static struct dial_tls *link_dial_tls(struct dial *);
+static ssize_t  link_dial_preface(struct dial *, char out[PROXY_HEADER_OUT_MAX]);
+static bool     link_put_preface(struct link *, const struct requester *);
 static bool     link_connected(struct link *);
 static void     link_receive(struct link *);
 static bool     link_receive_once(struct link *);
@@ -55,6 +57,7 @@ static const struct conn_handler link_handler = {
 static const struct dial_ops link_dial_ops = {
 	.connect = link_dial,
 	.tls     = link_dial_tls,
+	.preface = link_dial_preface,
 };
 
 static struct {
@@ -129,11 +132,30 @@ link_dial_tls(struct dial *d)
 	return container_of(d, struct link, dial)->pool->peer->tls;
 }
 
+/* Nobody has the link when there was no memory for the request that it was opened for. */
+static ssize_t
+link_dial_preface(struct dial *d, char out[PROXY_HEADER_OUT_MAX])
+{
+	const struct link *l = container_of(d, struct link, dial);
+	enum proxy_version version = l->pool->peer->upstream->send_proxy;
+
+	if (version == PROXY_OFF)
+		return 0;
+	if (l->borrower == NULL) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return (ssize_t)requester_ops->preface(l->borrower, version, out);
+}
+
 bool
 link_put(struct link *l, struct request *r, struct weir_span bytes)
 {
 	struct weir_peer *peer = l->pool->peer;
 
+	if (peer->upstream->send_proxy != PROXY_OFF && peer->tls == NULL && l->sent == 0 &&
+	    !link_put_preface(l, r->requester))
+		return false;
 	/* As large as it was last time, rather than grown step by step. */
 	if (l->out == NULL && l->usual > bytes.len && buf_reserve(&l->out, l->usual) == NULL)
 		return false;
@@ -163,6 +185,21 @@ link_put(struct link *l, struct request *r, struct weir_span bytes)
 		link_watch(l);
 	conn_again(&l->conn);	/* with what others ask in this pass */
 	return true;
+}
+
+/* In front of its requester's first request; nobody else ever uses the link
+ * (POOL_SESSION). What lies there of a request that memory was short for is not sent. */
+static bool
+link_put_preface(struct link *l, const struct requester *q)
+{
+	char   header[PROXY_HEADER_OUT_MAX];
+	size_t n;
+
+	if (l->depth > 0)
+		return true;	/* it is there */
+	buf_return(&l->out);
+	n = requester_ops->preface(q, l->pool->peer->upstream->send_proxy, header);
+	return buf_append(&l->out, span_make(header, n)) == 0;
 }
 
 void

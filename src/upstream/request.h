@@ -31,6 +31,7 @@
 
 #include "base/list.h"
 #include "net/addr.h"
+#include "net/proxy_header.h"
 #include "weir.h"
 
 struct buf;
@@ -145,6 +146,9 @@ struct requester_ops {
 	void (*lost)(struct requester *, bool busy);
 	/* Where it comes from: for balancers, and for the log. */
 	const struct addr_packed *(*from)(const struct requester *);
+	/* What a peer is told of it first (send_proxy_protocol): returns its bytes. */
+	size_t (*preface)(const struct requester *, enum proxy_version,
+	    char out[PROXY_HEADER_OUT_MAX]);
 };
 
 extern const struct requester_ops *requester_ops;

@@ -25,6 +25,7 @@ enum peer_option {
 };
 
 static const char *upstream_parse_pool(struct weir_scope *, const char *, void *);
+static const char *upstream_parse_send_proxy(struct weir_scope *, const char *, void *);
 static const char *upstream_parse_server(struct weir_scope *, const char *, void *);
 static const char *upstream_parse_server_option(struct weir_scope *, struct weir_peer *,
     char *word, unsigned *seen);
@@ -108,6 +109,10 @@ static const struct weir_key keys[] = {
 	{ .name = "source", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN, .offset = HERE(sources),
 	  .flags = WEIR_REPEATED | WEIR_WORDS, .parse = source_key, .syntax = "ADDRESS ...",
 	  .help = "local addresses to connect from, without ports, used in turn" },
+	{ .name = "send_proxy_protocol", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN,
+	  .offset = HERE(send_proxy), .initial = "off", .parse = upstream_parse_send_proxy,
+	  .syntax = "off | v1 | v2",
+	  .help = "peers are told of each client by a PROXY header: stream_proxy, pool = session" },
 	SOCK_KEYS(WEIR_IN_UPSTREAM, HERE(options)),
 	{ .name = NULL },
 };
@@ -235,6 +240,24 @@ upstream_parse_pool(struct weir_scope *scope, const char *text, void *value)
 			return NULL;
 		}
 	return "write pipeline, request or session";
+}
+
+static const char *
+upstream_parse_send_proxy(struct weir_scope *scope, const char *text, void *value)
+{
+	static const char *const names[] = {
+		[PROXY_OFF] = "off",
+		[PROXY_V1] = "v1",
+		[PROXY_V2] = "v2",
+	};
+
+	(void)scope;
+	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(text, names[i]) == 0) {
+			*(enum proxy_version *)value = (enum proxy_version)i;
+			return NULL;
+		}
+	return "write off, v1 or v2";
 }
 
 static const char *
@@ -379,6 +402,10 @@ upstream_check(struct weir_scope *scope)
 	if (u->pool_min_idle > u->pool_size && !scope_is_wrong(scope, "pool_size"))
 		conf_error(scope, "pool_min_idle",
 		    "pool_min_idle is more than pool_size: raise that, or lower this");
+	if (u->send_proxy != PROXY_OFF && u->pool_min_idle > 0)
+		conf_error(scope, "pool_min_idle",
+		    "a PROXY header (send_proxy_protocol) names a client, and connections that are "
+		    "opened ahead have none: leave pool_min_idle out");
 	if ((wrong = source_check(scope, u)) != NULL && !scope_is_wrong(scope, "source"))
 		conf_error(scope, "source", "%s", wrong);
 	peer_tls_check(scope, u);

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "conf/place.h"
 #include "net/addr.h"
+#include "net/proxy_header.h"
 #include "net/sock.h"
 #include "upstream/board.h"
 #include "upstream/source.h"
@@ -69,6 +70,7 @@ struct weir_upstream {
 	uint64_t                  handshake_timeout;	/* ms */
 	struct sock_options       options;
 	struct source_list        sources;
+	enum proxy_version        send_proxy;	/* in front of what its peers are sent */
 	unsigned                  index;	/* of all; set by the checks of [weir] */
 	const struct weir_module *framed_by;		/* what its servers speak; or NULL */
 

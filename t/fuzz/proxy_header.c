@@ -17,7 +17,7 @@ write_again(const struct proxy_header *h)
 	bool                      stated;
 
 	for (enum proxy_version v = PROXY_V1; v <= PROXY_V2; v++) {
-		stated = h->stated && (v == PROXY_V2 || h->from.family != AF_UNIX);
+		stated = h->stated && h->from.family != AF_UNIX;
 		must(proxy_header_parse(span_make(out, proxy_header_write(v, &f, out)), &again) ==
 		    PROXY_HEADER_WHOLE);
 		must(again.stated == stated);

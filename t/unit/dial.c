@@ -67,9 +67,17 @@ dial_whom(struct dial *d)
 	return &whom;
 }
 
+static ssize_t
+dial_preface(struct dial *d, char out[PROXY_HEADER_OUT_MAX])
+{
+	(void)d;
+	return snprintf(out, PROXY_HEADER_OUT_MAX, "PROXY UNKNOWN\r\n");
+}
+
 static const struct dial_ops by_tls = {
 	.connect = dial_target,
 	.tls     = dial_whom,
+	.preface = dial_preface,
 };
 static const struct dial_ops *ops = &to_target;
 
@@ -237,7 +245,7 @@ test_late(void)
 static int
 tls_peer(int listening, uint64_t timeout)
 {
-	char first;
+	char first[16];
 	int  far;
 
 	whom.timeout = timeout;
@@ -245,7 +253,9 @@ tls_peer(int listening, uint64_t timeout)
 	far = accept(listening, NULL, NULL);
 	ok(run_until(is_securing), "it is connected, and the handshake begins");
 	ok(dial.give_up <= loop_now() + timeout, "which has a time of its own");
-	ok(read(far, &first, 1) == 1 && first == 22, "by its first record");
+	ok(read(far, first, sizeof first) == sizeof first &&
+		memcmp(first, "PROXY UNKNOWN\r\n\x16", 16) == 0,
+	    "by its first record, behind what goes first");
 	conn_arm(&conn, dial.give_up);
 	return far;
 }

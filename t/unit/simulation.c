@@ -568,7 +568,7 @@ requester_from(const struct requester *q)
 }
 
 static const struct requester_ops ops = { requester_reply, requester_failed, requester_room,
-	requester_waits, requester_lost, requester_from };
+	requester_waits, requester_lost, requester_from, NULL };
 static const struct order_sink    sink = { client_hears, client_fails, client_ends };
 
 /* ------------------------------------------------------- what is always so */
