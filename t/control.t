@@ -215,17 +215,42 @@ it 'without its socket it is known to run' => sub {
 		my $result = $w->command(@$args);
 		is $result->{exit}, 1;
 		like $result->{err}, qr{^weir: process $pid runs \(it holds \Q@{[$w->path('run/weir.pid')]}\E\), but nobody answers at \Q$socket\E: }, "weir @$args";
-		like $result->{err}, qr/kill -TERM $pid stops it, kill -HUP $pid reloads$/;
+		like $result->{err}, qr/kill -TERM $pid stops it, kill -HUP $pid reloads, and makes a socket again that was removed$/;
 	}
 	is $w->command('status', '-g', 'control = run/weir.sock.away')->{exit}, 0, 'the way that is told';
 	rename("$socket.away", $socket) or die;
 	healthy;
 };
 
+it 'what was removed is made again at a reload' => sub {
+	my $pid = $w->pid;
+	my $file = $w->path('run/weir.pid');
+	my $connected = client("unix:$socket");
+	unlink($socket, $file) == 2 or die;
+	$w->mark;
+	$w->signal('HUP');
+	$w->wait_log(qr/generation \d+ runs/);
+	like $w->log_since, qr/ notice .*control socket: \Q$socket\E was removed: it has been made again/;
+	like $w->log_since, qr/ notice .*pid file: \Q$file\E was removed: it has been made again/;
+	is sprintf('%04o', (stat $socket)[2] & 07777), '0600';
+	is slurp($file), "$pid\n";
+	healthy;
+	is $w->reload->{exit}, 0;
+	like $w->command('-g', 'daemon = off', '-g', 'control = run/other.sock')->{text}, qr/weir is running already, pid $pid/,
+	    'the new file is locked';
+	$connected->send("generations\n");
+	like $connected->rest, qr/^ generation/, 'who was connected is answered';
+	is scalar(() = $w->log_since =~ /made again/g), 2, 'once';
+};
+
 it 'what is not its socket any more is left alone' => sub {
 	unlink($socket);
 	open(my $fh, '>', $socket) or die "$socket: $!\n";
 	close($fh);
+	$w->mark;
+	$w->signal('HUP');
+	$w->wait_log(qr/ warn .*control socket: something else is at \Q$socket\E now/);
+	$w->wait_log(qr/ error .*: control = .*no socket/);
 	$w->stop(idle => 0);
 	ok -e $socket;
 };

@@ -112,7 +112,8 @@ client_print_absence(const struct client_request *request)
 		fprintf(stderr,
 		    "weir: process %d runs (it holds %s), but nobody answers at %s: its control "
 		    "socket was removed, or had another name when it was started, which -g "
-		    "'control = FILE' can say; kill -TERM %d stops it, kill -HUP %d reloads\n",
+		    "'control = FILE' can say; kill -TERM %d stops it, kill -HUP %d reloads, "
+		    "and makes a socket again that was removed\n",
 		    (int)pid, path, request->path, (int)pid, (int)pid);
 	free(path);
 }

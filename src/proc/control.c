@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -50,6 +51,7 @@ static struct file_id socket_file;
 static struct deadline door_shut;	/* while accepting pauses */
 static bool          starved;		/* and has been told of */
 
+static int  control_listen(const char *path, const char **step);
 static void client_accept(struct watch *, short what);
 static void control_pause(int error);
 static void control_resume(struct deadline *);
@@ -99,17 +101,9 @@ control_command_name(enum control_command c)
 int
 control_open(const char *path, const char *place, const struct control_ops *control_ops)
 {
-	struct listen_spec spec = { .backlog = CONTROL_CLIENTS,
-		.mode = 0600,
-		.owner = (uid_t)-1,
-		.group = (gid_t)-1 };
-	const char        *step = "socket";
-	int                fd;
+	const char *step;
+	int         fd = control_listen(path, &step);
 
-	spec.addr.un.sun_family = AF_UNIX;
-	spec.addr.len = sizeof spec.addr.un;
-	snprintf(spec.addr.un.sun_path, sizeof spec.addr.un.sun_path, "%s", path);
-	fd = sock_listen(&spec, &step);
 	if (fd < 0) {
 		report_say(WEIR_ERROR, "%s: error: control = %s: %s: %s%s", place, path, step,
 		    strerror(errno), errno == EADDRINUSE ? ": another weir answers there" : "");
@@ -126,6 +120,56 @@ control_open(const char *path, const char *place, const struct control_ops *cont
 	ops = control_ops;
 	watch_start(&door, fd, POLLIN, client_accept);
 	return 0;
+}
+
+void
+control_look(void)
+{
+	const char *step;
+	struct stat st;
+	int         fd;
+
+	if (socket_path == NULL || file_id_is_at(&socket_file, socket_path))
+		return;
+	if (lstat(socket_path, &st) == 0) {
+		log_warn("control socket: something else is at %s now, so commands do not reach "
+		    "weir: remove that, and reload (kill -HUP %d)",
+		    socket_path, (int)getpid());
+		return;
+	}
+	fd = control_listen(socket_path, &step);
+	if (fd < 0) {
+		log_error("control socket: %s was removed, and cannot be made again: %s: %s",
+		    socket_path, step, strerror(errno));
+		return;
+	}
+	watch_stop(&door);
+	deadline_clear(&door_shut);
+	fdtable_close(&master_fds, FD_CONTROL, "", 0);
+	if (fdtable_add(&master_fds, FD_CONTROL, "", 0, fd) < 0) {
+		log_error("control socket: %s", strerror(errno));
+		unlink(socket_path);
+		fd_close(&fd);
+		return;
+	}
+	file_id_note(&socket_file, socket_path);
+	watch_start(&door, fd, POLLIN, client_accept);
+	log_notice("control socket: %s was removed: it has been made again", socket_path);
+}
+
+static int
+control_listen(const char *path, const char **step)
+{
+	struct listen_spec spec = { .backlog = CONTROL_CLIENTS,
+		.mode = 0600,
+		.owner = (uid_t)-1,
+		.group = (gid_t)-1 };
+
+	*step = "socket";
+	spec.addr.un.sun_family = AF_UNIX;
+	spec.addr.len = sizeof spec.addr.un;
+	snprintf(spec.addr.un.sun_path, sizeof spec.addr.un.sun_path, "%s", path);
+	return sock_listen(&spec, step);
 }
 
 void

@@ -56,6 +56,10 @@ struct control_ops {
 int  control_open(const char *path, const char *place, const struct control_ops *)
     __attribute__((warn_unused_result));
 
+/* Makes the socket again when its file was removed; what somebody else has put there is
+ * told. Those who are connected stay. */
+void control_look(void);
+
 /* The last answer to those who wait for the end, then closes everything. */
 void control_close(bool ok);
 

@@ -28,6 +28,7 @@
 #include "proc/pid_file.h"
 #include "proc/report.h"
 #include "proc/settings.h"
+#include "proc/state_dir.h"
 #include "proc/status.h"
 #include "proc/tickets.h"
 #include "upstream/board.h"
@@ -68,6 +69,7 @@ static bool     master_wants_daemon(const struct options *);
 static int      master_open_all(void);
 static void     master_loop(void);
 static void     master_build(void);
+static void     master_look_at_files(void);
 static void     master_close_all(void);
 static bool     master_match(const char *written, struct text *);
 static void     master_reload(void);
@@ -216,10 +218,26 @@ master_build(void)
 		return;
 	}
 	if (master.ran) {
+		master_look_at_files();
 		log_notice(remake ? "making the template anew" : "reloading");
 		notify_reloading();
 	}
 	generation_build(remake);
+}
+
+/* They may have been removed, with their folder. */
+static void
+master_look_at_files(void)
+{
+	const struct generation *g = generation_running();
+	const char              *state = master.options->state;
+
+	if (g != NULL &&
+	    (state_dir_make(state, g->digest.settings.control) < 0 ||
+		state_dir_make(state, g->digest.settings.pid) < 0))
+		log_error("%s: making its folders: %s", state, strerror(errno));
+	pid_file_look();
+	control_look();
 }
 
 /* In the reverse order of opening. What is left in the table then is a leak. */

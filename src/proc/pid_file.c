@@ -22,6 +22,7 @@
 
 static int  pid_file_open_locked(const char *path, const char *place);
 static bool pid_file_lock(int fd);
+static int  pid_file_write(int fd);
 static pid_t pid_file_read(int fd);
 static void pid_file_report_taken(const char *path, const char *place, int fd);
 static void pid_file_complain(const char *path, const char *place, const char *why);
@@ -43,11 +44,48 @@ pid_file_open(const char *path, const char *place)
 		fd_close(&fd);
 		return -1;
 	}
-	if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
-	    dprintf(fd, "%d\n", (int)getpid()) < 0) {
+	if (pid_file_write(fd) < 0) {
 		pid_file_complain(path, place, strerror(errno));
 		return -1;
 	}
+	return 0;
+}
+
+void
+pid_file_look(void)
+{
+	int old = fdtable_find(&master_fds, FD_PID, "", 0), made;
+
+	if (old < 0 || pid_file_is_at(pid_file_path, old))
+		return;
+	made = open(pid_file_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (made < 0 && errno == EEXIST) {
+		log_warn("pid file: something else is at %s now: remove that, and reload",
+		    pid_file_path);
+		return;
+	}
+	old = fdtable_take(&master_fds, FD_PID, "", 0);
+	if (made >= 0 && pid_file_lock(made) && pid_file_write(made) == 0 &&
+	    fdtable_add(&master_fds, FD_PID, "", 0, made) == 0) {
+		fd_close(&old);
+		log_notice("pid file: %s was removed: it has been made again", pid_file_path);
+		return;
+	}
+	log_error("pid file: %s was removed, and cannot be made again: %s", pid_file_path,
+	    strerror(errno));
+	if (made >= 0)
+		unlink(pid_file_path);
+	fd_close(&made);
+	if (fdtable_add(&master_fds, FD_PID, "", 0, old) < 0)
+		fd_close(&old);
+}
+
+static int
+pid_file_write(int fd)
+{
+	if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+	    dprintf(fd, "%d\n", (int)getpid()) < 0)
+		return -1;
 	return 0;
 }
 

@@ -9,6 +9,9 @@
  * where the path is configured. Returns 0, or -1 after reporting why. */
 int  pid_file_open(const char *path, const char *place) __attribute__((warn_unused_result));
 
+/* Makes the file again when it was removed; what somebody else has put there is told. */
+void pid_file_look(void);
+
 /* In a command: the master that holds the file there, 0: none does, -1: one that has not
  * written its number yet. */
 pid_t pid_file_holder(const char *path);
