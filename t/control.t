@@ -34,6 +34,8 @@ it 'status in words' => sub {
 	is $result->{exit}, 0;
 	like $result->{out}, $_ for qr/\bfront\b/, qr/\bgate\b/, qr/\bbehind\b/,
 	    qr/@{[$backend->port]}/;
+	like $result->{out}, qr/^server front\n  sessions +0$/m, 'also what is not open now';
+	unlike $result->{out}, qr/^  (?:waiting|links|in_flight|handshakes)\b/m, 'but of no pool where there is none';
 	is $result->{err}, '';
 };
 

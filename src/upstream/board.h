@@ -39,6 +39,7 @@
 enum board_type {
 	BOARD_COUNTER,		/* only grows; survives its worker */
 	BOARD_GAUGE,		/* what is open now; goes with its worker */
+	BOARD_OPTIONAL_GAUGE,	/* the same, of what not all have, such as a pool */
 	BOARD_LOST,		/* a counter: what the first field, a gauge, had open when
 				 * its worker died */
 	BOARD_PRIVATE,		/* goes with its worker; a sum of it means nothing */
