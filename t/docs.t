@@ -191,6 +191,48 @@ CONF
 	$w->stop;
 };
 
+# { SECTION => [names] }: the states that weir(8) explains.
+sub states_in_page()
+{
+	my ($text) = $page{'man/weir.8'} =~ /^\.Ss States\n(.*?)^\.Pp$/ms;
+	my (%found, $of);
+	for my $item (($text // '') =~ /^\.It (.*)$/mg) {
+		$of = $1 if $item =~ /^of a (\w+)/;
+		push @{$found{$of}}, $1 if $item =~ /^Cm (.*)$/;
+	}
+	return \%found;
+}
+
+sub source($path) { return slurp(Weir::Build::srcdir() . "/src/$path") }
+
+# The text of a function or a table, from its name to the brace that ends it.
+sub body($text, $name)
+{
+	return $& if $text =~ /^$name\(.*?^\}/ms || $text =~ /\b$name\[\] = \{.*?^\}/ms;
+	die "there is no $name\n";
+}
+
+it 'all states that weir names are explained' => sub {
+	my $status = source('proc/status.c');
+	my $in = states_in_page;
+	my %word = (
+		generation => [source('proc/generation.c') =~ /^\t\[GENERATION_\w+\] = \{ "([^"]+)"/mg],
+		worker => [body(source('proc/post.c'), 'post_state_name') =~ /"([^"]+)"/g,
+		    body($status, 'slot_states') =~ /"([^"]+)"/g, body($status, 'status_worker_state') =~ /"([^"]+)"/g],
+		peer => [body($status, 'status_peer_state') =~ /"([^"]+)"/g],
+	);
+	for my $of (sort keys %word) {
+		my %unique = map { $_ => 1 } @{$word{$of}};
+		cmp_ok scalar(keys %unique), '>', 2, "states of a $of are found";
+		is_deeply [sort @{$in->{$of}}], [sort keys %unique], "of a $of";
+	}
+};
+
+it 'make run starts weir with nothing that a reload would have to repeat' => sub {
+	my ($recipe) = slurp(Weir::Build::srcdir() . '/Makefile.in') =~ /^run:.*\n((?:\t.*\n)+)/m;
+	is_deeply [$recipe =~ /-g '(\w+) =/g], ['daemon'];
+};
+
 # The names of everything that is counted of servers, peers and so on.
 sub fields($json)
 {

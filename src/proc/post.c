@@ -262,7 +262,7 @@ post_state_name(enum post_state state)
 		[POST_ASKED] = "starting",
 		[POST_STARTING] = "starting",
 		[POST_READY] = "ready",
-		[POST_SERVING] = "serving",
+		[POST_SERVING] = NULL,
 	};
 
 	return names[state];

@@ -287,5 +287,7 @@ status_worker_state(const struct post *p)
 	if (p->generation->step != GENERATION_RUNNING)
 		return "retiring";
 	state = board_slot_get(p->slot, NULL);
-	return state < sizeof slot_states / sizeof *slot_states ? slot_states[state] : "unknown";
+	if (state >= sizeof slot_states / sizeof *slot_states)
+		state = BOARD_SLOT_ABSENT;
+	return slot_states[state];
 }
