@@ -77,16 +77,15 @@ enum request_state {
 
 /*
  * What is particular about a request: for protocols with keys, whose requests may go to
- * several peers. Who makes the request sets them; KEYED says that key is valid.
+ * several peers. Who makes the request sets them.
  */
 enum request_flag {
 	REQUEST_SAFE  = 1 << 0,	/* idempotent: sent again if its link ends first */
 	REQUEST_PIN   = 1 << 1,	/* its link is its client's alone from here on … */
 	REQUEST_UNPIN = 1 << 2,	/* … until this one's reply has come */
-	REQUEST_LOCAL = 1 << 3,	/* answered by the protocol itself, without a peer, in its turn */
-	REQUEST_LAST  = 1 << 4,	/* its client is closed behind its reply */
-	REQUEST_KEYED = 1 << 5,	/* key says which peer; otherwise its client's link does */
-	REQUEST_BEHIND = 1 << 6, /* its link broke for the one before it, of which is told */
+	REQUEST_LAST  = 1 << 3,	/* its client is closed behind its reply */
+	REQUEST_KEYED = 1 << 4,	/* it may go to any peer; otherwise its client's link says which */
+	REQUEST_BEHIND = 1 << 5, /* its link broke for the one before it, of which is told */
 };
 
 struct request {
@@ -98,14 +97,11 @@ struct request {
 	struct weir_attempt  *attempt;		/* peers that failed it; NULL: none has */
 	struct buf           *bytes;		/* QUEUED and SAFE: its own; else of its reply
 						   what waits for its turn */
-	struct request       *parent;		/* if split over peers: the first part */
-	uint64_t              key;		/* hash by which a peer is picked */
 	uint64_t              since;		/* ms: on its link */
 	uint64_t              started;		/* µs: the same, where a balancer wants to know */
 	uint64_t              end;		/* position on its link behind its last byte */
 	uint32_t              length;		/* bytes */
 	uint32_t              kind;
-	uint16_t              part;		/* which one of parent's; 0: the first */
 	uint8_t               state;		/* enum request_state */
 	uint8_t               flags;		/* enum request_flag */
 	uint8_t               replies;		/* still to come */
