@@ -25,7 +25,7 @@ enum message_kind {
 
 	/* master to template */
 	MESSAGE_DESCRIPTORS,	/* some of an fdtable, see fdtable_encode */
-	MESSAGE_EQUIPPED,	/* that were all of them; a: sockets, see worker_place */
+	MESSAGE_EQUIPPED,	/* that were all of them; a: sockets, see service_params */
 	MESSAGE_CLONE,		/* a: slot, b: seat */
 	MESSAGE_PING,		/* say that you are there */
 

@@ -266,7 +266,7 @@ static void
 worker_start_servers(void)
 {
 	const struct template *t = worker.template;
-	struct worker_place    place = {
+	struct service_params  params = {
 		.conf = t->conf,
 		.slot = worker.slot,
 		.slots = (unsigned)t->settings->workers,
@@ -280,7 +280,7 @@ worker_start_servers(void)
 		.tell = worker_tell_pools,
 	};
 
-	if (service_start(&place) < 0)
+	if (service_start(&params) < 0)
 		worker_fail("starting the servers: %s", strerror(errno));
 }
 

@@ -30,7 +30,7 @@ struct service_listener {
 };
 
 static struct {
-	struct worker_place      place;
+	struct service_params    params;
 	struct service_listener *listeners;
 	unsigned                 listener_count;
 	struct slab             *slabs;	/* one a server */
@@ -75,28 +75,28 @@ static const struct session_mode *const service_modes[STEP_COUNT] = {
 };
 
 int
-service_start(const struct worker_place *place)
+service_start(const struct service_params *params)
 {
-	const struct conf *conf = place->conf;
+	const struct conf *conf = params->conf;
 	struct server     *s;
 	unsigned           count = 0, listeners = 0;
 
-	service.place = *place;
+	service.params = *params;
 	for (; (s = server_at(conf, count)) != NULL; count++)
-		listeners += s->listen_count * (place->sockets > 0 ? place->sockets : 1);
+		listeners += s->listen_count * (params->sockets > 0 ? params->sockets : 1);
 	service.slabs = calloc(count + 1, sizeof *service.slabs);
 	service.listeners = calloc(listeners + 1, sizeof *service.listeners);
 	if (service.slabs == NULL || service.listeners == NULL)
 		return -1;
-	if (upstreams_start(conf, place->seat, place->generation + place->slot) < 0 ||
+	if (upstreams_start(conf, params->seat, params->generation + params->slot) < 0 ||
 	    service_start_pools() < 0)
 		return -1;
-	session_start(service_modes, &service_session_ops, place->generation);
-	handshakes_start(place->worker_handshakes, place->seat);
+	session_start(service_modes, &service_session_ops, params->generation);
+	handshakes_start(params->worker_handshakes, params->seat);
 	relay_start();
 	for (unsigned i = 0; i < count; i++) {
 		s = server_at(conf, i);
-		s->cell = board_cell(s->board, place->seat);
+		s->cell = board_cell(s->board, params->seat);
 		s->slab = &service.slabs[i];
 		s->mode = s->framing.exchange != NULL ? STEP_EXCHANGE : STEP_TALK;
 		slab_init(s->slab, sizeof(struct weir_session) + service_state_size(s));
@@ -122,13 +122,13 @@ static int
 service_start_pools(void)
 {
 	const struct pools_worker worker = {
-		.conf = service.place.conf,
-		.queue = service.place.worker_connections,
+		.conf = service.params.conf,
+		.queue = service.params.worker_connections,
 		.ops = &exchange_requesters,
 		.share = {
-			.slot = service.place.slot,
-			.slots = service.place.slots,
-			.tell = service.place.tell,
+			.slot = service.params.slot,
+			.slots = service.params.slots,
+			.tell = service.params.tell,
 		},
 	};
 
@@ -140,12 +140,12 @@ void
 service_accept(void)
 {
 	service.serving = true;
-	board_slot_set(service.place.slot, service.place.generation, BOARD_SLOT_ACCEPTING);
+	board_slot_set(service.params.slot, service.params.generation, BOARD_SLOT_ACCEPTING);
 	for (unsigned i = 0; i < service.listener_count; i++)
 		if (service_listener_is_own(&service.listeners[i]))
 			listener_start(&service.listeners[i].listener);
 	service_review();
-	service.place.announce();
+	service.params.announce();
 }
 
 void
@@ -215,9 +215,9 @@ service_stop(void)
 	pools_stop();
 	relay_stop();
 	handshakes_stop();
-	for (unsigned i = 0; server_at(service.place.conf, i) != NULL; i++)
+	for (unsigned i = 0; server_at(service.params.conf, i) != NULL; i++)
 		slab_finish(&service.slabs[i]);
-	upstreams_stop(service.place.conf);
+	upstreams_stop(service.params.conf);
 	free(service.listeners);
 	free(service.slabs);
 	memset(&service, 0, sizeof service);
@@ -234,21 +234,21 @@ service_listener_of(struct listener *l)
 static bool
 service_listener_is_own(const struct service_listener *g)
 {
-	return g->shared || g->slot == service.place.slot;
+	return g->shared || g->slot == service.params.slot;
 }
 
 /* One listener for each slot's socket, or a single one where all share it. */
 static bool
 service_add_listeners(struct server *s, unsigned listen)
 {
-	unsigned                 sockets = service.place.sockets;
+	unsigned                 sockets = service.params.sockets;
 	struct service_listener *g;
 	bool                     shared = false;
 	int                      fd;
 
 	for (unsigned slot = 0; slot < sockets && !shared; slot++) {
-		fd = service.place.listen_fd(s->listens[listen].spec.name, slot, &shared);
-		if (fd < 0 && slot == service.place.slot) {
+		fd = service.params.listen_fd(s->listens[listen].spec.name, slot, &shared);
+		if (fd < 0 && slot == service.params.slot) {
 			log_alert("no socket for %s, slot %u", s->listens[listen].spec.name, slot);
 			errno = ENOENT;
 			return false;
@@ -258,13 +258,13 @@ service_add_listeners(struct server *s, unsigned listen)
 		g = &service.listeners[service.listener_count++];
 		g->server = s;
 		g->board = s->listens[listen].board;
-		g->cell = board_cell(g->board, service.place.seat);
+		g->cell = board_cell(g->board, service.params.seat);
 		g->slot = slot;
 		g->shared = shared;
-		listener_init(&g->listener, fd, shared || slot != service.place.slot,
+		listener_init(&g->listener, fd, shared || slot != service.params.slot,
 		    &service_listener_ops);
 		atomic_store(&board_shared(g->board)[LISTENER_GENERATION],
-		    service.place.generation);
+		    service.params.generation);
 	}
 	return true;
 }
@@ -278,7 +278,7 @@ service_accepted(struct listener *l, int fd, const struct addr *from)
 	board_add(&g->cell[LISTENER_ACCEPTED], 1);
 	if (s->max_connections == 0)
 		board_add(&s->cell[SERVER_SESSIONS], 1);
-	else if (!board_take(s->board, SERVER_SESSIONS, service.place.seat, s->max_connections)) {
+	else if (!board_take(s->board, SERVER_SESSIONS, service.params.seat, s->max_connections)) {
 		board_add(&s->cell[SERVER_REFUSED_MAX_CONNECTIONS], 1);
 		if (loop_complain(&s->complained))
 			log_warn("server %s: max_connections = %llu are open: clients are sent "
@@ -291,7 +291,7 @@ service_accepted(struct listener *l, int fd, const struct addr *from)
 	board_add(&s->cell[SERVER_ACCEPTED], 1);
 	if (session_open(s, fd, from))
 		return true;
-	board_give(s->board, SERVER_SESSIONS, service.place.seat);
+	board_give(s->board, SERVER_SESSIONS, service.params.seat);
 	board_add(&s->cell[SERVER_END + SESSION_NO_MEMORY], 1);
 	if (loop_complain(&service.no_memory))
 		log_error("server %s: no memory for a session: clients are sent away; lower "
@@ -303,7 +303,7 @@ service_accepted(struct listener *l, int fd, const struct addr *from)
 static bool
 service_may_accept(struct listener *l)
 {
-	if (session_count() < service.place.worker_connections)
+	if (session_count() < service.params.worker_connections)
 		return true;
 	if (!service.paused) {
 		service.paused = true;
@@ -311,7 +311,7 @@ service_may_accept(struct listener *l)
 		if (loop_complain(&service.full))
 			log_warn("worker_connections = %llu are open: clients wait, or go to "
 				 "other workers; raise it, or workers",
-			    (unsigned long long)service.place.worker_connections);
+			    (unsigned long long)service.params.worker_connections);
 		service_set_state(BOARD_SLOT_PAUSED);
 	}
 	return false;
@@ -332,7 +332,7 @@ service_starved(struct listener *l, int error)
 static void
 service_session_ending(const struct weir_session *s)
 {
-	board_give(s->server->board, SERVER_SESSIONS, service.place.seat);
+	board_give(s->server->board, SERVER_SESSIONS, service.params.seat);
 	board_add(&s->server->cell[SERVER_END + s->reason], 1);
 }
 
@@ -340,7 +340,7 @@ service_session_ending(const struct weir_session *s)
 static void
 service_session_ended(void)
 {
-	uint64_t limit = service.place.worker_connections;
+	uint64_t limit = service.params.worker_connections;
 
 	if (service.serving && service.paused && session_count() < limit - limit / 16) {
 		service.paused = false;
@@ -362,11 +362,11 @@ service_set_state(enum board_slot_state state)
 {
 	uint32_t generation;
 
-	board_slot_get(service.place.slot, &generation);
-	if (generation != service.place.generation)
+	board_slot_get(service.params.slot, &generation);
+	if (generation != service.params.generation)
 		return;
-	board_slot_set(service.place.slot, generation, state);
-	service.place.announce();
+	board_slot_set(service.params.slot, generation, state);
+	service.params.announce();
 }
 
 /* Whether a newer generation accepts at this address. */
@@ -374,14 +374,14 @@ static bool
 service_listener_is_taken_over(const struct service_listener *g)
 {
 	return atomic_load(&board_shared(g->board)[LISTENER_GENERATION]) !=
-	    service.place.generation;
+	    service.params.generation;
 }
 
 /* Numbers no other worker of this generation has: from a word that all share. */
 static uint32_t
 service_take_ids(void)
 {
-	struct server *first = server_at(service.place.conf, 0);
+	struct server *first = server_at(service.params.conf, 0);
 
 	return (uint32_t)atomic_fetch_add(&board_shared(first->board)[SERVER_NEXT_ID],
 		   SESSION_ID_BLOCK) +

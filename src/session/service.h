@@ -13,7 +13,8 @@
 
 struct conf;
 
-struct worker_place {
+/* What a worker gives its service. */
+struct service_params {
 	const struct conf *conf;
 	unsigned           slot;
 	unsigned           slots;
@@ -35,7 +36,7 @@ struct worker_place {
 
 /* Worker, after loop_open and conn_start: upstreams, balancers, listeners.
  * Accepts nothing yet. Returns 0, or -1 with errno. */
-int  service_start(const struct worker_place *) __attribute__((warn_unused_result));
+int  service_start(const struct service_params *) __attribute__((warn_unused_result));
 void service_accept(void);	/* begin */
 void service_review(void);	/* another slot came or went */
 /* Accepts no more. sweep: what waits in queues that nobody else will serve is
