@@ -203,7 +203,7 @@ sub states_in_page()
 	return \%found;
 }
 
-sub source($path) { return slurp(Weir::Build::srcdir() . "/src/$path") }
+sub source($path) { return slurp("$src/src/$path") }
 
 # The text of a function or a table, from its name to the brace that ends it.
 sub body($text, $name)
@@ -229,8 +229,20 @@ it 'all states that weir names are explained' => sub {
 };
 
 it 'make run starts weir with nothing that a reload would have to repeat' => sub {
-	my ($recipe) = slurp(Weir::Build::srcdir() . '/Makefile.in') =~ /^run:.*\n((?:\t.*\n)+)/m;
+	my ($recipe) = slurp("$src/Makefile.in") =~ /^run:.*\n((?:\t.*\n)+)/m;
 	is_deeply [$recipe =~ /-g '(\w+) =/g], ['daemon'];
+};
+
+it 'the functions, types and constants of HACKING are in the tree' => sub {
+	my %there;
+	for my $path (grep { /\.(?:[cht]|pm)$/ || m{^man/|(?:^|/)Makefile\.in$} || m{^contrib/} } Weir::Sources::sources()) {
+		next if -B "$src/$path";
+		$there{$_} = 1 for map { /\w+/g } Weir::Sources::lines($path);
+	}
+	my %named = map { $_ => 1 } grep { /^[a-zA-Z]\w*_\w/ } slurp("$src/HACKING") =~ /\w+/g;
+	cmp_ok scalar(keys %named), '>', 80;
+	delete $named{mode_NAME};	# how a file would be called
+	is_deeply [grep { !$there{$_} } sort keys %named], [];
 };
 
 # The names of everything that is counted of servers, peers and so on.
