@@ -83,11 +83,14 @@ it 'an address of this machine, behind a wildcard' => sub {
 	good("$own is not of lo", server('a', '127.0.0.1:4711') . upstream('a', "$own:4711"));
 };
 
+# One that nothing reaches from within.
+my ($elsewhere) = grep { $_ ne 'lo' } map { m{([^/]+)\z} } glob('/sys/class/net/*');
+
 it 'one that it does not reach' => sub {
 	for my $pair (
 	    ['127.0.0.1:4711', '127.0.0.1:4712'], ['127.0.0.1:4711', '127.0.0.2:4711'], ['4711', '192.0.2.1:4711'],
 	    ['0.0.0.0:4711', '[::1]:4711'], ['[::]:4711 v6only', '127.0.0.1:4711'], ['[::1]:4711', '127.0.0.1:4711'],
-	    ['4711 device=weir-none', '127.0.0.1:4711'], ['192.0.2.1:4711 transparent', '192.0.2.1:4711'],
+	    ($elsewhere ? ["4711 device=$elsewhere", '127.0.0.1:4711'] : ()), ['192.0.2.1:4711 transparent', '192.0.2.1:4711'],
 	    ['4711', '127.0.0.1:4711 down'], ['unix:run/a.sock', 'unix:run/b.sock'],
 	    ['unix:run/a.sock', 'unix:logs/a.sock'], ['unix:@run/a.sock', 'unix:run/a.sock']) {
 		my ($listen, $peer) = @$pair;

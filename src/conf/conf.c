@@ -107,6 +107,28 @@ conf_load(const struct conf_request *request)
 	return c;
 }
 
+bool
+conf_has_read(const struct conf *c, const char *path)
+{
+	const struct weir_scope *s;
+	const struct entry      *e;
+	const char              *file = NULL;
+	struct stat              st, wanted;
+
+	if (stat(path, &wanted) < 0)
+		return false;
+	for (s = c->first; s != NULL; s = s->next)
+		for (e = s->entries; e != NULL; e = e->next) {
+			if (e->place.file == NULL || e->place.file == file)
+				continue;
+			file = e->place.file;	/* lines of one follow each other */
+			if (stat(file, &st) == 0 && st.st_dev == wanted.st_dev &&
+			    st.st_ino == wanted.st_ino)
+				return true;
+		}
+	return false;
+}
+
 void
 conf_free(struct conf *c)
 {

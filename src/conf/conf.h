@@ -135,6 +135,9 @@ const char *conf_base(const struct conf *, const char *path);
 const char *conf_address_base(const struct conf *, const char *address);
 const char *conf_request_base(const struct conf_request *, const char *path);
 
+/* Whether that is one of the files that it was read from, under whatever name. */
+bool conf_has_read(const struct conf *, const char *path);
+
 /* Where run/ and logs/ are. */
 const char *conf_state(const struct conf *);
 

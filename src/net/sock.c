@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ static int  sock_set_back_buffer(int fd, int fresh, int option, int lock);
 static int  sock_set_int(int fd, int level, int option, int value);
 static int  sock_set_before_bind(int fd, const struct listen_spec *, const char **step);
 static int  sock_set_keepalive(int fd, const struct sock_options *);
+static int  sock_try_owner(uid_t, gid_t);
 static int  sock_bind_source(int fd, const struct addr *);
 static int  sock_bind_unix(int fd, const struct listen_spec *, const char **step);
 static int  sock_unix_is_served(const struct addr *);
@@ -46,10 +48,11 @@ sock_failed(const char **step, const char *name)
 }
 
 int
-sock_probe(const struct listen_spec *spec)
+sock_probe(const struct listen_spec *spec, const char **step)
 {
 	int fd, served;
 
+	sock_failed(step, "bind");
 	if (spec->addr.sa.sa_family == AF_UNIX && !addr_is_abstract(&spec->addr)) {
 		served = sock_unix_is_served(&spec->addr);
 		if (served > 0)
@@ -61,7 +64,7 @@ sock_probe(const struct listen_spec *spec)
 		return -1;
 	/* SO_REUSEADDR passes over connections in TIME_WAIT, never over a listener. */
 	if (sock_set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
-	    sock_set_before_bind(fd, spec, NULL) < 0 ||
+	    sock_set_before_bind(fd, spec, step) < 0 ||
 	    bind(fd, &spec->addr.sa, spec->addr.len) < 0) {
 		sock_close_keeping_errno(fd);
 		return -1;
@@ -123,6 +126,32 @@ sock_try(const struct listen_spec *spec, const struct listen_spec *was, const ch
 	if (fd < 0)
 		return sock_failed(step, "socket");
 	result = sock_set_listener(fd, spec, was, step);
+	sock_close_keeping_errno(fd);
+	return result;
+}
+
+int
+sock_rehearse(const struct listen_spec *spec, const char **step)
+{
+	if (sock_try(spec, NULL, step) < 0)
+		return -1;
+	if (sock_probe(spec, step) < 0 && errno != EADDRINUSE)
+		return -1;
+	if ((spec->owner != (uid_t)-1 || spec->group != (gid_t)-1) &&
+	    sock_try_owner(spec->owner, spec->group) < 0)
+		return sock_failed(step, "chown");
+	return 0;
+}
+
+/* On a file that nobody sees. */
+static int
+sock_try_owner(uid_t owner, gid_t group)
+{
+	int fd = memfd_create("owner", MFD_CLOEXEC), result;
+
+	if (fd < 0)
+		return -1;
+	result = fchown(fd, owner, group);
 	sock_close_keeping_errno(fd);
 	return result;
 }

@@ -44,9 +44,9 @@ struct listen_spec {
  * Whether the address is free: binds without SO_REUSEPORT, which would let two
  * programs of one user share it in silence, and lets go. Returns 0, or -1 with
  * errno (EADDRINUSE, EADDRNOTAVAIL, EACCES …). A UNIX socket that nobody
- * answers on counts as free.
+ * answers on counts as free. *step (may be NULL) names the call that failed.
  */
-int sock_probe(const struct listen_spec *) __attribute__((warn_unused_result));
+int sock_probe(const struct listen_spec *, const char **step) __attribute__((warn_unused_result));
 
 /*
  * A listening socket, non-blocking, close-on-exec. For AF_UNIX a stale file is
@@ -66,6 +66,15 @@ int sock_relisten(int fd, const struct listen_spec *, const struct listen_spec *
 
 /* Whether sock_relisten will do, found out on a socket of its own. */
 int sock_try(const struct listen_spec *, const struct listen_spec *was, const char **step)
+    __attribute__((warn_unused_result));
+
+/*
+ * Whether listening there could succeed as far as this process and machine are concerned,
+ * without doing it: options, address, port, device, the owner of a file. An address that is
+ * in use does not count: it may be in the hands of whoever will listen. Returns 0, or -1
+ * with errno and *step.
+ */
+int sock_rehearse(const struct listen_spec *, const char **step)
     __attribute__((warn_unused_result));
 
 /* Whether a listener opened for `old` can serve `wanted` after sock_relisten. */

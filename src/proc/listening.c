@@ -211,6 +211,35 @@ listening_close(void)
 	fdtable_close_kind(&master_fds, FD_INHERITED);
 }
 
+char *
+listening_explain(const struct listen_spec *spec, const char *server, const char *step, int error,
+    char *out, size_t size)
+{
+	bool        local = spec->addr.sa.sa_family == AF_UNIX;
+	const char *hint = "";
+
+	if (error == EADDRINUSE)
+		hint = listening_who_has(spec);
+	else if (error == EADDRNOTAVAIL)
+		hint = ": no interface of this machine has the address";
+	else if (error == EACCES && !local)
+		hint = ": ports below 1024 need root or CAP_NET_BIND_SERVICE";
+	else if (error == EPERM && strcmp(step, "chown") == 0)
+		hint = ": owner= needs root, or names this user and a group of his";
+	else if (error == EPERM && strcmp(step, "IP_TRANSPARENT") == 0)
+		hint = ": transparent needs root or CAP_NET_ADMIN";
+	else if (error == EPERM && strcmp(step, "SO_BINDTODEVICE") == 0)
+		hint = ": device= needs root or CAP_NET_RAW";
+	else if (error == ENODEV)
+		hint = ": there is no such interface";
+	else if (error == EEXIST)
+		hint = ": the file is no socket";
+	snprintf(out, size, "[server %s] listen %s: %s%s%s%s", server, spec->name,
+	    strcmp(step, "bind") == 0 ? "" : step, strcmp(step, "bind") == 0 ? "" : ": ",
+	    strerror(error), hint);
+	return out;
+}
+
 static struct group *
 group_find(const char *name)
 {
@@ -336,8 +365,8 @@ group_create(const struct digest_listen *wanted)
 	}
 	/* What would share the port with another program in silence is found by
 	 * this; but what is ours may overlap. */
-	if (!group_overlaps(&g->spec) && sock_probe(&g->spec) < 0) {
-		listening_complain(wanted, "bind", errno);
+	if (!group_overlaps(&g->spec) && sock_probe(&g->spec, &step) < 0) {
+		listening_complain(wanted, step, errno);
 		goto fail;
 	}
 	if (group_grow(g, wanted) < 0)
@@ -593,17 +622,8 @@ listening_read_address(const char *ip, unsigned port, struct addr *a)
 static void
 listening_complain(const struct digest_listen *wanted, const char *step, int error)
 {
-	const char *hint = "";
+	char text[512];
 
-	if (error == EADDRINUSE)
-		hint = listening_who_has(&wanted->spec);
-	else if (error == EADDRNOTAVAIL)
-		hint = ": no interface of this machine has the address";
-	else if (error == EACCES && wanted->spec.addr.sa.sa_family != AF_UNIX)
-		hint = ": ports below 1024 need root or CAP_NET_BIND_SERVICE";
-	else if (error == EEXIST)
-		hint = ": the file is no socket";
-	report_say(WEIR_ERROR, "%s: error: [server %s] listen %s: %s%s%s%s", wanted->place,
-	    wanted->server, wanted->spec.name, strcmp(step, "bind") == 0 ? "" : step,
-	    strcmp(step, "bind") == 0 ? "" : ": ", strerror(error), hint);
+	report_say(WEIR_ERROR, "%s: error: %s", wanted->place,
+	    listening_explain(&wanted->spec, wanted->server, step, error, text, sizeof text));
 }

@@ -14,11 +14,17 @@
 #define PROC_LISTENING_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "proc/digest.h"
 #include "proc/fdtable.h"
 
 #define LISTENING_RETIRED 60000u
+
+/* Why listening there failed, in one line: "[server web] listen 127.0.0.1:80: Permission
+ * denied: ports below 1024 …". step: the call. Returns out. */
+char *listening_explain(const struct listen_spec *, const char *server, const char *step,
+    int error, char *out, size_t size);
 
 /*
  * Takes over what sd_listen_fds(3) promises: descriptors from 3 on, when they

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <limits.h>
 #include <pwd.h>
 #include <sched.h>
@@ -15,15 +14,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "conf/check.h"
 #include "conf/conf.h"
 #include "net/tls.h"
+#include "proc/paths.h"
 #include "proc/ports.h"
-#include "proc/state_dir.h"
 #include "session/server.h"
 #include "upstream/board.h"
 #include "upstream/upstream.h"
@@ -36,8 +34,6 @@ static const char *settings_check(struct weir_scope *);
 static const char *settings_take_user(struct weir_scope *, const char *, void *);
 static const char *settings_parse_log(struct weir_scope *, const char *, void *);
 static const char *settings_parse_affinity(struct weir_scope *, const char *, void *);
-static void        settings_check_file(struct weir_scope *, const char *key, const char *path);
-static void        settings_check_control(struct weir_scope *, const char *path);
 static const struct tls_ticket_keys *settings_read_ticket_keys(struct weir_scope *,
     const char *path);
 static const struct weir_module *settings_fronting(const struct conf *, const struct server *);
@@ -219,44 +215,6 @@ settings_carried(uint64_t limit, uint64_t each, uint64_t fixed)
 	return limit <= fixed ? 0 : (limit - fixed) / each;
 }
 
-const char *
-settings_writable(const char *state, const char *path)
-{
-	static char phrase[PATH_MAX + 96];
-	char        copy[PATH_MAX];
-	const char *dir;
-	struct stat st;
-
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		return "is a directory";
-	if (stat(path, &st) == 0 && !S_ISSOCK(st.st_mode) &&
-	    faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0)
-		return strerror(errno);
-	if ((size_t)snprintf(copy, sizeof copy, "%s", path) >= sizeof copy)
-		return strerror(ENAMETOOLONG);
-	dir = dirname(copy);
-	if (state_dir_holds(state, path) && access(dir, F_OK) < 0 && errno == ENOENT)
-		dir = dirname(copy);
-	if (stat(dir, &st) < 0) {
-		if (errno == ENOENT)
-			snprintf(phrase, sizeof phrase,
-			    "there is no directory %s: create it (mkdir -p %s)", dir, dir);
-		else
-			snprintf(phrase, sizeof phrase, "%s: %s", dir, strerror(errno));
-		return phrase;
-	}
-	if (!S_ISDIR(st.st_mode)) {
-		snprintf(phrase, sizeof phrase, "%s is not a directory", dir);
-		return phrase;
-	}
-	if (access(path, F_OK) < 0 && faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) < 0) {
-		snprintf(phrase, sizeof phrase, "cannot write to the directory %s: %s", dir,
-		    strerror(errno));
-		return phrase;
-	}
-	return NULL;
-}
-
 uint64_t
 settings_raise_nofile(uint64_t wanted)
 {
@@ -291,47 +249,12 @@ settings_check(struct weir_scope *scope)
 		if (s->workers > BOARD_SLOTS)
 			s->workers = BOARD_SLOTS;
 	}
-	if (!scope_is_wrong(scope, "pid"))
-		settings_check_file(scope, "pid", s->pid);
-	if (s->control != NULL && !scope_is_wrong(scope, "control"))
-		settings_check_control(scope, s->control);
-	if (s->pid != NULL && s->control != NULL && strcmp(s->pid, s->control) == 0)
-		conf_error(scope, "control", "control = %s: that is the pid file", s->control);
-	for (unsigned i = 0; i < s->logs.count; i++)
-		if (s->logs.specs[i].kind == LOG_FILE)
-			settings_check_file(scope, "error_log", s->logs.specs[i].path);
 	if (s->ticket_file != NULL && (uintptr_t)s->ticket_file != (uintptr_t)WEIR_AUTOMATIC)
 		s->ticket_keys = settings_read_ticket_keys(scope, s->ticket_file);
+	paths_check(scope, s);
 	settings_check_connections(scope, s);
 	ports_check(scope_conf(scope), s->workers * s->connections);
 	return NULL;
-}
-
-static void
-settings_check_file(struct weir_scope *scope, const char *key, const char *path)
-{
-	const char *wrong =
-	    path == NULL ? NULL : settings_writable(conf_state(scope_conf(scope)), path);
-
-	if (wrong != NULL)
-		conf_error(scope, key, "%s = %s: %s", key, path, wrong);
-}
-
-static void
-settings_check_control(struct weir_scope *scope, const char *path)
-{
-	const size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path;
-	struct stat  st;
-
-	if (strlen(path) >= room)
-		conf_error(scope, "control",
-		    "control = %s: too long for a socket (%zu bytes at most)", path, room - 1);
-	/* Only a socket is replaced. */
-	else if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
-		conf_error(scope, "control",
-		    "control = %s: that is there already, and is no socket", path);
-	else
-		settings_check_file(scope, "control", path);
 }
 
 /* The first makes tickets, all of them read them. */

@@ -62,10 +62,6 @@ unsigned settings_processors(void);
  */
 uint64_t settings_carried(uint64_t limit, uint64_t each, uint64_t fixed);
 
-/* Whether a file there can be made or written to: NULL, or a phrase. The folders
- * that the master makes below `state` may be missing. */
-const char *settings_writable(const char *state, const char *path);
-
 /* Raises RLIMIT_NOFILE of this process to `wanted` as far as the system lets
  * it; never lowers it. Returns what it is now. */
 uint64_t settings_raise_nofile(uint64_t wanted);

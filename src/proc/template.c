@@ -17,10 +17,12 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "conf/snapshot.h"
+#include "net/sock.h"
 #include "net/tls.h"
 #include "proc/child.h"
 #include "proc/daemon.h"
 #include "proc/digest.h"
+#include "proc/listening.h"
 #include "proc/loss.h"
 #include "proc/message.h"
 #include "proc/options.h"
@@ -33,6 +35,7 @@ static bool template_load(struct template *);
 static bool template_complain(const struct template *, const char *what);
 static void template_close_snapshots(const struct template_job *);
 static bool template_enter_board(struct template *);
+static bool template_can_listen(const struct template *);
 static bool template_has_server(const struct template *);
 static void template_print(const struct conf *);
 static void template_report_messages(const struct template *);
@@ -115,7 +118,7 @@ template_load(struct template *t)
 	snapshot_free(&snapshot);
 	template_close_snapshots(t->job);
 	t->settings = settings_of(t->conf);
-	if (!template_enter_board(t))
+	if (!template_enter_board(t) || !template_can_listen(t))
 		return false;
 	if (digest_send(t->conf, t->job->channel) < 0)
 		return template_complain(t, "the configuration cannot be told to the master");
@@ -173,6 +176,31 @@ template_enter_board(struct template *t)
 	    board_explain(errno));
 	template_tell(t, WEIR_ERROR, text);
 	return false;
+}
+
+/* For -t: otherwise the master finds out by listening. */
+static bool
+template_can_listen(const struct template *t)
+{
+	const struct server *s;
+	const char          *step;
+	char                 why[512], text[1024];
+	bool                 good = true;
+
+	for (unsigned i = 0; t->job->mode == TEMPLATE_TEST && (s = server_at(t->conf, i)) != NULL;
+	     i++)
+		for (unsigned k = 0; k < s->listen_count; k++) {
+			const struct place *at = &s->listens[k].place;
+
+			if (sock_rehearse(&s->listens[k].spec, &step) == 0)
+				continue;
+			snprintf(text, sizeof text, "%s:%u: error: %s", at->file, at->line,
+			    listening_explain(&s->listens[k].spec, s->name, step, errno, why,
+				sizeof why));
+			template_tell(t, WEIR_ERROR, text);
+			good = false;
+		}
+	return good;
 }
 
 /* A file that is empty, or was cut off while it was written, is no reason to serve

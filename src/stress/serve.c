@@ -131,7 +131,7 @@ serve_listen_one(struct serve *v, unsigned door, unsigned worker)
 	char                name[ADDR_TEXT_MAX];
 	int                 fd = -1;
 
-	if (worker > 0 || any || !spec->reuseport || sock_probe(spec) == 0)
+	if (worker > 0 || any || !spec->reuseport || sock_probe(spec, NULL) == 0)
 		fd = sock_listen(spec, &call);
 	if (fd < 0) {
 		in_use = errno == EADDRINUSE;

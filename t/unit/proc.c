@@ -13,6 +13,7 @@
 #include "proc/control.h"
 #include "proc/post.h"
 #include "proc/report.h"
+#include "proc/paths.h"
 #include "proc/settings.h"
 #include "proc/text.h"
 #include "proc/wait.h"
@@ -57,19 +58,19 @@ test_limits(void)
 	getrlimit(RLIMIT_NOFILE, &now);
 	is_number(settings_raise_nofile(1), now.rlim_cur, "a limit is never lowered");
 	ok(settings_raise_nofile(now.rlim_cur + 1) >= now.rlim_cur, "and raised if it can be");
-	ok(settings_writable("/state", "/no/such/directory/x") != NULL &&
-		strstr(settings_writable("/state", "/no/such/directory/x"),
+	ok(path_writable("/state", "/no/such/directory/x") != NULL &&
+		strstr(path_writable("/state", "/no/such/directory/x"),
 		    "mkdir -p /no/such/directory") != NULL,
 	    "a missing directory is told, and what to do");
-	is_string(settings_writable("/state", "/"), "is a directory", "a directory is no file");
-	ok(settings_writable("/state", "/dev/null") == NULL, "what can be written to is fine");
-	ok(settings_writable("/tmp", "/tmp/run/x") == NULL &&
-		settings_writable("/tmp", "/tmp/logs/x") == NULL,
+	is_string(path_writable("/state", "/"), "is a directory", "a directory is no file");
+	ok(path_writable("/state", "/dev/null") == NULL, "what can be written to is fine");
+	ok(path_writable("/tmp", "/tmp/run/x") == NULL &&
+		path_writable("/tmp", "/tmp/logs/x") == NULL,
 	    "run/ and logs/ may be missing");
-	ok(settings_writable("/tmp", "/tmp/no-run/x") != NULL &&
-		settings_writable("/tmp", "/tmp/run/no/x") != NULL,
+	ok(path_writable("/tmp", "/tmp/no-run/x") != NULL &&
+		path_writable("/tmp", "/tmp/run/no/x") != NULL,
 	    "no others may");
-	is_string(settings_writable("/no/state", "/no/state/run/x"),
+	is_string(path_writable("/no/state", "/no/state/run/x"),
 	    "there is no directory /no/state: create it (mkdir -p /no/state)",
 	    "nor what they are in");
 }

@@ -69,7 +69,7 @@ test_tcp(void)
 	const char        *step = NULL;
 
 	close(holder);
-	is_number(sock_probe(&s), 0, "a free port is free");
+	is_number(sock_probe(&s, NULL), 0, "a free port is free");
 	s.options.keepalive_idle = 77;
 	fd = sock_listen(&s, &step);
 	ok(fd >= 0, "it can be listened on (%s)", step ? step : "no step failed");
@@ -77,7 +77,7 @@ test_tcp(void)
 	ok(fcntl(fd, F_GETFD) & FD_CLOEXEC, "and closed on exec");
 	ok(get_int(fd, IPPROTO_TCP, TCP_NODELAY) > 0, "with TCP_NODELAY");
 	is_number(get_int(fd, IPPROTO_TCP, TCP_KEEPIDLE), 77, "and its keepalive");
-	is_number(sock_probe(&s), -1, "then it is not free");
+	is_number(sock_probe(&s, NULL), -1, "then it is not free");
 	is_number(errno, EADDRINUSE, "but in use");
 	taken = sock_listen(&s, NULL);
 	ok(taken >= 0, "though a further socket of ours may join");
@@ -232,13 +232,13 @@ test_unix(void)
 	fd = sock_listen(&s, &step);
 	ok(fd >= 0, "a UNIX socket listens (%s)", step ? step : "no step failed");
 	ok(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600, "with its mode");
-	is_number(sock_probe(&s), -1, "while it is answered, it is not free");
+	is_number(sock_probe(&s, NULL), -1, "while it is answered, it is not free");
 	is_number(errno, EADDRINUSE, "but in use");
 	is_number(sock_listen(&s, &step), -1, "and cannot be taken");
 	is_number(errno, EADDRINUSE, "for the same reason");
 	close(fd);
 	ok(stat(path, &st) == 0, "the file outlives its listener");
-	is_number(sock_probe(&s), 0, "then it counts as free");
+	is_number(sock_probe(&s, NULL), 0, "then it counts as free");
 	fd = sock_listen(&s, &step);
 	ok(fd >= 0, "and is replaced");
 	close(fd);
@@ -266,7 +266,7 @@ test_abstract(void)
 	snprintf(text, sizeof text, "unix:@weir-unit-%d", (int)getpid());
 	s = spec_of(text);
 	s.reuseport = false;
-	is_number(sock_probe(&s), 0, "an abstract name is free");
+	is_number(sock_probe(&s, NULL), 0, "an abstract name is free");
 	fd = sock_listen(&s, &step);
 	ok(fd >= 0, "and can be listened on (%s)", step ? step : "no step failed");
 	ok(getsockname(fd, &bound.sa, &bound.len) == 0 && bound.len == s.addr.len &&
@@ -276,14 +276,14 @@ test_abstract(void)
 	client = sock_connect(&s.addr, NULL, &none);
 	ok(client >= 0, "it is connected to");
 	close(client);
-	ok(sock_probe(&s) < 0 && errno == EADDRINUSE, "while somebody listens it is in use");
+	ok(sock_probe(&s, NULL) < 0 && errno == EADDRINUSE, "while somebody listens it is in use");
 	ok(sock_listen(&s, &step) < 0 && errno == EADDRINUSE, "and cannot be taken");
 	is_string(step, "bind", "the step");
 	s.addr.len--;
-	is_number(sock_probe(&s), 0, "a name that is a part of it is another one");
+	is_number(sock_probe(&s, NULL), 0, "a name that is a part of it is another one");
 	s.addr.len++;
 	close(fd);
-	is_number(sock_probe(&s), 0, "with its listener the name is gone");
+	is_number(sock_probe(&s, NULL), 0, "with its listener the name is gone");
 }
 
 /* How many of n connections each of the two listeners got. */
