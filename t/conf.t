@@ -94,6 +94,15 @@ it 'explain' => sub {
 		like $one->{out}, qr/^\Q$key\E\n    \S.*\n\n    section   \[.*\n    value     \S/,
 		    "$key has help, a section and a value";
 	}
+	for my $of (['listen', 'backlog', '=N', '4096'], ['listen', 'deferred', '', 'none'],
+	    ['server', 'weight', '=N', '1'], ['server', 'down', '', 'none']) {
+		my ($key, $option, $value, $default) = @$of;
+		like command('explain', $key)->{out}, qr/^(?:    options  |             ) \Q$option$value\E +\w/m, "$option is told with $key";
+		my $one = command('explain', $option);
+		is $one->{exit}, 0;
+		like $one->{out}, qr/^$option\n    \w.*\n\n    option    of $key = ADDRESS.*\n    value     \Q$option$value\E\n    default   \Q$default\E\n\z/,
+		    "and by itself";
+	}
 	my $none = command('explain', 'idle_timout');
 	isnt $none->{exit}, 0;
 	like $none->{text}, qr/did you mean idle_timeout\?/;

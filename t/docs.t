@@ -214,6 +214,17 @@ sub body($text, $name)
 	die "there is no $name\n";
 }
 
+it 'the options of addresses are those that are explained' => sub {
+	for my $key (qw(listen server)) {
+		my ($told) = ask('explain', $key)->{out} =~ /^    options (.*)\z/ms;
+		my %told = map { $_ => 1 } $told =~ /^ +(\w+)/mg;
+		my ($text) = $page{'man/weir.conf.5'} =~ /^\.It Ic $key No = .*?\nOptions:\n\.Bl .*?\n(.*?)^\.El$/ms;
+		my %explained = map { $_ => 1 } $text =~ /^\.It Cm (\w+)/mg;
+		cmp_ok scalar(keys %told), '>', 5, "options of $key";
+		is_deeply [sort keys %told], [sort keys %explained];
+	}
+};
+
 it 'all states that weir names are explained' => sub {
 	my $status = source('proc/status.c');
 	my $in = states_in_page;

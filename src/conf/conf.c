@@ -90,6 +90,7 @@ conf_load(const struct conf_request *request)
 	c->state = request->state == NULL ? c->prefix : arena_copy(&c->arena, request->state);
 	c->module_dir = arena_copy(&c->arena, request->module_dir);
 	c->snapshot = request->snapshot;
+	c->options = request->options;
 	conf_modules(c, request);
 	read_scopes(c, request->path, request->globals);
 	conf_load_modules(c);

@@ -25,6 +25,15 @@ struct snapshot;
 
 enum scope_kind { SCOPE_WEIR, SCOPE_SERVER, SCOPE_UPSTREAM, SCOPE_TLS, SCOPE_KINDS };
 
+/* An option that may stand behind the value of a key of weir's own: for weir explain. */
+struct conf_option {
+	const char *key;	/* NULL ends a table */
+	const char *name;
+	const char *value;	/* "=N"; "": it has none */
+	const char *initial;	/* what holds without it; NULL: nothing to say */
+	const char *help;	/* one line */
+};
+
 struct conf_request {
 	/* The main file; absolute, or of the working directory. NULL: nothing is
 	 * read, there are only tables to explain. */
@@ -36,6 +45,7 @@ struct conf_request {
 	const char *const *globals;	/* -g: "key = value" of [weir], in place of the file's */
 	/* Pseudo-modules of the core: their keys may stand wherever they say. */
 	const struct weir_module *const *core;
+	const struct conf_option *const *options;	/* tables; NULL ends them */
 	const struct weir_module *const *builtin;
 	/* What is read is added to it, or it is what is read instead of files. */
 	struct snapshot                 *snapshot;

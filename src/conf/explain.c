@@ -15,6 +15,8 @@ static const char *const section_names[SCOPE_KINDS] = {
 };
 
 static void explain_key(const struct key_ref *, FILE *);
+static void explain_options(const struct conf *, const char *key, FILE *);
+static bool explain_option(const struct conf *, const char *name, bool more, FILE *);
 static void explain_section(const struct conf *, enum scope_kind, FILE *);
 static void explain_sections(const struct weir_key *, FILE *);
 
@@ -39,10 +41,12 @@ conf_explain(const struct conf *c, const char *key, FILE *out)
 			if (found)
 				fputc('\n', out);
 			explain_key(&(struct key_ref){ m, k }, out);
+			if (m->core)
+				explain_options(c, key, out);
 			found = true;
 		}
 	}
-	if (found)
+	if (explain_option(c, key, found, out) || found)
 		return true;
 	near = registry_nearest(&c->registry, SCOPE_KINDS, key, c->messages.arena);
 	fprintf(out, "there is no key %s", key);
@@ -93,6 +97,49 @@ explain_sections(const struct weir_key *k, FILE *out)
 			fprintf(out, ", [defaults %s]", scope_kind_names[kind]);
 		comma = ", ";
 	}
+}
+
+static void
+explain_options(const struct conf *c, const char *key, FILE *out)
+{
+	const struct conf_option *const *table;
+	const struct conf_option        *o;
+	const char                      *head = "options";
+	int                              width;
+
+	for (table = c->options; table != NULL && *table != NULL; table++)
+		for (o = *table; o->key != NULL; o++) {
+			if (strcmp(o->key, key) != 0)
+				continue;
+			width = 20 - (int)strlen(o->name);
+			fprintf(out, "    %-9s %s%-*s %s%s%s%s\n", head, o->name, width, o->value,
+			    o->help, o->initial != NULL ? " (" : "",
+			    o->initial != NULL ? o->initial : "", o->initial != NULL ? ")" : "");
+			head = "";
+		}
+}
+
+/* more: something of that name has been explained. */
+static bool
+explain_option(const struct conf *c, const char *name, bool more, FILE *out)
+{
+	const struct conf_option *const *table;
+	const struct conf_option        *o;
+	bool                             found = false;
+
+	for (table = c->options; table != NULL && *table != NULL; table++)
+		for (o = *table; o->key != NULL; o++) {
+			if (strcmp(o->name, name) != 0)
+				continue;
+			fprintf(out, "%s%s\n    %s\n\n", more || found ? "\n" : "", o->name,
+			    o->help);
+			fprintf(out, "    option    of %s = ADDRESS, behind the address\n", o->key);
+			fprintf(out, "    value     %s%s\n", o->name, o->value);
+			fprintf(out, "    default   %s\n",
+			    o->initial != NULL ? o->initial : "none");
+			found = true;
+		}
+	return found;
 }
 
 /* KEY DEFAULT HELP, in columns. */

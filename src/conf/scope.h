@@ -58,6 +58,7 @@ struct conf {
 	bool                   partial;	/* a section head or a file was refused */
 	bool                   lacks_module;	/* one could not be loaded */
 	struct snapshot       *snapshot;	/* or NULL */
+	const struct conf_option *const *options;	/* or NULL */
 	struct hash            names[SCOPE_KINDS];	/* of the first section of each name */
 	const struct entry    *parsing;	/* the value in hand */
 };

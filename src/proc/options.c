@@ -12,6 +12,7 @@
 #include "config.h"
 #include "proc/settings.h"
 #include "proc/text.h"
+#include "session/listen.h"
 #include "session/server.h"
 #include "upstream/tls_scope.h"
 #include "upstream/upstream.h"
@@ -38,6 +39,12 @@ static void field_list_print_globals(const struct field_list *, struct text *);
 /* A reload leaves them as they are; some of them only say where weir is found. */
 static const char *const not_reloaded[] = { "control", "pid", "daemon", NULL };
 
+static const struct conf_option *const option_tables[] = {
+	listen_option_table,
+	peer_option_table,
+	NULL,
+};
+
 static const struct weir_module *const core_modules[] = {
 	&settings_module,
 	&tls_scope_module,
@@ -56,6 +63,7 @@ options_request(const struct options *o)
 		.module_dir = MODULEDIR,
 		.globals = o->globals,
 		.core = core_modules,
+		.options = option_tables,
 		.builtin = builtin_modules,
 	};
 }

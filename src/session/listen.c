@@ -30,18 +30,25 @@ static const char *listen_misplaced(struct weir_scope *, const struct listen_opt
     const struct addr *);
 static bool        listen_find_group(const char *name, gid_t *);
 
-#define X(name, value, where) \
+#define X(name, value, where, initial, help) \
 	static const char *listen_set_##name(struct listen_spec *, const char *);
 LISTEN_OPTIONS(X)
 #undef X
 
 static const struct listen_option options[] = {
-#define X(name, value, where) { #name, value, where, listen_set_##name },
+#define X(name, value, where, initial, help) { #name, value, where, listen_set_##name },
 	LISTEN_OPTIONS(X)
 #undef X
 };
 
 #define OPTIONS (sizeof options / sizeof *options)
+
+const struct conf_option listen_option_table[] = {
+#define X(name, value, where, initial, help) { "listen", #name, value, initial, help },
+	LISTEN_OPTIONS(X)
+#undef X
+	{ .key = NULL },
+};
 
 const char *
 listen_parse(struct weir_scope *scope, const char *text, struct listen_spec *spec)

@@ -13,15 +13,30 @@
 
 #define ADDRESSES_MAX 64u	/* of one name */
 
-/* The options of server =, each at most once. */
+/* The options of server =, each at most once: its constant; name; how the value is written,
+ * "" for one without; what holds without it; what it does; what is wrong with a value that
+ * cannot be read, or with one where none may be. */
+#define PEER_OPTIONS(X)                                                                       \
+	X(WEIGHT, "weight", "=N", "1", "its share",                                           \
+	    "write weight=N, a number from 1 to 65535")                                       \
+	X(MAX_CONNS, "max_conns", "=N", "0, no limit", "most connections, all workers together", \
+	    "write max_conns=N, a number; 0: no limit")                                       \
+	X(MAX_FAILS, "max_fails", "=N", "1",                                                  \
+	    "so many failures within fail_timeout, and it counts as failed; 0: never",        \
+	    "write max_fails=N, a number; 0: failures are not counted")                       \
+	X(FAIL_TIMEOUT, "fail_timeout", "=T", "10s", "for how long it then is left alone",    \
+	    "write fail_timeout=T, a time like 10s (small letters)")                          \
+	X(BACKUP, "backup", "", NULL, "is used only when no other can be",                    \
+	    "write backup, without a value")                                                  \
+	X(DOWN, "down", "", NULL, "is not used at all", "write down, without a value")
+
+#define PEER_OPTION_SYNTAX(constant, name, value, initial, help, form) " [" name value "]"
+
 enum peer_option {
-	OPTION_WEIGHT,
-	OPTION_MAX_CONNS,
-	OPTION_MAX_FAILS,
-	OPTION_FAIL_TIMEOUT,
-	OPTION_BACKUP,
-	OPTION_DOWN,
-	PEER_OPTIONS
+#define X(constant, name, value, initial, help, form) OPTION_##constant,
+	PEER_OPTIONS(X)
+#undef X
+	PEER_OPTION_COUNT
 };
 
 static const char *upstream_parse_pool(struct weir_scope *, const char *, void *);
@@ -43,8 +58,7 @@ static const char *upstream_check(struct weir_scope *);
 static const struct weir_key keys[] = {
 	{ .name = "server", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN, .offset = HERE(peers),
 	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS, .parse = upstream_parse_server,
-	  .syntax = "ADDRESS [weight=N] [max_conns=N] [max_fails=N] [fail_timeout=T] [backup] "
-		    "[down]",
+	  .syntax = "ADDRESS" PEER_OPTIONS(PEER_OPTION_SYNTAX),
 	  .help = "a backend; a name stands for each of its addresses" },
 	{ .name = "balance", .where = WEIR_IN_UPSTREAM, .type = WEIR_STRING,
 	  .offset = HERE(balance), .initial = "round_robin", .syntax = "NAME of a balancer module",
@@ -306,20 +320,17 @@ upstream_add_peer(struct weir_scope *scope, struct weir_upstream *u, const struc
 	return NULL;
 }
 
-/* form: what is wrong with a value that cannot be read, or with one where none may be. */
-static const struct {
-	const char *name;
-	bool        valued;
-	const char *form;
-} peer_options[PEER_OPTIONS] = {
-	[OPTION_WEIGHT] = { "weight", true, "write weight=N, a number from 1 to 65535" },
-	[OPTION_MAX_CONNS] = { "max_conns", true, "write max_conns=N, a number; 0: no limit" },
-	[OPTION_MAX_FAILS] = { "max_fails", true,
-	    "write max_fails=N, a number; 0: failures are not counted" },
-	[OPTION_FAIL_TIMEOUT] = { "fail_timeout", true,
-	    "write fail_timeout=T, a time like 10s (small letters)" },
-	[OPTION_BACKUP] = { "backup", false, "write backup, without a value" },
-	[OPTION_DOWN] = { "down", false, "write down, without a value" },
+static const char *const peer_option_forms[PEER_OPTION_COUNT] = {
+#define X(constant, name, value, initial, help, form) form,
+	PEER_OPTIONS(X)
+#undef X
+};
+
+const struct conf_option peer_option_table[] = {
+#define X(constant, name, value, initial, help, form) { "server", name, value, initial, help },
+	PEER_OPTIONS(X)
+#undef X
+	{ .key = NULL },
 };
 
 /* seen: bits of enum peer_option. */
@@ -332,19 +343,17 @@ upstream_parse_server_option(struct weir_scope *scope, struct weir_peer *peer, c
 
 	if (value != NULL)
 		*value++ = '\0';
-	while (option < PEER_OPTIONS && strcmp(word, peer_options[option].name) != 0)
+	while (option < PEER_OPTION_COUNT && strcmp(word, peer_option_table[option].name) != 0)
 		option++;
-	if (option == PEER_OPTIONS)
-		return upstream_phrase(scope,
-		    "has no option %s; there are weight=N, max_conns=N, "
-		    "max_fails=N, fail_timeout=T, backup, down",
-		    word);
+	if (option == PEER_OPTION_COUNT)
+		return upstream_phrase(scope, "has no option %s; write ADDRESS%s", word,
+		    PEER_OPTIONS(PEER_OPTION_SYNTAX));
 	if ((*seen & 1u << option) != 0)
 		return upstream_phrase(scope, "has %s twice; leave one", word);
 	*seen |= 1u << option;
-	if ((value != NULL) != peer_options[option].valued ||
+	if ((value != NULL) != (*peer_option_table[option].value != '\0') ||
 	    !upstream_set_server_option(peer, (enum peer_option)option, value))
-		return peer_options[option].form;
+		return peer_option_forms[option];
 	return NULL;
 }
 

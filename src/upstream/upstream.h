@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "conf/conf.h"
 #include "conf/place.h"
 #include "net/addr.h"
 #include "net/proxy_header.h"
@@ -21,7 +22,6 @@
 #include "upstream/source.h"
 #include "weir.h"
 
-struct conf;
 struct dial_tls;
 struct pool;
 struct requester;
@@ -152,8 +152,9 @@ enum peer_word {
 	PEER_WANTED,		/* when a worker last found no token for a link, and which */
 };
 
-/* Keys and checks of [upstream NAME], for conf_request.core. */
+/* Keys and checks of [upstream NAME], for conf_request.core; options of its server lines. */
 extern const struct weir_module upstream_module;
+extern const struct conf_option peer_option_table[];
 
 /* "pool_wait": as its counter is called behind failed_. */
 const char *upstream_failure_name(enum weir_failure);
