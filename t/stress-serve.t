@@ -332,6 +332,9 @@ it 'what is wrong with the command line is told' => sub {
 		'--serve line --fault crash=0.1 -w 2 127.0.0.1:0' => qr/want one process/,
 		'--serve line --delay 5ms-1ms 127.0.0.1:0' => qr/the shorter first/,
 		'--serve line --delay later 127.0.0.1:0' => qr/write a time or two/,
+		'--serve line --delay 1MS 127.0.0.1:0' => qr/write a time or two, .*small letters/,
+		'--serve source -s 1M 127.0.0.1:0' => qr/-s 1M: a size like .* \(small letters\) is expected/,
+		'--serve line --fault  127.0.0.1:0' => qr/--fault: NAME=\S+ is expected behind it/,
 		'--serve line -s 4k 127.0.0.1:0' => qr/-s is the size of what a source sends/,
 		'--serve echo --again 127.0.0.1:0' => qr/--again is about lines/,
 		'--serve line --again -w 2 127.0.0.1:0' => qr/--again and -w/,
@@ -341,10 +344,10 @@ it 'what is wrong with the command line is told' => sub {
 		'--serve line --down 1s --fault close=1 127.0.0.1:0' => qr/--down is how long crash and refuse last/,
 		'--serve line --seed 3 127.0.0.1:0' => qr/--seed: nothing is random without/,
 		'--serve line --seed 3 --seed 4 --jitter 1ms 127.0.0.1:0' => qr/--seed is given twice/,
-		'--serve line --jitter 0 127.0.0.1:0' => qr/--jitter 0: that is too little/,
+		'--serve line --jitter 0 127.0.0.1:0' => qr/--jitter 0: that is too little: at least 1us/,
 	);
 	for my $line (sort keys %wrong) {
-		my $r = Weir::Process::run([Weir::Stress::binary(), split(/ /, $line)]);
+		my $r = Weir::Process::run([Weir::Stress::binary(), split(/ /, $line, -1)]);
 		is $r->{exit}, 2, $line;
 		like $r->{err}, $wrong{$line};
 		like $r->{err}, qr/--help/, 'and what helps';

@@ -444,6 +444,21 @@ it 'what is wrong with the command line, or contradicts itself' => sub {
 		'line 127.0.0.1' => qr/a port is missing/,
 		'line -c 0 127.0.0.1:9' => qr/-c 0: numbers/,
 		'line -n many 127.0.0.1:9' => qr/-n many: a number/,
+		'echo -s 1K 127.0.0.1:9' => qr/-s 1K: a size like 64, 4k or 1m \(small letters\) is expected/,
+		'echo -d 1M 127.0.0.1:9' => qr/-d 1M: a time like 500ms, 30s or 5m \(small letters\) is expected/,
+		'bulk --rate 10M 127.0.0.1:9' => qr/--rate 10M: a size .*\(small letters\)/,
+		(map { ("echo $_  127.0.0.1:9" => qr/^weir-stress: $_: \S+ is expected behind it$/m) } qw(-p -c -s -d -r -w --rate --expect --source)),
+		'echo ' => qr/the target is empty/,
+		'echo -p 65537 127.0.0.1:9' => qr/-p 65537: a number from 1 to 65536 is expected/,
+		'echo -p 99999999999999999999 127.0.0.1:9' => qr/-p 9+: a number from 1 to 65536 is expected/,
+		'echo -w 65 127.0.0.1:9' => qr/-w 65: a number from 1 to 64 is expected/,
+		'echo -s 2000g 127.0.0.1:9' => qr/-s 2000g: that is too much: at most 1024g$/m,
+		'echo -s 99999999999999999999k 127.0.0.1:9' => qr/-s 9+k: that is too much: at most 1024g$/m,
+		'echo -d 400d 127.0.0.1:9' => qr/-d 400d: that is too much: at most 100d$/m,
+		'echo -d 99999999999999999999s 127.0.0.1:9' => qr/-d 9+s: that is too much: at most 100d$/m,
+		'echo -d 0 127.0.0.1:9' => qr/-d 0: that is too little: at least 1ms$/m,
+		'echo -n 99999999999999999999 127.0.0.1:9' => qr/-n 9+: that is too much: at most 1000000000000000$/m,
+		'echo -r 99999999 127.0.0.1:9' => qr/-r 9+: that is too much: at most 10000000$/m,
 		'line -n 1 127.0.0.1:9 127.0.0.1:10' => qr/only a mode and one target/,
 		'bulk -p 3 127.0.0.1:9' => qr/-p means nothing in this mode/,
 		'echo --failure x 127.0.0.1:9' => qr/--failure means nothing/,
@@ -461,7 +476,7 @@ it 'what is wrong with the command line, or contradicts itself' => sub {
 		'line --bogus 127.0.0.1:9' => qr/bogus/,
 	);
 	for my $words (sort keys %wrong) {
-		my $r = Weir::Process::run([Weir::Stress::binary(), split(/ /, $words)], timeout => 10);
+		my $r = Weir::Process::run([Weir::Stress::binary(), split(/ /, $words, -1)], timeout => 10);
 		is $r->{exit}, 2, "'$words'";
 		like $r->{err}, $wrong{$words};
 		is $r->{out}, '', 'and nothing is done';

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <getopt.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,9 @@ static void stress_options_take(struct stress_options *, const struct option_rul
 static void stress_options_unknown(struct stress_options *, const char *text);
 static void stress_options_read_value(struct stress_options *, const struct option_rule *,
     char *text);
+static bool stress_options_is_large(const struct option_rule *, const char *text, double *value);
+static double stress_options_most(const struct option_rule *);
+static const char *stress_options_print(const struct option_rule *, double, char out[STR_UNIT_MAX]);
 static bool stress_options_read_number(const struct option_rule *, const char *text, double *value,
     uint64_t *n);
 static void stress_options_store(void *at, enum option_kind, double value, uint64_t n);
@@ -165,7 +169,10 @@ stress_options_take(struct stress_options *o, const struct option_rule *rule, ch
 	if (o->given[i] && rule->value != NULL && !rule->again)
 		stress_options_wrong(o, "%s is given twice", stress_option_call(rule, name));
 	o->given[i] = true;
-	if (rule->kind == OPTION_READ)
+	if (rule->value != NULL && text[0] == '\0')
+		stress_options_wrong(o, "%s: %s is expected behind it",
+		    stress_option_call(rule, name), rule->value);
+	else if (rule->kind == OPTION_READ)
 		rule->read(o, text);
 	else
 		stress_options_read_value(o, rule, text);
@@ -194,10 +201,11 @@ stress_options_read_value(struct stress_options *o, const struct option_rule *ru
 		[OPTION_COUNT] = "a number",
 		[OPTION_NUMBER] = "a number",
 		[OPTION_DECIMAL] = "a number",
-		[OPTION_SIZE] = "a size like 64, 4k or 1m",
-		[OPTION_TIME] = "a time like 500ms, 30s or 5m",
-		[OPTION_TIME_US] = "a time like 500us, 20ms or 2s",
+		[OPTION_SIZE] = "a size like 64, 4k or 1m (small letters)",
+		[OPTION_TIME] = "a time like 500ms, 30s or 5m (small letters)",
+		[OPTION_TIME_US] = "a time like 500us, 20ms or 2s (small letters)",
 	};
+	char                     limit[STR_UNIT_MAX];
 	char                     name[OPTION_NAME_MAX];
 	uint64_t                 n = 0;
 	double                   value = 0;
@@ -206,21 +214,58 @@ stress_options_read_value(struct stress_options *o, const struct option_rule *ru
 	if (rule->kind == OPTION_FLAG) {
 		*((bool *)o->into + rule->at) = true;
 	} else if (rule->kind == OPTION_TEXT) {
-		if (text[0] == '\0')
-			stress_options_wrong(o, "%s: something is expected behind it", name);
 		*(const char **)(void *)((char *)o->into + rule->at) = text;
-	} else if (!stress_options_read_number(rule, text, &value, &n)) {
+	} else if (!stress_options_read_number(rule, text, &value, &n) &&
+	    !stress_options_is_large(rule, text, &value)) {
 		stress_options_wrong(o, "%s %s: %s is expected", name, text, wanted[rule->kind]);
 	} else if (rule->kind == OPTION_COUNT && (value < rule->least || value > rule->most)) {
 		stress_options_wrong(o, "%s %s: a number from %.0f to %.0f is expected", name, text,
 		    rule->least, rule->most);
 	} else if (value < rule->least) {
-		stress_options_wrong(o, "%s %s: that is too little", name, text);
-	} else if (rule->most > 0 && value > rule->most) {
-		stress_options_wrong(o, "%s %s: that is more than weir-stress can do", name, text);
+		stress_options_wrong(o, "%s %s: that is too little: at least %s", name, text,
+		    stress_options_print(rule, rule->least, limit));
+	} else if (value > stress_options_most(rule)) {
+		stress_options_wrong(o, "%s %s: that is too much: at most %s", name, text,
+		    stress_options_print(rule, stress_options_most(rule), limit));
 	} else {
 		stress_options_store((char *)o->into + rule->at, rule->kind, value, n);
 	}
+}
+
+/* A number that has no room: with another in its place it would be one. */
+static bool
+stress_options_is_large(const struct option_rule *rule, const char *text, double *value)
+{
+	size_t   digits = strspn(text, "0123456789");
+	char     small[16];
+	uint64_t n;
+
+	if (digits == 0 ||
+	    (size_t)snprintf(small, sizeof small, "1%s", text + digits) >= sizeof small ||
+	    !stress_options_read_number(rule, small, value, &n))
+		return false;
+	*value = HUGE_VAL;
+	return true;
+}
+
+static double
+stress_options_most(const struct option_rule *rule)
+{
+	return rule->most > 0 ? rule->most : (double)UINT64_MAX;
+}
+
+static const char *
+stress_options_print(const struct option_rule *rule, double value, char out[STR_UNIT_MAX])
+{
+	if (rule->kind == OPTION_SIZE)
+		return str_print_size((uint64_t)value, out);
+	if (rule->kind == OPTION_TIME)
+		return str_print_time((uint64_t)value, out);
+	if (rule->kind == OPTION_TIME_US && value >= 1000)
+		return str_print_time((uint64_t)(value / 1000), out);
+	snprintf(out, STR_UNIT_MAX, value < 1 ? "%g%s" : "%.0f%s", value,
+	    rule->kind == OPTION_TIME_US ? "us" : "");
+	return out;
 }
 
 static bool

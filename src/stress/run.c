@@ -288,6 +288,10 @@ run_read_target(struct run_reader *r, const char *text)
 	const char *what;
 	unsigned    n;
 
+	if (text[0] == '\0') {
+		stress_options_wrong(&r->options, "the target is empty: write HOST:PORT");
+		return;
+	}
 	what = text[strspn(text, "0123456789")] == '\0'
 	    ? "a host is missing in front of the port, such as 127.0.0.1:8080"
 	    : addr_resolve(&r->run->target, 1, &n, text, "");
@@ -356,7 +360,7 @@ run_check_rate(struct run_reader *r)
 		if (!good)
 			stress_options_wrong(o, "--rate %s: a %s is expected", r->rate,
 			    paced ? "number of requests a second"
-				  : "size in bytes a second, like 10m");
+				  : "size in bytes a second, like 10m (small letters),");
 		else if (run->rate > RATE_MAX && paced)
 			stress_options_wrong(o, "--rate %s: that is more than weir-stress can do",
 			    r->rate);

@@ -131,8 +131,8 @@ serve_options_delay(struct stress_options *o, char *text)
 	    !stress_option_time_us(to != NULL ? to : text, &v->delay_max) ||
 	    v->delay_min > v->delay_max || v->delay_max > (uint64_t)DAY_US)
 		stress_options_wrong(o,
-		    "--delay: write a time or two, like 5ms or 1ms-20ms, the shorter "
-		    "first");
+		    "--delay: write a time or two, like 5ms or 1ms-20ms (small letters), "
+		    "the shorter first");
 }
 
 static void
