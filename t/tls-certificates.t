@@ -223,4 +223,54 @@ CONF
 	$w->stop;
 };
 
+it 'a template that is made anew has all files as they were read' => sub {
+	my $port = free_port;
+	my %file = (
+		chain => $pki->path('first.pem'),
+		key   => $pki->path('first.key'),
+		ca    => $pki->path('ca.pem'),
+		crl   => $pki->revoke('ca', 'other'),
+		ocsp  => $pki->staple('ca', 'first'),
+	);
+	for my $name (keys %file) {
+		$file{$name} = spurt($pki->path("read.$name"), slurp($file{$name}));
+	}
+	$file{tickets} = spurt($pki->path('read.tickets'), 'k' x 80);
+	chmod(0600, @file{qw(key tickets)});
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+tls_ticket_key = $file{tickets}
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+tls = edge
+[tls edge]
+certificate = $file{chain} $file{key} ocsp=$file{ocsp}
+client_ca = $file{ca}
+crl = $file{crl}
+CONF
+	my @shown = ('-cert', $pki->path('client.pem'), '-key', $pki->path('client.key'));
+	my $session = $pki->path('before');
+	my $c = $pki->client($port, args => ['-sess_out', $session, @shown]);
+	$c->ping;
+	$c->close;
+	spurt($_, "nothing\n") for values %file;
+	$w->allow(qr/template/, qr/worker/);
+	my $template = $w->template;
+	kill('KILL', $template);
+	my $there = wait_for { my $new = $w->template; $new && $new != $template } 20;
+	ok $there, 'a template is made anew';
+	my $victim;
+	ok wait_for { $victim = $w->worker(0) };
+	kill('KILL', $victim);
+	ok wait_for { my $new = $w->worker(0); $new && $new != $victim }, 'and a worker';
+	is enter($port, @shown), 'in', 'which knows clients';
+	is subject($port, '', @shown), 'first', 'and has the certificate';
+	like $pki->shake($port, args => ['-status', @shown]), qr/Cert Status: good/, 'with what is stapled to it';
+	like $pki->shake($port, args => ['-sess_in', $session]), qr/^Reused, /m, 'and the keys of tickets';
+	isnt $w->reload->{exit}, 0, 'a reload reads the files';
+	$w->stop;
+};
+
 done_testing;

@@ -162,4 +162,22 @@ CONF
 	$w->stop;
 };
 
+it 'not when other certificates are revoked since then' => sub {
+	$pki->certificate('issuer', ca => 1);
+	$pki->certificate($_, by => 'issuer') for qw(good bad);
+	my $crl = spurt($pki->path('now.crl'), slurp($pki->revoke('issuer', 'good')));
+	my $w = weir(conf(my $port = free_port, more => "client_ca = @{[$pki->path('issuer.pem')]}\ncrl = $crl"));
+	for my $version ('-tls1_3', '-tls1_2') {
+		my @shown = ('-cert', $pki->path('bad.pem'), '-key', $pki->path('bad.key'), $version);
+		my $ticket = session($port, 'revoked', @shown);
+		is resumes($port, $ticket, @shown), 1, "$version: it may come back";
+		spurt($crl, slurp($pki->revoke('issuer', 'bad')));
+		is $w->reload->{exit}, 0;
+		unlike $pki->shake($port, args => ['-sess_in', $ticket, @shown]), qr/^Reused, /m, 'until it is revoked';
+		spurt($crl, slurp($pki->revoke('issuer', 'good')));
+		is $w->reload->{exit}, 0;
+	}
+	$w->stop;
+};
+
 done_testing;

@@ -21,6 +21,7 @@
 #include "weir.h"
 
 struct conf;
+struct file;
 struct snapshot;
 
 enum scope_kind { SCOPE_WEIR, SCOPE_SERVER, SCOPE_UPSTREAM, SCOPE_TLS, SCOPE_KINDS };
@@ -153,6 +154,10 @@ const char *conf_state(const struct conf *);
 
 /* "x/y" → prefix/x/y, in the configuration's memory. */
 const char *conf_path(struct weir_scope *, const char *path);
+
+/* A file that a value names, as a whole: as it was when this configuration was loaded first,
+ * if it is loaded again from a snapshot. Results as of file_read. */
+const char *conf_read_file(const struct weir_scope *, const char *path, struct file *);
 
 /*
  * A module by name that has the role (protocol, by its hooks or its exchange; or

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "conf/snapshot.h"
@@ -269,6 +270,7 @@ static const char *
 source_open(struct source *s, struct snapshot *snapshot)
 {
 	static char text[256];
+	const char *wrong = NULL;
 	struct stat st;
 
 	if (snapshot != NULL && snapshot->replays)
@@ -277,14 +279,19 @@ source_open(struct source *s, struct snapshot *snapshot)
 	if (stat(s->name, &st) == 0 && !S_ISREG(st.st_mode))
 		return S_ISDIR(st.st_mode) ? "this is a directory; name files in it, DIR/*.conf"
 					   : "this is not a regular file";
-	s->file = fopen(s->name, "re");
-	if (s->file == NULL || fstat(fileno(s->file), &st) < 0) {
-		snprintf(text, sizeof text, "cannot be opened: %s", strerror(errno));
+	if (snapshot != NULL)
+		wrong = source_record(s, snapshot);
+	else if ((s->file = fopen(s->name, "re")) == NULL || fstat(fileno(s->file), &st) < 0)
+		wrong = strerror(errno);
+	if (wrong != NULL) {
+		snprintf(text, sizeof text, "cannot be opened: %s", wrong);
 		return text;
 	}
-	s->device = st.st_dev;
-	s->inode = st.st_ino;
-	return snapshot != NULL ? source_record(s, snapshot) : NULL;
+	if (snapshot == NULL) {
+		s->device = st.st_dev;
+		s->inode = st.st_ino;
+	}
+	return NULL;
 }
 
 static const char *
@@ -308,37 +315,16 @@ source_replay(struct source *s, struct snapshot *snapshot)
 static const char *
 source_record(struct source *s, struct snapshot *snapshot)
 {
-	struct snapshot_record        record = { .kind = SNAPSHOT_FILE,
-		       .name = s->name,
-		       .device = s->device,
-		       .inode = s->inode };
+	struct file                   file;
+	const char                   *wrong = file_read(&file, s->name);
 	const struct snapshot_record *kept = NULL;
-	char                         *text = NULL;
-	size_t                        room = 0;
-	int                           error;
 
-	errno = 0;
-	record.size = 0;
-	for (size_t n = 1; n > 0; record.size += n) {
-		char *grown = text;
-
-		if (record.size == room) {
-			room = room == 0 ? 4096 : room * 2;
-			grown = realloc(text, room);
-		}
-		if (grown == NULL)
-			break;
-		text = grown;
-		n = fread(text + record.size, 1, room - record.size, s->file);
+	if (wrong == NULL) {
+		kept = snapshot_add_file(snapshot, s->name, &file);
+		wrong = kept == NULL ? strerror(errno) : NULL;
+		file_free(&file);
 	}
-	record.data = text;
-	if (errno == 0 && !ferror(s->file))
-		kept = snapshot_add(snapshot, &record);
-	error = errno;
-	free(text);
-	fclose(s->file);
-	s->file = NULL;
-	return kept != NULL ? source_use(s, kept) : strerror(error);
+	return wrong == NULL ? source_use(s, kept) : wrong;
 }
 
 static void

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/snapshot.h"
+
 const char *const scope_kind_names[SCOPE_KINDS] = { "weir", "server", "upstream", "tls" };
 
 _Static_assert(1u << SCOPE_WEIR == WEIR_IN_WEIR && 1u << SCOPE_SERVER == WEIR_IN_SERVER &&
@@ -214,6 +216,12 @@ conf_path(struct weir_scope *s, const char *path)
 	if (*path == '/')
 		return arena_copy(&s->conf->arena, path);
 	return arena_print(&s->conf->arena, "%s/%s", conf_base(s->conf, path), path);
+}
+
+const char *
+conf_read_file(const struct weir_scope *s, const char *path, struct file *file)
+{
+	return snapshot_read_file(s->conf->snapshot, path, file);
 }
 
 const struct weir_module *

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 #define SNAPSHOT_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
 /* As it is written: this, the name with its NUL, the data. */
@@ -46,6 +48,38 @@ snapshot_add(struct snapshot *s, const struct snapshot_record *wanted)
 		s->last->next = r;
 	s->last = r;
 	return r;
+}
+
+const struct snapshot_record *
+snapshot_add_file(struct snapshot *s, const char *path, const struct file *file)
+{
+	const struct snapshot_record record = { .kind = SNAPSHOT_FILE,
+		.device = file->device,
+		.inode = file->inode,
+		.name = path,
+		.data = file->bytes,
+		.size = file->size };
+
+	return snapshot_add(s, &record);
+}
+
+const char *
+snapshot_read_file(struct snapshot *s, const char *path, struct file *file)
+{
+	const struct snapshot_record *kept;
+	const char                   *wrong;
+
+	if (s != NULL && s->replays) {
+		kept = snapshot_next(s, SNAPSHOT_FILE, path);
+		return kept == NULL ? "what it held was not kept"
+				    : file_copy(file, kept->data, kept->size);
+	}
+	wrong = file_read(file, path);
+	if (wrong == NULL && s != NULL && snapshot_add_file(s, path, file) == NULL) {
+		wrong = strerror(errno);
+		file_free(file);
+	}
+	return wrong;
 }
 
 const struct snapshot_record *
@@ -139,6 +173,7 @@ snapshot_free(struct snapshot *s)
 
 	while ((r = s->first) != NULL) {
 		s->first = r->next;
+		explicit_bzero((char *)(r + 1) + strlen(r->name) + 1, r->size);
 		free(r);
 	}
 	*s = (struct snapshot){ 0 };

@@ -12,6 +12,8 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "base/file.h"
+#include "base/str.h"
 #include "net/tls_context.h"
 
 #define SOON (14 * 24 * 3600)	/* seconds: a certificate that expires within them is told */
@@ -26,15 +28,21 @@ struct tls_making {
 
 static bool tls_make(const struct tls_making *);
 static bool tls_make_store(const struct tls_making *);
+static bool tls_load_issuers(const struct tls_making *);
+static bool tls_add_issuer(struct tls *, X509_INFO *);
 static bool tls_load_crl(const struct tls_making *);
 static bool tls_load_pair(const struct tls_making *, unsigned index);
 static bool tls_load_chain(const struct tls_making *, unsigned index);
 static bool tls_load_key(const struct tls_making *, unsigned index);
+static bool tls_load_staple(const struct tls_making *, unsigned index);
 static void tls_warn_time(const struct tls_making *, unsigned index);
 static void tls_warn_readable(const struct tls_making *, unsigned index);
 static bool tls_complain(const struct tls_making *, bool warning, const char *key, unsigned index,
     const char *file, const char *what);
+static BIO *tls_open(const struct tls_making *, const char *key, unsigned index, const char *path,
+    struct file *);
 static void tls_free(struct tls *);
+static int  tls_compare_names(const X509_NAME *const *, const X509_NAME *const *);
 static int  tls_no_passphrase(char *, int, int, void *);
 static int  tls_servername(SSL *, int *, void *);
 
@@ -121,6 +129,7 @@ tls_free(struct tls *t)
 	else
 		SSL_CTX_free(t->ssl);
 	X509_STORE_free(t->store);
+	sk_X509_NAME_pop_free(t->issuers, X509_NAME_free);
 	free(t->pairs);
 	free(t->alpn);
 	free(t);
@@ -131,54 +140,117 @@ tls_free(struct tls *t)
 static bool
 tls_make_store(const struct tls_making *m)
 {
-	const char *key = m->tls->role == TLS_SERVER ? "client_ca" : "ca";
-	const char *file = m->settings->ca;
-	bool        shared = file == NULL && m->settings->crl == NULL, loaded;
+	struct tls *t = m->tls;
+	bool        shared = m->settings->ca == NULL && m->settings->crl == NULL;
 
 	if (shared && system_store != NULL) {
 		X509_STORE_up_ref(system_store);
-		m->tls->store = system_store;
+		t->store = system_store;
 		return true;
 	}
-	if ((m->tls->store = X509_STORE_new()) == NULL)
-		return tls_complain(m, false, key, 0, "", strerror(ENOMEM));
-	if (file != NULL)
-		loaded = X509_STORE_load_file(m->tls->store, file) == 1;
-	else
-		loaded = X509_STORE_set_default_paths(m->tls->store) == 1;
-	if (!loaded)
-		return tls_complain(m, false, key, 0, file != NULL ? file : "system",
-		    tls_error_text());
+	if ((t->store = X509_STORE_new()) == NULL)
+		return tls_complain(m, false, NULL, 0, "", strerror(ENOMEM));
+	if (m->settings->ca != NULL) {
+		if (!tls_load_issuers(m))
+			return false;
+	} else if (X509_STORE_set_default_paths(t->store) != 1)
+		return tls_complain(m, false, "ca", 0, "system", tls_error_text());
 	ERR_clear_error();
 	/* The system's takes 700 KB. */
-	if (shared && X509_STORE_up_ref(m->tls->store) == 1)
-		system_store = m->tls->store;
+	if (shared && X509_STORE_up_ref(t->store) == 1)
+		system_store = t->store;
 	return m->settings->crl == NULL || tls_load_crl(m);
+}
+
+static bool
+tls_load_issuers(const struct tls_making *m)
+{
+	const char                *key = m->tls->role == TLS_SERVER ? "client_ca" : "ca";
+	const char                *path = m->settings->ca;
+	struct file                file;
+	BIO                       *in = tls_open(m, key, 0, path, &file);
+	struct stack_st_X509_INFO *found;
+	unsigned                   count = 0;
+	bool                       fine;
+
+	if (in == NULL)
+		return false;
+	found = PEM_X509_INFO_read_bio(in, NULL, tls_no_passphrase, NULL);
+	m->tls->issuers = sk_X509_NAME_new(tls_compare_names);
+	fine = found != NULL && m->tls->issuers != NULL;
+	for (int i = 0; fine && i < sk_X509_INFO_num(found); i++) {
+		X509_INFO *info = sk_X509_INFO_value(found, i);
+
+		fine = tls_add_issuer(m->tls, info);
+		count += info->x509 != NULL;
+	}
+	fine = fine &&
+	    EVP_Digest(file.bytes, file.size, m->tls->trust, NULL, EVP_sha256(), NULL) == 1;
+	sk_X509_INFO_pop_free(found, X509_INFO_free);
+	BIO_free(in);
+	file_free(&file);
+	if (fine && count > 0)
+		return true;
+	return tls_complain(m, false, key, 0, path,
+	    fine ? "no certificate in PEM" : tls_error_text());
+}
+
+/* A list of revoked ones may stand among them. */
+static bool
+tls_add_issuer(struct tls *t, X509_INFO *info)
+{
+	X509_NAME *name;
+
+	if (info->crl != NULL && X509_STORE_add_crl(t->store, info->crl) != 1)
+		return false;
+	if (info->x509 == NULL)
+		return true;
+	if (X509_STORE_add_cert(t->store, info->x509) != 1)
+		return false;
+	name = X509_get_subject_name(info->x509);
+	if (t->role != TLS_SERVER || sk_X509_NAME_find(t->issuers, name) >= 0)
+		return true;
+	return (name = X509_NAME_dup(name)) != NULL && sk_X509_NAME_push(t->issuers, name) > 0;
+}
+
+static int
+tls_compare_names(const X509_NAME *const *a, const X509_NAME *const *b)
+{
+	return X509_NAME_cmp(*a, *b);
 }
 
 /* Each certificate of a chain has to have its list in it. */
 static bool
 tls_load_crl(const struct tls_making *m)
 {
-	const char *file = m->settings->crl;
-	BIO        *in = BIO_new_file(file, "re");
-	X509_CRL   *crl;
-	unsigned    count = 0;
-	bool        fine = in != NULL;
+	const char    *path = m->settings->crl;
+	unsigned char *trust = m->tls->trust, both[2 * sizeof m->tls->trust];
+	struct file    file;
+	BIO           *in = tls_open(m, "crl", 0, path, &file);
+	X509_CRL      *crl;
+	unsigned       count = 0;
+	bool           fine;
 
+	if (in == NULL)
+		return false;
+	memcpy(both, trust, sizeof m->tls->trust);
+	fine = EVP_Digest(file.bytes, file.size, both + sizeof m->tls->trust, NULL, EVP_sha256(),
+		   NULL) == 1 &&
+	    EVP_Digest(both, sizeof both, trust, NULL, EVP_sha256(), NULL) == 1;
 	while (fine && (crl = PEM_read_bio_X509_CRL(in, NULL, tls_no_passphrase, NULL)) != NULL) {
 		fine = X509_STORE_add_crl(m->tls->store, crl) == 1;
 		if (X509_cmp_time(X509_CRL_get0_nextUpdate(crl), NULL) < 0)
-			(void)tls_complain(m, true, "crl", 0, file,
+			(void)tls_complain(m, true, "crl", 0, path,
 			    "a list in it is out of date: its clients are refused until there is "
 			    "a new one");
 		X509_CRL_free(crl);
 		count++;
 	}
 	BIO_free(in);
+	file_free(&file);
 	if (!fine || count == 0)
-		return tls_complain(m, false, "crl", 0, file,
-		    count == 0 && in != NULL ? "no revocation list in PEM" : tls_error_text());
+		return tls_complain(m, false, "crl", 0, path,
+		    fine ? "no revocation list in PEM" : tls_error_text());
 	ERR_clear_error();
 	X509_STORE_set_flags(m->tls->store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	return true;
@@ -206,31 +278,34 @@ tls_load_pair(const struct tls_making *m, unsigned index)
 	}
 	tls_warn_time(m, index);
 	tls_warn_readable(m, index);
-	return c->ocsp == NULL || tls_staple_load(pair, c, index, m->say, m->context);
+	return c->ocsp == NULL || tls_load_staple(m, index);
 }
 
 static bool
 tls_load_chain(const struct tls_making *m, unsigned index)
 {
 	struct tls_pair *pair = &m->tls->pairs[index];
-	const char      *file = m->settings->certificates[index].chain;
-	BIO             *in = BIO_new_file(file, "re");
+	const char      *path = m->settings->certificates[index].chain;
+	struct file      file;
+	BIO             *in = tls_open(m, "certificate", index, path, &file);
 	X509            *next;
 	bool             fine;
 
-	if (in != NULL)
-		pair->leaf = PEM_read_bio_X509_AUX(in, NULL, tls_no_passphrase, NULL);
+	if (in == NULL)
+		return false;
+	pair->leaf = PEM_read_bio_X509_AUX(in, NULL, tls_no_passphrase, NULL);
 	fine = pair->leaf != NULL && (pair->chain = sk_X509_new_null()) != NULL;
 	while (fine && (next = PEM_read_bio_X509(in, NULL, tls_no_passphrase, NULL)) != NULL)
 		fine = sk_X509_push(pair->chain, next) > 0;
 	BIO_free(in);
+	file_free(&file);
 	/* That there is no further one is an error to OpenSSL. */
 	if (fine && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE &&
 	    ERR_peek_last_error() != 0)
 		fine = false;
 	if (!fine)
-		return tls_complain(m, false, "certificate", index, file,
-		    in != NULL && pair->leaf == NULL &&
+		return tls_complain(m, false, "certificate", index, path,
+		    pair->leaf == NULL &&
 			    ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE
 			? "no certificate in PEM"
 			: tls_error_text());
@@ -242,25 +317,44 @@ static bool
 tls_load_key(const struct tls_making *m, unsigned index)
 {
 	struct tls_pair *pair = &m->tls->pairs[index];
-	const char      *file = m->settings->certificates[index].key;
-	BIO             *in = BIO_new_file(file, "re");
+	const char      *path = m->settings->certificates[index].key;
+	struct file      file;
+	BIO             *in = tls_open(m, "certificate", index, path, &file);
 	bool             locked = false;
 
-	if (in != NULL)
-		pair->key = PEM_read_bio_PrivateKey(in, NULL, tls_no_passphrase, &locked);
+	if (in == NULL)
+		return false;
+	pair->key = PEM_read_bio_PrivateKey(in, NULL, tls_no_passphrase, &locked);
 	BIO_free(in);
+	file_free(&file);
 	if (pair->key != NULL)
 		return true;
 	if (locked) {
 		ERR_clear_error();
-		return tls_complain(m, false, "certificate", index, file,
+		return tls_complain(m, false, "certificate", index, path,
 		    "the key is encrypted, and nobody is here to be asked for its passphrase: "
 		    "decrypt it with openssl pkey");
 	}
-	return tls_complain(m, false, "certificate", index, file,
-	    in != NULL && ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_UNSUPPORTED
-		? "no key in PEM"
-		: tls_error_text());
+	return tls_complain(m, false, "certificate", index, path,
+	    ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_UNSUPPORTED ? "no key in PEM"
+								       : tls_error_text());
+}
+
+static bool
+tls_load_staple(const struct tls_making *m, unsigned index)
+{
+	const char *path = m->settings->certificates[index].ocsp, *wrong, *warning = NULL;
+	struct file file;
+	BIO        *in = tls_open(m, "certificate", index, path, &file);
+
+	if (in == NULL)
+		return false;
+	wrong = tls_staple_load(&m->tls->pairs[index], span_make(file.bytes, file.size), &warning);
+	BIO_free(in);
+	file_free(&file);
+	if (warning != NULL)
+		(void)tls_complain(m, true, "certificate", index, path, warning);
+	return wrong == NULL || tls_complain(m, false, "certificate", index, path, wrong);
 }
 
 static void
@@ -296,6 +390,24 @@ tls_warn_readable(const struct tls_making *m, unsigned index)
 		(void)tls_complain(m, true, "certificate", index, file,
 		    "others can read or change this key: chmod 600 it (weir reads it before it "
 		    "becomes another user)");
+}
+
+/* A file, to be read from and freed. NULL: it has been said what is wrong with it. */
+static BIO *
+tls_open(const struct tls_making *m, const char *key, unsigned index, const char *path,
+    struct file *file)
+{
+	const char *wrong;
+	BIO        *in;
+
+	wrong = m->settings->read != NULL ? m->settings->read(m->context, path, file)
+					  : file_read(file, path);
+	if (wrong == NULL && (in = BIO_new_mem_buf(file->bytes, (int)file->size)) != NULL)
+		return in;
+	if (wrong == NULL)
+		file_free(file);
+	(void)tls_complain(m, false, key, index, path, wrong != NULL ? wrong : strerror(ENOMEM));
+	return NULL;
 }
 
 /* Returns false, so that it ends a function. */

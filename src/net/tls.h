@@ -25,6 +25,7 @@
 #include "weir.h"
 
 struct conn;
+struct file;
 struct tls;
 
 enum tls_role { TLS_SERVER, TLS_CLIENT };
@@ -43,6 +44,9 @@ struct tls_certificate {
 	const char *ocsp;
 };
 
+/* How tls_create comes by a file: results as of file_read. */
+typedef const char *tls_read(void *context, const char *path, struct file *);
+
 struct tls_settings {
 	const char                   *name;		/* sessions of another are not resumed */
 	const struct tls_certificate *certificates;	/* a server's: the first is the default */
@@ -59,6 +63,7 @@ struct tls_settings {
 	unsigned                      verify_depth;	/* certificates up to the root */
 	bool                          tickets;
 	uint64_t                      ticket_lifetime;	/* ms */
+	tls_read                     *read;		/* NULL: file_read */
 };
 
 /* What tls_create has to say: the directive that is concerned, which of its values (from

@@ -2,7 +2,6 @@
 /* tls_context: an SSL_CTX as all of ours are. */
 #include "net/tls_context.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -11,7 +10,8 @@
 static bool tls_context_set_protocols(SSL_CTX *, const struct tls_settings *);
 static bool tls_context_set_trust(SSL_CTX *, const struct tls *, const struct tls_settings *);
 static bool tls_context_set_sessions(SSL_CTX *, const struct tls *, const struct tls_settings *);
-static bool tls_context_digest(const struct tls_settings *, unsigned char *out, unsigned *size);
+static bool tls_context_digest(const struct tls *, const struct tls_settings *, unsigned char *out,
+    unsigned *size);
 static int  tls_context_choose_alpn(SSL *, const unsigned char **, unsigned char *,
     const unsigned char *, unsigned, void *);
 
@@ -81,7 +81,7 @@ tls_context_set_protocols(SSL_CTX *ctx, const struct tls_settings *s)
 static bool
 tls_context_set_trust(SSL_CTX *ctx, const struct tls *t, const struct tls_settings *s)
 {
-	struct stack_st_X509_NAME *names;
+	struct stack_st_X509_NAME *issuers;
 	int                        mode = SSL_VERIFY_NONE;
 
 	if (t->store == NULL)
@@ -93,11 +93,11 @@ tls_context_set_trust(SSL_CTX *ctx, const struct tls *t, const struct tls_settin
 		mode = SSL_VERIFY_PEER;
 	SSL_CTX_set_verify(ctx, mode, NULL);
 	SSL_CTX_set_verify_depth(ctx, (int)s->verify_depth);
-	if (t->role == TLS_CLIENT || s->ca == NULL)
+	if (t->role == TLS_CLIENT || t->issuers == NULL)
 		return true;
-	if ((names = SSL_load_client_CA_file(s->ca)) == NULL)
+	if ((issuers = SSL_dup_CA_list(t->issuers)) == NULL)
 		return false;
-	SSL_CTX_set_client_CA_list(ctx, names);
+	SSL_CTX_set_client_CA_list(ctx, issuers);
 	return true;
 }
 
@@ -115,7 +115,7 @@ tls_context_set_sessions(SSL_CTX *ctx, const struct tls *t, const struct tls_set
 		SSL_CTX_set_num_tickets(ctx, 0);
 	} else if (t->role == TLS_SERVER)
 		tls_tickets_enable(ctx);
-	if (!tls_context_digest(s, id, &size))
+	if (!tls_context_digest(t, s, id, &size))
 		return false;
 	return SSL_CTX_set_session_id_context(ctx, id, size) == 1;
 }
@@ -123,23 +123,19 @@ tls_context_set_sessions(SSL_CTX *ctx, const struct tls *t, const struct tls_set
 /* A session is not resumed where it could not have come about: under another name, or when
  * clients are trusted for other reasons by now. */
 static bool
-tls_context_digest(const struct tls_settings *s, unsigned char *out, unsigned *size)
+tls_context_digest(const struct tls *t, const struct tls_settings *s, unsigned char *out,
+    unsigned *size)
 {
 	EVP_MD_CTX *digest = EVP_MD_CTX_new();
-	FILE       *f = s->verify != TLS_VERIFY_OFF && s->ca != NULL ? fopen(s->ca, "re") : NULL;
 	bool        fine;
-	char        part[4096];
-	size_t      n;
 
 	fine = digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
 	    EVP_DigestUpdate(digest, s->name, strlen(s->name) + 1) == 1 &&
-	    EVP_DigestUpdate(digest, &s->verify, sizeof s->verify) == 1;
-	while (fine && f != NULL && (n = fread(part, 1, sizeof part, f)) > 0)
-		fine = EVP_DigestUpdate(digest, part, n) == 1;
-	fine = fine && EVP_DigestFinal_ex(digest, out, size) == 1;
+	    EVP_DigestUpdate(digest, &s->verify, sizeof s->verify) == 1 &&
+	    EVP_DigestUpdate(digest, &s->verify_depth, sizeof s->verify_depth) == 1 &&
+	    EVP_DigestUpdate(digest, t->trust, sizeof t->trust) == 1 &&
+	    EVP_DigestFinal_ex(digest, out, size) == 1;
 	EVP_MD_CTX_free(digest);
-	if (f != NULL)
-		fclose(f);
 	return fine;
 }
 

@@ -27,6 +27,8 @@ struct tls {
 	unsigned          pair_count;
 	struct tls_names *names;	/* contexts for other names; NULL: there is one for all */
 	X509_STORE       *store;	/* whom to trust; shared by all of them */
+	struct stack_st_X509_NAME *issuers;	/* a server's, whom clients are told of */
+	unsigned char     trust[32];	/* SHA-256 of ca and crl */
 	unsigned char    *alpn;		/* as on the wire */
 	size_t            alpn_size;
 	enum tls_verify   verify;
@@ -53,9 +55,9 @@ void tls_names_destroy(struct tls_names *);
 void tls_tickets_enable(SSL_CTX *);
 void tls_tickets_stop(void);
 
-/* Reads an OCSP response for the pair. False: it has been said why. */
-bool tls_staple_load(struct tls_pair *, const struct tls_certificate *, unsigned index, tls_say *,
-    void *context);
+/* Takes an OCSP response for the pair. Returns NULL, or what is wrong with it; a warning, or
+ * NULL, in *warning. */
+const char *tls_staple_load(struct tls_pair *, struct weir_span, const char **warning);
 
 /* Staples for whoever asks for them. */
 void tls_staple_enable(SSL_CTX *, struct tls *);

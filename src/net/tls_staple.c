@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* tls_staple: OCSP responses from files, stapled to the certificates that they speak of. */
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include <openssl/err.h>
@@ -13,28 +9,21 @@
 
 #define STAPLE_MOST 65536u	/* bytes */
 
-static unsigned char *tls_staple_read(const char *path, size_t *size, const char **wrong);
 static const char *tls_staple_check(struct tls_pair *, const char **warning);
 static OCSP_SINGLERESP *tls_staple_find(OCSP_BASICRESP *, const X509 *leaf);
 static const char *tls_staple_check_single(struct tls_pair *, OCSP_SINGLERESP *,
     const char **warning);
 static int tls_staple_send(SSL *, void *);
 
-bool
-tls_staple_load(struct tls_pair *pair, const struct tls_certificate *c, unsigned index,
-    tls_say *say, void *context)
+const char *
+tls_staple_load(struct tls_pair *pair, struct weir_span response, const char **warning)
 {
-	const char *wrong = NULL, *warning = NULL;
-	char        text[512];
-
-	pair->ocsp = tls_staple_read(c->ocsp, &pair->ocsp_size, &wrong);
-	if (pair->ocsp != NULL)
-		wrong = tls_staple_check(pair, &warning);
-	if (wrong == NULL && warning == NULL)
-		return true;
-	snprintf(text, sizeof text, "%s: %s", c->ocsp, wrong != NULL ? wrong : warning);
-	say(context, wrong == NULL, "certificate", index, text);
-	return wrong == NULL;
+	*warning = NULL;
+	if (response.len > STAPLE_MOST ||
+	    (pair->ocsp = OPENSSL_memdup(response.data, response.len)) == NULL)
+		return "no OCSP response in DER";
+	pair->ocsp_size = response.len;
+	return tls_staple_check(pair, warning);
 }
 
 void
@@ -51,29 +40,6 @@ tls_staple_release(SSL *ssl)
 
 	if (SSL_get_tlsext_status_ocsp_resp(ssl, &response) > 0)
 		SSL_set_tlsext_status_ocsp_resp(ssl, NULL, 0);
-}
-
-static unsigned char *
-tls_staple_read(const char *path, size_t *size, const char **wrong)
-{
-	FILE          *f = fopen(path, "re");
-	unsigned char *bytes = OPENSSL_malloc(STAPLE_MOST);
-
-	*size = 0;
-	if (f == NULL || bytes == NULL)
-		*wrong = strerror(errno);
-	else {
-		*size = fread(bytes, 1, STAPLE_MOST, f);
-		if (ferror(f) || *size == STAPLE_MOST)
-			*wrong = "it cannot be read, or is no OCSP response";
-	}
-	if (f != NULL)
-		fclose(f);
-	if (*wrong != NULL) {
-		OPENSSL_free(bytes);
-		return NULL;
-	}
-	return bytes;
 }
 
 static const char *

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "conf/check.h"
 #include "conf/conf.h"
@@ -262,29 +263,29 @@ static const struct tls_ticket_keys *
 settings_read_ticket_keys(struct weir_scope *scope, const char *path)
 {
 	struct tls_ticket_keys *ring = weir_scope_alloc(scope, sizeof *ring);
-	FILE                   *f = fopen(path, "re");
+	struct file             file;
+	const char             *wrong = conf_read_file(scope, path, &file);
 	struct stat             st;
-	size_t                  n;
-	char                    beyond;
 
-	if (f == NULL || fstat(fileno(f), &st) < 0) {
-		conf_error(scope, "tls_ticket_key", "tls_ticket_key = %s: %s", path,
-		    strerror(errno));
-		if (f != NULL)
-			fclose(f);
+	if (wrong != NULL) {
+		conf_error(scope, "tls_ticket_key", "tls_ticket_key = %s: %s", path, wrong);
 		return NULL;
 	}
-	n = fread(ring->keys, 1, sizeof ring->keys, f);
-	if (n == 0 || n % TLS_TICKET_KEY_SIZE != 0 || fread(&beyond, 1, 1, f) > 0)
+	if (file.size == 0 || file.size % TLS_TICKET_KEY_SIZE != 0 ||
+	    file.size > sizeof ring->keys)
 		conf_error(scope, "tls_ticket_key",
 		    "tls_ticket_key = %s: it has to hold one, two or three keys of %u bytes: "
 		    "openssl rand %u >FILE makes one",
 		    path, TLS_TICKET_KEY_SIZE, TLS_TICKET_KEY_SIZE);
-	else if (S_ISREG(st.st_mode) && (st.st_mode & S_IRWXO) != 0)
-		conf_warn(scope, "tls_ticket_key",
-		    "tls_ticket_key = %s: others can read or change it: chmod 600 it", path);
-	fclose(f);
-	ring->count = (uint32_t)(n / TLS_TICKET_KEY_SIZE);
+	else {
+		memcpy(ring->keys, file.bytes, file.size);
+		ring->count = (uint32_t)(file.size / TLS_TICKET_KEY_SIZE);
+		if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & S_IRWXO) != 0)
+			conf_warn(scope, "tls_ticket_key",
+			    "tls_ticket_key = %s: others can read or change it: chmod 600 it",
+			    path);
+	}
+	file_free(&file);
 	return ring;
 }
 

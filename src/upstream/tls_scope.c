@@ -24,6 +24,7 @@ static const char *tls_scope_parse_ca(struct weir_scope *, const char *, void *)
 static const char *tls_scope_parse_name(struct weir_scope *, const char *, void *);
 static const char *tls_scope_check(struct weir_scope *);
 static void        tls_scope_check_clients(struct weir_scope *, struct tls_scope *);
+static tls_read    tls_scope_read;
 static void        tls_scope_say(void *scope, bool warning, const char *key, unsigned index,
     const char *text);
 static void        tls_scope_say_client(void *scope, bool warning, const char *key,
@@ -286,6 +287,7 @@ tls_scope_check(struct weir_scope *scope)
 	s->verify_depth = (unsigned)t->verify_depth;
 	s->tickets = t->session_tickets;
 	s->ticket_lifetime = t->ticket_lifetime;
+	s->read = tls_scope_read;
 	tls_scope_check_clients(scope, t);
 	if (t->ktls)
 		conf_warn(scope, "ktls",
@@ -310,6 +312,12 @@ tls_scope_check_clients(struct weir_scope *scope, struct tls_scope *t)
 	t->settings.ca = t->client_ca;
 	t->settings.crl = t->client_ca != NULL ? t->crl : NULL;
 	t->settings.verify = t->client_ca != NULL ? t->client_verify : TLS_VERIFY_OFF;
+}
+
+static const char *
+tls_scope_read(void *scope, const char *path, struct file *file)
+{
+	return conf_read_file(scope, path, file);
 }
 
 static void
