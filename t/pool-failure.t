@@ -6,14 +6,11 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
+use Weir::Deadline;
 use Weir::Stress;
 
-my $T = patience(0.4);
-my $ms = int($T * 1000) . 'ms';
+my @times = (0.4, 1.6, 6.4);	# s: timeouts that are tried, one after the other
 my $TICK = 0.02;
-
-# A time of weir-stress.
-sub ms($seconds) { return int($seconds * 1000) . 'ms' }
 
 # A crowd's requests, so many in all, are each told that they have failed, in that time.
 sub all_fail($p, $seconds, $count, @options)
@@ -103,9 +100,9 @@ it 'all peers are down' => sub {
 	$p->end;
 };
 
-it 'a full backlog: connect_timeout, then the next peer' => sub {
+with_time 'a full backlog: connect_timeout, then the next peer' => [@times], sub ($T) {
 	my $p = Weir::Pool->new(peers => [backend('full'), named('good')],
-	    upstream => "connect_timeout = $ms\n");
+	    upstream => "connect_timeout = @{[ms($T)]}\n");
 	my @clients = map { $p->client } 1 .. 10;
 	my $began = now();
 	$_->send("x\n") for @clients;
@@ -117,9 +114,9 @@ it 'a full backlog: connect_timeout, then the next peer' => sub {
 	$p->end;
 };
 
-it 'nothing but full backlogs: everybody is told in time' => sub {
+with_time 'nothing but full backlogs: everybody is told in time' => [@times], sub ($T) {
 	my $p = Weir::Pool->new(peers => [backend('full'), backend('full')],
-	    upstream => "connect_timeout = $ms\n");
+	    upstream => "connect_timeout = @{[ms($T)]}\n");
 	all_fail($p, patience(5), 400, '-c', 200, '--each', 2);
 	is $p->peer($_)->{links}, 0 for 0, 1;
 	$p->end;
@@ -155,10 +152,10 @@ it 'the recovery of a peer is tried by one' => sub {
 	$p->end;
 };
 
-it 'reply_timeout: late and what was sent with it fails, and the reply reaches nobody' => sub {
+with_time 'reply_timeout: late and what was sent with it fails, and the reply reaches nobody' => [@times], sub ($T) {
 	my $b = backend('line', keep => 1);
 	my $p = Weir::Pool->new(peers => [$b->address . ' max_fails=0'],
-	    upstream => "reply_timeout = $ms\npool_size = 1\n");
+	    upstream => "reply_timeout = @{[ms($T)]}\npool_size = 1\n");
 	my ($one, $two) = map { $p->client } 1 .. 2;
 	my $began = now();
 	$one->send("late\n");
@@ -177,10 +174,10 @@ it 'reply_timeout: late and what was sent with it fails, and the reply reaches n
 	$p->end;
 };
 
-it 'reply_timeout begins when a link is connected, whatever connect_timeout is' => sub {
+with_time 'reply_timeout begins when a link is connected, whatever connect_timeout is' => [@times], sub ($T) {
 	for my $mode (qw(pipeline request session)) {
 		my $p = Weir::Pool->new(peers => [backend('line', keep => 1)],
-		    upstream => "pool = $mode\nreply_timeout = $ms\nconnect_timeout = 1m\n");
+		    upstream => "pool = $mode\nreply_timeout = @{[ms($T)]}\nconnect_timeout = 1m\n");
 		my $c = $p->client;
 		my $began = now();
 		$c->send("x\n");
@@ -192,9 +189,9 @@ it 'reply_timeout begins when a link is connected, whatever connect_timeout is' 
 	}
 };
 
-it 'reply_timeout does not hit one that waits for its turn' => sub {
+with_time 'reply_timeout does not hit one that waits for its turn' => [@times], sub ($T) {
 	my $b = backend('line');
-	my $p = Weir::Pool->new(peers => [$b], upstream => "reply_timeout = $ms\npool_size = 1\n");
+	my $p = Weir::Pool->new(peers => [$b], upstream => "reply_timeout = @{[ms($T)]}\npool_size = 1\n");
 	my $crowd = crowd('line', '-c', 20, '-p', 5, $p->address);
 	my $began = now();
 	until_time($began + 3 * $T);
@@ -263,10 +260,10 @@ it 'two replies to one request: nobody has the second' => sub {
 	$p->end;
 };
 
-it 'half a reply, and then nothing' => sub {
+with_time 'half a reply, and then nothing' => [@times], sub ($T) {
 	my $b = backend('line', reply => sub ($line, $) { $line eq 'half' ? 'hal' : "$line\n" });
 	my $p = Weir::Pool->new(peers => [$b->address . ' max_fails=0'],
-	    upstream => "reply_timeout = $ms\n");
+	    upstream => "reply_timeout = @{[ms($T)]}\n");
 	my $c = $p->client;
 	my $began = now();
 	is $c->send("half\n")->line, $p->failure;
