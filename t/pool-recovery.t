@@ -169,21 +169,6 @@ it 'a peer that has refused a link recovers on one that it had' => sub {
 	$p->end;
 };
 
-# Lets the worker open so many descriptors more.
-sub descriptors_left($p, $count)
-{
-	my $worker = $p->weir->worker(0);
-	opendir(my $dir, "/proc/$worker/fd") or die "/proc/$worker/fd: $!\n";
-	my %open = map { $_ => 1 } grep { /^\d+$/ } readdir($dir);
-	my $limit = 0;
-	while ($open{$limit} || $count-- > 0) {
-		$limit++;
-	}
-	my @user = $> == 0 ? (user => 'nobody') : ();	# only its own user may do that
-	my $result = Weir::Process::run([program('prlimit'), "--pid=$worker", "--nofile=$limit:"], @user);
-	die $result->{text} if $result->{exit} != 0;
-}
-
 it 'without descriptors for links, requests wait; the peer is not blamed' => sub {
 	program('prlimit') or plan skip_all => 'no prlimit';
 	my $b = keeper();
@@ -199,7 +184,7 @@ CONF
 	my @clients = map { $p->client } 1 .. 10;
 	$p->until(sub ($p) { $other->ping && $p->server->{sessions} == 10 }, 'all are there');
 
-	descriptors_left($p, 3);
+	$p->weir->leave_descriptors(3);
 	$clients[$_]->send("$_\n") for 0 .. 9;
 	$b->wait_report(sub ($r) { $r->{kept} == 3 });
 	$p->until(sub ($p) { $p->upstream->{waiting} == 7 }, 'three links could be opened');
@@ -211,7 +196,7 @@ CONF
 
 	$b->tell('drop_all');
 	$p->until(sub ($p) { $p->peer->{links} == 0 }, 'no link is left');
-	descriptors_left($p, 0);
+	$p->weir->leave_descriptors(0);
 	my $began = now();
 	$_->send("x\n") for @clients;
 	$p->until(sub ($p) { $p->upstream->{waiting} == 10 }, 'all wait');
@@ -220,12 +205,14 @@ CONF
 	cmp_ok now() - $began, '>=', $wait - $TICK, 'not too early';
 	cmp_ok now() - $began, '<', $wait + patience(8), 'in time';
 	is_deeply $p->failures, { pool_wait => 10 };
+	like $p->weir->log, qr/ warn .*requests fail \(pool_wait\): (?:\d+ more wait, )?this machine cannot open more links: the errors of connect, above/,
+	    'and more links are not what is advised';
 	is $p->peer->{state}, 'up';
 	is $p->peer->{connect_failed}, 0;
 
 	$clients[0]->send("x\n");
 	$p->until(sub ($p) { $p->upstream->{waiting} == 1 }, 'it waits');
-	descriptors_left($p, 1);
+	$p->weir->leave_descriptors(1);
 	is $clients[0]->line, "x\n", 'and goes on when there is one again';
 	$_->ping for @clients, $other;
 	like $p->weir->log, qr/Too many open files: not the peer's fault/;

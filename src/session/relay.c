@@ -303,10 +303,12 @@ relay_dial_tls(struct dial *d)
 	return container_of(d->conn, struct relay, peer_conn)->peer->tls;
 }
 
+/* FAILED: in a retry of the dial's own, which relay_connected is about to hear of. */
 static bool
 relay_is_connecting(const struct relay *r)
 {
-	return r->opening != NULL && r->opening->dial.state == DIAL_GOING;
+	return r->opening != NULL &&
+	    (r->opening->dial.state == DIAL_GOING || r->opening->dial.state == DIAL_FAILED);
 }
 
 static void

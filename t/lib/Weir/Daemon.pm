@@ -16,6 +16,7 @@
 #	$w->status		Weir::Status, of `weir status --json`
 #	$w->processes		[{ pid, title, kind, slot, generation }, ...]
 #	$w->workers, $w->worker(SLOT), $w->template	pids of the newest generation
+#	$w->leave_descriptors($count)	lets worker 0 open so many more
 #	$w->memory		bytes of anonymous memory of all workers
 #	$w->signal('HUP')	to the master
 #	$w->log, $w->console	text of the error log; of stdout and stderr
@@ -254,6 +255,20 @@ sub memory($self)
 	my $sum = 0;
 	$sum += Weir::Process::memory($_) for $self->workers;
 	return $sum;
+}
+
+# Needs prlimit(1).
+sub leave_descriptors($self, $count)
+{
+	my $worker = $self->worker(0);
+	my %open = map { m{(\d+)\z} => 1 } glob("/proc/$worker/fd/*");
+	my $limit = 0;
+	while ($open{$limit} || $count-- > 0) {
+		$limit++;
+	}
+	my @user = $> == 0 ? (user => 'nobody') : ();	# only its own user may do that
+	my $result = Weir::Process::run(['prlimit', "--pid=$worker", "--nofile=$limit:"], @user);
+	die $result->{text} if $result->{exit} != 0;
 }
 
 sub log($self) { return _slurp($self->path('logs/error.log')) }
