@@ -43,6 +43,8 @@ for my $case (
 	    qr/weir\.conf:4: error: \[server echo\] listen 203\.0\.113\.7:7777: Cannot assign requested address: no interface/],
 	['an interface that is not there', '', "$tcp device=none0",
 	    qr/weir\.conf:4: error: \[server echo\] listen \S+: SO_BINDTODEVICE: No such device: there is no such interface/],
+	['an address that another covers', '', "$tcp reuseport=off\nlisten = $port",
+	    qr/weir\.conf:4: error: 127\.0\.0\.1:$port with reuseport=off cannot be listened on beside \S+:$port of \[server echo\] \(\S+weir\.conf:5\): drop one/],
 	['a pid file that is no file', 'pid = /dev/full', $tcp,
 	    qr/weir\.conf:2: error: pid = \/dev\/full: is no regular file/],
 	['a pid file that is a link', 'pid = run/link', $tcp,
@@ -106,6 +108,20 @@ it 'an address that is in use is no fault of the configuration' => sub {
 	is $w->command('-t')->{exit}, 0;
 	ok client($port)->ping;
 	ok client('unix:' . $w->path('run/echo.sock'))->ping;
+	$w->stop;
+};
+
+it 'addresses that only seem to be the same are none' => sub {
+	my $w = weir(<<"CONF");
+[server echo]
+listen = 0.0.0.0:$port reuseport=off
+listen = [::]:$port reuseport=off v6only
+protocol = echo
+[server other]
+listen = unix:run/echo.sock
+protocol = echo
+CONF
+	ok client($port)->ping;
 	$w->stop;
 };
 

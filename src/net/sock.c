@@ -165,6 +165,16 @@ sock_same_listener(const struct listen_spec *old, const struct listen_spec *want
 	    old->mode == wanted->mode && old->owner == wanted->owner && old->group == wanted->group;
 }
 
+bool
+sock_collides(const struct listen_spec *a, const struct listen_spec *b)
+{
+	if (a->addr.sa.sa_family == AF_UNIX || !addr_overlap(&a->addr, &b->addr))
+		return false;
+	if (a->addr.sa.sa_family != b->addr.sa.sa_family && (a->v6only || b->v6only))
+		return false;
+	return a->device[0] == '\0' || b->device[0] == '\0' || strcmp(a->device, b->device) == 0;
+}
+
 int
 sock_reuseport_limit(int fd, unsigned n)
 {

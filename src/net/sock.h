@@ -80,6 +80,9 @@ int sock_rehearse(const struct listen_spec *, const char **step)
 /* Whether a listener opened for `old` can serve `wanted` after sock_relisten. */
 bool sock_same_listener(const struct listen_spec *old, const struct listen_spec *wanted);
 
+/* Whether the kernel binds only one of them, unless both have reuseport. */
+bool sock_collides(const struct listen_spec *, const struct listen_spec *);
+
 /* Makes the reuseport group of fd hand connections to its first n sockets only,
  * in the order they began to listen (SO_ATTACH_REUSEPORT_CBPF, socket(7)); 0:
  * to all again. Returns 0, or -1 with errno. */

@@ -27,6 +27,8 @@ static void        server_check_tls(struct weir_scope *, struct server *);
 static void        server_check_routes(struct weir_scope *, struct server *);
 static bool        server_is_last(struct weir_scope *);
 static void        server_check_listens(const struct conf *);
+static void        server_check_overlaps(const struct conf *, const struct server *,
+    const struct server_listen *);
 static void        server_check_cycles(const struct conf *);
 static bool        server_may_frame(const struct server *);
 static void        server_check_effects(const struct conf *);
@@ -382,9 +384,35 @@ server_check_listens(const struct conf *conf)
 				    first->listen->place.file, first->listen->place.line);
 			else if (hash_add(&taken, hash, (uintptr_t)&own[k]) < 0)
 				conf_error(scope, NULL, "%s", strerror(errno));
+			if (!s->listens[k].spec.reuseport && first == NULL)
+				server_check_overlaps(conf, s, &s->listens[k]);
 		}
 	}
 	hash_free(&taken);
+}
+
+/* Of one that all workers share, and another that covers it, only one can be bound. */
+static void
+server_check_overlaps(const struct conf *conf, const struct server *s,
+    const struct server_listen *own)
+{
+	const struct server        *other;
+	const struct server_listen *l;
+	bool                        behind = false;
+
+	for (unsigned i = 0; (other = server_at(conf, i)) != NULL; i++)
+		for (unsigned k = 0; k < other->listen_count; k++) {
+			l = &other->listens[k];
+			behind = behind || l == own;
+			if ((behind && !l->spec.reuseport) || !sock_collides(&own->spec, &l->spec))
+				continue;
+			conf_error_at(s->scope, own->place,
+			    "%s with reuseport=off cannot be listened on beside %s of [server %s] "
+			    "(%s:%u): drop one of them, or the option",
+			    own->spec.name, l->spec.name, weir_scope_name(other->scope),
+			    l->place.file, l->place.line);
+			return;
+		}
 }
 
 static void
