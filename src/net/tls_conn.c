@@ -10,6 +10,7 @@
  * Input and output are of the operation in hand (net/tls_record); what the library has
  * not asked for, and what the socket has not taken, waits in bufs of the connection.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,13 +29,18 @@
 
 #define RECORD_PLAIN  16384u
 #define RECORD_SMALL  1400u			/* one packet with it on any path but odd ones */
-#define SEND_MOST     (3 * RECORD_PLAIN)	/* of plain bytes, with one send(2) */
+#define SEND_MOST     (4 * RECORD_PLAIN)	/* of plain bytes, with one send(2) */
 #define HELD_MOST     (256u << 10)
 #define IDLE_AFTER    1000u			/* ms */
 #define IDLE_BYTES    16384u			/* in small records after that */
 #define REKEY_RECORDS (1u << 23)		/* AES-GCM: far below what it bears with one key */
 #define SESSION_BYTES 14000u			/* of the heap: what a session frees … */
 #define SHAKEN_BYTES  32000u			/* … and a handshake, when it is over */
+
+/* What a send makes is sent as a whole: small records first, 64 bytes more each at most. */
+static_assert(SEND_MOST + (IDLE_BYTES / RECORD_SMALL + SEND_MOST / RECORD_PLAIN + 2) * 64 <=
+	TLS_STAGED_SIZE,
+    "it fits");
 
 static ssize_t     tls_conn_recv(struct conn *, void *, size_t);
 static ssize_t     tls_conn_send(struct conn *, const void *, size_t);

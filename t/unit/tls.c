@@ -462,6 +462,102 @@ test_bytes_read_before(void)
 	close_pair();
 }
 
+/* Bytes that the client has not read, as they lie in its socket, and the records among them
+ * from a place on. */
+static struct {
+	unsigned char bytes[300000];
+	size_t        length;
+	size_t        wanted;
+	unsigned      count;
+	size_t        sizes[64];	/* of what is in them: bytes */
+} wire;
+
+static bool
+wire_full(void)
+{
+	ssize_t n = recv(conn_fd(&client.conn), wire.bytes, sizeof wire.bytes,
+	    MSG_PEEK | MSG_DONTWAIT);
+
+	wire.length = n > 0 ? (size_t)n : 0;
+	return wire.length >= wire.wanted;
+}
+
+/* What the server has sent, in records: all of it, so many bytes with their extra ones. */
+static void
+wire_read(size_t from, size_t plain, size_t extra)
+{
+	size_t at = from, records = 0;
+
+	wire.count = 0;
+	wire.wanted = from + plain;
+	conn_again(&server.conn);
+	while (run_until(wire_full)) {
+		for (at = from, records = 0; at + 5 <= wire.length; records++)
+			at += 5 + ((size_t)wire.bytes[at + 3] << 8 | wire.bytes[at + 4]);
+		wire.wanted = from + plain + records * extra;
+		if (wire.length >= wire.wanted && at == wire.length)
+			break;
+	}
+	for (at = from; at + 5 <= wire.length && wire.count < 64; wire.count++) {
+		size_t size = (size_t)wire.bytes[at + 3] << 8 | wire.bytes[at + 4];
+
+		wire.sizes[wire.count] = size + 5 - extra;
+		at += 5 + size;
+	}
+}
+
+static uint64_t idle_until;
+
+static bool
+idle_long_enough(void)
+{
+	return loop_now() >= idle_until;
+}
+
+static bool
+all_small(unsigned from, unsigned to)
+{
+	for (unsigned i = from; i < to; i++)
+		if (wire.sizes[i] > 1400)
+			return false;
+	return true;
+}
+
+/* What the first bytes are cut into, and the later ones; that small pieces share a record. */
+static void
+test_record_sizes(size_t extra)
+{
+	static char plain[65536];
+	size_t      from;
+
+	open_pair(true, "weir.test", NULL);
+	ok(run_until(shaken), "a handshake");
+	client.paused = true;
+	wire.wanted = 0;
+	(void)wire_full();
+	from = wire.length;
+	/* In one pass, so that no time goes by in between. */
+	ok(conn_send(&server.conn, span_make(plain, 60000)), "60,000 bytes at once");
+	for (unsigned i = 0; i < 200; i++)
+		(void)conn_gather(&server.conn, span_make(plain, 64));
+	ok(conn_flush(&server.conn), "and 200 pieces of 64 bytes");
+	wire_read(from, 60000 + 200 * 64, extra);
+	is_number(wire.count, 16, "are 15 records and one");
+	ok(all_small(0, 12), "the first of them fit into a packet each");
+	is_number((long long)wire.sizes[12], 16384, "the next ones are full");
+	is_number((long long)wire.sizes[13], 16384, "both of them");
+	is_number((long long)wire.sizes[15], 200 * 64, "and the pieces share the last");
+	from = wire.length;
+	idle_until = loop_now() + 1001;
+	conn_arm(&server.conn, idle_until);
+	ok(run_until(idle_long_enough), "after a second of silence");
+	ok(conn_send(&server.conn, span_make(plain, 20000)), "the next bytes");
+	wire_read(from, 20000, extra);
+	is_number(wire.count, 13, "are small records again");
+	ok(all_small(0, 12), "the first of them");
+	close_pair();
+}
+
 static void
 test_contexts(struct tls_settings s)
 {
@@ -550,6 +646,7 @@ main(void)
 		test_wrong_name();
 		test_resumption();
 		test_bytes_read_before();
+		test_record_sizes(settings.version13 ? 22 : 29);
 		if (round == 1)
 			break;
 		settings.version13 = false;
