@@ -94,6 +94,37 @@ it 'behind one rotation of the keys, not behind many' => sub {
 	$w->stop;
 };
 
+it 'no longer than ticket_lifetime, however often' => sub {
+	my $w = weir(conf(my $port = free_port, lifetime => '2s'));
+	for my $version ('-tls1_3', '-tls1_2') {
+		my $ticket = session($port, 'chain', $version);
+		my $full = $w->status->server('echo')->{handshakes_full};
+		my $over = wait_for {
+			$ticket = session($port, 'chain', $version, '-sess_in', $ticket);
+			$w->status->server('echo')->{handshakes_full} > $full;
+		} 20;
+		ok $over, "$version: the whole handshake once more";
+	}
+	$w->stop;
+};
+
+it 'no longer than the certificate of the client is good' => sub {
+	$pki->certificate('issuer', ca => 1);
+	my $w = weir(conf(my $port = free_port, more => "client_ca = @{[$pki->path('issuer.pem')]}"));
+	for my $version ('-tls1_3', '-tls1_2') {
+		my $end = time + 4;
+		$pki->certificate('brief', by => 'issuer', until => $end);
+		my @shown = ('-cert', $pki->path('brief.pem'), '-key', $pki->path('brief.key'), $version);
+		my $ticket = eval { session($port, 'brief', @shown) };
+		skip_all('the machine is too slow') if time >= $end;
+		wait_for { time > $end };
+		$w->mark;
+		unlike $pki->shake($port, args => ['-sess_in', $ticket, @shown]), qr/^Reused, /m, $version;
+		$w->wait_log(qr/handshake_failed: its certificate: certificate has expired/);
+	}
+	$w->stop;
+};
+
 it 'on another machine, with the key in a file' => sub {
 	my $key = spurt($pki->path('key'), join('', map { chr } 1 .. 80));
 	chmod(0600, $key);

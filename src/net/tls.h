@@ -151,7 +151,7 @@ struct tls_ticket_keys {
 	unsigned char keys[TLS_TICKET_KEYS][TLS_TICKET_KEY_SIZE];
 };
 
-/* For all contexts of the process, now and later; without any, nothing is resumed. */
+/* For all contexts of the process, now and later; without any, it makes one of its own. */
 void tls_ticket_keys_set(const struct tls_ticket_keys *);
 
 #endif

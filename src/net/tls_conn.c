@@ -336,6 +336,7 @@ tls_conn_destroy(struct conn *c)
 		(void)SSL_shutdown(t->ssl);
 		(void)tls_conn_emit(c, t);
 	}
+	SSL_SESSION_free(t->session);
 	if (t->ssl != NULL) {
 		/* Otherwise its sessions could not be resumed. */
 		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
@@ -379,6 +380,7 @@ tls_conn_install(struct conn *c, struct tls_conn *t)
 static bool
 tls_conn_expect(struct tls_conn *t, const char *name)
 {
+	SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), name) == 1)
 		return true;
 	ERR_clear_error();

@@ -24,7 +24,7 @@ struct tls_conn {
 	struct buf      *in;		/* begins with a record; not yet asked for */
 	struct buf      *out;		/* the socket has not taken it */
 	struct tls_session **newest;	/* where sessions are kept; NULL: they are not */
-	const SSL_SESSION *session;	/* that it had last */
+	SSL_SESSION     *session;	/* that it had last; held: its address is its own */
 	uint32_t         error;		/* OpenSSL's, of TLS_FAULT_LIBRARY */
 	uint32_t         records;	/* written with this key */
 	uint32_t         sent_at;	/* low bits of loop_now */

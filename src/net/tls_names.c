@@ -121,8 +121,12 @@ tls_names_find(const struct tls_names *names, const char *asked)
 
 	if (length == sizeof text)
 		return NULL;
-	for (size_t i = 0; i <= length; i++)
+	/* The root is in no certificate. */
+	if (length > 1 && asked[length - 1] == '.')
+		length--;
+	for (size_t i = 0; i < length; i++)
 		text[i] = (char)tolower((unsigned char)asked[i]);
+	text[length] = '\0';
 	found = tls_name_find(names, text);
 	if (found == NULL && (dot = strchr(text, '.')) != NULL && dot != text) {
 		*--dot = '*';

@@ -34,12 +34,13 @@ tls_session_keep(struct conn *c, struct tls_session **newest)
 	if ((SSL_get_options(t->ssl) & SSL_OP_NO_TICKET) != 0)
 		return;
 	t->newest = newest;
-	t->session = SSL_get_session(t->ssl);
+	t->session = SSL_get1_session(t->ssl);
 }
 
-/* One comes at the end of a handshake (TLS 1.2), or with what is read behind it (1.3). With
- * the library's callback those that come on a connection that was itself resumed would be
- * marked as not resumable (OpenSSL 3.0, ssl_session_dup). */
+/* One comes at the end of a handshake (TLS 1.2), or with what is read behind it (1.3), of
+ * which two may have come by then. With the library's callback those that come on a
+ * connection that was itself resumed would be marked as not resumable (OpenSSL 3.0,
+ * ssl_session_dup). */
 void
 tls_session_note(struct tls_conn *t)
 {
@@ -47,7 +48,8 @@ tls_session_note(struct tls_conn *t)
 
 	if (session == NULL || session == t->session || SSL_SESSION_is_resumable(session) != 1)
 		return;
-	t->session = session;
+	SSL_SESSION_free(t->session);
+	t->session = SSL_get1_session(t->ssl);
 	SSL_SESSION_up_ref(session);
 	tls_session_free(*t->newest);
 	*t->newest = (struct tls_session *)(void *)session;

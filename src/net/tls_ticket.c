@@ -6,6 +6,7 @@
  * the client: so whichever worker it comes back to can go on with it.
  */
 #include <string.h>
+#include <time.h>
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -28,6 +29,10 @@ static int tls_ticket_read(const unsigned char *key, const unsigned char *iv, EV
 static int tls_ticket_use(SSL *, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *,
     EVP_MAC_CTX *, int make);
 static bool tls_ticket_set_mac(const unsigned char *key, EVP_MAC_CTX *);
+static int tls_ticket_note_begin(SSL *, void *);
+static SSL_TICKET_RETURN tls_ticket_judge(SSL *, SSL_SESSION *, const unsigned char *, size_t,
+    SSL_TICKET_STATUS, void *);
+static bool tls_ticket_is_over(const SSL *, SSL_SESSION *);
 
 void
 tls_ticket_keys_set(const struct tls_ticket_keys *keys)
@@ -42,6 +47,7 @@ void
 tls_tickets_enable(SSL_CTX *ctx)
 {
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, tls_ticket_use);
+	SSL_CTX_set_session_ticket_cb(ctx, tls_ticket_note_begin, tls_ticket_judge, NULL);
 }
 
 void
@@ -116,4 +122,53 @@ tls_ticket_set_mac(const unsigned char *key, EVP_MAC_CTX *mac)
 	set = EVP_MAC_CTX_set_params(mac, parameters) == 1;
 	OPENSSL_cleanse(secret, sizeof secret);
 	return set;
+}
+
+/* ------------------------------------------------------------- for how long */
+
+/* In TLS 1.3 each ticket has a time of its own: whoever resumed often enough would never
+ * have to show a certificate again. So a ticket says when its session has begun, and all that
+ * come of it say the same. */
+static int
+tls_ticket_note_begin(SSL *ssl, void *argument)
+{
+	SSL_SESSION *session = SSL_get_session(ssl);
+	int64_t      begin = time(NULL);
+	void        *noted;
+	size_t       size;
+
+	(void)argument;
+	if (SSL_SESSION_get0_ticket_appdata(session, &noted, &size) == 1 && size == sizeof begin)
+		return 1;
+	return SSL_SESSION_set1_ticket_appdata(session, &begin, sizeof begin);
+}
+
+static SSL_TICKET_RETURN
+tls_ticket_judge(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t size,
+    SSL_TICKET_STATUS status, void *argument)
+{
+	(void)name;
+	(void)size;
+	(void)argument;
+	if (session == NULL || (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) ||
+	    tls_ticket_is_over(ssl, session))
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+/* By its age, or by that of the certificate that the client has shown. */
+static bool
+tls_ticket_is_over(const SSL *ssl, SSL_SESSION *session)
+{
+	const X509 *shown = SSL_SESSION_get0_peer(session);
+	int64_t     begin;
+	void       *noted;
+	size_t      size;
+
+	if (SSL_SESSION_get0_ticket_appdata(session, &noted, &size) != 1 || size != sizeof begin)
+		return true;
+	memcpy(&begin, noted, sizeof begin);
+	if (time(NULL) >= begin + SSL_CTX_get_timeout(SSL_get_SSL_CTX(ssl)))
+		return true;
+	return shown != NULL && X509_cmp_time(X509_get0_notAfter(shown), NULL) < 0;
 }

@@ -506,6 +506,27 @@ wire_read(size_t from, size_t plain, size_t extra)
 	}
 }
 
+/* Both of the server's come with one read: the last is kept. */
+static void
+test_two_tickets(void)
+{
+	struct tls_session *newest = NULL, *last;
+
+	open_pair(true, "weir.test", NULL);
+	tls_session_keep(&client.conn, &newest);
+	client.paused = true;
+	ok(run_until(shaken), "a handshake");
+	client.paused = false;
+	server.total = 5;
+	conn_again(&server.conn);
+	ok(run_until(client_read_on), "tickets, and a few bytes");
+	last = tls_session_take(&client.conn);
+	ok(last != NULL && newest == last, "the newest is kept");
+	tls_session_free(last);
+	tls_session_free(newest);
+	close_pair();
+}
+
 static uint64_t idle_until;
 
 static bool
@@ -646,6 +667,7 @@ main(void)
 		test_wrong_name();
 		test_resumption();
 		test_bytes_read_before();
+		test_two_tickets();
 		test_record_sizes(settings.version13 ? 22 : 29);
 		if (round == 1)
 			break;

@@ -6,7 +6,8 @@
 #	$pki->certificate($name, %option)	makes $name.pem and $name.key; returns "CHAIN KEY", as
 #				certificate = takes it.  Options: names => ['a.test', ...] (default
 #				localhost), key => 'rsa' (default 'ec'), ca => 1 (it may sign),
-#				by => NAME (signed by that one, otherwise by itself), days => N (30)
+#				by => NAME (signed by that one, otherwise by itself), days => N (30),
+#				until => TIME (of a signed one, to the second)
 #	$pki->expired($name, %option)	the same, of a certificate whose time is over; it has to be
 #				signed by another
 #	$pki->path('x.pem')
@@ -72,7 +73,31 @@ CNF
 	    ? ('-CA', $self->path("$option{by}.pem"), '-CAkey', $self->path("$option{by}.key")) : ();
 	$self->openssl('req', '-x509', '-config', $self->path('request.cnf'), '-newkey', @kind, '-nodes',
 	    '-days', $option{days} // 30, '-subj', "/CN=$name", @by, '-keyout', $key, '-out', $chain);
+	$self->_limit($name, %option) if $option{until};
 	return "$chain $key";
+}
+
+# The same once more, with an end.
+sub _limit($self, $name, %option)
+{
+	my ($request, $chain, $by) = ($self->path("$name.csr"), $self->path("$name.pem"), $option{by});
+	$self->openssl('x509', '-x509toreq', '-in', $chain, '-signkey', $self->path("$name.key"), '-out', $request);
+	spurt($self->path('limit.index'), '');
+	my $config = spurt($self->path('limit.cnf'), <<"CNF");
+[ca]
+default_ca = own
+[own]
+database = @{[$self->path('limit.index')]}
+new_certs_dir = $self->{dir}
+rand_serial = yes
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+CNF
+	my $end = POSIX::strftime('%y%m%d%H%M%SZ', gmtime($option{until}));
+	$self->openssl('ca', '-batch', '-notext', '-config', $config, '-in', $request, '-enddate', $end,
+	    '-cert', $self->path("$by.pem"), '-keyfile', $self->path("$by.key"), '-out', $chain);
 }
 
 sub expired($self, $name, %option)
