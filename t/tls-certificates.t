@@ -47,7 +47,8 @@ certificate = $pair{ecdsa}
 alpn = h2 weir/1
 CONF
 	my %wanted = ('' => 'first', 'first.test' => 'first', 'unknown.test' => 'first', 'www.wild.test' => 'exact',
-		'a.wild.test' => 'wild', 'A.Wild.TEST' => 'wild', 'a.b.wild.test' => 'first', 'wild.test' => 'first');
+		'a.wild.test' => 'wild', 'A.Wild.TEST' => 'wild', 'a.b.wild.test' => 'first', 'wild.test' => 'first',
+		'www.wild.test.' => 'exact', 'a.wild.test.' => 'wild');
 	is subject($port, $_), $wanted{$_}, "for '$_'" for sort keys %wanted;
 	is subject($port, 'both.test', '-sigalgs', 'ECDSA+SHA256:RSA-PSS+SHA256'), 'ecdsa', 'who can takes ECDSA';
 	is subject($port, 'both.test', '-sigalgs', 'RSA-PSS+SHA256'), 'rsa', 'who cannot takes RSA';

@@ -16,6 +16,7 @@ $pki->certificate('other', ca => 1);
 my %shown = (
 	good => $pki->certificate('good', by => 'ca', names => ['db.test', '127.0.0.1']),
 	wrong => $pki->certificate('wrong', by => 'ca', names => ['elsewhere.test']),
+	partial => $pki->certificate('partial', by => 'ca', names => ['d*.cluster.test']),
 	selfsigned => $pki->certificate('selfsigned', names => ['127.0.0.1']),
 	foreign => $pki->certificate('foreign', by => 'other', names => ['127.0.0.1']),
 	revoked => $pki->certificate('revoked', by => 'ca', names => ['127.0.0.1']),
@@ -46,6 +47,7 @@ my %near = (
 	unchecked => ['selfsigned', 'verify = off'],
 	mutual => ['mutual', "ca = $ca\ncertificate = $client_pair"],
 	wrong => ['wrong', "ca = $ca"],
+	partial => ['partial', "ca = $ca\nserver_name = db.cluster.test"],
 	misnamed => ['good', "ca = $ca\nserver_name = nobody.test"],
 	selfsigned => ['selfsigned', "ca = $ca"],
 	foreign => ['foreign', "ca = $ca"],
@@ -117,6 +119,7 @@ sub refused($name)
 it 'a peer that is not believed' => sub {
 	my %why = (
 		wrong => qr/for 127\.0\.0\.1\) fails: its certificate: IP address mismatch: set server_name/,
+		partial => qr/for db\.cluster\.test\) fails: its certificate: hostname mismatch: set server_name/,
 		misnamed => qr/for nobody\.test\) fails: its certificate: hostname mismatch: set server_name/,
 		selfsigned => qr/fails: its certificate: self-signed certificate: set ca /,
 		foreign => qr/fails: its certificate: unable to get local issuer certificate: set ca /,
