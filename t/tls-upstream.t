@@ -160,6 +160,36 @@ it 'sessions are resumed, in both versions' => sub {
 	is $far->status->server('good')->{handshakes_resumed}, peer('good')->{tls_resumed}, 'as the other side has it';
 };
 
+it 'sessions are resumed no longer than ticket_lifetime' => sub {
+	for my $version (qw(good old)) {
+		my $port = free_port;
+		my $n = weir(<<"CONF");
+[weir]
+workers = 1
+[server s]
+listen = 127.0.0.1:$port
+protocol = stream_proxy
+upstream = u
+[upstream u]
+server = 127.0.0.1:$far{$version}
+tls = t
+[tls t]
+ca = $ca
+ticket_lifetime = 2s
+CONF
+		my $peer = sub { $n->status->peer('u', "127.0.0.1:$far{$version}") };
+		my $over = wait_for {
+			my $c = client($port);
+			$c->ping;
+			$c->close;
+			$peer->()->{tls_full} > 1;
+		} 20;
+		ok $over, "$version: the certificate is looked at again";
+		cmp_ok $peer->()->{tls_resumed}, '>', 0, 'but not each time';
+		$n->stop;
+	}
+};
+
 it 'a pool over it' => sub {
 	my @clients = map { client($lines) } 1 .. 4;
 	$_->send("a\nb\n") for @clients;

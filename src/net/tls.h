@@ -85,7 +85,7 @@ void tls_stop(void);
 /*
  * Puts the transport into an open conn. What waits in conn.in are the first bytes from
  * the other side: they are taken from there. A client says whom it wants to reach (NULL:
- * no name is sent, nor checked), and may resume a session.
+ * no name is sent, nor checked), and may resume a session, if that is not too old.
  * Return 0, or -1 with errno ENOMEM and the conn as it was.
  */
 struct tls_session;

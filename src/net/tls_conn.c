@@ -81,7 +81,7 @@ tls_start(void)
 {
 	slab_init(&conns, sizeof(struct tls_conn));
 	tls_trim_start();
-	return tls_records_start();
+	return tls_sessions_start() < 0 ? -1 : tls_records_start();
 }
 
 void
@@ -109,6 +109,8 @@ tls_connect(struct conn *c, struct tls *context, const char *name, struct tls_se
 
 	if (t == NULL)
 		return -1;
+	if (session != NULL && !tls_session_is_good(session, context))
+		session = NULL;
 	if (tls_conn_start(t) && (name == NULL || tls_conn_expect(t, name)) &&
 	    (session == NULL || SSL_set_session(t->ssl, (SSL_SESSION *)(void *)session) == 1)) {
 		tls_conn_install(c, t);

@@ -45,8 +45,15 @@ tls_conn_of(const struct conn *c)
 	return (struct tls_conn *)(uintptr_t)c->transport;
 }
 
+/* Before any session. -1: memory is short. */
+int tls_sessions_start(void) __attribute__((warn_unused_result));
+
 /* It may have been given another session. */
 void tls_session_note(struct tls_conn *);
+
+/* Whether one may be resumed: it is no older than ticket_lifetime, nor has the certificate
+ * expired that was looked at when it began. */
+bool tls_session_is_good(struct tls_session *, const struct tls *);
 
 /* Its transport's `explain`. */
 const char *tls_fault_explain(const struct conn *);

@@ -150,7 +150,8 @@ tls_ticket_judge(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size
 	(void)name;
 	(void)size;
 	(void)argument;
-	if (session == NULL || (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) ||
+	if (session == NULL ||
+	    (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) ||
 	    tls_ticket_is_over(ssl, session))
 		return SSL_TICKET_RETURN_IGNORE_RENEW;
 	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
