@@ -143,6 +143,8 @@ CONF
 	    'of the certificate that it speaks of only';
 	$w->edit_conf(sub { s/\Q$good\E/$other/ });
 	like $w->command('-t')->{text}, qr/error: \S+: it does not speak of this certificate/;
+	spurt($other, slurp($good) . "\n");
+	like $w->command('-t')->{text}, qr/error: \S+: there is something behind the OCSP response/;
 	$w->stop;
 };
 
@@ -178,6 +180,8 @@ it 'what is wrong is told, with its file' => sub {
 	like checked("certificate = $chain $key\nclient_verify = on"), qr/add client_ca = FILE/;
 	like checked("certificate = $chain $key\nclient_ca = $empty"), qr/:7: error: \Q$empty\E: /;
 	like checked("certificate = $chain $key\nclient_ca = $chain\ncrl = $chain"), qr/no revocation list in PEM/;
+	like checked("certificate = $chain $key\nclient_ca = $chain\ncrl = " . $pki->endless('first')), qr/exit 0/,
+	    'a list without an end is one';
 	like checked('alpn = h2'), qr/\[tls edge\] has no certificate to show to clients/;
 	like checked("certificate = $chain $key", 'egde'), qr/there is no \[tls egde\]/;
 	like checked("certificate = $pair{wild}\ncertificate = $pair{wild}"),

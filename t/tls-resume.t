@@ -70,6 +70,23 @@ it 'by any worker, behind a reload and a death' => sub {
 	$w->stop;
 };
 
+it 'though its workers have random numbers of their own' => sub {
+	my $w = weir(conf(my $port = free_port));
+	$w->allow(qr/worker/);
+	my %seen;
+	for (1 .. 4) {
+		my ($random) = $pki->shake($port, args => ['-msg', '-tls1_3']) =~
+		    /^<<< [^\n]*, ServerHello\n +02 00 \w\w \w\w 03 03 ((?:\w\w\s+){32})/m or die 'no ServerHello';
+		$seen{$random =~ s/\s+//gr}++;
+		my @dead = $w->workers;
+		kill('KILL', @dead);
+		my %dead = map { $_ => 1 } @dead;
+		wait_for { my @now = eval { $w->workers }; @now == 2 && !grep { $dead{$_} } @now };
+	}
+	is scalar(keys %seen), 4, 'all of them, though they are copies of one process';
+	$w->stop;
+};
+
 it 'behind one rotation of the keys, not behind many' => sub {
 	# Of 1.3 the ticket is good for as long as it says: its client does not offer an old one.
 	my $w = weir(conf(my $port = free_port, lifetime => '3s'));

@@ -223,13 +223,14 @@ tls_compare_names(const X509_NAME *const *a, const X509_NAME *const *b)
 static bool
 tls_load_crl(const struct tls_making *m)
 {
-	const char    *path = m->settings->crl;
-	unsigned char *trust = m->tls->trust, both[2 * sizeof m->tls->trust];
-	struct file    file;
-	BIO           *in = tls_open(m, "crl", 0, path, &file);
-	X509_CRL      *crl;
-	unsigned       count = 0;
-	bool           fine;
+	const char      *path = m->settings->crl;
+	unsigned char   *trust = m->tls->trust, both[2 * sizeof m->tls->trust];
+	struct file      file;
+	BIO             *in = tls_open(m, "crl", 0, path, &file);
+	const ASN1_TIME *until;
+	X509_CRL        *crl;
+	unsigned         count = 0;
+	bool             fine;
 
 	if (in == NULL)
 		return false;
@@ -239,7 +240,8 @@ tls_load_crl(const struct tls_making *m)
 	    EVP_Digest(both, sizeof both, trust, NULL, EVP_sha256(), NULL) == 1;
 	while (fine && (crl = PEM_read_bio_X509_CRL(in, NULL, tls_no_passphrase, NULL)) != NULL) {
 		fine = X509_STORE_add_crl(m->tls->store, crl) == 1;
-		if (X509_cmp_time(X509_CRL_get0_nextUpdate(crl), NULL) < 0)
+		until = X509_CRL_get0_nextUpdate(crl);	/* NULL: for ever */
+		if (until != NULL && X509_cmp_time(until, NULL) < 0)
 			(void)tls_complain(m, true, "crl", 0, path,
 			    "a list in it is out of date: its clients are refused until there is "
 			    "a new one");

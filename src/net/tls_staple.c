@@ -53,6 +53,8 @@ tls_staple_check(struct tls_pair *pair, const char **warning)
 
 	if (response == NULL)
 		wrong = "no OCSP response in DER";
+	else if (at != pair->ocsp + pair->ocsp_size)
+		wrong = "there is something behind the OCSP response";
 	else if (OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
 		wrong = OCSP_response_status_str(OCSP_response_status(response));
 	else if ((basic = OCSP_response_get1_basic(response)) == NULL)

@@ -12,6 +12,7 @@
 #				signed by another
 #	$pki->path('x.pem')
 #	$pki->revoke($ca, $name)	a list of $ca's, with that certificate in it: its file
+#	$pki->endless($ca)	one of nobody, unsigned, that says of no end: its file
 #	$pki->staple($ca, $name)	an OCSP response of $ca's: the certificate is good
 #	$pki->client($port, %option)	a Weir::Client whose bytes go through openssl s_client.
 #				Options: ca => NAME (of whom it trusts; default: all),
@@ -135,6 +136,34 @@ CNF
 	my $list = $self->path("$ca.crl");
 	$self->openssl('ca', '-config', $config, '-gencrl', '-crldays', 10, '-cert', $self->path("$ca.pem"),
 	    '-keyfile', $self->path("$ca.key"), '-out', $list);
+	return $list;
+}
+
+sub endless($self, $ca)
+{
+	my ($der, $list) = map { $self->path("endless.$_") } qw(der crl);
+	my $text = spurt($self->path('endless.cnf'), <<"CNF");
+asn1 = SEQUENCE:list
+[list]
+what = SEQUENCE:what
+algorithm = SEQUENCE:algorithm
+signature = FORMAT:HEX,BITSTRING:00
+[what]
+algorithm = SEQUENCE:algorithm
+issuer = SEQUENCE:issuer
+since = UTCTIME:250101000000Z
+[algorithm]
+oid = OID:ecdsa-with-SHA256
+[issuer]
+part = SET:part
+[part]
+name = SEQUENCE:name
+[name]
+oid = OID:commonName
+value = UTF8:$ca
+CNF
+	$self->openssl('asn1parse', '-genconf', $text, '-noout', '-out', $der);
+	$self->openssl('crl', '-inform', 'DER', '-in', $der, '-out', $list);
 	return $list;
 }
 
