@@ -35,6 +35,7 @@ use v5.36;
 use File::Temp ();
 use POSIX qw(WNOHANG);
 use Test::More ();
+use Weir::Adapter;
 use Weir::Build;
 use Weir::Client;
 use Weir::Process;
@@ -60,6 +61,7 @@ sub new($class, $conf, %option)
 	chmod(0755, $dir);		# workers run as another user
 	mkdir("$dir/$_", 0755) for qw(conf logs run);
 	mkdir("$dir/reports");
+	$self->{adapter} = Weir::Adapter->new($self->{prefix}) if Weir::Adapter::mode() && !$option{adapter};
 	chmod(01777, "$dir/reports");
 	$self->write_conf($conf);
 	push @all, $self;		# a variable's end does not end a weir
@@ -84,16 +86,20 @@ sub conf($self) { return _slurp($self->path('conf/weir.conf')) }
 
 sub write_conf($self, $text)
 {
+	my $adapter = $self->{adapter};
+	$self->{text} = $text;
+	$text = $adapter->wrap($text) if $adapter;
 	my $path = $self->path('conf/weir.conf');
 	open(my $fh, '>:raw', "$path.new") or die "$path.new: $!\n";
 	print $fh $text;
 	close($fh) or die "$path.new: $!\n";
 	rename("$path.new", $path) or die "$path: $!\n";
+	$adapter->start if $adapter && $self->{child};
 }
 
 sub edit_conf($self, $edit)
 {
-	local $_ = $self->conf;
+	local $_ = $self->{text};
 	$edit->();
 	$self->write_conf($_);
 }
@@ -105,6 +111,7 @@ sub edit_conf($self, $edit)
 sub spawn($self)
 {
 	my $option = $self->{option};
+	$self->{adapter}->start if $self->{adapter};
 	my @command = $self->_command(@{$option->{args} // []});
 	push @command, '-g', 'daemon = ' . ($option->{daemon} ? 'on' : 'off');
 	if (Weir::Build::valgrind()) {
@@ -182,10 +189,10 @@ sub reload($self)
 sub status($self)
 {
 	my $text = $self->_ask('status json');
-	return Weir::Status->new($text) if defined $text;
+	return Weir::Status->new($self->_unwrap($text)) if defined $text;
 	my $result = $self->command('status', '--json');
 	die "weir status: exit $result->{exit}: $result->{text}" if $result->{exit} != 0;
-	return Weir::Status->new($result->{out});
+	return Weir::Status->new($self->_unwrap($result->{out}));
 }
 
 # What the master says to a line; undef when it cannot be asked that way.
@@ -271,8 +278,10 @@ sub leave_descriptors($self, $count)
 	die $result->{text} if $result->{exit} != 0;
 }
 
-sub log($self) { return _slurp($self->path('logs/error.log')) }
+sub log($self) { return $self->_unwrap(_slurp($self->path('logs/error.log'))) }
 sub console($self) { return _slurp($self->path('console')) }
+
+sub _unwrap($self, $text) { return $self->{adapter} ? $self->{adapter}->unwrap($text) : $text }
 
 sub mark($self)
 {
@@ -327,6 +336,7 @@ sub _end($self, $signal, %expect)
 		$self->_check_reports;
 	});
 	$self->tell if !$good;
+	$self->{adapter}->stop if $self->{adapter};
 	return $good;
 }
 

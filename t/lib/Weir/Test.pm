@@ -37,6 +37,7 @@ BEGIN {
 	@more = qw(ok is isnt like unlike is_deeply cmp_ok pass fail diag note plan skip explain);
 }
 use Test::More import => \@more;
+use Weir::Adapter;
 use Weir::Backend;
 use Weir::Build;
 use Weir::Client;
@@ -65,7 +66,9 @@ sub it($name, $code)
 {
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	return if defined($ENV{WEIR_ONLY}) && $name !~ /$ENV{WEIR_ONLY}/;
+	my $reason = Weir::Adapter::reason($name);
 	return Test::More::subtest($name => sub {
+		Test::More::plan(skip_all => "$name: $reason") if $reason;
 		eval { $code->(); 1 } or do {
 			my $why = $@;
 			die $why if ref($why);		# skip_all leaves a subtest by an exception
