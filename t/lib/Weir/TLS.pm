@@ -19,6 +19,7 @@
 #				name (server_name), args => [more of s_client's], half (its end of
 #				input is not the end of the connection).
 #				->said is what s_client has to say
+#	$pki->through(COMMAND ...)	the same of another command, with what it writes to stderr
 #	$pki->shake($port, %option)	a handshake and no more: all that s_client prints
 package Weir::TLS;
 use v5.36;
@@ -192,10 +193,14 @@ sub shake($self, $port, %option)
 
 sub client($self, $port, %option)
 {
+	return $self->through($self->_command($port, %option, args => ['-quiet', $option{half} ? () : ('-no_ign_eof'),
+	    @{ $option{args} // [] }]));
+}
+
+sub through($self, @command)
+{
 	socketpair(my $near, my $far, AF_UNIX, SOCK_STREAM, 0) or die "socketpair: $!\n";
 	my $said = File::Temp->new;
-	my @command = $self->_command($port, %option, args => ['-quiet', $option{half} ? () : ('-no_ign_eof'),
-	    @{ $option{args} // [] }]);
 	my $pid = fork() // die "fork: $!\n";
 	if ($pid == 0) {
 		$SIG{$_} = 'DEFAULT' for qw(TERM INT HUP PIPE);
