@@ -505,6 +505,9 @@ run_check_tls(struct run_reader *r)
 	if (r->run->mode->tls)
 		tls->on = true;
 	stress_tls_prepare(tls, TLS_CLIENT, &r->options);
+	if (tls->stop == TLS_STOP_FINISHED && stress_options_given(&r->options, "interval"))
+		stress_options_wrong(&r->options,
+		    "-i and --tls-stop finished: behind that no byte is ever sent");
 	if (tls->name == NULL && r->run->host[0] != '\0')
 		tls->name = r->run->host;
 }
