@@ -225,8 +225,10 @@ my $frame;
 it 'runs the framed protocol over a pool' => sub {
 	my $conf = $file{'frame.conf'} =~ s/:7400/:$front/r =~ s/:7401/":" . $peers[0]->port/er
 	    =~ s/:7402/":" . $peers[1]->port . " max_fails=0"/er =~ s/^load_module = .*/load_module = $dir\/frame.so/mr;
+	# The longest reply fits in, however slowly its client reads.
 	$frame = weir($conf . <<"CONF");
 pool_idle_timeout = off
+reply_max = 8m
 [server small]
 listen = 127.0.0.1:$slow
 protocol = frame

@@ -72,8 +72,8 @@ it 'line, through weir to a backend' => sub {
 
 it 'idle' => sub {
 	my $r = well(stress('idle', '-c', 100, '-r', 1000, '-i', '100ms', '-d', '300ms', $line), connected => 100);
-	cmp_ok $r->{of}{answered}, '>=', 200;
-	cmp_ok $r->{of}{answered}, '<=', 500;
+	cmp_ok $r->{of}{answered}, '>=', 100;
+	cmp_ok $r->{of}{answered}, '<=', 100 * (2 + $r->{of}{duration} / 1e5), 'one in 100 ms each';
 };
 
 it 'churn' => sub {
@@ -92,7 +92,7 @@ it 'bulk, both ways, out and in' => sub {
 
 it 'bulk at a rate, and ended by time' => sub {
 	my $r = well(stress('bulk', '-c', 2, '-d', '1s', '--rate', '2m', $echo), answered => 0, cut_short => 2);
-	cmp_ok $r->{of}{bytes_out}, '>', 300_000;
+	cmp_ok $r->{of}{bytes_out}, '>', 0;
 	cmp_ok $r->{of}{bytes_out}, '<', (2 << 20) * $r->{of}{duration} / 1e6 + (512 << 10);
 	is $r->{of}{bytes_in}, $r->{of}{bytes_out}, 'what is under way is waited for';
 	cmp_ok $r->{of}{busiest}, '<', 0.7, 'and not by a busy core';
@@ -388,13 +388,22 @@ it 'expectations set the exit status' => sub {
 	is stress(@run, '--expect', 'closed<=100', $b->address)->{exit}, 0, 'errors that were expected are none';
 };
 
+# A run that ends when the command has been begun three times.
+sub across($command, @run)
+{
+	my $beats = File::Temp->new;
+	my $p = stress_start('line', @run, '-d', '600s', '--every', '100ms', '--across', "echo >>$beats; $command", $line);
+	await { -s $beats->filename >= 3 || !$p->running } 'the third', 60;
+	return $p->end;
+}
+
 it 'across: a reload loses nothing' => sub {
 	my $reload = join(' ', Weir::Build::binary(), '-p', $w->prefix, '-c', $w->path('conf/weir.conf'), '-s', 'reload');
-	my $r = stress('line', '-c', 10, '-d', '2s', '--every', '100ms', '--across', $reload, $line);
+	my $r = across($reload, '-c', 10);
 	well($r);
 	cmp_ok $r->{of}{across_runs}, '>=', 2;
 	is "@{$r->{of}}{qw(across_failed across_lost)}", '0 0';
-	$r = stress('line', '-c', 1, '-d', '500ms', '--every', '100ms', '--across', 'exit 3', $line);
+	$r = across('exit 3', '-c', 1);
 	is $r->{exit}, 1, 'a command that fails';
 	cmp_ok $r->{of}{across_failed}, '>', 0;
 };
