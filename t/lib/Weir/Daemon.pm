@@ -224,7 +224,8 @@ sub processes($self)
 {
 	my $master = $self->pid // return ();
 	my @found;
-	for my $p (grep { $_->{pid} == $master || $_->{ppid} == $master } Weir::Process::all()) {
+	my $ours = sub ($p) { $p->{pid} == $master || $p->{ppid} == $master };
+	for my $p (Weir::Process::all($ours)) {
 		# Its memory, the title with it, goes a moment before it is a zombie.
 		next if $p->{state} eq 'Z' || $p->{title} eq '';
 		my ($kind, $slot) = $p->{title} =~ /^weir: (\w+)(?: (\d+))?/;
@@ -370,7 +371,7 @@ sub _left($self)
 {
 	my $prefix = $self->{prefix};
 	my @left;
-	for my $p (Weir::Process::all()) {
+	for my $p (Weir::Process::all(\&Weir::Process::is_younger)) {
 		next if $p->{pid} == $$ || $p->{ppid} == $$ || $p->{state} eq 'Z';
 		push @left, $p if $p->{pgrp} == $self->{child} ||
 		    grep { m{^\Q$prefix\E/logs/} } Weir::Process::descriptors($p->{pid});

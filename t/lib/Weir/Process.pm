@@ -4,7 +4,10 @@
 #	Weir::Process::run([@command], %option)	{ exit, signal, out, err, text }, see below
 #	Weir::Process::spawn([@command], %option)	pid; options env, output, user, group_leader
 #	Weir::Process::reap($pid, $seconds)	the wait status; undef while it lives
-#	Weir::Process::all()			[{ pid, ppid, pgrp, state, title }, ...]
+#	Weir::Process::all($among)		({ pid, ppid, pgrp, state, begun, title }, ...);
+#						$among->($process), without its title, says
+#						which: titles take time
+#	Weir::Process::is_younger($process)	begun since this one was
 #	Weir::Process::state($pid)		its letter in /proc/PID/stat: T is stopped
 #	Weir::Process::memory($pid)		bytes of anonymous resident memory
 #	Weir::Process::become_child($fh)	in a forked child: let go of all but 0-2 and $fh
@@ -105,18 +108,33 @@ sub _slurp($fh)
 	return scalar(readline($fh)) // '';
 }
 
-sub all()
+sub all($among = undef)
 {
 	my @all;
-	for my $pid (map { m{/(\d+)$} } glob('/proc/[0-9]*')) {
-		my $stat = _read("/proc/$pid/stat") // next;
-		my ($state, $ppid, $pgrp) = $stat =~ /^.*\) (\S) (\d+) (\d+)/s or next;
+	opendir(my $dir, '/proc') or die "/proc: $!\n";
+	for my $pid (grep { /^\d/ } readdir($dir)) {
+		my $p = _stat($pid) // next;
+		next if $among && !$among->($p);
 		my $title = _read("/proc/$pid/cmdline") // '';
 		$title =~ s/\0+\z//;
-		push @all, { pid => $pid, ppid => $ppid, pgrp => $pgrp, state => $state,
-		    title => $title =~ tr/\0/ /r };
+		push @all, { %$p, title => $title =~ tr/\0/ /r };
 	}
+	@all = sort { $a->{pid} <=> $b->{pid} } @all;
 	return @all;
+}
+
+sub _stat($pid)
+{
+	my $stat = _read("/proc/$pid/stat") // return undef;
+	my @field = split(/ /, $stat =~ s/^.*\) //sr);
+	return @field < 20 ? undef :
+	    { pid => $pid, state => $field[0], ppid => $field[1], pgrp => $field[2], begun => $field[19] };
+}
+
+sub is_younger($process)
+{
+	state $own = _stat($$);
+	return $process->{begun} >= $own->{begun};
 }
 
 sub state($pid)

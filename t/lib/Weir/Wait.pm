@@ -30,12 +30,16 @@ sub patience($seconds)
 
 sub wait_for :prototype(&;$) ($condition, $seconds = 10)
 {
-	my $deadline = now() + patience($seconds);
+	my $begun = now();
+	my $deadline = $begun + patience($seconds);
 	for (;;) {
 		my $value = $condition->();
 		return $value if $value;
-		return $value if now() >= $deadline;
-		select(undef, undef, undef, 0.01);
+		my $now = now();
+		return $value if $now >= $deadline;
+		# What takes long need not be known to the millisecond, and asking costs.
+		my $pause = ($now - $begun) / 10;
+		select(undef, undef, undef, $pause < 0.002 ? 0.002 : $pause > 0.05 ? 0.05 : $pause);
 	}
 }
 
