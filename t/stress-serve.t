@@ -10,6 +10,8 @@ use Weir::Deadline;
 use Weir::Test;
 use Weir::Stress;
 
+look_for_leaks;
+
 # What comes back for so many lines.
 sub asked($port, @lines)
 {

@@ -9,6 +9,8 @@ use File::Temp ();
 use Weir::Test;
 use Weir::Stress;
 
+look_for_leaks;
+
 skip_all('needs the command openssl') if !Weir::Test::program('openssl');
 
 my $dir = File::Temp->newdir;

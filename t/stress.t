@@ -10,6 +10,8 @@ use JSON::PP;
 use Weir::Test;
 use Weir::Stress;
 
+look_for_leaks;
+
 my ($echo_port, $line_port) = free_ports(2);
 my $behind = serve('line');
 my $w = weir(<<"CONF");

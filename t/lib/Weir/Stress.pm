@@ -25,6 +25,10 @@
 #	$b->stop		lets it end: { name => count } of its last line; dies if its
 #				exit status is not 0
 #
+#	look_for_leaks		below a sanitizer, in all programs from here on: that takes nearly as
+#				long as all else that a short run does, and is for tests whose
+#				subject is weir-stress
+#
 # What still runs when the test ends is ended with it.
 package Weir::Stress;
 use v5.36;
@@ -42,9 +46,18 @@ use Weir::Process;
 use Weir::Wait;
 
 our @EXPORT = qw(stress stress_start stress_measuring crowd all_moving
-    unharmed serve);
+    unharmed serve look_for_leaks);
 
 my %all;
+my $leaks;
+
+sub look_for_leaks() { $leaks = 1 }
+
+sub _env()
+{
+	return {} if $leaks;
+	return { ASAN_OPTIONS => join(':', $ENV{ASAN_OPTIONS} // (), 'detect_leaks=0') };
+}
 
 sub binary()
 {
@@ -70,7 +83,7 @@ sub stress_start(@arguments)
 	    if $option->{nofile};
 	$self->{name} = "weir-stress @arguments";
 	$self->{pid} = Weir::Process::spawn(\@command, output => $self->{out}->filename,
-	    error => $self->{err}->filename);
+	    error => $self->{err}->filename, env => _env());
 	return $self->_keep;
 }
 
@@ -114,7 +127,7 @@ sub serve($mode, @options)
 	my @at = @options && $options[-1] =~ /^unix:|:\d+$/ ? () : ('127.0.0.1:0');
 	$self->{name} = "weir-stress --serve $mode @options";
 	$self->{pid} = Weir::Process::spawn([binary(), '--serve', $mode, @options, @at],
-	    output => $self->{out}->filename, error => $self->{err}->filename);
+	    output => $self->{out}->filename, error => $self->{err}->filename, env => _env());
 	$self->_keep;
 	my $wanted = @at || grep { /^unix:|^[\d.\[\]*:]+:\d+$/ } @options;
 	my $up = wait_for {
