@@ -289,7 +289,7 @@ it 'clients that ask, and never read: what is kept for them has a limit' => sub 
 		my @deaf = map { client($b->port) } 1 .. 4;
 		my $other = client($b->port);
 		# Empty lines are what takes most to remember. What is done meanwhile is seen by another.
-		for (1 .. Weir::Build::sanitized() ? 10 : 40) {
+		for (1 .. (Weir::Build::sanitized() ? 10 : 40)) {
 			$_->send_some("\n" x 4_000_000) for @deaf;
 			is $other->ask("x\n"), "x\n" or last;
 		}
