@@ -107,7 +107,22 @@ struct weir_protocol {
 	void              (*close)(struct weir_session *);
 
 	unsigned            needs;	/* WEIR_NEEDS_* */
+
+	/* Since 1.4: its sessions go on in another worker, when those of a new configuration
+	 * take over. state_version says which form of its state that is, and is changed with
+	 * it: 0, and the sessions of a module that has a state stay where they are. No hook
+	 * of the session runs here any more, `close` included, or there for the first time,
+	 * `open` included.
+	 * suspend writes what the state means, WEIR_SUSPENDED_MAX bytes at most, and returns
+	 * how many; it may be called several times, and the session go on here all the same.
+	 * resume reads that into the zeroed state; false: it cannot, and the session ends.
+	 * NULL, both of them: the state has no pointers, and is copied. */
+	uint32_t            state_version;
+	size_t            (*suspend)(struct weir_session *, char *out);
+	bool              (*resume)(struct weir_session *, struct weir_span state);
 };
+
+#define WEIR_SUSPENDED_MAX 4096u
 
 enum {
 	WEIR_NEEDS_UPSTREAM = 1 << 0,	/* a server of this protocol must name an upstream */
@@ -308,7 +323,7 @@ void weir_log(enum weir_level, const char *format, ...) __attribute__((format(pr
  */
 #define WEIR_ABI_MAGIC 0x7765697231000000u	/* "weir1" */
 #define WEIR_ABI_MAJOR 1
-#define WEIR_ABI_MINOR 3
+#define WEIR_ABI_MINOR 4
 
 struct weir_abi {
 	uint64_t                  magic;

@@ -43,6 +43,7 @@ static const char *module_key_fault(const struct weir_module *, const struct wei
     char *error, size_t size);
 static bool        module_is_name(const char *);
 static void        module_print_key(const struct weir_key *, FILE *);
+static void        module_print_state(const struct weir_protocol *, FILE *);
 
 void
 module_builtin(struct module *m, const struct weir_module *builtin)
@@ -162,6 +163,8 @@ module_print(const struct module *m, FILE *out)
 		    w->balancer->upstream_size, w->balancer->peer_size);
 	if (w->exchange != NULL)
 		fprintf(out, "           %zu bytes for each parser\n", w->exchange->mem_size);
+	if (w->protocol != NULL && w->exchange == NULL && w->state_size > 0)
+		module_print_state(w->protocol, out);
 	if (w->keys == NULL || w->keys->name == NULL) {
 		fprintf(out, "keys       none\n");
 		return;
@@ -169,6 +172,16 @@ module_print(const struct module *m, FILE *out)
 	fprintf(out, "keys\n");
 	for (k = w->keys; k->name != NULL; k++)
 		module_print_key(k, out);
+}
+
+/* What becomes of its sessions at a reload. */
+static void
+module_print_state(const struct weir_protocol *p, FILE *out)
+{
+	if (p->state_version == 0)
+		fprintf(out, "state      stays in its worker\n");
+	else
+		fprintf(out, "state      form %u, moves to new workers\n", p->state_version);
 }
 
 /* Returns 0, or -1 with a sentence in error. */

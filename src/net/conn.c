@@ -29,6 +29,8 @@ static struct {
 	struct loop_timer timer;	/* runs while there are some */
 } rechecks;
 
+static unsigned open_count;	/* conns that have an fd */
+
 /* What is kept up to here is copied to where the next bytes are read. */
 #define COPIED_MAX 4096u
 
@@ -88,6 +90,7 @@ conn_adopt(struct conn *c, int fd, const struct conn_handler *handler)
 		conn_happened, c) < 0)
 		return -1;
 	c->open = true;
+	open_count++;
 	return 0;
 }
 
@@ -103,7 +106,14 @@ conn_detach(struct conn *c)
 	conn_disarm(c);
 	loop_unqueue(&c->task);
 	c->open = false;
+	open_count--;
 	return conn_fd(c);
+}
+
+unsigned
+conn_count(void)
+{
+	return open_count;
 }
 
 void

@@ -127,6 +127,9 @@ void conn_fired(struct timer *);
 int conn_adopt(struct conn *, int fd, const struct conn_handler *)
     __attribute__((warn_unused_result));
 
+/* How many have an fd. */
+unsigned conn_count(void);
+
 /* Gives the fd back: the event is removed, timer and turn are cancelled,
  * nothing is closed; buffers stay. -1 when it has none. */
 int conn_detach(struct conn *);

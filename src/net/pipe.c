@@ -54,6 +54,12 @@ pipe_trim(void)
 	}
 }
 
+unsigned
+pipe_count(void)
+{
+	return count;
+}
+
 size_t
 pipe_fill(struct pipe *p, struct conn *from, size_t size)
 {

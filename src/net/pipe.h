@@ -34,6 +34,9 @@ void pipe_return(struct pipe **p);
 /* Closes those that nobody has. */
 void pipe_trim(void);
 
+/* How many there are, lent or not; each is two descriptors. */
+unsigned pipe_count(void);
+
 /* Moves at most size bytes from the conn into an empty pipe. Returns how many.
  * 0 says nothing: reading may yet find some, and only reading finds the end. */
 size_t pipe_fill(struct pipe *, struct conn *from, size_t size);

@@ -6,7 +6,9 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "session/move.h"
 #include "session/order.h"
+#include "session/parcel.h"
 #include "session/preface.h"
 #include "session/server.h"
 #include "upstream/pool.h"
@@ -14,11 +16,20 @@
 /* Replies shorter than this are gathered, and leave together. */
 #define EXCHANGE_GATHER_MAX 16384u
 
+#define EXCHANGE_PEER_MAX 256u	/* of a peer's name */
+
 static void        exchange_run(struct weir_session *);
 static void        exchange_deadline(const struct weir_session *, struct session_deadline *);
 static void        exchange_expired(struct weir_session *, enum session_reason);
 static void        exchange_leave(struct weir_session *);
 static const char *exchange_explain(const struct weir_session *, enum session_reason);
+static const char *exchange_bound(const struct weir_session *, const struct move_heir *);
+static bool        exchange_rests(struct weir_session *);
+static void        exchange_pack(const struct weir_session *, struct parcel *);
+static bool        exchange_unpack(struct weir_session *, struct parcel *);
+static bool        exchange_take_link(struct weir_session *, struct parcel *, const char *peer);
+static void        exchange_depart(struct weir_session *);
+static enum token_holds exchange_holds(const struct weir_session *, int *board);
 
 static bool   exchange_may_ask(const struct weir_session *);
 static bool   exchange_may_read(const struct weir_session *);
@@ -54,6 +65,12 @@ const struct session_mode exchange_mode = {
 	.expired  = exchange_expired,
 	.leave    = exchange_leave,
 	.explain  = exchange_explain,
+	.bound    = exchange_bound,
+	.rests    = exchange_rests,
+	.pack     = exchange_pack,
+	.unpack   = exchange_unpack,
+	.depart   = exchange_depart,
+	.holds    = exchange_holds,
 };
 
 const struct requester_ops exchange_requesters = {
@@ -167,6 +184,102 @@ exchange_explain(const struct weir_session *s, enum session_reason reason)
 	    : NULL;
 }
 
+/* -------------------------------------------------------------- to other workers */
+
+/* The link that is its alone: its peer knows it by that. NULL: none. */
+static struct link *
+exchange_own_link(const struct weir_session *s)
+{
+	const struct requester *q = &exchange_of(s)->requester;
+
+	return q->link != NULL && q->link->borrower == q ? q->link : NULL;
+}
+
+static const char *
+exchange_bound(const struct weir_session *s, const struct move_heir *heir)
+{
+	const struct link *l = exchange_own_link(s);
+
+	if (l == NULL || l->state == LINK_CONNECTING)
+		return NULL;
+	if (!conn_is_plain(&l->conn))
+		return "TLS with the peer";
+	return board_is_used(l->pool->peer->board, heir->index) ? NULL : "their peer is gone";
+}
+
+/* No request is on its way. What it waits to ask lies in client.in. */
+static bool
+exchange_rests(struct weir_session *s)
+{
+	struct exchange   *e = exchange_of(s);
+	const struct link *l = exchange_own_link(s);
+
+	if (e->requester.count > 0 || e->outlook != EXCHANGE_GOES_ON ||
+	    (l != NULL && !link_rests(l)))
+		return false;
+	if (s->pauses)
+		queue_leave(s->server->upstream, &e->requester);
+	return e->requester.waiter == NULL;
+}
+
+static void
+exchange_pack(const struct weir_session *s, struct parcel *p)
+{
+	const struct link *l = exchange_own_link(s);
+
+	parcel_put_name(p, l != NULL ? l->pool->peer->name : NULL);
+	if (l != NULL)
+		parcel_put_fd(p, conn_fd(&l->conn));
+}
+
+/* The message that was beginning is parsed from its beginning. */
+static bool
+exchange_unpack(struct weir_session *s, struct parcel *p)
+{
+	char peer[EXCHANGE_PEER_MAX];
+
+	parcel_get_name(p, peer, sizeof peer);
+	exchange_of(s)->stalled = s->client.in != NULL && !s->client.unread;
+	return peer[0] == '\0' || exchange_take_link(s, p, peer);
+}
+
+static bool
+exchange_take_link(struct weir_session *s, struct parcel *p, const char *name)
+{
+	struct weir_peer *peer = upstream_peer(s->server->upstream, name);
+	unsigned          seat = s->server->upstream->seat;
+	int               fd = parcel_get_fd(p);
+
+	if (peer == NULL || fd < 0)
+		return false;
+	tokens_receive(peer->board, TOKEN_LINK, seat);
+	if (link_restore(peer->pool, fd, &exchange_of(s)->requester) != NULL)
+		return true;
+	parcel_unget_fd(p);
+	tokens_give(peer->board, TOKEN_LINK, seat);
+	return false;
+}
+
+static void
+exchange_depart(struct weir_session *s)
+{
+	struct link *l = exchange_own_link(s);
+
+	if (l != NULL)
+		link_depart(l);
+}
+
+static enum token_holds
+exchange_holds(const struct weir_session *s, int *board)
+{
+	const struct link *l = exchange_own_link(s);
+
+	if (l == NULL)
+		return TOKEN_NONE;
+	*board = l->pool->peer->board;
+	return TOKEN_LINK;
+}
+
 /* ------------------------------------------------------------------ requests */
 
 static bool
@@ -175,7 +288,7 @@ exchange_may_ask(const struct weir_session *s)
 	const struct exchange  *e = exchange_of(s);
 	const struct requester *q = &e->requester;
 
-	return e->outlook == EXCHANGE_GOES_ON && !e->behind &&
+	return e->outlook == EXCHANGE_GOES_ON && !e->behind && !s->pauses &&
 	    q->count < s->server->pipeline_per_client &&
 	    server_has_room(s->server, conn_waiting(&s->client)) &&
 	    pool_may_ask(q, s->server->upstream);
@@ -454,7 +567,8 @@ exchange_has_more(const struct weir_session *s)
 	const struct conn *c = &s->client;
 
 	return c->in != NULL || c->out != NULL || c->readable || c->eof || c->write_shut ||
-	    c->broken || s->blocked != 0 || exchange_of(s)->outlook != EXCHANGE_GOES_ON;
+	    c->broken || s->blocked != 0 || s->pauses ||
+	    exchange_of(s)->outlook != EXCHANGE_GOES_ON;
 }
 
 static void

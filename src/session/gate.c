@@ -2,13 +2,19 @@
 /* gate: what a client has to say before anything else. */
 #include "session/gate.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "base/str.h"
 #include "net/cidr.h"
 #include "net/client_hello.h"
 #include "net/proxy_header.h"
+#include "session/parcel.h"
 #include "session/route.h"
 #include "session/server.h"
+#include "upstream/upstream.h"
+
+#define GATE_NAME_MAX 256u
 
 static void        gate_run(struct weir_session *);
 static void        gate_deadline(const struct weir_session *, struct session_deadline *);
@@ -248,4 +254,45 @@ gate_tell(struct weir_session *s, enum tls_alert alert, enum session_reason reas
 	session_went(s, sizeof record);
 	(void)conn_send(&s->client, span_make(record, sizeof record));
 	session_finish(s, reason);
+}
+
+/* ------------------------------------------------------------- to other workers */
+
+/* As it is written. */
+struct gate_past {
+	struct addr_packed to;
+	bool               passed;
+};
+
+void
+gate_write(const struct weir_session *s, struct parcel *p)
+{
+	const struct gate *g = gate_of_session(s);
+	struct gate_past   past;
+
+	memset(&past, 0, sizeof past);
+	past.passed = g != NULL && g->passed;
+	if (g != NULL)
+		past.to = g->to;
+	parcel_put(p, &past, sizeof past);
+	parcel_put_name(p, g != NULL && g->upstream != NULL ? g->upstream->name : NULL);
+}
+
+/* A route that leads nowhere now is asked for again, where that is still possible. */
+void
+gate_read(struct weir_session *s, struct parcel *p)
+{
+	struct gate     *g = gate_of(s);
+	struct gate_past past;
+	char             name[GATE_NAME_MAX];
+
+	parcel_get(p, &past, sizeof past);
+	parcel_get_name(p, name, sizeof name);
+	if (p->bad || g == NULL)
+		return;
+	g->passed = past.passed;
+	g->to = past.to;
+	for (unsigned i = 0; name[0] != '\0' && i < server_upstreams(s->server); i++)
+		if (strcmp(server_upstream_name(s->server, i), name) == 0)
+			g->upstream = server_upstream(s->server, i);
 }

@@ -33,4 +33,10 @@ extern const struct session_mode gate_mode;
 /* That of a session; NULL: it has none. */
 const struct gate *gate_of_session(const struct weir_session *);
 
+/* What a session that moves takes along of it, whether it has one or not; and on the other
+ * side. A ClientHello that was not whole is read again from its beginning. */
+struct parcel;
+void gate_write(const struct weir_session *, struct parcel *);
+void gate_read(struct weir_session *, struct parcel *);
+
 #endif

@@ -9,10 +9,16 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "base/str.h"
+#include "conf/conf.h"
+#include "session/move.h"
+#include "session/parcel.h"
 #include "session/preface.h"
 #include "session/server.h"
 #include "upstream/peer_handshake.h"
 #include "upstream/source.h"
+#include "upstream/token.h"
+
+#define RELAY_NAME_MAX 256u	/* of upstreams and peers */
 
 static struct {
 	struct slab       slab;
@@ -30,6 +36,12 @@ static void relay_release(struct weir_session *);
 static size_t relay_unsent(const struct weir_session *);
 static void relay_describe(const struct weir_session *, char *, size_t);
 static const char *relay_explain(const struct weir_session *, enum session_reason);
+static const char *relay_bound(const struct weir_session *, const struct move_heir *);
+static bool relay_rests(struct weir_session *);
+static void relay_pack(const struct weir_session *, struct parcel *);
+static bool relay_unpack(struct weir_session *, struct parcel *);
+static void relay_depart(struct weir_session *);
+static enum token_holds relay_holds(const struct weir_session *, int *board);
 static void relay_peer_ready(struct conn *);
 static void relay_peer_expired(struct conn *);
 static bool relay_connect(struct relay *, enum session_reason *why);
@@ -65,6 +77,12 @@ const struct session_mode relay_mode = {
 	.unsent   = relay_unsent,
 	.describe = relay_describe,
 	.explain  = relay_explain,
+	.bound    = relay_bound,
+	.rests    = relay_rests,
+	.pack     = relay_pack,
+	.unpack   = relay_unpack,
+	.depart   = relay_depart,
+	.holds    = relay_holds,
 };
 
 static const struct conn_handler relay_peer_handler = {
@@ -526,6 +544,123 @@ relay_count_up(struct relay *r, size_t n)
 {
 	board_add(&r->peer->cell[PEER_BYTES_SENT], n);
 	session_came(r->session, n);
+}
+
+/* ------------------------------------------------------------- to other workers */
+
+/* As it is written. */
+struct relay_past {
+	uint64_t blocked;
+	uint64_t half_closed;
+	bool     holds;
+	bool     heard;
+	bool     finish;	/* of the peer's conn */
+};
+
+static const char *
+relay_bound(const struct weir_session *s, const struct move_heir *heir)
+{
+	const struct relay *r = s->relay;
+
+	if (relay_is_connecting(r))
+		return NULL;
+	if (!conn_is_plain(&r->peer_conn))
+		return "TLS with the peer";
+	return board_is_used(r->peer->board, heir->index) ? NULL : "their peer is gone";
+}
+
+/* What a pipe holds is taken out: it can stay here, too. */
+static bool
+relay_rests(struct weir_session *s)
+{
+	struct relay *r = s->relay;
+
+	if (relay_is_connecting(r) || r->peer_conn.broken || r->peer_conn.write_shut)
+		return false;
+	if (r->opening != NULL)
+		relay_settle(r);
+	return (r->up.pipe == NULL || pipe_spill(r->up.pipe, &r->peer_conn)) &&
+	    (r->down.pipe == NULL || pipe_spill(r->down.pipe, &s->client));
+}
+
+static void
+relay_pack(const struct weir_session *s, struct parcel *p)
+{
+	const struct relay *r = s->relay;
+	struct relay_past   past;
+
+	memset(&past, 0, sizeof past);
+	past.blocked = r->blocked;
+	past.half_closed = r->half_closed;
+	past.holds = r->holds;
+	past.heard = r->heard;
+	past.finish = r->peer_conn.finish;
+	parcel_put_name(p, r->upstream->name);
+	parcel_put_name(p, r->peer->name);
+	parcel_put(p, &past, sizeof past);
+	parcel_put_fd(p, conn_fd(&r->peer_conn));
+	parcel_put_text(p, buf_span(r->peer_conn.out));
+}
+
+static bool
+relay_unpack(struct weir_session *s, struct parcel *p)
+{
+	struct relay     *r = slab_take(&relays.slab);
+	struct relay_past past;
+	char              upstream[RELAY_NAME_MAX], peer[RELAY_NAME_MAX];
+	int               fd;
+
+	parcel_get_name(p, upstream, sizeof upstream);
+	parcel_get_name(p, peer, sizeof peer);
+	parcel_get(p, &past, sizeof past);
+	if (r == NULL)
+		goto fail;
+	r->upstream = upstream_find(scope_conf(s->server->scope), upstream);
+	if (r->upstream == NULL || (r->peer = upstream_peer(r->upstream, peer)) == NULL)
+		goto fail;
+	if ((r->holds = past.holds))
+		tokens_receive(r->peer->board, TOKEN_CONN, r->upstream->seat);
+	r->session = s;
+	r->blocked = past.blocked;
+	r->half_closed = past.half_closed;
+	r->heard = past.heard;
+	if ((fd = parcel_get_fd(p)) < 0)
+		goto fail;
+	if (conn_adopt(&r->peer_conn, fd, &relay_peer_handler) < 0) {
+		parcel_unget_fd(p);
+		goto fail;
+	}
+	if (buf_append(&r->peer_conn.out, parcel_get_text(p)) < 0 || p->bad) {
+		conn_close(&r->peer_conn);
+		goto fail;
+	}
+	if (past.finish)
+		conn_finish(&r->peer_conn);
+	s->relay = r;
+	return true;
+fail:
+	if (r != NULL)
+		relay_give_token(r);
+	slab_give(&relays.slab, r);
+	return false;
+}
+
+static void
+relay_depart(struct weir_session *s)
+{
+	struct relay *r = s->relay;
+
+	pipe_return(&r->up.pipe);
+	pipe_return(&r->down.pipe);
+	conn_close(&r->peer_conn);
+	r->holds = false;
+}
+
+static enum token_holds
+relay_holds(const struct weir_session *s, int *board)
+{
+	*board = s->relay->peer->board;
+	return s->relay->holds ? TOKEN_CONN : TOKEN_NONE;
 }
 
 static size_t

@@ -75,6 +75,7 @@ struct server {
 /* Fields of the board entry. */
 enum server_field {
 	SERVER_SESSIONS,	/* gauge, and token of max_connections; first, for BOARD_LOST */
+	SERVER_ARRIVING,	/* of them, on their way from another worker */
 	SERVER_ACCEPTED,
 	SERVER_BYTES_IN,	/* from clients */
 	SERVER_BYTES_OUT,
@@ -91,10 +92,11 @@ enum server_field {
 
 enum listener_field { LISTENER_ACCEPTED };
 
-/* The words that all workers share, of a listener's entry and of the first
- * server's: the newest generation that accepts there; the next session's id. */
+/* The words that all workers share, of a listener's entry and of a server's: the newest
+ * generation that accepts there; of the first server, the next session's id; which
+ * protocol the newest generation speaks (session/record). */
 enum listener_word { LISTENER_GENERATION };
-enum server_word { SERVER_NEXT_ID };
+enum server_word { SERVER_NEXT_ID, SERVER_SPEAKS };
 
 /* Whether a source may be read: one more read fits into write_buffer beside
  * what waits for its reader. */

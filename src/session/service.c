@@ -13,6 +13,8 @@
 #include "session/exchange.h"
 #include "session/gate.h"
 #include "session/handshake.h"
+#include "session/move.h"
+#include "session/record.h"
 #include "session/relay.h"
 #include "session/server.h"
 #include "session/session.h"
@@ -62,6 +64,7 @@ static const struct listener_ops service_listener_ops = {
 static const struct session_ops service_session_ops = {
 	.ids    = service_take_ids,
 	.ending = service_session_ending,
+	.paused = move_note,
 	.ended  = service_session_ended,
 };
 
@@ -92,6 +95,7 @@ service_start(const struct service_params *params)
 	    service_start_pools() < 0)
 		return -1;
 	session_start(service_modes, &service_session_ops, params->generation);
+	moves_start(conf, params->seat, params->moves);
 	handshakes_start(params->worker_handshakes, params->seat);
 	relay_start();
 	for (unsigned i = 0; i < count; i++) {
@@ -141,6 +145,8 @@ service_accept(void)
 {
 	service.serving = true;
 	board_slot_set(service.params.slot, service.params.generation, BOARD_SLOT_ACCEPTING);
+	for (unsigned i = 0; server_at(service.params.conf, i) != NULL; i++)
+		record_announce(server_at(service.params.conf, i), service.params.generation);
 	for (unsigned i = 0; i < service.listener_count; i++)
 		if (service_listener_is_own(&service.listeners[i]))
 			listener_start(&service.listeners[i].listener);
@@ -211,6 +217,7 @@ service_stop(void)
 	for (unsigned i = 0; i < service.listener_count; i++)
 		listener_stop(&service.listeners[i].listener);
 	service.empty = NULL;
+	moves_stop();
 	session_stop();
 	pools_stop();
 	relay_stop();
@@ -348,6 +355,7 @@ service_session_ended(void)
 		for (unsigned i = 0; i < service.listener_count; i++)
 			listener_resume(&service.listeners[i].listener);
 	}
+	move_review();
 	if (service.empty != NULL && session_count() == 0) {
 		void (*empty)(void) = service.empty;
 

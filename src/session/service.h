@@ -12,6 +12,7 @@
 #include "upstream/pool.h"
 
 struct conf;
+struct move_ops;
 
 /* What a worker gives its service. */
 struct service_params {
@@ -32,6 +33,7 @@ struct service_params {
 	void             (*announce)(void);
 	/* Says something about links (upstream/share) to another slot, or to all. */
 	void             (*tell)(enum share_word, int peer, unsigned slot);
+	const struct move_ops *moves;
 };
 
 /* Worker, after loop_open and conn_start: upstreams, balancers, listeners.

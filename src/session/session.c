@@ -25,7 +25,7 @@ static void session_begin(struct weir_session *);
 static void session_flush(struct weir_session *);
 static void session_linger(struct weir_session *);
 static void session_rest(struct weir_session *);
-static const struct session_mode *session_mode(const struct weir_session *);
+static void session_drop(struct weir_session *);
 static size_t session_unsent(const struct weir_session *);
 static uint64_t session_linger_time(const struct weir_session *);
 static struct session_deadline session_deadline(const struct weir_session *);
@@ -60,9 +60,10 @@ static const char *const reason_names[SESSION_REASON_COUNT] = {
 static struct {
 	const struct session_mode *const *modes;	/* of each step; NULL: it has none */
 	const struct session_ops         *ops;
-	struct node                       open;
+	struct node                       open[SESSION_PLACES];
 	struct node                       closed;	/* to be freed after the pass */
 	unsigned                          count;
+	unsigned                          counts[SESSION_PLACES];	/* of them */
 	uint32_t                          generation;
 	uint32_t                          next_id;
 	uint32_t                          ids_left;
@@ -81,9 +82,11 @@ session_start(const struct session_mode *const modes[STEP_COUNT], const struct s
 {
 	all.modes = modes;
 	all.ops = ops;
-	list_init(&all.open);
+	for (unsigned i = 0; i < SESSION_PLACES; i++)
+		list_init(&all.open[i]);
 	list_init(&all.closed);
 	all.count = 0;
+	memset(all.counts, 0, sizeof all.counts);
 	all.generation = generation;
 	all.ids_left = 0;
 	loop_on_pass_end(session_free_closed);
@@ -102,41 +105,125 @@ session_count(void)
 	return all.count;
 }
 
+unsigned
+session_count_at(enum session_place place)
+{
+	return all.counts[place];
+}
+
+uint64_t
+session_oldest(void)
+{
+	struct weir_session *s;
+	uint64_t             oldest = UINT64_MAX;
+
+	for (unsigned i = 0; i < SESSION_PLACES; i++) {
+		s = session_first((enum session_place)i);
+		for (unsigned n = 0; s != NULL && n < SESSION_OLDEST; n++, s = session_next(s))
+			if (s->start < oldest)
+				oldest = s->start;
+	}
+	return oldest == UINT64_MAX ? 0 : oldest;
+}
+
 void
 session_close_some(enum session_reason reason, unsigned most)
 {
-	struct node *n;
+	struct weir_session *s;
 
-	while (most-- > 0 && (n = list_first(&all.open)) != NULL)
-		session_close(container_of(n, struct weir_session, link), reason);
+	for (unsigned i = 0; i < SESSION_PLACES; i++)
+		while (most > 0 && (s = session_first((enum session_place)i)) != NULL) {
+			session_close(s, reason);
+			most--;
+		}
+}
+
+struct weir_session *
+session_first(enum session_place place)
+{
+	struct node *n = list_first(&all.open[place]);
+
+	return n != NULL ? container_of(n, struct weir_session, link) : NULL;
+}
+
+struct weir_session *
+session_next(const struct weir_session *s)
+{
+	return s->link.next != &all.open[s->place]
+	    ? container_of(s->link.next, struct weir_session, link)
+	    : NULL;
+}
+
+void
+session_put(struct weir_session *s, enum session_place place, bool first)
+{
+	node_unlink(&s->link);
+	all.counts[s->place]--;
+	all.counts[place]++;
+	s->place = place & 3;
+	if (first)
+		list_prepend(&all.open[place], &s->link);
+	else
+		list_append(&all.open[place], &s->link);
 }
 
 bool
 session_open(struct server *server, int fd, const struct addr *from)
 {
-	struct weir_session *s = slab_take(server->slab);
+	struct session_past  past = { .start = loop_now(), .active = loop_now() };
+	struct weir_session *s;
 
-	if (s == NULL)
+	addr_pack(&past.from, from);
+	if ((s = session_restore(server, fd, &past)) == NULL)
 		return false;
-	if (conn_adopt(&s->client, fd, &session_handler) < 0) {
-		slab_give(server->slab, s);
-		return false;
-	}
 	if (all.ids_left == 0) {
 		all.next_id = all.ops->ids();
 		all.ids_left = SESSION_ID_BLOCK;
 	}
 	all.ids_left--;
 	s->id = (uint64_t)all.generation << 32 | all.next_id++;
-	s->server = server;
-	s->start = s->active = loop_now();
-	addr_pack(&s->from, from);
 	s->client.writable = true;	/* a fresh socket is; the event only says so later */
-	list_append(&all.open, &s->link);
-	all.count++;
 	session_watch(s);
 	session_run(s);
 	return true;
+}
+
+struct weir_session *
+session_restore(struct server *server, int fd, const struct session_past *past)
+{
+	struct weir_session *s = slab_take(server->slab);
+
+	if (s == NULL)
+		return NULL;
+	if (conn_adopt(&s->client, fd, &session_handler) < 0) {
+		slab_give(server->slab, s);
+		return NULL;
+	}
+	s->server = server;
+	s->id = past->id;
+	s->start = past->start;
+	s->active = past->active;
+	s->begun = past->begun;
+	s->blocked = past->blocked;
+	s->bytes_in = past->bytes_in;
+	s->bytes_out = past->bytes_out;
+	s->from = past->from;
+	list_append(&all.open[SESSION_HERE], &s->link);
+	all.count++;
+	all.counts[SESSION_HERE]++;
+	return s;
+}
+
+void
+session_resume(struct weir_session *s, const struct session_past *past)
+{
+	s->step = past->step;
+	s->reason = past->reason;
+	s->told = past->told;
+	if (session_mode(s) != NULL)
+		s->mode = s->step;
+	session_watch(s);
+	conn_again(&s->client);
 }
 
 void
@@ -154,10 +241,29 @@ session_close(struct weir_session *s, enum session_reason reason)
 	session_enter(s, STEP_CLOSED);
 	if (s->told && s->server->protocol->protocol->close != NULL)
 		s->server->protocol->protocol->close(s);
+	session_drop(s);
+}
+
+void
+session_depart(struct weir_session *s)
+{
+	const struct session_mode *mode = session_mode(s);
+
+	if (mode != NULL && mode->depart != NULL)
+		mode->depart(s);
+	s->step = STEP_CLOSED;
+	session_drop(s);
+}
+
+/* Its end, as others see it, has been said. */
+static void
+session_drop(struct weir_session *s)
+{
 	conn_close(&s->client);
 	node_unlink(&s->link);
 	list_append(&all.closed, &s->link);
 	all.count--;
+	all.counts[s->place]--;
 	all.ops->ended();
 }
 
@@ -322,6 +428,8 @@ session_run(struct weir_session *s)
 		(mode != NULL ? mode->run : session_steps[step])(s);
 	} while (s->step != step);
 	all.driven = before;
+	if (s->pauses && s->step != STEP_CLOSED)
+		all.ops->paused(s);
 	log_about(outer);
 }
 
@@ -347,8 +455,13 @@ session_expired(struct conn *c)
 	log_about(outer);
 }
 
-/* The mode of the step it is in; NULL: that has none. */
-static const struct session_mode *
+const struct session_mode *
+session_mode_at(unsigned step)
+{
+	return all.modes[step];
+}
+
+const struct session_mode *
 session_mode(const struct weir_session *s)
 {
 	return all.modes[s->step];

@@ -36,9 +36,12 @@
 
 #include "net/addr.h"
 #include "net/conn.h"
+#include "upstream/token.h"
 #include "weir.h"
 
 struct handshake;
+struct move_heir;
+struct parcel;
 struct relay;
 struct server;
 
@@ -70,6 +73,7 @@ struct server;
 	X(REQUEST_FAILED, "request_failed")	/* and there are no words for it */ \
 	X(SLOW_READER, "slow_reader")		/* more than reply_max waits */ \
 	X(NO_MEMORY, "no_memory")                                              \
+	X(NOT_RESUMED, "not_resumed")		/* the new worker could not go on with it */ \
 	X(SHUTDOWN, "shutdown")			/* the worker ends */ \
 	X(WORKER_DIED, "worker_died")		/* the master's count of what was open */
 
@@ -91,6 +95,14 @@ enum session_step {
 	STEP_LINGER,
 	STEP_CLOSED,
 	STEP_COUNT
+};
+
+/* Where it stands with those that move to another worker (session/move). */
+enum session_place {
+	SESSION_HERE,		/* nobody wants it to go, or its turn has yet to come */
+	SESSION_BUSY,		/* it goes when it is at rest */
+	SESSION_STAYS,		/* it cannot travel */
+	SESSION_PLACES
 };
 
 #define SESSION_LINGER 5000u	/* ms, at most, after our side has ended */
@@ -115,7 +127,10 @@ struct weir_session {
 	uint8_t              step;	/* enum session_step */
 	uint8_t              mode;	/* the last step that had one: its mode describes */
 	uint8_t              reason;	/* enum session_reason, from FLUSH on */
+	uint8_t              place : 2;	/* enum session_place */
 	bool                 told : 1;	/* open was called: close has to be */
+	bool                 pauses : 1;	/* begins nothing more: it goes soon, or … */
+	bool                 ends : 1;	/* … ends, as soon as it is at rest */
 	_Alignas(16) char    state[];	/* the protocol's */
 };
 
@@ -160,6 +175,40 @@ struct session_mode {
 	 * every session; and what is known beyond the reason why it ended, or NULL. */
 	void        (*describe)(const struct weir_session *, char *out, size_t);
 	const char *(*explain)(const struct weir_session *, enum session_reason);
+
+	/* Of sessions that move to another worker. What is in the way, beyond what is so of
+	 * all sessions; NULL: nothing. */
+	const char *(*bound)(const struct weir_session *, const struct move_heir *);
+	/* Whether nothing is under way but bytes that wait. A mode that says no sees to it
+	 * that the session has a turn when that changes, and while session.pauses begins
+	 * nothing that would put it off. NULL: always. */
+	bool (*rests)(struct weir_session *);
+	/* What is the mode's of a session at rest; and out of it, where the session is in
+	 * this step, with its conn: false when it cannot go on. */
+	void (*pack)(const struct weir_session *, struct parcel *);
+	bool (*unpack)(struct weir_session *, struct parcel *);
+	/* It was sent: what the mode has of others is given back. Its descriptors are closed
+	 * here, and live on there. */
+	void (*depart)(struct weir_session *);
+	/* Which tokens of a peer it holds, and the peer's board entry. NULL: none. */
+	enum token_holds (*holds)(const struct weir_session *, int *board);
+};
+
+/* What is so of every session, and goes on elsewhere. */
+struct session_past {
+	uint64_t           id;
+	uint64_t           start;
+	uint64_t           active;
+	uint64_t           begun;
+	uint64_t           blocked;
+	uint64_t           bytes_in;
+	uint64_t           bytes_out;
+	struct addr_packed from;
+	uint8_t            step;
+	uint8_t            reason;
+	bool               told;
+	bool               finish;	/* of its conn */
+	bool               unread;
 };
 
 /* What a session needs of those who accept. */
@@ -168,7 +217,9 @@ struct session_ops {
 	uint32_t (*ids)(void);
 	/* It ends, for session.reason: before anybody outside can see that. */
 	void (*ending)(const struct weir_session *);
-	/* It has ended. */
+	/* Its turn is over, and it pauses. */
+	void (*paused)(struct weir_session *);
+	/* It has ended, or gone. */
 	void (*ended)(void);
 };
 
@@ -181,6 +232,26 @@ struct session_ops {
  */
 bool session_open(struct server *, int fd, const struct addr *from)
     __attribute__((warn_unused_result));
+
+/* For session/move: the first of those in a place; NULL: there is none. Puts one behind
+ * all others of a place, or before them. */
+struct weir_session *session_first(enum session_place);
+struct weir_session *session_next(const struct weir_session *);
+void                 session_put(struct weir_session *, enum session_place, bool first);
+
+/* It was sent: it ends here, and nobody outside sees anything of it. */
+void session_depart(struct weir_session *);
+
+/* One that has come: takes the fd over, without doing anything. NULL: memory is short,
+ * the fd stays the caller's. When all that it had has been unpacked it goes on in its
+ * step; until then it can be closed. */
+struct weir_session *session_restore(struct server *, int fd, const struct session_past *)
+    __attribute__((warn_unused_result));
+void session_resume(struct weir_session *, const struct session_past *);
+
+/* The mode of the step it is in, of any step; NULL: that has none. */
+const struct session_mode *session_mode(const struct weir_session *);
+const struct session_mode *session_mode_at(unsigned step);
 
 /* Ends it now. May be called from anywhere, twice; the first reason counts, but
  * for what cuts short a FLUSH. Bytes that still wait end in a reset. */
@@ -231,6 +302,11 @@ void session_describe(const void *session, char *out, size_t size);
 void session_start(const struct session_mode *const modes[STEP_COUNT], const struct session_ops *,
     uint32_t generation);
 unsigned session_count(void);
+unsigned session_count_at(enum session_place);
+/* When the oldest began, as far as the first SESSION_OLDEST of each place tell: they are
+ * roughly in the order in which they came. 0: there is none. */
+#define SESSION_OLDEST 512u
+uint64_t session_oldest(void);
 void     session_close_some(enum session_reason, unsigned most);
 void     session_stop(void);
 

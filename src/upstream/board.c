@@ -79,6 +79,7 @@ struct cell {
 
 struct beat {
 	_Alignas(CACHE_LINE) board_word at;
+	board_word oldest;	/* session: when it began */
 };
 
 /* What stands before whole pages is padded to whole pages: in the file they begin at a
@@ -609,7 +610,15 @@ board_shared(int id)
 	return board->chunks[(unsigned)id / CHUNK].shared[(unsigned)id % CHUNK];
 }
 
-/* All seats' words of a field, from `first` on. */
+static bool
+entry_has_arriving(const struct entry *e, unsigned field)
+{
+	return field + 1 < BOARD_FIELDS &&
+	    entry_schema(e)->fields[field + 1].type == BOARD_ARRIVING;
+}
+
+/* All seats' words of a field, from `first` on. A token that goes from seat to seat at this
+ * very moment may be missed, or counted twice. */
 static uint64_t
 board_sum_from(int id, unsigned field, unsigned first, memory_order order)
 {
@@ -619,6 +628,9 @@ board_sum_from(int id, unsigned field, unsigned first, memory_order order)
 	assert(field < BOARD_FIELDS);
 	for (seat = first; seat < n; seat++)
 		sum += atomic_load_explicit(&board_cell(id, seat)[field], order);
+	if (entry_has_arriving(entry_of(id), field))
+		for (seat = first; seat < n; seat++)
+			sum += atomic_load_explicit(&board_cell(id, seat)[field + 1], order);
 	return sum;
 }
 
@@ -660,6 +672,12 @@ board_give(int id, unsigned field, unsigned seat)
 
 	assert(held > 0);
 	atomic_store_explicit(own, held - 1, memory_order_release);
+}
+
+bool
+board_is_used(int id, unsigned generation)
+{
+	return (entry_users(entry_of(id)) >> generation & 1) != 0;
 }
 
 /* ------------------------------------------------------------------- seats */
@@ -752,9 +770,10 @@ board_seat_give(unsigned seat)
 }
 
 void
-board_beat_write(unsigned seat, uint64_t now)
+board_beat_write(unsigned seat, uint64_t now, uint64_t oldest)
 {
 	assert(board != NULL && seat < BOARD_SEATS);
+	atomic_store_explicit(&board->beats[seat].oldest, oldest, memory_order_relaxed);
 	atomic_store_explicit(&board->beats[seat].at, now, memory_order_relaxed);
 }
 
@@ -763,6 +782,13 @@ board_beat_read(unsigned seat)
 {
 	assert(board != NULL && seat < BOARD_SEATS);
 	return atomic_load_explicit(&board->beats[seat].at, memory_order_relaxed);
+}
+
+uint64_t
+board_oldest_read(unsigned seat)
+{
+	assert(board != NULL && seat < BOARD_SEATS);
+	return atomic_load_explicit(&board->beats[seat].oldest, memory_order_relaxed);
 }
 
 /* ------------------------------------------------------------------- slots */

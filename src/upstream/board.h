@@ -43,7 +43,16 @@ enum board_type {
 	BOARD_LOST,		/* a counter: what the first field, a gauge, had open when
 				 * its worker died */
 	BOARD_PRIVATE,		/* goes with its worker; a sum of it means nothing */
+	BOARD_ARRIVING,		/* of the gauge before it, and counted with that: what is on
+				 * its way to the seat's worker (upstream/token) */
 };
+
+/* Whether users are told of fields of this type. */
+static inline bool
+board_type_is_shown(enum board_type type)
+{
+	return type != BOARD_PRIVATE && type != BOARD_ARRIVING;
+}
 
 struct board_field {
 	const char     *name;	/* at most 31 bytes */
@@ -117,6 +126,9 @@ bool board_take(int id, unsigned field, unsigned seat, uint64_t limit)
     __attribute__((warn_unused_result));
 void board_give(int id, unsigned field, unsigned seat);
 
+/* Whether a generation (0 … BOARD_GENERATIONS-1) uses the entry. */
+bool board_is_used(int id, unsigned generation);
+
 /* Master: a free seat (not BOARD_PAST), or -1 with errno ENOSPC. */
 int  board_seat_take(void);
 /* Master: the seat's worker died: its gauges go to zero. */
@@ -124,10 +136,12 @@ void board_seat_clear(unsigned seat);
 /* Master: its generation has ended: counts are added to BOARD_PAST's. */
 void board_seat_give(unsigned seat);
 
-/* When the seat's worker last said that it makes passes: ms of CLOCK_MONOTONIC.
- * What stands there may be a predecessor's, or anything if the worker is broken. */
-void     board_beat_write(unsigned seat, uint64_t now);
+/* When the seat's worker last said that it makes passes, and when its oldest session then
+ * had begun (0: there was none): ms of CLOCK_MONOTONIC. What stands there may be a
+ * predecessor's, or anything if the worker is broken. */
+void     board_beat_write(unsigned seat, uint64_t now, uint64_t oldest);
 uint64_t board_beat_read(unsigned seat);
+uint64_t board_oldest_read(unsigned seat);
 
 enum board_slot_state {
 	BOARD_SLOT_ABSENT,	/* no worker: others accept from its sockets */

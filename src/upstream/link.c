@@ -251,6 +251,47 @@ link_abandon(struct link *l)
 	link_close(l);
 }
 
+bool
+link_rests(const struct link *l)
+{
+	const struct conn *c = &l->conn;
+
+	return l->state == LINK_OPEN && l->depth == 0 && l->out == NULL && l->fault == 0 &&
+	    c->in == NULL && !c->eof && !c->broken && !c->write_shut;
+}
+
+void
+link_depart(struct link *l)
+{
+	l->borrower->link = NULL;
+	l->borrower = NULL;
+	l->departed = true;
+	link_close(l);
+}
+
+struct link *
+link_restore(struct pool *p, int fd, struct requester *q)
+{
+	struct link *l = slab_take(&links.slab);
+
+	if (l == NULL || conn_adopt(&l->conn, fd, &link_handler) < 0) {
+		slab_give(&links.slab, l);
+		return NULL;
+	}
+	l->pool = p;
+	list_init(&l->requests);
+	l->state = LINK_OPEN;
+	l->since = loop_now();
+	l->expires = UINT64_MAX;
+	l->sent = 1;		/* something has been: the peer knows its client */
+	l->answered = true;
+	l->borrower = q;
+	q->link = l;
+	list_append(&p->links, &l->node);
+	p->count++;
+	return l;
+}
+
 /* ------------------------------------------------------------------- events */
 
 static void

@@ -89,6 +89,7 @@ struct link {
 	bool               answered;	/* a reply has come */
 	bool               busy;	/* PARTING: the peer has had requests without a reply */
 	bool               starved;	/* this machine had nothing to connect with */
+	bool               departed;	/* it goes on in another worker, with its tokens */
 	_Alignas(16) char  memory[WEIR_PARSER_MEMORY];
 };
 
@@ -133,5 +134,17 @@ void link_release(struct link *);
 
 /* Closes it, which says nothing about the peer. What it has belongs to nobody. */
 void link_abandon(struct link *);
+
+/* Its client moves to another worker (session/move), and the link, which is his alone,
+ * with him. Whether nothing is under way on it. */
+bool link_rests(const struct link *);
+
+/* It was sent there, and its tokens with it: ends here. */
+void link_depart(struct link *);
+
+/* One that has come: open, its requester's alone, its tokens are here. NULL: memory is
+ * short, or the fd cannot be watched; both stay the caller's. */
+struct link *link_restore(struct pool *, int fd, struct requester *)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -391,7 +391,8 @@ pool_closed(struct link *l)
 {
 	struct pool *p = l->pool;
 
-	share_give(p);
+	if (!l->departed)
+		share_give(p);
 	if (l->starved)
 		share_pause(p);
 	if (p->kept == 0 || pools.holding)

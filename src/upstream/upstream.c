@@ -159,6 +159,7 @@ static const struct board_field upstream_fields[UPSTREAM_FIELDS] = {
 };
 static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_CONNS] = { "connections", BOARD_GAUGE },
+	[PEER_ARRIVING] = { "arriving", BOARD_ARRIVING },
 	[PEER_CONNECTS] = { "connected", BOARD_COUNTER },
 	[PEER_CONNECT_FAILED] = { "connect_failed", BOARD_COUNTER },
 	[PEER_CONNECT_TIMED_OUT] = { "connect_timed_out", BOARD_COUNTER },
@@ -166,6 +167,7 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_BYTES_SENT] = { "bytes_sent", BOARD_COUNTER },
 	[PEER_BYTES_RECEIVED] = { "bytes_received", BOARD_COUNTER },
 	[PEER_LINKS] = { "links", BOARD_OPTIONAL_GAUGE },
+	[PEER_LINKS_ARRIVING] = { "links_arriving", BOARD_ARRIVING },
 	[PEER_IN_FLIGHT] = { "in_flight", BOARD_OPTIONAL_GAUGE },
 	[PEER_REQUESTS] = { "requests", BOARD_COUNTER },
 	[PEER_LINKS_GIVEN_UP] = { "links_given_up", BOARD_COUNTER },
@@ -198,6 +200,15 @@ upstream_find(const struct conf *conf, const char *name)
 	struct weir_scope *scope = conf_find(conf, SCOPE_UPSTREAM, name);
 
 	return scope != NULL ? weir_scope_conf(scope, &upstream_module) : NULL;
+}
+
+struct weir_peer *
+upstream_peer(const struct weir_upstream *u, const char *name)
+{
+	for (unsigned i = 0; i < u->peer_count; i++)
+		if (strcmp(u->peers[i].name, name) == 0)
+			return &u->peers[i];
+	return NULL;
 }
 
 struct weir_upstream *

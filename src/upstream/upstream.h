@@ -118,6 +118,7 @@ enum upstream_field {
 };
 enum peer_field {
 	PEER_CONNS,		/* gauge, and the token of max_conns */
+	PEER_ARRIVING,		/* of them, on their way from another worker */
 	PEER_CONNECTS,		/* connections established */
 	PEER_CONNECT_FAILED,
 	PEER_CONNECT_TIMED_OUT,
@@ -125,6 +126,7 @@ enum peer_field {
 	PEER_BYTES_SENT,
 	PEER_BYTES_RECEIVED,
 	PEER_LINKS,		/* gauge, and the token of pool_size */
+	PEER_LINKS_ARRIVING,	/* of them, on their way from another worker */
 	PEER_IN_FLIGHT,		/* gauge: requests on their way to a reply */
 	PEER_REQUESTS,
 	PEER_LINKS_GIVEN_UP,	/* for another worker */
@@ -162,6 +164,9 @@ const char *upstream_failure_name(enum weir_failure);
 /* The upstream of that name, or by its place in the file; NULL: there is none. */
 struct weir_upstream *upstream_find(const struct conf *, const char *name);
 struct weir_upstream *upstream_at(const struct conf *, unsigned index);
+
+/* Its peer of that name, or NULL. */
+struct weir_peer *upstream_peer(const struct weir_upstream *, const char *name);
 
 /* template: board entries. Returns 0, or -1 with errno. */
 /* template: how many upstreams and peers there are, for which: */

@@ -181,7 +181,7 @@ ended(void)
 	session = NULL;
 }
 
-static const struct session_ops ops = { take_ids, ending, ended };
+static const struct session_ops ops = { .ids = take_ids, .ending = ending, .ended = ended };
 
 static bool
 has_ended(void)

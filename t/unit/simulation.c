@@ -187,6 +187,14 @@ dial_cancel(struct dial *d)
 	(void)d;
 }
 
+/* No client comes from another worker. */
+int
+conn_adopt(struct conn *c, int fd, const struct conn_handler *handler)
+{
+	(void)c, (void)fd, (void)handler;
+	return -1;
+}
+
 void
 conn_again(struct conn *c)
 {

@@ -35,6 +35,8 @@ static enum weir_verdict reverse_open(struct weir_session *);
 static enum weir_verdict reverse_data(struct weir_session *, struct weir_span);
 static enum weir_verdict reverse_eof(struct weir_session *);
 static void reverse_close(struct weir_session *);
+static size_t reverse_suspend(struct weir_session *, char *out);
+static bool reverse_resume(struct weir_session *, struct weir_span state);
 
 static const struct weir_key reverse_keys[] = {
 	{
@@ -64,6 +66,10 @@ static const struct weir_protocol reverse_protocol = {
 	.data  = reverse_data,
 	.eof   = reverse_eof,
 	.close = reverse_close,
+
+	.state_version = 1,
+	.suspend       = reverse_suspend,
+	.resume        = reverse_resume,
 };
 
 const struct weir_module reverse_module = {
@@ -172,4 +178,29 @@ reverse_close(struct weir_session *s)
 	const struct reverse_state *state = weir_state(s);
 
 	weir_log(WEIR_DEBUG, "%" PRIu64 " lines reversed", state->lines);
+}
+
+/*
+ * A session goes on in a worker with another build of this module, whose state may have
+ * more in it. So what is sent there is text, and not the struct.
+ */
+static size_t
+reverse_suspend(struct weir_session *s, char *out)
+{
+	const struct reverse_state *state = weir_state(s);
+
+	return (size_t)snprintf(out, WEIR_SUSPENDED_MAX, "lines %" PRIu64, state->lines);
+}
+
+static bool
+reverse_resume(struct weir_session *s, struct weir_span text)
+{
+	struct reverse_state *state = weir_state(s);
+	char                  copy[64];
+
+	if (text.len >= sizeof copy)
+		return false;
+	memcpy(copy, text.data, text.len);
+	copy[text.len] = '\0';
+	return sscanf(copy, "lines %" SCNu64, &state->lines) == 1;
 }

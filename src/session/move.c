@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* move: sessions go on in another worker. */
+#include "session/move.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "net/loop.h"
+#include "session/parcel.h"
+#include "session/record.h"
+#include "session/session.h"
+
+#define MOVE_SCAN     256u	/* sessions looked at in a pass */
+#define MOVE_EARLY      5u	/* ms, until that worker may serve */
+#define MOVE_FULL       2u	/* ms, until there may be room in its channel */
+#define MOVE_FAILED   100u	/* ms, after what is not about room */
+#define MOVE_TICK     100u	/* ms, on average, between looks at those that are drained */
+#define MOVE_REASONS    8u
+
+static void move_pass(void *);
+static bool move_collect(struct parcel *, const struct move_heir *);
+static bool move_add(struct parcel *, struct weir_session *);
+static void move_send(struct parcel *, const struct move_heir *);
+static void move_bind(struct weir_session *, const char *why);
+static void move_again(uint64_t ms);
+static void move_settle(void);
+static void move_drain_some(void *);
+
+static struct {
+	const struct move_ops *ops;
+	struct loop_timer      next;
+	bool                   all;	/* rather than `wanted` */
+	unsigned               wanted;	/* yet to go, by move_some */
+	unsigned               moved;
+	unsigned               told_busy;
+	bool                   settled;
+
+	struct weir_session   *batch[MOVE_BATCH];
+	unsigned               count;	/* in it */
+
+	/* why sessions stay, of those since the last time that it was told */
+	struct {
+		const char *why;
+		unsigned    sessions;
+	} reasons[MOVE_REASONS];
+
+	struct loop_timer      drain;
+	uint64_t               drain_since;	/* ms; 0: nobody is drained */
+	uint64_t               drain_for;
+	unsigned               drained;		/* told to end */
+	uint64_t               nonsense;	/* of loop_complain */
+} moves;
+
+static char move_data[PARCEL_SIZE];
+static int  move_fds[PARCEL_FDS];
+
+void
+moves_start(const struct conf *conf, unsigned seat, const struct move_ops *ops)
+{
+	records_start(conf, seat);
+	memset(&moves, 0, sizeof moves);
+	moves.ops = ops;
+	loop_timer_init(&moves.next, move_pass, NULL);
+	loop_timer_init(&moves.drain, move_drain_some, NULL);
+}
+
+void
+moves_stop(void)
+{
+	loop_timer_stop(&moves.next);
+	loop_timer_stop(&moves.drain);
+	parcels_stop();
+}
+
+/* ------------------------------------------------------------------- going */
+
+void
+move_all(void)
+{
+	struct weir_session *s;
+
+	for (unsigned i = SESSION_BUSY; i < SESSION_PLACES; i++)
+		while ((s = session_first((enum session_place)i)) != NULL) {
+			s->pauses = s->ends = false;
+			session_put(s, SESSION_HERE, false);
+			conn_again(&s->client);
+		}
+	moves.all = true;
+	moves.settled = false;
+	moves.moved = 0;
+	move_again(0);
+}
+
+void
+move_some(unsigned count)
+{
+	moves.wanted = count;
+	move_again(0);
+}
+
+static void
+move_again(uint64_t ms)
+{
+	loop_timer_start(&moves.next, ms);
+}
+
+/* One batch. */
+static void
+move_pass(void *argument)
+{
+	struct parcel    p;
+	struct move_heir heir;
+
+	(void)argument;
+	if (!moves.ops->heir(&heir)) {
+		move_again(MOVE_FAILED);
+		return;
+	}
+	parcel_open(&p, move_data, move_fds);
+	moves.count = 0;
+	if (!move_collect(&p, &heir))
+		move_again(MOVE_EARLY);
+	else if (moves.count > 0)
+		move_send(&p, &heir);
+	else if (moves.all && session_first(SESSION_HERE) != NULL)
+		move_again(0);
+	parcel_close(&p);
+	move_settle();
+}
+
+/* False: that worker serves nobody yet. */
+static bool
+move_collect(struct parcel *p, const struct move_heir *heir)
+{
+	struct weir_session *s, *following;
+	const char          *why;
+	unsigned             scan = MOVE_SCAN;
+
+	for (s = session_first(SESSION_HERE); s != NULL && scan-- > 0; s = following) {
+		if (moves.count == MOVE_BATCH || (!moves.all && moves.count == moves.wanted))
+			break;
+		following = session_next(s);
+		switch (record_check(s, heir, &why)) {
+		case RECORD_READY:
+			if (!move_add(p, s))
+				return true;
+			break;
+		case RECORD_EARLY:
+			return false;
+		case RECORD_BUSY:
+			if (moves.all) {
+				s->pauses = true;
+				session_put(s, SESSION_BUSY, false);
+				conn_again(&s->client);
+			} else
+				session_put(s, SESSION_HERE, false);
+			break;
+		case RECORD_BOUND:
+			move_bind(s, why);
+			break;
+		}
+	}
+	return true;
+}
+
+/* False: the parcel is full. */
+static bool
+move_add(struct parcel *p, struct weir_session *s)
+{
+	struct parcel_mark m = parcel_mark(p);
+
+	record_write(s, p);
+	if (!p->bad) {
+		moves.batch[moves.count++] = s;
+		return true;
+	}
+	parcel_reset(p, m);
+	if (moves.count > 0)
+		return false;
+	move_bind(s, "more waits in them than can be sent");
+	return true;
+}
+
+static void
+move_send(struct parcel *p, const struct move_heir *heir)
+{
+	int error = 0;
+
+	/* Before they can arrive: it takes them from what is on its way to it. */
+	for (unsigned i = 0; i < moves.count; i++)
+		record_send_tokens(moves.batch[i], heir->seat);
+	if (moves.ops->send((struct weir_span){ p->data, p->at }, p->fds, p->fd_count) < 0)
+		error = errno;
+	/* The last that departs is told of. */
+	if (error == 0)
+		moves.moved += moves.count;
+	for (unsigned i = 0; i < moves.count; i++)
+		if (error == 0)
+			session_depart(moves.batch[i]);
+		else
+			record_take_tokens(moves.batch[i], heir->seat);
+	if (error == 0) {
+		if (!moves.all)
+			moves.wanted -= moves.count;
+		if ((moves.all || moves.wanted > 0) && session_first(SESSION_HERE) != NULL)
+			move_again(0);
+	} else
+		move_again(error == EAGAIN ? MOVE_FULL : MOVE_FAILED);
+}
+
+/* It stays. Of those that are only to be fewer it is the last that is tried. */
+static void
+move_bind(struct weir_session *s, const char *why)
+{
+	s->pauses = false;
+	session_put(s, moves.all ? SESSION_STAYS : SESSION_HERE, false);
+	for (unsigned i = 0; moves.all && i < MOVE_REASONS; i++)
+		if (moves.reasons[i].sessions == 0 || strcmp(moves.reasons[i].why, why) == 0) {
+			moves.reasons[i].why = why;
+			moves.reasons[i].sessions++;
+			break;
+		}
+}
+
+void
+move_note(struct weir_session *s)
+{
+	const char      *why;
+	struct move_heir heir;
+
+	if (s->ends && s->step < STEP_FLUSH && record_is_clean(s))
+		session_finish(s, SESSION_SHUTDOWN);
+	else if (!s->ends && s->place == SESSION_BUSY && moves.ops->heir(&heir) &&
+	    record_check(s, &heir, &why) != RECORD_BUSY) {
+		session_put(s, SESSION_HERE, true);
+		move_again(0);
+	}
+}
+
+void
+move_review(void)
+{
+	if (moves.all)
+		move_settle();
+}
+
+/* All have been looked at; or those that were busy have gone. */
+static void
+move_settle(void)
+{
+	unsigned busy = session_count_at(SESSION_BUSY);
+
+	if (!moves.all || session_count_at(SESSION_HERE) > 0 ||
+	    (moves.settled && (moves.told_busy == 0 || busy > 0)))
+		return;
+	moves.settled = true;
+	moves.told_busy = busy;
+	for (unsigned i = 0; i < MOVE_REASONS; i++) {
+		if (moves.reasons[i].sessions > 0)
+			log_notice("%u sessions stay in this worker: %s",
+			    moves.reasons[i].sessions, moves.reasons[i].why);
+		moves.reasons[i].sessions = 0;
+	}
+	moves.ops->settled(moves.moved, busy, session_count_at(SESSION_STAYS));
+}
+
+/* ------------------------------------------------------------------ staying */
+
+void
+move_drain(uint64_t ms)
+{
+	moves.drain_since = loop_now();
+	moves.drain_for = ms - ms / 8;	/* what is told to end has time to */
+	loop_timer_start(&moves.drain, 0);
+}
+
+/* As many as have to have been told by now. */
+static void
+move_drain_some(void *argument)
+{
+	uint64_t             past = loop_now() - moves.drain_since, due;
+	struct weir_session *s;
+
+	(void)argument;
+	due = moves.drained + session_count_at(SESSION_STAYS);
+	if (past < moves.drain_for)
+		due = due * past / moves.drain_for;
+	while (moves.drained < due && (s = session_first(SESSION_STAYS)) != NULL) {
+		moves.drained++;
+		s->ends = s->pauses = true;
+		session_put(s, SESSION_BUSY, false);
+		conn_again(&s->client);
+	}
+	loop_timer_start(&moves.drain, MOVE_TICK / 2 + (uint64_t)random() % MOVE_TICK);
+}
+
+/* ------------------------------------------------------------------- coming */
+
+void
+move_arrived(const void *data, size_t size, const int *fds, unsigned count)
+{
+	struct parcel p, part;
+	unsigned      strange = 0;
+
+	parcel_read(&p, data, size, fds, count);
+	while (parcel_cut(&p, &part)) {
+		if (!record_read(&part))
+			strange++;
+		parcel_discard(&part);
+	}
+	parcel_discard(&p);
+	if (moves.all) {
+		moves.settled = false;	/* they are to go, too */
+		move_again(0);
+	}
+	if (p.bad || strange > 0)
+		log_alert("what another worker has sent makes no sense: %u sessions of it are lost",
+		    strange);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * record: one session as it is written into a parcel, and read from it.
+ *
+ *	past │ server │ client's fd, in, out │ gate │ the protocol's state │ the mode's
+ *
+ * Servers, upstreams and peers go by their names; the rest means the same in every
+ * worker.
+ */
+#ifndef SESSION_RECORD_H
+#define SESSION_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conf;
+struct move_heir;
+struct parcel;
+struct server;
+struct weir_session;
+
+/* Per worker: its configuration and seat. */
+void records_start(const struct conf *, unsigned seat);
+
+/* Worker of the generation that runs: others may send sessions of this server. */
+void record_announce(const struct server *, uint32_t generation);
+
+enum record_state {
+	RECORD_READY,	/* it can be written */
+	RECORD_BUSY,	/* later: it is to pause, and has a turn when it is at rest */
+	RECORD_BOUND,	/* it cannot travel: *why */
+	RECORD_EARLY,	/* that worker does not serve yet */
+};
+enum record_state record_check(struct weir_session *, const struct move_heir *, const char **why);
+
+/* Whether nothing waits in it, not even bytes: where it may be ended without a loss. */
+bool record_is_clean(struct weir_session *);
+
+/* A READY one. The parcel is bad when there was no room. */
+void record_write(const struct weir_session *, struct parcel *);
+
+/* Its tokens go ahead of it to the worker of that seat; and back, if it was not sent. */
+void record_send_tokens(const struct weir_session *, unsigned seat);
+void record_take_tokens(const struct weir_session *, unsigned seat);
+
+/* Reads one from its part: it is open and served from now on, or, if it cannot be, ended,
+ * with a reason. False: the part makes no sense. */
+bool record_read(struct parcel *part);
+
+#endif
