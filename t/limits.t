@@ -29,18 +29,6 @@ sub balanced($w, $name)
 	is $s->{accepted}, $ended + $s->{sessions}, 'accepted is all ends and what is open';
 }
 
-# One that echoes, with these settings of [weir].
-sub echo_weir($port, $settings)
-{
-	return weir("[weir]\n$settings\n[server echo]\nlisten = 127.0.0.1:$port\nprotocol = echo\n");
-}
-
-# So many clients that have asked.
-sub askers($port, $count, $question)
-{
-	return map { client($port)->send($question) } 1 .. $count;
-}
-
 it 'max_connections counts over all workers' => sub {
 	my ($port, $free) = free_ports(2);
 	my $w = weir(<<"CONF");
@@ -82,9 +70,18 @@ CONF
 };
 
 it 'worker_connections pauses accepting, and nobody is lost' => sub {
-	my $w = echo_weir(my $port = free_port, "workers = 1\nworker_connections = 10");
+	my $port = free_port;
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+worker_connections = 10
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+CONF
 	my @inside = map { my $c = client($port); $c->ping; $c } 1 .. 10;
-	my @waiting = askers($port, 5, "are you there?\n");
+	my @waiting = map { client($port) } 1 .. 5;
+	$_->send("are you there?\n") for @waiting;
 	$_->ping for @inside;
 	is $w->status->sessions, 10, 'no more than allowed are inside';
 	(shift @inside)->close for 1 .. 5;
@@ -98,8 +95,16 @@ it 'worker_connections pauses accepting, and nobody is lost' => sub {
 };
 
 it 'a paused worker leaves its clients to the others' => sub {
-	my $w = echo_weir(my $port = free_port, "workers = 2\nworker_connections = 20");
-	my @clients = askers($port, 40, "me too\n");
+	my $port = free_port;
+	my $w = weir(<<"CONF");
+[weir]
+workers = 2
+worker_connections = 20
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+CONF
+	my @clients = map { my $c = client($port); $c->send("me too\n"); $c } 1 .. 40;
 	is $_->line, "me too\n" for @clients;
 	is $w->status->sessions, 40;
 	Weir::Client->reset_all;
@@ -107,9 +112,18 @@ it 'a paused worker leaves its clients to the others' => sub {
 };
 
 it 'more worker_connections than descriptors are clamped, with a warning' => sub {
-	my $w = echo_weir(my $port = free_port, "workers = 1\nworker_connections = 5000\nworker_rlimit_nofile = 200");
+	my $port = free_port;
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+worker_connections = 5000
+worker_rlimit_nofile = 200
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+CONF
 	like $w->log . $w->console, qr/worker_connections/, 'said so';
-	my @clients = askers($port, 200, "me too\n");
+	my @clients = map { my $c = client($port); $c->send("me too\n"); $c } 1 .. 200;
 	my $inside = 0;
 	while (my $c = shift @clients) {
 		die "a client got nothing: $@" if !eval { $c->line eq "me too\n" };

@@ -9,7 +9,7 @@ use Socket qw(MSG_DONTWAIT MSG_NOSIGNAL SOCK_SEQPACKET SOL_SOCKET SO_TYPE);
 use Weir::Test;
 
 use constant { PIDFD_OPEN => 434, PIDFD_GETFD => 438 };	# on every processor
-use constant REVIEW => pack('L4', 13, 0, 0, 0);		# what workers send, see message.h
+use constant REVIEW => pack('L4', 15, 0, 0, 0);		# what workers send, see message.h
 
 # The channels that a process holds, as descriptors of ours.
 sub channels($pid)
@@ -112,7 +112,7 @@ it 'noise in the mailbox of the master is told once, and it goes on' => sub {
 	ok wait_for { @said = $w->log =~ /error .* master: process $$, which is no worker/g };
 	is scalar(@said), 1, 'one line';
 	ok client($port)->ping for 1 .. 10;
-	$w->allow(qr/mailbox: Protocol error/);
+	$w->allow(qr/(mailbox|channel for sessions): Protocol error/);
 	close($_) for @channels;
 	$w->stop;
 };
@@ -131,7 +131,7 @@ it 'a template that cannot trust its channel is made again' => sub {
 	like $w->log, qr/template \(generation 1\): a message from the master: Protocol error/;
 	ok $c->ping, 'sessions go on';
 	$c->close;
-	$w->allow(qr/mailbox: Protocol error/);
+	$w->allow(qr/(mailbox|channel for sessions): Protocol error/);
 	is $w->reload->{exit}, 0;
 	ok client($port)->ping;
 	$w->stop;

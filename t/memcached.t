@@ -10,15 +10,30 @@ use Weir::Service;
 my $memcached = program('memcached') // skip_all('no memcached');
 my $dir = File::Temp->newdir;
 chmod(0777, $dir);
-my $backend = free_port;
+my ($backend, $port, $to_unix) = free_ports(3);
 my @user = $> == 0 ? ('-u', 'nobody') : ();
 my $tcp = Weir::Service->start([$memcached, @user, '-l', '127.0.0.1', '-p', $backend, '-U', 0, '-I', '8m'],
     ready => sub { Weir::Client->try($backend) });
 my $unix = Weir::Service->start([$memcached, @user, '-s', "$dir/memcached.sock", '-a', '0777'],
     ready => sub { -S "$dir/memcached.sock" && Weir::Client->try("unix:$dir/memcached.sock") });
 
-my ($w, $port, $to_unix) =
-    Weir::Service->front('memcached', "127.0.0.1:$backend", "$dir/memcached.sock");
+my $w = weir(<<"CONF");
+[weir]
+workers = 2
+[server memcached]
+listen = 127.0.0.1:$port
+listen = unix:run/memcached.sock mode=0666
+protocol = stream_proxy
+upstream = memcached
+[server memcached_unix]
+listen = 127.0.0.1:$to_unix
+protocol = stream_proxy
+upstream = memcached_unix
+[upstream memcached]
+server = 127.0.0.1:$backend
+[upstream memcached_unix]
+server = unix:$dir/memcached.sock
+CONF
 
 sub capable($program, $to, $kind)
 {

@@ -69,6 +69,7 @@ it 'can be asked what it is' => sub {
 	my $info = run_ok($dir, Weir::Build::binary(), 'modinfo', $module)->{out};
 	like $info, qr/\breverse\b/;
 	like $info, qr/\b\Q$_\E\b/ for 'reverse_line_max', 'reverse_greeting', '1k';
+	like $info, qr/^state      form 1, moves to new workers$/m;
 };
 
 it 'comes with a configuration that is right' => sub {
@@ -128,20 +129,57 @@ it 'refuses what its check finds' => sub {
 	$w->write_conf($good);
 };
 
-it 'is replaced at a reload; sessions keep the one they began with' => sub {
-	my $old = client($port);
-	$old->line;
-	my $changed = slurp("$dir/reverse.c") =~ s/line\[length - 1 - i\]/line[i]/r;
-	spurt("$dir/reverse.c", $changed);
+# Builds it again, changed by $change ($_ is the source), and installs that.
+sub rebuild($change)
+{
+	local $_ = slurp("$dir/reverse.c");
+	$change->();
+	spurt("$dir/reverse.c", $_);
 	run_ok($dir, 'make');
 	run_ok($dir, 'make', 'install', "DESTDIR=$dir/installed", 'MODULEDIR=/modules');
-	is answer($port, 'drawer'), "reward\n", 'not before the reload';
+	return;
+}
+
+sub reload_well()
+{
 	my $result = $w->reload;
 	is $result->{exit}, 0 or diag $result->{text};
+	return $result;
+}
+
+it 'is replaced at a reload, and sessions go on with the new one' => sub {
+	my $c = client($port);
+	$c->line;
+	is $c->ask("drawer\n", "reward\n"), "reward\n";
+	rebuild(sub { s/line\[length - 1 - i\]/line[i]/ });
+	is answer($port, 'drawer'), "reward\n", 'not before the reload';
+	$c->send('dra');
+	like reload_well->{text}, qr/1 moved/;
 	is answer($port, 'drawer'), "drawer\n", 'the new one';
-	is $old->ask("drawer\n", "reward\n"), "reward\n", 'the old one';
-	$old->shutdown;
-	is $old->rest, "1 line\n";
+	$c->send("wer\n");
+	is $c->line, "drawer\n", 'its own session, too';
+	$c->shutdown;
+	is $c->rest, "2 lines\n", 'with its state';
+};
+
+it 'has another form of state: sessions keep the module they began with' => sub {
+	my $c = client($port);
+	$c->line;
+	rebuild(sub { s/state_version = 1/state_version = 2/; s/line\[i\]/line[length - 1 - i]/ });
+	like reload_well->{text}, qr/1 stays?/;
+	is answer($port, 'drawer'), "reward\n", 'the new one';
+	is $c->ask("drawer\n", "drawer\n"), "drawer\n", 'the old one';
+	$c->shutdown;
+	is $c->rest, "1 line\n";
+};
+
+it 'cannot go on with a state' => sub {
+	my $c = client($port);
+	$c->line;
+	rebuild(sub { s/(reverse_resume\(struct weir_session \*s, struct weir_span text\)\n\{\n)/$1	if (text.len > 0)\n		return false;\n/ });
+	reload_well;
+	is $c->rest, '', 'its session ends';
+	ok wait_for { ($w->status->server('reverse')->{end_not_resumed} // 0) == 1 };
 };
 
 it 'is refused when it is not a module any more, and nothing changes' => sub {
@@ -150,7 +188,7 @@ it 'is refused when it is not a module any more, and nothing changes' => sub {
 	my $result = $w->reload;
 	isnt $result->{exit}, 0;
 	like $result->{text}, qr/reverse\.so/;
-	is answer($port, 'drawer'), "drawer\n";
+	is answer($port, 'drawer'), "reward\n";
 };
 
 #

@@ -6,11 +6,14 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
-use Weir::Deadline;
 use Weir::Stress;
 
-my @times = (0.4, 1.6, 6.4);	# s: timeouts that are tried, one after the other
+my $T = patience(0.4);
+my $ms = int($T * 1000) . 'ms';
 my $TICK = 0.02;
+
+# A time of weir-stress.
+sub ms($seconds) { return int($seconds * 1000) . 'ms' }
 
 # A crowd's requests, so many in all, are each told that they have failed, in that time.
 sub all_fail($p, $seconds, $count, @options)
@@ -100,9 +103,9 @@ it 'all peers are down' => sub {
 	$p->end;
 };
 
-with_time 'a full backlog: connect_timeout, then the next peer' => [@times], sub ($T) {
+it 'a full backlog: connect_timeout, then the next peer' => sub {
 	my $p = Weir::Pool->new(peers => [backend('full'), named('good')],
-	    upstream => "connect_timeout = @{[ms($T)]}\n");
+	    upstream => "connect_timeout = $ms\n");
 	my @clients = map { $p->client } 1 .. 10;
 	my $began = now();
 	$_->send("x\n") for @clients;
@@ -114,9 +117,9 @@ with_time 'a full backlog: connect_timeout, then the next peer' => [@times], sub
 	$p->end;
 };
 
-with_time 'nothing but full backlogs: everybody is told in time' => [@times], sub ($T) {
+it 'nothing but full backlogs: everybody is told in time' => sub {
 	my $p = Weir::Pool->new(peers => [backend('full'), backend('full')],
-	    upstream => "connect_timeout = @{[ms($T)]}\n");
+	    upstream => "connect_timeout = $ms\n");
 	all_fail($p, patience(5), 400, '-c', 200, '--each', 2);
 	is $p->peer($_)->{links}, 0 for 0, 1;
 	$p->end;
@@ -152,10 +155,10 @@ it 'the recovery of a peer is tried by one' => sub {
 	$p->end;
 };
 
-with_time 'reply_timeout: late and what was sent with it fails, and the reply reaches nobody' => [@times], sub ($T) {
+it 'reply_timeout: late and what was sent with it fails, and the reply reaches nobody' => sub {
 	my $b = backend('line', keep => 1);
 	my $p = Weir::Pool->new(peers => [$b->address . ' max_fails=0'],
-	    upstream => "reply_timeout = @{[ms($T)]}\npool_size = 1\n");
+	    upstream => "reply_timeout = $ms\npool_size = 1\n");
 	my ($one, $two) = map { $p->client } 1 .. 2;
 	my $began = now();
 	$one->send("late\n");
@@ -174,10 +177,10 @@ with_time 'reply_timeout: late and what was sent with it fails, and the reply re
 	$p->end;
 };
 
-with_time 'reply_timeout begins when a link is connected, whatever connect_timeout is' => [@times], sub ($T) {
+it 'reply_timeout begins when a link is connected, whatever connect_timeout is' => sub {
 	for my $mode (qw(pipeline request session)) {
 		my $p = Weir::Pool->new(peers => [backend('line', keep => 1)],
-		    upstream => "pool = $mode\nreply_timeout = @{[ms($T)]}\nconnect_timeout = 1m\n");
+		    upstream => "pool = $mode\nreply_timeout = $ms\nconnect_timeout = 1m\n");
 		my $c = $p->client;
 		my $began = now();
 		$c->send("x\n");
@@ -189,9 +192,9 @@ with_time 'reply_timeout begins when a link is connected, whatever connect_timeo
 	}
 };
 
-with_time 'reply_timeout does not hit one that waits for its turn' => [@times], sub ($T) {
+it 'reply_timeout does not hit one that waits for its turn' => sub {
 	my $b = backend('line');
-	my $p = Weir::Pool->new(peers => [$b], upstream => "reply_timeout = @{[ms($T)]}\npool_size = 1\n");
+	my $p = Weir::Pool->new(peers => [$b], upstream => "reply_timeout = $ms\npool_size = 1\n");
 	my $crowd = crowd('line', '-c', 20, '-p', 5, $p->address);
 	my $began = now();
 	until_time($began + 3 * $T);
@@ -260,10 +263,10 @@ it 'two replies to one request: nobody has the second' => sub {
 	$p->end;
 };
 
-with_time 'half a reply, and then nothing' => [@times], sub ($T) {
+it 'half a reply, and then nothing' => sub {
 	my $b = backend('line', reply => sub ($line, $) { $line eq 'half' ? 'hal' : "$line\n" });
 	my $p = Weir::Pool->new(peers => [$b->address . ' max_fails=0'],
-	    upstream => "reply_timeout = @{[ms($T)]}\n");
+	    upstream => "reply_timeout = $ms\n");
 	my $c = $p->client;
 	my $began = now();
 	is $c->send("half\n")->line, $p->failure;

@@ -5,10 +5,12 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
-use Weir::Deadline;
 use Weir::Stress;
 
-my @times = (0.4, 1.6, 6.4);	# s: timeouts that are tried, one after the other
+# Long enough that a test which shares the machine with others is not late by
+# as much; seconds for the test, a value for the configuration.
+my $T = patience(0.4);
+my $ms = int($T * 1000) . 'ms';
 my $TICK = 0.02;
 
 # A backend of lines that keeps its replies back until it is told to release them.
@@ -203,12 +205,12 @@ it 'tells who made a peer answer what nobody had asked' => sub {
 	$p->end;
 };
 
-with_time 'requests that fail leave a line for each reason, which says what to do' => [@times], sub ($T) {
+it 'requests that fail leave a line for each reason, which says what to do' => sub {
 	my $b = backend('line', reply => sub ($line, $) {
 		$line eq 'bad' ? 'x' x 20000 . "\n" : $line eq 'good' ? "$line\n" : undef;
 	});
 	my $p = Weir::Pool->new(peers => [$b],
-	    upstream => "reply_timeout = @{[ms($T)]}\n");
+	    upstream => "reply_timeout = @{[int(patience(0.4) * 1000)]}ms\n");
 	my $c = $p->client;
 	my $from = "127.0.0.1:" . $c->local_port;
 	my $peer = 'client ' . quotemeta($from) . ', upstream u, peer ' . quotemeta($b->address);
@@ -311,10 +313,10 @@ it 'without a failure text a client that fails is closed' => sub {
 	$p->end;
 };
 
-with_time 'pool_wait: no longer than that, and what came meanwhile fails with it' => [@times], sub ($T) {
+it 'pool_wait: no longer than that, and what came meanwhile fails with it' => sub {
 	my $b = keeper();
 	my $p = Weir::Pool->new(peers => [$b],
-	    upstream => "pool = request\npool_size = 1\npool_wait = @{[ms($T)]}\n");
+	    upstream => "pool = request\npool_size = 1\npool_wait = $ms\n");
 	my ($first) = one_by_one($p, $b, 'first');
 	my $c = $p->client;
 	my $began = now();
@@ -413,9 +415,9 @@ it 'pipeline_per_client: it is not read any further, the others are' => sub {
 	$p->end;
 };
 
-with_time 'pool_idle_timeout closes links that nobody needs' => [@times], sub ($T) {
+it 'pool_idle_timeout closes links that nobody needs' => sub {
 	my $b = backend('line');
-	my $p = Weir::Pool->new(peers => [$b], upstream => "pool_idle_timeout = @{[ms($T)]}\n");
+	my $p = Weir::Pool->new(peers => [$b], upstream => "pool_idle_timeout = $ms\n");
 	my $c = $p->client;
 	is $c->ask("x\n"), "x\n";
 	my $r = $b->wait_report(sub ($r) { $r->{accepted} == 1 && $r->{open} == 0 });
@@ -432,10 +434,10 @@ with_time 'pool_idle_timeout closes links that nobody needs' => [@times], sub ($
 	$p->end;
 };
 
-with_time 'pool_min_idle links are there before anybody asks, and stay' => [@times], sub ($T) {
+it 'pool_min_idle links are there before anybody asks, and stay' => sub {
 	my $b = backend('line');
 	my $p = Weir::Pool->new(peers => [$b], workers => 2,
-	    upstream => "pool_min_idle = 3\npool_idle_timeout = @{[ms($T)]}\n");
+	    upstream => "pool_min_idle = 3\npool_idle_timeout = $ms\n");
 	$b->wait_report(sub ($r) { $r->{open} == 3 });
 	$p->until(sub ($p) { $p->peer->{links} == 3 }, 'so the board says');
 	my $c = $p->client;
@@ -474,10 +476,10 @@ it 'pool_min_idle does not hammer at a peer that is down' => sub {
 	$p->end;
 };
 
-with_time 'pool_lifetime: links grow old and are replaced, unnoticed' => [@times], sub ($T) {
+it 'pool_lifetime: links grow old and are replaced, unnoticed' => sub {
 	my $b = backend('line');
 	my $p = Weir::Pool->new(peers => [$b],
-	    upstream => "pool_lifetime = @{[ms($T)]}\npool_size = 2\npipeline_spread = 1\n");
+	    upstream => "pool_lifetime = $ms\npool_size = 2\npipeline_spread = 1\n");
 	my $crowd = crowd('line', '-c', 10, $p->address);
 	$b->wait_report(sub ($r) { $r->{accepted} >= 5 });
 	unharmed($crowd->end);

@@ -19,7 +19,7 @@ my $name = getpwuid($> || getpwnam('nobody'));
 
 my $dir = File::Temp->newdir;
 chmod(0777, $dir);
-my $backend = free_port;
+my ($backend, $port, $to_unix) = free_ports(3);
 my $init = Weir::Process::run([$bin{initdb}, '-D', "$dir/data", '-A', 'trust', '-U', 'weir',
     '--no-sync', '-E', 'UTF8', '--locale=C'], @user, dir => "$dir", timeout => 100);
 skip_all("initdb does not work as $name: " . ($init->{err} =~ s/\n.*//sr)) if $init->{exit} != 0;
@@ -28,8 +28,23 @@ my $service = Weir::Service->start([$bin{postgres}, '-D', "$dir/data", '-p', $ba
     '-c', 'shared_buffers=16MB', '-c', 'max_connections=50'], @user, dir => "$dir",
     ready => sub { -S "$dir/.s.PGSQL.$backend" && psql($backend, 'select 1')->{exit} == 0 });
 
-my ($w, $port, $to_unix) =
-    Weir::Service->front('postgresql', "127.0.0.1:$backend", "$dir/.s.PGSQL.$backend", file => '.s.PGSQL.%d');
+my $w = weir(<<"CONF");
+[weir]
+workers = 2
+[server postgresql]
+listen = 127.0.0.1:$port
+listen = unix:run/.s.PGSQL.$port mode=0666
+protocol = stream_proxy
+upstream = postgresql
+[server postgresql_unix]
+listen = 127.0.0.1:$to_unix
+protocol = stream_proxy
+upstream = postgresql_unix
+[upstream postgresql]
+server = 127.0.0.1:$backend
+[upstream postgresql_unix]
+server = unix:$dir/.s.PGSQL.$backend
+CONF
 
 sub psql($to, $query, $host = '127.0.0.1')
 {

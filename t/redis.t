@@ -13,14 +13,29 @@ for my $name (qw(redis-server redis-cli redis-benchmark)) {
 }
 my $dir = File::Temp->newdir;
 chmod(0755, $dir);
-my $backend = free_port;
+my ($backend, $port, $to_unix) = free_ports(3);
 my $service = Weir::Service->start([$bin{'redis-server'}, '--bind', '127.0.0.1', '--port', $backend,
     '--unixsocket', "$dir/redis.sock", '--unixsocketperm', '777', '--save', '', '--appendonly',
     'no', '--dir', "$dir", '--daemonize', 'no'],
     ready => sub { -S "$dir/redis.sock" && Weir::Client->try($backend) });
 
-my ($w, $port, $to_unix) =
-    Weir::Service->front('redis', "127.0.0.1:$backend", "$dir/redis.sock");
+my $w = weir(<<"CONF");
+[weir]
+workers = 2
+[server redis]
+listen = 127.0.0.1:$port
+listen = unix:run/redis.sock mode=0666
+protocol = stream_proxy
+upstream = redis
+[server redis_unix]
+listen = 127.0.0.1:$to_unix
+protocol = stream_proxy
+upstream = redis_unix
+[upstream redis]
+server = 127.0.0.1:$backend
+[upstream redis_unix]
+server = unix:$dir/redis.sock
+CONF
 
 sub cli(@args)
 {

@@ -298,7 +298,7 @@ it 'descriptors and processes do not pile up' => sub {
 };
 
 it 'old workers are ended at worker_shutdown_timeout' => sub {
-	$w->edit_conf(sub { s/workers = 2/workers = 2\nworker_shutdown_timeout = 300ms/ });
+	$w->edit_conf(sub { s/workers = 2/workers = 2\nhandover = off\nworker_shutdown_timeout = 300ms/ });
 	reload_well;
 	my $c = client($echo);
 	$c->ping;

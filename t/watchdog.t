@@ -169,6 +169,7 @@ it 'a worker that retires is watched, too' => sub {
 	my $w = mule_weir(my $port = free_port);
 	my ($victim) = $w->workers;
 	my $c = client_of($w, $port, 0);
+	$w->edit_conf(sub { s/(workers = 2)/$1\nhandover = off/ });
 	is $w->reload->{exit}, 0;
 	my @new = $w->workers;
 	$w->allow(qr/worker 0 \(generation 1/);

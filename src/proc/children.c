@@ -10,6 +10,7 @@
 #include "proc/generations.h"
 #include "proc/message.h"
 #include "proc/post.h"
+#include "proc/succession.h"
 #include "proc/wait.h"
 
 #define STOP_TIMEOUT 5000u	/* ms that workers have to close everything */
@@ -49,13 +50,15 @@ children_mail(const struct message *m)
 {
 	struct post *p = generations_post(m->sender);
 
-	if (m->kind != MESSAGE_READY && m->kind != MESSAGE_FAILED)
+	if (m->kind != MESSAGE_READY && m->kind != MESSAGE_FAILED && m->kind != MESSAGE_MOVED)
 		return false;
 	if (p == NULL || p->generation->number != m->a || p->slot != m->b)
 		return true;
-	if (m->kind == MESSAGE_READY)
+	if (m->kind == MESSAGE_READY) {
 		post_ready(p);
-	else {
+	} else if (m->kind == MESSAGE_MOVED) {
+		succession_report(p, m);
+	} else {
 		char why[512];
 
 		snprintf(why, sizeof why, "%.*s", (int)m->size, (const char *)m->data);
@@ -88,6 +91,7 @@ children_retire(void)
 {
 	struct node *n, *following;
 
+	succession_end();
 	list_each(n, following, &generations) {
 		struct generation *g = container_of(n, struct generation, link);
 

@@ -26,6 +26,7 @@
 #include "proc/opening.h"
 #include "proc/options.h"
 #include "proc/report.h"
+#include "proc/succession.h"
 #include "proc/template.h"
 #include "proc/watchdog.h"
 #include "upstream/board.h"
@@ -81,6 +82,7 @@ static const struct {
 };
 
 static void generation_advance(struct generation *);
+static void generation_look_for_orphans(struct generation *);
 static void generation_enter(struct generation *, enum generation_step);
 static void generation_step_overdue(struct deadline *);
 static void generation_look(struct deadline *);
@@ -181,6 +183,8 @@ generation_step_name(enum generation_step step)
 static void
 generation_advance(struct generation *g)
 {
+	succession_look();
+	generation_look_for_orphans(g);
 	while (steps[g->step].done(g)) {
 		enum generation_step next = steps[g->step].next;
 
@@ -188,6 +192,15 @@ generation_advance(struct generation *g)
 		if (next == GENERATION_ENDED)
 			return;
 	}
+}
+
+/* It gets no workers any more; what is on its way to those that it had goes on. */
+static void
+generation_look_for_orphans(struct generation *g)
+{
+	for (unsigned i = 0; g->step == GENERATION_RETIRING && i < g->post_count; i++)
+		if (g->posts[i].state == POST_VACANT)
+			orphan_begin(&g->posts[i]);
 }
 
 static void
@@ -364,7 +377,7 @@ generation_begin_running(struct generation *g)
 	generation_tell_changes(g, previous);
 	report_say(WEIR_NOTICE, "generation %u runs", g->number);
 	ops->swapped(g);
-	report_end(true);
+	succession_begin(g);
 	if (previous != NULL)
 		generation_advance(previous);
 	return 0;
@@ -376,9 +389,12 @@ generation_begin_retiring(struct generation *g)
 	struct message quit = { .kind = MESSAGE_QUIT };
 
 	deadline_clear(&g->again);
+	succession_tell(g);
 	for (unsigned i = 0; i < g->post_count; i++) {
 		struct post *p = &g->posts[i];
 
+		/* Nobody new shall send to it: its end is in sight. */
+		fdtable_close(&master_fds, FD_HANDOVER, g->name, i);
 		deadline_clear(&p->deadline);
 		if (p->state == POST_SERVING)
 			post_tell(p, MESSAGE_RETIRE);
@@ -478,7 +494,8 @@ generation_has_ended(const struct generation *g)
 	if (g->template != 0)
 		return false;
 	for (unsigned i = 0; i < g->post_count; i++)
-		if (g->posts[i].state != POST_VACANT)
+		if (g->posts[i].state != POST_VACANT ||
+		    (g->step == GENERATION_RETIRING && !g->posts[i].orphan.over))
 			return false;
 	return true;
 }

@@ -30,6 +30,7 @@
 #include "proc/settings.h"
 #include "proc/state_dir.h"
 #include "proc/status.h"
+#include "proc/succession.h"
 #include "proc/tickets.h"
 #include "upstream/board.h"
 
@@ -208,6 +209,11 @@ master_build(void)
 	if (building != NULL && report_is_wanted() && master.ran)
 		generation_make_way(building);
 	if ((!report_is_wanted() && !remake) || building != NULL)
+		return;
+	/* Whoever forces it does not wait for sessions of the one before. */
+	if (report_wants_force())
+		succession_end();
+	if (succession_is_awaited())
 		return;
 	if (running != NULL)
 		running->remake = false;
@@ -446,6 +452,8 @@ master_reap(void)
 	int   status;
 	pid_t pid;
 
+	/* Their last words come before their end. */
+	master_reports_came(&master.reports, POLLIN);
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		children_reap(pid, status);
 }

@@ -112,6 +112,29 @@ message_receive(int channel, struct message *m)
 }
 
 int
+message_peek(int channel, struct message *m)
+{
+	struct head head;
+	ssize_t     n;
+
+	memset(m, 0, sizeof *m);
+	do
+		n = recv(channel, &head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return (int)n;
+	if ((size_t)n < sizeof head || head.kind >= MESSAGE_KINDS) {
+		errno = EPROTO;
+		return -1;
+	}
+	m->kind = head.kind;
+	m->a = head.a;
+	m->b = head.b;
+	m->c = head.c;
+	return 1;
+}
+
+int
 message_send_wait(int channel, const struct message *m)
 {
 	int result;

@@ -37,15 +37,21 @@ enum message_kind {
 	MESSAGE_REVIEW,		/* a slot's state has changed; workers send it, too */
 	MESSAGE_TICKETS,	/* data: struct tls_ticket_keys; wipe it */
 	MESSAGE_LOG,		/* a: index of the log; one descriptor, reopened */
+	MESSAGE_HEIRS,		/* a, b: the generation that runs, and its index; c:
+				 * PARCEL_VERSION; data: uint32_t each, the seats of its workers;
+				 * their FD_HANDOVER */
+	MESSAGE_ARRIVALS,	/* one descriptor: FD_ARRIVALS of a worker that has died */
 	MESSAGE_QUIT,		/* template: end */
 
 	/* worker to worker */
 	MESSAGE_LINK_WANTED,	/* a: board entry of a peer, b: slot that wants a link */
 	MESSAGE_LINK_FREED,	/* a: board entry of a peer: try again */
+	MESSAGE_SESSIONS,	/* on FD_HANDOVER: a: how many descriptors; data: a parcel */
 
 	/* worker to master */
 	MESSAGE_READY,		/* a: generation, b: slot */
 	MESSAGE_FAILED,		/* the same; data: why it cannot start */
+	MESSAGE_MOVED,		/* the same; data: struct handover_report */
 
 	MESSAGE_KINDS
 };
@@ -90,6 +96,9 @@ int message_receive(int channel, struct message *) __attribute__((warn_unused_re
 /* The same for those that have nothing else to do: they wait, instead of EAGAIN. */
 int message_send_wait(int channel, const struct message *) __attribute__((warn_unused_result));
 int message_receive_wait(int channel, struct message *) __attribute__((warn_unused_result));
+
+/* Kind, a, b and c of the next one, which stays where it is. Returns as message_receive. */
+int message_peek(int channel, struct message *) __attribute__((warn_unused_result));
 
 /* Overwrites the data of a received message, which is a secret. */
 void message_wipe(const struct message *);

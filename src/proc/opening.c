@@ -139,14 +139,15 @@ opening_offer_one(struct generation *g, enum fd_kind kind, const char *name, uns
 static int
 opening_offer(struct generation *g)
 {
-	int sockets = listening_offer(&g->offered);
+	static const enum fd_kind channels[] = { FD_MAILBOX, FD_INBOX, FD_HANDOVER, FD_ARRIVALS };
+	int                       sockets = listening_offer(&g->offered);
 
 	if (sockets < 0 || opening_offer_one(g, FD_MASTER, "", 0) < 0)
 		goto fail;
 	for (unsigned i = 0; i < g->post_count; i++)
-		if (opening_offer_one(g, FD_MAILBOX, g->name, i) < 0 ||
-		    opening_offer_one(g, FD_INBOX, g->name, i) < 0)
-			goto fail;
+		for (unsigned k = 0; k < sizeof channels / sizeof *channels; k++)
+			if (opening_offer_one(g, channels[k], g->name, i) < 0)
+				goto fail;
 	for (unsigned i = 0; i < g->digest.log_count; i++)
 		if (opening_offer_one(g, FD_LOG, g->name, i) < 0)
 			goto fail;

@@ -15,6 +15,7 @@
 #include "proc/generation.h"
 #include "proc/generations.h"
 #include "proc/tickets.h"
+#include "session/parcel.h"
 #include "upstream/board.h"
 
 #define POST_START_TIMEOUT 30000u	/* ms, until a respawned worker is ready */
@@ -24,10 +25,13 @@
 #define BACKOFF_FIRST        100u
 #define BACKOFF_MOST        5000u
 
+static int  post_open_channel(const struct post *, enum fd_kind here, enum fd_kind there);
 static void post_fill_due(struct deadline *);
 static void post_start_overdue(struct deadline *);
 static void post_retry_due(struct deadline *);
 static void post_deliver(struct post *);
+static bool post_complete(struct message *);
+static bool post_name_heirs(struct message *);
 static bool post_deliver_one(struct post *, const struct message *);
 static void post_note_death(struct post *, pid_t, int status);
 
@@ -42,7 +46,6 @@ posts_start(const struct post_ops *generation_ops)
 int
 post_open(struct post *p, struct generation *g, unsigned slot)
 {
-	int ends[2];
 	int seat;
 
 	*p = (struct post){ .generation = g, .slot = slot };
@@ -50,14 +53,26 @@ post_open(struct post *p, struct generation *g, unsigned slot)
 	if (seat < 0)
 		return -1;
 	p->seat = (unsigned)seat;
+	if (post_open_channel(p, FD_MAILBOX, FD_INBOX) < 0 ||
+	    post_open_channel(p, FD_HANDOVER, FD_ARRIVALS) < 0)
+		return -1;
+	return 0;
+}
+
+static int
+post_open_channel(const struct post *p, enum fd_kind here, enum fd_kind there)
+{
+	const char *name = p->generation->name;
+	int         ends[2];
+
 	if (message_pair(ends, false) < 0)
 		return -1;
-	if (fdtable_add(&master_fds, FD_MAILBOX, g->name, slot, ends[0]) < 0) {
+	if (fdtable_add(&master_fds, here, name, p->slot, ends[0]) < 0) {
 		fd_close(&ends[0]);
 		fd_close(&ends[1]);
 		return -1;
 	}
-	if (fdtable_add(&master_fds, FD_INBOX, g->name, slot, ends[1]) < 0) {
+	if (fdtable_add(&master_fds, there, name, p->slot, ends[1]) < 0) {
 		fd_close(&ends[1]);
 		return -1;
 	}
@@ -67,10 +82,13 @@ post_open(struct post *p, struct generation *g, unsigned slot)
 void
 post_close(struct post *p)
 {
+	static const enum fd_kind channels[] = { FD_MAILBOX, FD_INBOX, FD_HANDOVER, FD_ARRIVALS };
+
 	deadline_clear(&p->deadline);
 	deadline_clear(&p->retry);
-	fdtable_close(&master_fds, FD_MAILBOX, p->generation->name, p->slot);
-	fdtable_close(&master_fds, FD_INBOX, p->generation->name, p->slot);
+	deadline_clear(&p->orphan.look);
+	for (unsigned i = 0; i < sizeof channels / sizeof *channels; i++)
+		fdtable_close(&master_fds, channels[i], p->generation->name, p->slot);
 	if (p->seat != 0)
 		board_seat_give(p->seat);
 	p->seat = 0;
@@ -206,6 +224,8 @@ post_tell(struct post *p, enum message_kind kind)
 {
 	if (kind == MESSAGE_RETIRE || kind == MESSAGE_STOP)
 		p->owed &= ~(1u << MESSAGE_GO | 1u << MESSAGE_RETIRE);
+	if (kind == MESSAGE_STOP)
+		p->owed &= ~(1u << MESSAGE_HEIRS);
 	p->owed |= 1u << kind;
 	post_deliver(p);
 }
@@ -229,6 +249,12 @@ post_kill(struct post *p, int signal)
 {
 	if (p->pid != 0)
 		kill(p->pid, signal);
+}
+
+void
+post_changed(struct post *p)
+{
+	ops->changed(p->generation);
 }
 
 void
@@ -304,7 +330,7 @@ static void
 post_deliver(struct post *p)
 {
 	static const enum message_kind orders[] = { MESSAGE_START, MESSAGE_TICKETS, MESSAGE_GO,
-		MESSAGE_RETIRE, MESSAGE_STOP, MESSAGE_REVIEW };
+		MESSAGE_HEIRS, MESSAGE_RETIRE, MESSAGE_STOP, MESSAGE_REVIEW };
 	const char                    *name = p->generation->name;
 	struct message                 m = { .kind = MESSAGE_LOG, .fd_count = 1 };
 	int                            fd;
@@ -323,14 +349,50 @@ post_deliver(struct post *p)
 		m = (struct message){ .kind = orders[i], .a = (uint32_t)p->pid };
 		if ((p->owed & 1u << m.kind) == 0)
 			continue;
-		if (m.kind == MESSAGE_TICKETS) {
-			m.data = tickets_keys();
-			m.size = sizeof(struct tls_ticket_keys);
-		}
-		if (!post_deliver_one(p, &m))
+		if (post_complete(&m) && !post_deliver_one(p, &m))
 			return;
 		p->owed &= ~(1u << m.kind);
 	}
+}
+
+/* What it carries is as it is now, however long it has been owed. False: there is
+ * nothing to send any more. */
+static bool
+post_complete(struct message *m)
+{
+	if (m->kind == MESSAGE_HEIRS)
+		return post_name_heirs(m);
+	if (m->kind == MESSAGE_TICKETS) {
+		m->data = tickets_keys();
+		m->size = sizeof(struct tls_ticket_keys);
+	}
+	return true;
+}
+
+/* The workers of the generation that runs; of very many those that fit. */
+static bool
+post_name_heirs(struct message *m)
+{
+	static int               fds[MESSAGE_FDS_MAX];
+	static uint32_t          seats[MESSAGE_FDS_MAX];
+	const struct generation *g = generation_running();
+	unsigned                 n = 0;
+
+	if (g == NULL || !g->digest.settings.handover)
+		return false;
+	for (; n < g->post_count && n < MESSAGE_FDS_MAX; n++) {
+		fds[n] = fdtable_find(&master_fds, FD_HANDOVER, g->name, n);
+		seats[n] = g->posts[n].seat;
+	}
+	*m = (struct message){ .kind = MESSAGE_HEIRS,
+		.a = g->number,
+		.b = g->index,
+		.c = PARCEL_VERSION,
+		.data = seats,
+		.size = n * sizeof *seats,
+		.fds = fds,
+		.fd_count = n };
+	return true;
 }
 
 /* Whether it need not be tried again. */

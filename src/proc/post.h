@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "proc/message.h"
+#include "proc/orphan.h"
 #include "proc/wait.h"
 #include "proc/watchdog.h"
 
@@ -34,6 +35,9 @@ struct post {
 	uint32_t           owed_logs;	/* bits of FD_LOG's slots */
 	struct deadline    retry;	/* to put them there */
 	struct watchdog    watchdog;	/* READY, SERVING */
+	uint32_t           heirs;	/* generation that its sessions were to go to; 0: none */
+	bool               settled;	/* it has said what came of that */
+	struct orphan      orphan;	/* its channel, when nobody will take the post again */
 };
 
 /* What posts call in their generation. */
@@ -50,8 +54,8 @@ void posts_start(const struct post_ops *);
 
 #define POST_STABLE 10000u	/* ms */
 
-/* Takes a seat and makes the mailbox. Returns 0, or -1 with errno; post_close
- * takes everything back either way. */
+/* Takes a seat, makes the mailbox and the channel for sessions. Returns 0, or -1 with
+ * errno; post_close takes everything back either way. */
 int  post_open(struct post *, struct generation *, unsigned slot)
     __attribute__((warn_unused_result));
 void post_close(struct post *);
@@ -73,7 +77,7 @@ void post_go(struct post *);
 void post_died(struct post *, int status);
 
 /*
- * Writes an order to its mailbox (START, GO, RETIRE, STOP, REVIEW), or that a
+ * Writes an order to its mailbox (START, GO, HEIRS, RETIRE, STOP, REVIEW), or that a
  * log has been opened again: the one that the master's table holds for this
  * generation. What a full mailbox does not take is kept until it does, unless a
  * stronger order comes or the worker ends.
@@ -85,6 +89,9 @@ void post_tell_log(struct post *, unsigned log);
 void post_tell_tickets(struct post *);
 
 void post_kill(struct post *, int signal);
+
+/* Something about it has changed outside of it; its generation may be freed by this. */
+void post_changed(struct post *);
 
 /* It serves no more: the others accept from its sockets until it is back. */
 void post_set_absent(struct post *);

@@ -23,6 +23,7 @@ static struct {
 } early[EARLY_MAX];
 static unsigned early_count;
 
+static bool        report_has_forced(const struct node *requesters);
 static void        report_keep(enum weir_level, const char *text);
 static const char *report_without_level(const char *text);
 
@@ -51,9 +52,21 @@ report_is_wanted(void)
 bool
 report_is_forced(void)
 {
+	return report_has_forced(&asking);
+}
+
+bool
+report_wants_force(void)
+{
+	return report_has_forced(&waiting);
+}
+
+static bool
+report_has_forced(const struct node *requesters)
+{
 	struct node *n, *following;
 
-	list_each(n, following, &asking)
+	list_each(n, following, requesters)
 		if (container_of(n, struct requester, link)->forced)
 			return true;
 	return false;

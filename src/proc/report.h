@@ -32,8 +32,10 @@ void report_unwanted(struct requester *);
 /* Whether somebody waits for the next build. */
 bool report_is_wanted(void);
 
-/* Whether one of those who asked for this build forces it. */
+/* Whether one of those who asked for this build forces it; of those who wait for the
+ * next. */
 bool report_is_forced(void);
+bool report_wants_force(void);
 
 void report_begin(void);
 void report_end(bool ok);

@@ -28,7 +28,7 @@
 #include "upstream/upstream.h"
 
 /* Descriptors that a worker needs besides those of sessions, listeners and
- * mailboxes: logs, the loop, pipes to splice with, what libraries open. */
+ * channels: logs, the loop, pipes to splice with, what libraries open. */
 #define SETTINGS_SPARE 128u
 
 static const char *settings_check(struct weir_scope *);
@@ -96,6 +96,12 @@ static const struct weir_key keys[] = {
 	    .min = 1,
 	    .flags = WEIR_OFF,
 	    .help = "what an old worker has to finish in; off: as long as its sessions live" },
+	{ .name = "handover",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_SWITCH,
+	    .offset = AT(handover),
+	    .initial = "on",
+	    .help = "whether sessions move to the new workers at a reload" },
 	{ .name = "worker_watchdog",
 	    .where = WEIR_IN_WEIR,
 	    .type = WEIR_TIME,
@@ -337,7 +343,7 @@ settings_check_connections(struct weir_scope *scope, struct settings *s)
 {
 	const struct conf   *conf = scope_conf(scope);
 	uint64_t             each = settings_relays(conf) ? 2 : 1;
-	uint64_t             fixed = SETTINGS_SPARE + 2 * s->workers + settings_links(conf);
+	uint64_t             fixed = SETTINGS_SPARE + 4 * s->workers + settings_links(conf);
 	uint64_t             carried;
 	bool                 said = scope_sets(scope, "worker_connections");
 	struct check_needs   needs = { .workers = s->workers };

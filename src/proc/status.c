@@ -21,6 +21,7 @@ static void status_print_json(struct text *, uint64_t uptime);
 static void status_json_generations(struct text *);
 static void status_json_workers(struct text *);
 static void status_json_board(struct text *);
+static uint64_t status_oldest(const struct post *);
 static void status_text_worker(struct text *, const struct post *);
 static void status_text_fields(struct text *, const struct board_view *);
 static void status_count_sessions(void);
@@ -171,6 +172,7 @@ status_json_workers(struct text *t)
 			text_json_string(t, "state", status_worker_state(p));
 			text_json_number(t, "silence_ms", watchdog_silence(p));
 			text_json_number(t, "sessions", sessions[p->seat]);
+			text_json_number(t, "oldest_ms", status_oldest(p));
 			text_json_close(t, '}');
 		}
 	}
@@ -199,7 +201,7 @@ status_json_board(struct text *t)
 		if (strcmp(view.kind, "log") == 0)
 			text_json_number(t, "lines_lost", loss_lines(view.id));
 		for (unsigned f = 0; (name = board_field_name(view.id, f, &type)) != NULL; f++)
-			if (type != BOARD_PRIVATE)
+			if (board_type_is_shown(type))
 				text_json_number(t, name, board_view_sum(&view, f));
 		text_json_close(t, '}');
 	}
@@ -207,10 +209,19 @@ status_json_board(struct text *t)
 		text_json_close(t, '}');
 }
 
+/* How old its oldest session is, in ms, as it last said; 0: it has none. */
+static uint64_t
+status_oldest(const struct post *p)
+{
+	uint64_t began = p->pid == 0 ? 0 : board_oldest_read(p->seat), now = wait_now();
+
+	return sessions[p->seat] > 0 && began > 0 && began < now ? now - began : 0;
+}
+
 static void
 status_text_worker(struct text *t, const struct post *p)
 {
-	uint64_t silence = watchdog_silence(p);
+	uint64_t silence = watchdog_silence(p), oldest = status_oldest(p);
 	char     time[STR_UNIT_MAX];
 
 	if (p->pid == 0) {
@@ -220,7 +231,11 @@ status_text_worker(struct text *t, const struct post *p)
 	text_add(t, "  worker %u: process %d, %s", p->slot, (int)p->pid, status_worker_state(p));
 	if (silence > 0)
 		text_add(t, " for %s", str_print_time(silence / 1000 * 1000, time));
-	text_add(t, ", sessions %" PRIu64 "\n", sessions[p->seat]);
+	text_add(t, ", sessions %" PRIu64, sessions[p->seat]);
+	if (oldest > 0)
+		text_add(t, ", the oldest begun %s ago",
+		    str_print_time(oldest / 1000 * 1000, time));
+	text_add(t, "\n");
 }
 
 /* What is open now, and what has been counted at all. */
@@ -232,7 +247,7 @@ status_text_fields(struct text *t, const struct board_view *v)
 	uint64_t        sum;
 
 	for (unsigned f = 0; (name = board_field_name(v->id, f, &type)) != NULL; f++) {
-		sum = type != BOARD_PRIVATE ? board_view_sum(v, f) : 0;
+		sum = board_type_is_shown(type) ? board_view_sum(v, f) : 0;
 		if (sum > 0 || type == BOARD_GAUGE)
 			text_add(t, "  %-24s %" PRIu64 "\n", name, sum);
 	}

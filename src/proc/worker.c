@@ -25,17 +25,21 @@
 #include "net/tls.h"
 #include "proc/child.h"
 #include "proc/fdtable.h"
+#include "proc/handover.h"
 #include "proc/message.h"
 #include "proc/settings.h"
 #include "proc/template.h"
 #include "proc/watchdog.h"
+#include "session/move.h"
 #include "session/server.h"
 #include "session/service.h"
+#include "session/session.h"
 #include "upstream/board.h"
 
 #define WORKER_START_TIMEOUT 10000	/* ms for the master to say START */
 #define WORKER_STOP_TIMEOUT   1000u	/* ms that closing everything may take */
 #define WORKER_SCRATCH_MIN   65536u
+#define WORKER_BEAT          10000u	/* ms, when nobody watches for it */
 
 static struct {
 	struct template  *template;
@@ -70,6 +74,7 @@ static void worker_mail_came(int, short, void *);
 static void worker_signal_came(int, short, void *);
 static void worker_beat(void *);
 static void worker_retire(void);
+static void worker_end_if_over(void);
 static void worker_close_all(void *);
 static void worker_stop(void);
 static void worker_give_up(void *);
@@ -99,6 +104,7 @@ worker_run(struct template *t, unsigned slot, unsigned seat)
 	status = loop_run();
 	if (status < 0)
 		log_alert("waiting for events: %s", strerror(errno));
+	handover_stop();
 	service_stop();
 	tls_stop();
 	loop_close();
@@ -164,6 +170,10 @@ worker_let_go(void)
 	fd_close(&channel);
 	worker.inbox = fdtable_take(&t->fds, FD_INBOX, t->name, worker.slot);
 	fdtable_close_kind(&t->fds, FD_INBOX);
+	for (unsigned i = 0; i < BOARD_SLOTS; i++)
+		if (i != worker.slot)
+			fdtable_close(&t->fds, FD_ARRIVALS, t->name, i);
+	fdtable_close(&t->fds, FD_HANDOVER, t->name, worker.slot);
 	if (worker.inbox < 0)
 		worker_fail("no mailbox");
 }
@@ -254,8 +264,6 @@ worker_open_loop(void)
 		tls_ticket_keys_set(worker.template->settings->ticket_keys);
 	loop_timer_init(&worker.end, worker_close_all, NULL);
 	loop_timer_init(&worker.beat, worker_beat, NULL);
-	if (worker.template->settings->watchdog > 0)
-		worker_beat(NULL);
 	if (loop_watch_start(&worker.mail, worker.inbox, LOOP_READ, worker_mail_came, NULL) < 0 ||
 	    loop_watch_start(&worker.signal, worker.signals, LOOP_READ, worker_signal_came, NULL) <
 		0)
@@ -278,10 +286,12 @@ worker_start_servers(void)
 		.sockets = t->sockets,
 		.announce = worker_announce,
 		.tell = worker_tell_pools,
+		.moves = handover_start(worker.template, worker.slot, worker_end_if_over),
 	};
 
 	if (service_start(&params) < 0)
 		worker_fail("starting the servers: %s", strerror(errno));
+	worker_beat(NULL);
 }
 
 static int
@@ -369,8 +379,16 @@ worker_mail_came(int fd, short what, void *argument)
 	while ((got = message_receive(fd, &m)) == 1) {
 		switch (m.kind) {
 		case MESSAGE_GO:
-			if (!worker.retiring)
+			if (!worker.retiring) {
 				service_accept();
+				handover_open();
+			}
+			break;
+		case MESSAGE_HEIRS:
+			handover_take_heirs(&m);
+			break;
+		case MESSAGE_ARRIVALS:
+			handover_take_arrivals(&m);
 			break;
 		case MESSAGE_RETIRE:
 			worker_retire();
@@ -412,10 +430,13 @@ worker_signal_came(int fd, short what, void *argument)
 	(void)what;
 	(void)argument;
 	while (read(fd, &s, sizeof s) == sizeof s) {
-		if (s.ssi_signo == SIGQUIT)
+		if (s.ssi_signo == SIGQUIT) {
+			/* Another one takes the slot, and what is sent to it. */
+			handover_close();
 			worker_retire();
-		else
+		} else {
 			worker_stop();
+		}
 	}
 }
 
@@ -425,9 +446,11 @@ worker_signal_came(int fd, short what, void *argument)
 static void
 worker_beat(void *argument)
 {
+	uint64_t limit = worker.template->settings->watchdog;
+
 	(void)argument;
-	board_beat_write(worker.seat, clock_ns() / 1000000);
-	loop_timer_start(&worker.beat, watchdog_interval(worker.template->settings->watchdog));
+	board_beat_write(worker.seat, clock_ns() / 1000000, session_oldest());
+	loop_timer_start(&worker.beat, limit > 0 ? watchdog_interval(limit) : WORKER_BEAT);
 }
 
 static void
@@ -441,12 +464,26 @@ worker_retire(void)
 	service_retire(!worker.stopping);
 	/* So that an address that is no longer served is free. */
 	fdtable_close_kind(&worker.template->fds, FD_LISTEN);
-	if (timeout > 0)
-		loop_timer_start(&worker.end, timeout);
-	if (service_sessions() == 0)
+	if (!worker.stopping) {
+		handover_retire();
+		if (timeout > 0) {
+			loop_timer_start(&worker.end, timeout);
+			move_drain(timeout);
+		}
+	}
+	worker_end_if_over();
+}
+
+/* Sessions may come as long as somebody can send them. */
+static void
+worker_end_if_over(void)
+{
+	if (!worker.retiring)
+		return;
+	if (service_sessions() > 0)
+		service_when_empty(worker_end_if_over);
+	else if (worker.stopping || handover_is_over())
 		loop_stop();
-	else
-		service_when_empty(loop_stop);
 }
 
 static void
@@ -461,8 +498,10 @@ static void
 worker_stop(void)
 {
 	worker.stopping = true;
+	handover_close();
 	worker_retire();
 	service_close_sessions();
+	worker_end_if_over();
 	loop_timer_stop(&worker.end);
 	loop_timer_init(&worker.end, worker_give_up, NULL);
 	loop_timer_start(&worker.end, WORKER_STOP_TIMEOUT);

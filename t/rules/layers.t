@@ -29,6 +29,7 @@ my %closes = map { $_ => 1 } qw(
 	src/net/pipe.c
 	src/net/ports.c
 	src/net/sock.c
+	src/session/parcel.c
 	src/proc/fdtable.c
 	src/stress/across.c
 	src/stress/serve.c

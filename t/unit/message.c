@@ -40,6 +40,36 @@ test_content(void)
 }
 
 static void
+test_peeking(void)
+{
+	int            null = open("/dev/null", O_RDONLY), next;
+	struct message out = { .kind = MESSAGE_SESSIONS,
+		.a = 1,
+		.data = "hello",
+		.size = 5,
+		.fds = &null,
+		.fd_count = 1 };
+	struct message in;
+
+	ok(message_peek(ends[0], &in) < 0 && errno == EAGAIN, "there is nothing to look at");
+	ok(message_send(ends[1], &out) == 0, "sends");
+	next = dup(null);
+	close(next);
+	for (unsigned i = 0; i < 2; i++)
+		ok(message_peek(ends[0], &in) == 1 && in.kind == MESSAGE_SESSIONS && in.a == 1 &&
+			in.fd_count == 0,
+		    "looks at what comes next");
+	ok(fcntl(next, F_GETFD) < 0, "which opens no descriptor");
+	ok(message_receive(ends[0], &in) == 1 && in.size == 5 && in.fd_count == 1,
+	    "and takes nothing of it");
+	message_discard(&in);
+	ok(send(ends[1], "short", 5, 0) == 5 && message_peek(ends[0], &in) < 0 &&
+		errno == EPROTO && message_receive(ends[0], &in) < 0,
+	    "what has no head is seen");
+	close(null);
+}
+
+static void
 test_limits(void)
 {
 	static char    big[MESSAGE_DATA_MAX + 1], other[MESSAGE_DATA_MAX + 1];
@@ -159,6 +189,7 @@ main(void)
 	if (message_pair(ends, true) < 0)
 		bail_out("message_pair");
 	test_content();
+	test_peeking();
 	test_limits();
 	test_descriptors();
 	test_full();

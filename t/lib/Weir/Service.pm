@@ -3,17 +3,11 @@
 #
 #	my $s = Weir::Service->start([@command], ready => sub { ... }, %option);
 #	$s->stop
-#	my ($w, $port, $to_unix) = Weir::Service->front($name, $peer, $unix, %option);
-#				a weir with stream_proxy before both of its addresses: one port and
-#				a UNIX listener lead to $peer, the other port to the socket $unix;
-#				file: of that listener, %d in it is the port
 #
 # ready is asked until it is true (20 seconds); options: user, dir, env, output.
 package Weir::Service;
 use v5.36;
 use File::Temp ();
-use Weir::Daemon;
-use Weir::Port;
 use Weir::Process;
 use Weir::Wait;
 
@@ -42,30 +36,6 @@ sub stop($self)
 	return if defined Weir::Process::reap($pid, 10);
 	kill('KILL', -$pid);
 	waitpid($pid, 0);
-}
-
-sub front($class, $name, $peer, $unix, %option)
-{
-	my ($port, $to_unix) = free_ports(2);
-	my $file = ($option{file} // "$name.sock") =~ s/%d/$port/r;
-	my $w = Weir::Daemon->start(<<"CONF");
-[weir]
-workers = 2
-[server $name]
-listen = 127.0.0.1:$port
-listen = unix:run/$file mode=0666
-protocol = stream_proxy
-upstream = $name
-[server ${name}_unix]
-listen = 127.0.0.1:$to_unix
-protocol = stream_proxy
-upstream = ${name}_unix
-[upstream $name]
-server = $peer
-[upstream ${name}_unix]
-server = unix:$unix
-CONF
-	return ($w, $port, $to_unix);
 }
 
 sub DESTROY($self)

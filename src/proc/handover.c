@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* handover: the channels on which a worker's sessions go and come. */
+#include "proc/handover.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "net/conn.h"
+#include "net/loop.h"
+#include "net/pipe.h"
+#include "proc/fdtable.h"
+#include "proc/message.h"
+#include "proc/settings.h"
+#include "proc/template.h"
+#include "session/move.h"
+#include "session/parcel.h"
+#include "session/service.h"
+
+#define HANDOVER_PAUSE 100u	/* ms until what was not possible is tried again */
+#define HANDOVER_SPARE  32u	/* descriptors of the loop, logs, libraries */
+
+/* One channel that is read. */
+struct arrivals {
+	struct node       link;
+	struct loop_watch watch;
+	int               fd;
+};
+
+/* One worker that our sessions may go to. */
+struct heir {
+	int      fd;
+	unsigned seat;
+};
+
+static struct {
+	struct template       *template;
+	unsigned               slot;
+	void                 (*over)(void);
+	bool                   open;
+	bool                   closed;		/* for good */
+	bool                   retiring;
+	struct node            arrivals;
+	unsigned               arrival_count;
+	bool                   paused;		/* they are not watched */
+	uint64_t               crowded, garbled;	/* of loop_complain */
+	struct heir            heirs[MESSAGE_FDS_MAX];
+	unsigned               heir_count;
+	unsigned               home;		/* the heir whose turn it is … */
+	unsigned               next;		/* … and the one that is tried */
+	uint32_t               generation;	/* of the heirs */
+	unsigned               index;
+	struct handover_report report;
+	bool                   reported;	/* it has been sent */
+	struct loop_timer      again;
+} handover;
+
+static bool handover_find_heir(struct move_heir *);
+static int  handover_send(struct weir_span, const int *fds, unsigned count);
+static void handover_settled(unsigned moved, unsigned busy, unsigned stay);
+static void handover_tell_master(void);
+static void handover_try_again(void *);
+static void handover_pass_on(void);
+static bool handover_has_room(unsigned descriptors);
+static void handover_pause(void);
+static void handover_resume(void);
+static bool arrivals_open(int fd);
+static void arrivals_close(struct arrivals *);
+static void arrivals_came(int, short, void *);
+static void heirs_forget(void);
+static void heir_drop(unsigned at);
+
+static const struct move_ops handover_move_ops = {
+	.heir    = handover_find_heir,
+	.send    = handover_send,
+	.settled = handover_settled,
+};
+
+const struct move_ops *
+handover_start(struct template *t, unsigned slot, void (*over)(void))
+{
+	handover.template = t;
+	handover.slot = slot;
+	handover.over = over;
+	handover.reported = true;
+	list_init(&handover.arrivals);
+	loop_timer_init(&handover.again, handover_try_again, NULL);
+	return &handover_move_ops;
+}
+
+void
+handover_open(void)
+{
+	struct template *t = handover.template;
+	int              fd;
+
+	if (handover.open || handover.closed)
+		return;
+	handover.open = true;
+	fd = fdtable_take(&t->fds, FD_ARRIVALS, t->name, handover.slot);
+	if (fd >= 0)
+		arrivals_open(fd);
+}
+
+void
+handover_close(void)
+{
+	struct node *n;
+
+	handover.closed = true;
+	while ((n = list_first(&handover.arrivals)) != NULL)
+		arrivals_close(container_of(n, struct arrivals, link));
+}
+
+void
+handover_take_arrivals(struct message *m)
+{
+	if (m->fd_count == 1 && !handover.closed && arrivals_open(m->fds[0]))
+		return;
+	message_discard(m);
+}
+
+void
+handover_take_heirs(struct message *m)
+{
+	uint32_t seat;
+
+	heirs_forget();
+	handover.generation = m->a;
+	handover.index = m->b;
+	if (m->c != PARCEL_VERSION || m->size != m->fd_count * sizeof seat) {
+		log_notice("generation %u cannot read what this one would send it: sessions stay",
+		    m->a);
+		message_discard(m);
+		handover_settled(0, 0, service_sessions());
+		return;
+	}
+	for (; handover.heir_count < m->fd_count; handover.heir_count++) {
+		memcpy(&seat, (const char *)m->data + handover.heir_count * sizeof seat,
+		    sizeof seat);
+		handover.heirs[handover.heir_count] =
+		    (struct heir){ m->fds[handover.heir_count], seat };
+	}
+	handover.home = handover.next =
+	    handover.heir_count > 0 ? handover.slot % handover.heir_count : 0;
+	handover_pass_on();
+}
+
+void
+handover_retire(void)
+{
+	struct template *t = handover.template;
+
+	handover.retiring = true;
+	/* So that they see that we send nothing more. */
+	fdtable_close_kind(&t->fds, FD_HANDOVER);
+	handover_open();
+	handover_pass_on();
+}
+
+bool
+handover_is_over(void)
+{
+	return (handover.open || handover.closed) && handover.arrival_count == 0;
+}
+
+void
+handover_stop(void)
+{
+	handover.over = NULL;
+	handover_close();
+	heirs_forget();
+	loop_timer_stop(&handover.again);
+}
+
+static void
+handover_pass_on(void)
+{
+	if (handover.retiring && handover.heir_count > 0)
+		move_all();
+}
+
+/* ---------------------------------------------------------------- arriving */
+
+/* Takes the descriptor over when it returns true. */
+static bool
+arrivals_open(int fd)
+{
+	struct arrivals *a = calloc(1, sizeof *a);
+
+	if (a == NULL ||
+	    (!handover.paused &&
+		loop_watch_start(&a->watch, fd, LOOP_READ, arrivals_came, a) < 0)) {
+		log_error("a channel for sessions of others: %s", strerror(errno));
+		free(a);
+		return false;
+	}
+	a->fd = fd;
+	list_append(&handover.arrivals, &a->link);
+	handover.arrival_count++;
+	return true;
+}
+
+static void
+arrivals_close(struct arrivals *a)
+{
+	if (!handover.paused)
+		loop_watch_stop(&a->watch);
+	fd_close(&a->fd);
+	node_unlink(&a->link);
+	free(a);
+	handover.arrival_count--;
+}
+
+/* One message: those who are served here have their turn before the next. */
+static void
+arrivals_came(int fd, short what, void *argument)
+{
+	struct arrivals *a = argument;
+	struct message   m;
+	int              got;
+
+	(void)what;
+	got = message_peek(fd, &m);
+	if (got == 1 && !handover_has_room(m.a)) {
+		handover_pause();
+		return;
+	}
+	got = message_receive(fd, &m);
+	if (got == 0) {
+		arrivals_close(a);
+		if (handover.arrival_count == 0 && handover.over != NULL)
+			handover.over();
+		return;
+	}
+	if (got == 1 && m.kind == MESSAGE_SESSIONS) {
+		move_arrived(m.data, m.size, m.fds, m.fd_count);
+		return;
+	}
+	if (got == 1) {
+		message_discard(&m);
+		errno = EPROTO;
+	}
+	if (errno != EAGAIN && loop_complain(&handover.garbled))
+		log_alert("channel for sessions: %s: some may be lost", strerror(errno));
+}
+
+/* The kernel throws away what a process has no room for, so it must never be asked
+ * for more: and the limit may be lowered while we run. */
+static bool
+handover_has_room(unsigned descriptors)
+{
+	unsigned      used = handover.template->fds.count + handover.heir_count +
+	    handover.arrival_count + 2 * pipe_count() + conn_count() + HANDOVER_SPARE;
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) < 0 || used + descriptors <= limit.rlim_cur;
+}
+
+static void
+handover_pause(void)
+{
+	struct node *n, *following;
+
+	if (loop_complain(&handover.crowded))
+		log_warn("sessions of other workers wait until some of this one have ended: raise "
+			 "worker_rlimit_nofile");
+	list_each(n, following, &handover.arrivals)
+		loop_watch_stop(&container_of(n, struct arrivals, link)->watch);
+	handover.paused = true;
+	loop_timer_start(&handover.again, HANDOVER_PAUSE);
+}
+
+static void
+handover_resume(void)
+{
+	struct node *n, *following;
+
+	handover.paused = false;
+	list_each(n, following, &handover.arrivals) {
+		struct arrivals *a = container_of(n, struct arrivals, link);
+
+		if (loop_watch_start(&a->watch, a->fd, LOOP_READ, arrivals_came, a) < 0)
+			log_alert("a channel for sessions of others: %s", strerror(errno));
+	}
+}
+
+/* ----------------------------------------------------------------- leaving */
+
+static bool
+handover_find_heir(struct move_heir *h)
+{
+	if (handover.heir_count == 0)
+		return false;
+	h->generation = handover.generation;
+	h->index = handover.index;
+	h->seat = handover.heirs[handover.next].seat;
+	return true;
+}
+
+/*
+ * The heirs of a slot are those whose number is that of the slot modulo the number of
+ * slots here, or there: so all get equally many, whether there are more of them or
+ * fewer. One that takes no more for now is passed over.
+ */
+static int
+handover_send(struct weir_span data, const int *fds, unsigned count)
+{
+	const struct message m = { .kind = MESSAGE_SESSIONS,
+		.a = count,
+		.data = data.data,
+		.size = data.len,
+		.fds = fds,
+		.fd_count = count };
+	unsigned             slots = (unsigned)handover.template->settings->workers;
+
+	if (handover.heir_count == 0) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (message_send(handover.heirs[handover.next].fd, &m) == 0) {
+		handover.home += slots;
+		if (handover.home >= handover.heir_count)
+			handover.home = handover.slot % handover.heir_count;
+		handover.next = handover.home;
+		return 0;
+	}
+	switch (errno) {
+	case EAGAIN:
+		handover.next = (handover.next + 1) % handover.heir_count;
+		break;
+	case ENOBUFS:
+	case ENOMEM:
+	case ETOOMANYREFS:	/* what others have not received yet counts against our limit */
+		errno = EAGAIN;
+		break;
+	case EPIPE:
+	case ECONNRESET:
+	case ECONNREFUSED:
+		heir_drop(handover.next);
+		errno = handover.heir_count > 0 ? EAGAIN : EPIPE;
+		break;
+	default:
+		log_alert("sessions cannot be sent to another worker: %s", strerror(errno));
+		break;
+	}
+	return -1;
+}
+
+/* Its generation has ended before us. */
+static void
+heir_drop(unsigned at)
+{
+	fd_close(&handover.heirs[at].fd);
+	handover.heirs[at] = handover.heirs[--handover.heir_count];
+	handover.home = handover.next =
+	    handover.heir_count > 0 ? handover.slot % handover.heir_count : 0;
+}
+
+/* Siblings as well: sessions go to new heirs only. */
+static void
+heirs_forget(void)
+{
+	while (handover.heir_count > 0)
+		fd_close(&handover.heirs[--handover.heir_count].fd);
+	fdtable_close_kind(&handover.template->fds, FD_HANDOVER);
+}
+
+/* ---------------------------------------------------------------- reporting */
+
+static void
+handover_settled(unsigned moved, unsigned busy, unsigned stay)
+{
+	handover.report = (struct handover_report){ handover.generation, moved, busy, stay };
+	handover.reported = false;
+	handover_tell_master();
+}
+
+static void
+handover_tell_master(void)
+{
+	const struct template *t = handover.template;
+	const struct message   m = { .kind = MESSAGE_MOVED,
+		.a = t->job->generation,
+		.b = handover.slot,
+		.data = &handover.report,
+		.size = sizeof handover.report };
+
+	if (handover.reported)
+		return;
+	handover.reported = true;
+	if (message_send(fdtable_find(&t->fds, FD_MASTER, "", 0), &m) == 0)
+		return;
+	if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) {
+		handover.reported = false;
+		loop_timer_start(&handover.again, HANDOVER_PAUSE);
+	} else {
+		log_alert("the master cannot be told: %s", strerror(errno));
+	}
+}
+
+static void
+handover_try_again(void *argument)
+{
+	(void)argument;
+	if (handover.paused)
+		handover_resume();
+	handover_tell_master();
+}

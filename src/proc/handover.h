@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * handover: the channels on which a worker's sessions go to others and those of others
+ * come, as the worker sees them. session/move says which go and makes them go on.
+ *
+ *	of an older generation ── FD_HANDOVER ──► FD_ARRIVALS ── this worker
+ *	this worker ── FD_HANDOVER ──► FD_ARRIVALS of its heirs, when it retires
+ *
+ * A channel of its own beside the mailbox: a full one keeps no order of the master
+ * waiting, and when its last sender has gone the kernel says so. Only then may a worker
+ * that retires end.
+ */
+#ifndef PROC_HANDOVER_H
+#define PROC_HANDOVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct message;
+struct move_ops;
+struct template;
+
+/* MESSAGE_MOVED: what has become of a worker's sessions. */
+struct handover_report {
+	uint32_t generation;	/* that they were to go to */
+	uint32_t moved;
+	uint32_t busy;		/* go when they are at rest */
+	uint32_t stay;		/* cannot */
+};
+
+/* Begins, before service_start, which gets these. over: called when nobody can send to us
+ * any more. */
+const struct move_ops *handover_start(struct template *, unsigned slot, void (*over)(void));
+
+/* From now on sessions may arrive. */
+void handover_open(void);
+
+/* None does any more: what lies in the channels is for others. */
+void handover_close(void);
+
+/* The channel of a worker that has died (MESSAGE_ARRIVALS). */
+void handover_take_arrivals(struct message *);
+
+/* Who goes on with our sessions (MESSAGE_HEIRS), as soon as we retire. */
+void handover_take_heirs(struct message *);
+
+/* We do: sessions go to our heirs, if we have any. */
+void handover_retire(void);
+
+/* Whether nobody can send to us any more. */
+bool handover_is_over(void);
+
+void handover_stop(void);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * succession: sessions of retiring generations move to the one that runs.
+ *
+ *	swap ─► HEIRS to each old worker ─► it says MOVED, or ends ─► report, the reload is done
+ *	                                       SUCCESSION_LIMIT ────►
+ *
+ * The master only says where to, and listens. While it does, the next generation is not
+ * built, unless somebody cannot wait; what has not been told of by then goes on.
+ */
+#ifndef PROC_SUCCESSION_H
+#define PROC_SUCCESSION_H
+
+#include <stdbool.h>
+
+struct generation;
+struct message;
+struct post;
+
+#define SUCCESSION_LIMIT 5000u	/* ms that a reload waits for old workers */
+
+/* The workers of this generation, which retires, are told who goes on with their
+ * sessions, unless nobody does. Before they are told to retire. */
+void succession_tell(struct generation *);
+
+/* This one has come to run: all that retire are told. Ends the report of its reload, at
+ * once when there is nothing to wait for. */
+void succession_begin(const struct generation *);
+
+/* A worker has said what came of it (MESSAGE_MOVED). */
+void succession_report(struct post *, const struct message *);
+
+/* Some worker has ended, or was told. */
+void succession_look(void);
+
+/* Whether the reload is still waited for; ends that. */
+bool succession_is_awaited(void);
+void succession_end(void);
+
+#endif

@@ -1,0 +1,198 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# At a reload sessions move to new workers: what the processes do for that, and when one of them does not.
+use v5.36;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Weir::Test;
+
+sub echo_weir($port, $settings = '')
+{
+	return weir(<<"CONF");
+[weir]
+workers = 1
+error_log = logs/error.log info
+$settings
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+CONF
+}
+
+# Like a client of the control socket, but does not wait for old workers.
+sub reload_to($w, $generation)
+{
+	$w->signal('HUP');
+	my $runs = wait_for {
+		my $s = $w->status;
+		$s->generation == $generation && !grep { $_->{state} !~ /accepting|retiring|not answering/ } $s->workers;
+	} 20;
+	ok $runs, "generation $generation runs";
+}
+
+sub gone($w, $pid)
+{
+	return wait_for { !grep { $_->{pid} == $pid } $w->processes } 20;
+}
+
+sub signal_to($name, $pid)
+{
+	kill($name, $pid) or die "kill $name $pid: $!\n";
+	wait_for { Weir::Process::state($pid) eq 'T' } if $name eq 'STOP';
+}
+
+it 'sessions move, the reload says how many, and old workers end' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my @clients = map { client($port) } 1 .. 150;
+	$_->ping for @clients;
+	my $old = $w->worker(0);
+	my $result = $w->reload;
+	is $result->{exit}, 0;
+	like $result->{text}, qr/^sessions: 150 moved in \d+ ms$/m;
+	ok gone($w, $old), 'the old worker ends';
+	ok $_->ping for @clients;
+	is $w->status->sessions, 150;
+	$_->close for @clients;
+	unlike $w->reload->{text}, qr/sessions/, 'without sessions nothing is said of them';
+	$w->stop;
+};
+
+it 'handover = off: they stay' => sub {
+	my $w = echo_weir(my $port = free_port, 'handover = off');
+	my $c = client($port);
+	ok $c->ping;
+	my $old = $w->worker(0);
+	unlike $w->reload->{text}, qr/sessions/;
+	my ($there) = grep { $_->{pid} == $old } $w->status->workers;
+	is_deeply [$there->@{qw(generation state sessions)}], [1, 'retiring', 1];
+	$w->edit_conf(sub { s/handover = off/handover = on/ });
+	like $w->reload->{text}, qr/^sessions: 1 moved/m, 'until a configuration wants them';
+	ok gone($w, $old);
+	ok $c->ping;
+	$c->close;
+	$w->stop;
+};
+
+it 'generations, workers and the age of their sessions are shown' => sub {
+	my $w = echo_weir(my $port = free_port, "handover = off\nworker_watchdog = 1s");
+	my $c = client($port);
+	$c->ping;
+	$w->reload;
+	ok wait_for { $w->command('generations')->{out} =~ /sessions 1, the oldest begun [1-9]/ };
+	like $w->command('generations')->{out},
+	    qr/^generation 1: retiring .*\n  worker 0: process \d+, retiring, sessions 1, the oldest begun \w+ ago\ngeneration 2: running/m;
+	ok((grep { $_->{oldest_ms} >= 1000 && $_->{generation} == 1 } $w->status->workers), 'in JSON, too');
+	$c->close;
+	$w->stop;
+};
+
+# Nothing lives but what runs, so nothing may be left open of what has ended.
+it 'descriptors are as many after many reloads' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my @clients = map { client($port) } 1 .. 20;
+	my $count = sub {
+		return map { scalar(Weir::Process::descriptors($_)) } $w->pid, $w->template, $w->worker(0);
+	};
+	my $settled = sub { wait_for { scalar($w->processes) == 3 } };
+	is $w->reload->{exit}, 0;
+	ok $settled->();
+	my @before = $count->();
+	for (1 .. Weir::Build::valgrind() ? 3 : 50) {
+		$w->reload->{exit} == 0 or fail "reload $_";
+	}
+	ok $settled->();
+	my @after;
+	ok wait_for { @after = $count->(); "@after" eq "@before" }, "@before: master, template, worker"
+	    or diag "@after";
+	ok $_->ping for @clients;
+	$_->close for @clients;
+	$w->stop;
+};
+
+it 'an heir that is killed leaves what it was sent to the next worker of its slot' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my $c = client($port);
+	ok $c->ping;
+	my $old = $w->worker(0);
+	signal_to('STOP', $old);
+	reload_to($w, 2);
+	my $heir = $w->worker(0);
+	signal_to('STOP', $heir);
+	signal_to('CONT', $old);
+	ok gone($w, $old), 'all has been sent';
+	signal_to('KILL', $heir);
+	ok $c->ping, 'and received';
+	$c->close;
+	$w->stop;
+};
+
+it 'one that retires, too, leaves it to a worker that runs' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my $c = client($port);
+	ok $c->ping;
+	my $old = $w->worker(0);
+	signal_to('STOP', $old);
+	reload_to($w, 2);
+	my $heir = $w->worker(0);
+	signal_to('STOP', $heir);
+	signal_to('CONT', $old);
+	ok gone($w, $old), 'all has been sent';
+	reload_to($w, 3);
+	signal_to('KILL', $heir);
+	ok $c->ping, 'and received';
+	ok wait_for { $w->command('generations')->{out} !~ /^generation 2/m }, 'the generation between has ended';
+	$c->close;
+	$w->stop;
+};
+
+it 'an old worker that was not told yet gets the newest heirs' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my $c = client($port);
+	ok $c->ping;
+	my $old = $w->worker(0);
+	signal_to('STOP', $old);
+	reload_to($w, 2);
+	reload_to($w, 3);
+	signal_to('CONT', $old);
+	ok wait_for { $w->command('generations')->{out} =~ /\Ageneration 3: running .*sessions 1,/ };
+	ok $c->ping;
+	$c->close;
+	$w->stop;
+};
+
+it 'a reload that is forced, and a stop, do not wait for one that hangs' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my $c = client($port);
+	ok $c->ping;
+	my $old = $w->worker(0);
+	signal_to('STOP', $old);
+	reload_to($w, 2);
+	is $w->command('-s', 'reload', '--force')->{exit}, 0;
+	like $w->log, qr/sessions: 0 moved in \d+ ms, 1 old worker is still moving/;
+	$c->close;
+	signal_to('CONT', $old);
+	$w->stop;
+};
+
+it 'sessions wait for descriptors, and none is lost' => sub {
+	my $prlimit = program('prlimit') or plan skip_all => 'no prlimit here';
+	# whose limits we may change
+	my $w = echo_weir(my $port = free_port, $> == 0 ? 'user = root' : '');
+	my @clients = map { client($port) } 1 .. 30;
+	$_->ping for @clients;
+	my $old = $w->worker(0);
+	signal_to('STOP', $old);
+	reload_to($w, 2);
+	my $heir = $w->worker(0);
+	my $limit = sub ($n) { system($prlimit, "--pid=$heir", "--nofile=$n:") == 0 or die "prlimit\n" };
+	$limit->(50);
+	signal_to('CONT', $old);
+	$w->wait_log(qr/warn .*sessions of other workers wait/);
+	$limit->(1000);
+	ok $_->ping for @clients;
+	ok gone($w, $old);
+	$_->close for @clients;
+	$w->stop;
+};
+
+done_testing;
