@@ -22,6 +22,7 @@ workers = 2
 error_log = logs/error.log info
 [defaults server]
 idle_timeout = 1h
+handshake_timeout = 1h
 write_buffer = 64k
 [server echo]
 listen = 127.0.0.1:$echo

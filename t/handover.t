@@ -74,7 +74,7 @@ it 'handover = off: they stay' => sub {
 };
 
 it 'generations, workers and the age of their sessions are shown' => sub {
-	my $w = echo_weir(my $port = free_port, "handover = off\nworker_watchdog = 1s");
+	my $w = echo_weir(my $port = free_port, "handover = off\nworker_watchdog = 9s");
 	my $c = client($port);
 	$c->ping;
 	$w->reload;
