@@ -75,7 +75,7 @@ it 'testssl.sh: no finding of MEDIUM or above' => sub {
 	my $path = program('testssl') // program('testssl.sh') // plan skip_all => 'needs testssl.sh';
 	my $file = $pki->path('testssl.json');
 	my $run = Weir::Process::run([$path, '--quiet', '--color', 0, '--warnings', 'off', '--add-ca', $root,
-	    '--jsonfile', $file, "localhost:$echo"], timeout => 900);
+	    '--jsonfile', $file, "localhost:$echo"], timeout => 1800);
 	my $found = decode_json(slurp($file));
 	cmp_ok scalar(@$found), '>', 80, 'it has looked at much' or diag $run->{text};
 	# A root of our own revokes nothing, and it is in no log.

@@ -217,18 +217,18 @@ handshake_wait(struct handshake *h)
 	}
 }
 
-/* As many as wait, if they had their time. */
+/* Until there is room for all that wait; but each has its time. */
 static void
 handshakes_refuse_old(void *argument)
 {
-	uint64_t          left = 0;
+	uint64_t          waiting = 0;
 	struct handshake *h;
 	struct node      *n, *next;
 
 	(void)argument;
 	list_each(n, next, &all.waiting)
-		left++;
-	while (left-- > 0 && all.count >= all.most && (n = list_first(&all.open)) != NULL) {
+		waiting++;
+	while (all.most - all.count < waiting && (n = list_first(&all.open)) != NULL) {
 		h = container_of(n, struct handshake, link);
 		if (h->since + HANDSHAKE_AGE > loop_now())
 			break;
