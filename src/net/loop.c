@@ -5,14 +5,17 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
 #include "base/clock.h"
+#include "base/slab.h"
 
 #define PASS_ENDS_MAX 4u
+#define LIBRARY_SMALL 16u	/* bytes */
 
 static_assert(sizeof(struct event) <= LOOP_EVENT_SIZE, "an event fits into a watch");
 static_assert(_Alignof(struct event) <= 8, "and lies right in it");
@@ -40,6 +43,22 @@ static struct {
 
 uint64_t loop_clock;
 
+/*
+ * For every descriptor that was ever watched libevent keeps a few bytes, to the end. malloc
+ * would put them between what was allocated at the same time, for a handshake say, and
+ * each would hold a page of that when all else is given back. So they have pages of their own.
+ */
+struct library_piece {
+	size_t            size;
+	_Alignas(16) char bytes[];
+};
+
+static struct slab library_pieces;
+
+static void loop_library_start(void);
+static void *loop_library_take(size_t);
+static void *loop_library_resize(void *, size_t);
+static void loop_library_give(void *);
 static void loop_run_queue(void);
 static void loop_set_wake(void);
 static void loop_woken(void *);
@@ -50,9 +69,10 @@ static struct event *loop_timer_event(struct loop_timer *);
 int
 loop_open(size_t scratch, void (*fired)(struct timer *))
 {
-	struct event_config *config = event_config_new();
+	struct event_config *config;
 
-	if (config == NULL)
+	loop_library_start();
+	if ((config = event_config_new()) == NULL)
 		goto fail;
 	/* Nothing in the environment shall choose another backend. */
 	if (event_config_set_flag(config,
@@ -244,6 +264,67 @@ const char *
 loop_library_version(void)
 {
 	return event_get_version();
+}
+
+/* It takes them once, before it has allocated anything. */
+static void
+loop_library_start(void)
+{
+	if (library_pieces.size != 0)
+		return;
+	slab_init(&library_pieces, sizeof(struct library_piece) + LIBRARY_SMALL);
+	event_set_mem_functions(loop_library_take, loop_library_resize, loop_library_give);
+}
+
+static void *
+loop_library_take(size_t size)
+{
+	struct library_piece *p;
+
+	if (size <= LIBRARY_SMALL)
+		p = slab_take(&library_pieces);
+	else
+		p = malloc(sizeof *p + size);
+	if (p == NULL)
+		return NULL;
+	p->size = size;
+	return p->bytes;
+}
+
+static void *
+loop_library_resize(void *bytes, size_t size)
+{
+	struct library_piece *p;
+	void                 *larger;
+
+	if (bytes == NULL)
+		return loop_library_take(size);
+	p = container_of(bytes, struct library_piece, bytes);
+	if (p->size > LIBRARY_SMALL && size > LIBRARY_SMALL) {
+		if ((p = realloc(p, sizeof *p + size)) == NULL)
+			return NULL;
+		p->size = size;
+		return p->bytes;
+	}
+	if ((larger = loop_library_take(size)) != NULL) {
+		memcpy(larger, bytes, size < p->size ? size : p->size);
+		loop_library_give(bytes);
+	}
+	return larger;
+}
+
+static void
+loop_library_give(void *bytes)
+{
+	struct library_piece *p;
+
+	if (bytes == NULL)
+		return;
+	p = container_of(bytes, struct library_piece, bytes);
+	if (p->size <= LIBRARY_SMALL)
+		slab_give(&library_pieces, p);
+	else
+		free(p);
 }
 
 void

@@ -5,10 +5,12 @@
  * OpenSSL's many small pieces lie between those that stay, and the C library keeps them:
  * after a burst, tens of KB for each session that is left. So it is told to give them back, when
  * enough has come together, and nothing more comes for a moment; or after a while
- * in any case, because it costs a walk over the heap.
+ * in any case, because it costs a walk over the heap. Buffers that first messages came
+ * in go with them: each lies between a handshake's pieces and would hold a page.
  */
 #include <malloc.h>
 
+#include "base/buf.h"
 #include "net/loop.h"
 #include "net/tls_context.h"
 
@@ -52,6 +54,7 @@ tls_trim_look(void *argument)
 		loop_timer_start(&trim.timer, TRIM_LOOK);
 		return;
 	}
+	buf_trim();
 	malloc_trim(TRIM_KEEP);
 	trim.freed = trim.seen = 0;
 	trim.looks = 0;
