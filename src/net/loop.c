@@ -294,17 +294,17 @@ loop_library_take(size_t size)
 static void *
 loop_library_resize(void *bytes, size_t size)
 {
-	struct library_piece *p;
+	struct library_piece *p, *moved;
 	void                 *larger;
 
 	if (bytes == NULL)
 		return loop_library_take(size);
 	p = container_of(bytes, struct library_piece, bytes);
 	if (p->size > LIBRARY_SMALL && size > LIBRARY_SMALL) {
-		if ((p = realloc(p, sizeof *p + size)) == NULL)
+		if ((moved = realloc(p, sizeof *p + size)) == NULL)
 			return NULL;
-		p->size = size;
-		return p->bytes;
+		moved->size = size;
+		return moved->bytes;
 	}
 	if ((larger = loop_library_take(size)) != NULL) {
 		memcpy(larger, bytes, size < p->size ? size : p->size);
