@@ -71,6 +71,7 @@ digest_send_settings(const struct conf *conf, int channel)
 		.shutdown_timeout = s->shutdown_timeout,
 		.watchdog = s->watchdog,
 		.handover = s->handover,
+		.rebalance = s->rebalance,
 		.ticket_lifetime = s->ticket_keys == NULL ? tls_scopes_ticket_lifetime(conf) : 0,
 	};
 	struct message         m = { .kind = MESSAGE_SETTINGS, .data = &d, .size = sizeof d };

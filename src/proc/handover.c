@@ -14,11 +14,13 @@
 #include "net/pipe.h"
 #include "proc/fdtable.h"
 #include "proc/message.h"
+#include "proc/rebalance.h"
 #include "proc/settings.h"
 #include "proc/template.h"
 #include "session/move.h"
 #include "session/parcel.h"
 #include "session/service.h"
+#include "upstream/board.h"
 
 #define HANDOVER_PAUSE 100u	/* ms until what was not possible is tried again */
 #define HANDOVER_SPARE  32u	/* descriptors of the loop, logs, libraries */
@@ -58,6 +60,7 @@ static struct {
 	struct loop_timer      again;
 } handover;
 
+static void handover_advance(void);
 static bool handover_find_heir(struct move_heir *);
 static int  handover_send(struct weir_span, const int *fds, unsigned count);
 static void handover_settled(unsigned moved, unsigned busy, unsigned stay);
@@ -155,8 +158,9 @@ handover_retire(void)
 	struct template *t = handover.template;
 
 	handover.retiring = true;
-	/* So that they see that we send nothing more. */
-	fdtable_close_kind(&t->fds, FD_HANDOVER);
+	/* So that our siblings see that we send nothing more. */
+	if (handover.generation == t->job->generation)
+		heirs_forget();
 	handover_open();
 	handover_pass_on();
 }
@@ -315,22 +319,20 @@ handover_send(struct weir_span data, const int *fds, unsigned count)
 		.size = data.len,
 		.fds = fds,
 		.fd_count = count };
-	unsigned             slots = (unsigned)handover.template->settings->workers;
 
 	if (handover.heir_count == 0) {
 		errno = EPIPE;
 		return -1;
 	}
 	if (message_send(handover.heirs[handover.next].fd, &m) == 0) {
-		handover.home += slots;
-		if (handover.home >= handover.heir_count)
-			handover.home = handover.slot % handover.heir_count;
-		handover.next = handover.home;
+		if (handover.retiring)
+			handover_advance();
 		return 0;
 	}
 	switch (errno) {
 	case EAGAIN:
-		handover.next = (handover.next + 1) % handover.heir_count;
+		if (handover.retiring)
+			handover.next = (handover.next + 1) % handover.heir_count;
 		break;
 	case ENOBUFS:
 	case ENOMEM:
@@ -350,6 +352,40 @@ handover_send(struct weir_span data, const int *fds, unsigned count)
 	return -1;
 }
 
+static void
+handover_advance(void)
+{
+	handover.home += (unsigned)handover.template->settings->workers;
+	if (handover.home >= handover.heir_count)
+		handover.home = handover.slot % handover.heir_count;
+	handover.next = handover.home;
+}
+
+/* Until a newer generation runs, the heirs are the workers of our own. */
+bool
+handover_rebalance(uint64_t now, uint64_t sessions)
+{
+	static struct rebalance_load loads[MESSAGE_FDS_MAX];
+	struct board_beat            beat;
+	unsigned                     count;
+	int                          heir;
+
+	if (handover.retiring || handover.heir_count < 2 || handover.slot >= handover.heir_count)
+		return false;
+	for (unsigned i = 0; i < handover.heir_count; i++) {
+		beat = board_beat_read(handover.heirs[i].seat);
+		loads[i].sessions = beat.sessions;
+		loads[i].present = beat.at + 3 * REBALANCE_TICK >= now;
+	}
+	loads[handover.slot] = (struct rebalance_load){ sessions, true };
+	heir = rebalance_choose(loads, handover.heir_count, handover.slot, &count);
+	if (heir < 0)
+		return true;
+	handover.next = (unsigned)heir;
+	move_some(count);
+	return true;
+}
+
 /* Its generation has ended before us. */
 static void
 heir_drop(unsigned at)
@@ -360,13 +396,11 @@ heir_drop(unsigned at)
 	    handover.heir_count > 0 ? handover.slot % handover.heir_count : 0;
 }
 
-/* Siblings as well: sessions go to new heirs only. */
 static void
 heirs_forget(void)
 {
 	while (handover.heir_count > 0)
 		fd_close(&handover.heirs[--handover.heir_count].fd);
-	fdtable_close_kind(&handover.template->fds, FD_HANDOVER);
 }
 
 /* ---------------------------------------------------------------- reporting */

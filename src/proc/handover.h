@@ -32,6 +32,10 @@ struct handover_report {
  * any more. */
 const struct move_ops *handover_start(struct template *, unsigned slot, void (*over)(void));
 
+/* Sees whether others of the same generation have far fewer sessions, and hands some over
+ * to them. now: of the beats. False: there are no others, or none of them get any. */
+bool handover_rebalance(uint64_t now, uint64_t sessions);
+
 /* From now on sessions may arrive. */
 void handover_open(void);
 

@@ -139,7 +139,7 @@ opening_offer_one(struct generation *g, enum fd_kind kind, const char *name, uns
 static int
 opening_offer(struct generation *g)
 {
-	static const enum fd_kind channels[] = { FD_MAILBOX, FD_INBOX, FD_HANDOVER, FD_ARRIVALS };
+	static const enum fd_kind channels[] = { FD_MAILBOX, FD_INBOX, FD_ARRIVALS };
 	int                       sockets = listening_offer(&g->offered);
 
 	if (sockets < 0 || opening_offer_one(g, FD_MASTER, "", 0) < 0)

@@ -30,8 +30,8 @@ static void post_fill_due(struct deadline *);
 static void post_start_overdue(struct deadline *);
 static void post_retry_due(struct deadline *);
 static void post_deliver(struct post *);
-static bool post_complete(struct message *);
-static bool post_name_heirs(struct message *);
+static bool post_complete(const struct post *, struct message *);
+static bool post_name_heirs(const struct post *, struct message *);
 static bool post_deliver_one(struct post *, const struct message *);
 static void post_note_death(struct post *, pid_t, int status);
 
@@ -160,8 +160,10 @@ post_ready(struct post *p)
 	p->state = POST_READY;
 	watchdog_reset(&p->watchdog, wait_now());
 	deadline_clear(&p->deadline);
-	if (p->generation->step == GENERATION_RUNNING)
+	if (p->generation->step == GENERATION_RUNNING) {
 		post_go(p);
+		post_tell(p, MESSAGE_HEIRS);
+	}
 	ops->changed(p->generation);
 }
 
@@ -349,7 +351,7 @@ post_deliver(struct post *p)
 		m = (struct message){ .kind = orders[i], .a = (uint32_t)p->pid };
 		if ((p->owed & 1u << m.kind) == 0)
 			continue;
-		if (post_complete(&m) && !post_deliver_one(p, &m))
+		if (post_complete(p, &m) && !post_deliver_one(p, &m))
 			return;
 		p->owed &= ~(1u << m.kind);
 	}
@@ -358,10 +360,10 @@ post_deliver(struct post *p)
 /* What it carries is as it is now, however long it has been owed. False: there is
  * nothing to send any more. */
 static bool
-post_complete(struct message *m)
+post_complete(const struct post *p, struct message *m)
 {
 	if (m->kind == MESSAGE_HEIRS)
-		return post_name_heirs(m);
+		return post_name_heirs(p, m);
 	if (m->kind == MESSAGE_TICKETS) {
 		m->data = tickets_keys();
 		m->size = sizeof(struct tls_ticket_keys);
@@ -369,16 +371,18 @@ post_complete(struct message *m)
 	return true;
 }
 
-/* The workers of the generation that runs; of very many those that fit. */
+/* The workers of the generation that runs, for those of older ones and for one another;
+ * of very many those that fit. */
 static bool
-post_name_heirs(struct message *m)
+post_name_heirs(const struct post *p, struct message *m)
 {
 	static int               fds[MESSAGE_FDS_MAX];
 	static uint32_t          seats[MESSAGE_FDS_MAX];
 	const struct generation *g = generation_running();
 	unsigned                 n = 0;
 
-	if (g == NULL || !g->digest.settings.handover)
+	if (g == NULL ||
+	    !(p->generation == g ? g->digest.settings.rebalance : g->digest.settings.handover))
 		return false;
 	for (; n < g->post_count && n < MESSAGE_FDS_MAX; n++) {
 		fds[n] = fdtable_find(&master_fds, FD_HANDOVER, g->name, n);

@@ -36,6 +36,7 @@ struct settings {
 	uint64_t             shutdown_timeout;	/* ms; 0: none */
 	uint64_t             watchdog;		/* ms; 0: off */
 	bool                 handover;		/* sessions of earlier generations move here */
+	bool                 rebalance;		/* and from worker to worker */
 	bool                 affinity;		/* a processor for each worker */
 	bool                 daemon;
 	struct settings_user user;

@@ -213,7 +213,7 @@ status_json_board(struct text *t)
 static uint64_t
 status_oldest(const struct post *p)
 {
-	uint64_t began = p->pid == 0 ? 0 : board_oldest_read(p->seat), now = wait_now();
+	uint64_t began = p->pid == 0 ? 0 : board_beat_read(p->seat).oldest, now = wait_now();
 
 	return sessions[p->seat] > 0 && began > 0 && began < now ? now - began : 0;
 }

@@ -64,6 +64,10 @@ succession_begin(const struct generation *running)
 		if (g->step == GENERATION_RETIRING)
 			succession_tell(g);
 	}
+	/* And to even out: one another. */
+	for (unsigned i = 0; i < running->post_count; i++)
+		if (running->posts[i].state == POST_SERVING)
+			post_tell(&running->posts[i], MESSAGE_HEIRS);
 	deadline_set(&succession.overdue, SUCCESSION_LIMIT, succession_overdue);
 	succession_look();
 }

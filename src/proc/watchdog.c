@@ -114,7 +114,7 @@ static void
 watchdog_look_at(struct post *p, uint64_t now, uint64_t limit)
 {
 	struct watchdog *w = &p->watchdog;
-	uint64_t         said = board_beat_read(p->seat), silence;
+	uint64_t         said = board_beat_read(p->seat).at, silence;
 
 	/* A broken worker may have written anything there. */
 	if (said > w->heard && said <= now)

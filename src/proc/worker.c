@@ -27,6 +27,7 @@
 #include "proc/fdtable.h"
 #include "proc/handover.h"
 #include "proc/message.h"
+#include "proc/rebalance.h"
 #include "proc/settings.h"
 #include "proc/template.h"
 #include "proc/watchdog.h"
@@ -173,7 +174,6 @@ worker_let_go(void)
 	for (unsigned i = 0; i < BOARD_SLOTS; i++)
 		if (i != worker.slot)
 			fdtable_close(&t->fds, FD_ARRIVALS, t->name, i);
-	fdtable_close(&t->fds, FD_HANDOVER, t->name, worker.slot);
 	if (worker.inbox < 0)
 		worker_fail("no mailbox");
 }
@@ -446,11 +446,19 @@ worker_signal_came(int fd, short what, void *argument)
 static void
 worker_beat(void *argument)
 {
-	uint64_t limit = worker.template->settings->watchdog;
+	uint64_t          limit = worker.template->settings->watchdog;
+	uint64_t          next = limit > 0 ? watchdog_interval(limit) : WORKER_BEAT;
+	struct board_beat beat = {
+		.at = clock_ns() / 1000000,
+		.oldest = session_oldest(),
+		.sessions = service_sessions(),
+	};
 
 	(void)argument;
-	board_beat_write(worker.seat, clock_ns() / 1000000, session_oldest());
-	loop_timer_start(&worker.beat, limit > 0 ? watchdog_interval(limit) : WORKER_BEAT);
+	board_beat_write(worker.seat, beat);
+	if (handover_rebalance(beat.at, beat.sessions) && next > REBALANCE_TICK)
+		next = REBALANCE_TICK;
+	loop_timer_start(&worker.beat, next);
 }
 
 static void

@@ -80,6 +80,7 @@ struct cell {
 struct beat {
 	_Alignas(CACHE_LINE) board_word at;
 	board_word oldest;	/* session: when it began */
+	board_word sessions;
 };
 
 /* What stands before whole pages is padded to whole pages: in the file they begin at a
@@ -770,25 +771,20 @@ board_seat_give(unsigned seat)
 }
 
 void
-board_beat_write(unsigned seat, uint64_t now, uint64_t oldest)
+board_beat_write(unsigned seat, struct board_beat b)
 {
 	assert(board != NULL && seat < BOARD_SEATS);
-	atomic_store_explicit(&board->beats[seat].oldest, oldest, memory_order_relaxed);
-	atomic_store_explicit(&board->beats[seat].at, now, memory_order_relaxed);
+	atomic_store_explicit(&board->beats[seat].oldest, b.oldest, memory_order_relaxed);
+	atomic_store_explicit(&board->beats[seat].sessions, b.sessions, memory_order_relaxed);
+	atomic_store_explicit(&board->beats[seat].at, b.at, memory_order_relaxed);
 }
 
-uint64_t
+struct board_beat
 board_beat_read(unsigned seat)
 {
-	assert(board != NULL && seat < BOARD_SEATS);
-	return atomic_load_explicit(&board->beats[seat].at, memory_order_relaxed);
-}
+	const struct beat *b = &board->beats[seat];
 
-uint64_t
-board_oldest_read(unsigned seat)
-{
-	assert(board != NULL && seat < BOARD_SEATS);
-	return atomic_load_explicit(&board->beats[seat].oldest, memory_order_relaxed);
+	return (struct board_beat){ b->at, b->oldest, b->sessions };
 }
 
 /* ------------------------------------------------------------------- slots */

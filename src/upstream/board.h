@@ -136,12 +136,16 @@ void board_seat_clear(unsigned seat);
 /* Master: its generation has ended: counts are added to BOARD_PAST's. */
 void board_seat_give(unsigned seat);
 
-/* When the seat's worker last said that it makes passes, and when its oldest session then
- * had begun (0: there was none): ms of CLOCK_MONOTONIC. What stands there may be a
- * predecessor's, or anything if the worker is broken. */
-void     board_beat_write(unsigned seat, uint64_t now, uint64_t oldest);
-uint64_t board_beat_read(unsigned seat);
-uint64_t board_oldest_read(unsigned seat);
+/* When the seat's worker last said that it makes passes, when its oldest session then had
+ * begun (0: there was none), in ms of CLOCK_MONOTONIC, and how many it had. What stands
+ * there may be a predecessor's, or anything if the worker is broken. */
+struct board_beat {
+	uint64_t at;
+	uint64_t oldest;
+	uint64_t sessions;
+};
+void              board_beat_write(unsigned seat, struct board_beat);
+struct board_beat board_beat_read(unsigned seat);
 
 enum board_slot_state {
 	BOARD_SLOT_ABSENT,	/* no worker: others accept from its sockets */
