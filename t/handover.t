@@ -12,6 +12,7 @@ sub echo_weir($port, $settings = '')
 [weir]
 workers = 1
 error_log = logs/error.log info
+@{[$settings =~ /watchdog/ ? '' : 'worker_watchdog = off	; some are stopped, for long on a busy machine']}
 $settings
 [server echo]
 listen = 127.0.0.1:$port

@@ -34,6 +34,14 @@ sub sanitized()
 	return $sanitized;
 }
 
+# Below a sanitizer, leaks are not looked for in programs that are started from here on: that takes as long as all
+# else that a short run does.  For tests that start hundreds, whose like others look for leaks in.
+sub ignore_leaks()
+{
+	$ENV{ASAN_OPTIONS} = join(':', grep { defined } $ENV{ASAN_OPTIONS}, 'detect_leaks=0');
+	return;
+}
+
 sub _contains($path, $text)
 {
 	local $/;
