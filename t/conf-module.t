@@ -7,7 +7,7 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use File::Temp ();
 
-Weir::Build::ignore_leaks();	# conf-bad looks for them
+Weir::Build::ignore_leaks();
 
 my $dir = File::Temp->newdir('weir-XXXXXX', TMPDIR => 1);
 mkdir("$dir/$_") for qw(run logs);

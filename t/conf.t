@@ -10,7 +10,7 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use File::Temp ();
 
-Weir::Build::ignore_leaks();	# conf-bad looks for them
+Weir::Build::ignore_leaks();
 
 my $dir = Weir::Build::srcdir() . '/t/conf/good';
 my $prefix = File::Temp->newdir('weir-XXXXXX', TMPDIR => 1);

@@ -12,6 +12,8 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Weir::Stress;
 
+Weir::Build::ignore_leaks();
+
 my $seed = $ENV{WEIR_SEED} // 1;
 my $times = $ENV{WEIR_LONG} ? 18 : Weir::Build::valgrind() ? 0.05 : Weir::Build::sanitized() ? 0.3 : 1;
 my $ms = int(patience(200));

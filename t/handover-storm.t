@@ -9,6 +9,8 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Weir::Stress;
 
+Weir::Build::ignore_leaks();
+
 my $long = $ENV{WEIR_LONG} && !Weir::Build::sanitized();
 my ($echo, $lines, $proxy) = free_ports(3);
 my $peer = backend('echo');

@@ -6,6 +6,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
 
+Weir::Build::ignore_leaks();
+
 sub echo_weir($port, $settings = '')
 {
 	return weir(<<"CONF");

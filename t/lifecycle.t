@@ -8,6 +8,8 @@ use Weir::Test;
 use Weir::Stress;
 use Weir::Notify;
 
+Weir::Build::ignore_leaks();
+
 my $ROOT = $> == 0;
 
 # A weir with an echo server; more keys of [weir] may be given.

@@ -6,6 +6,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
 
+Weir::Build::ignore_leaks();
+
 # How many of these are answered; those that are not were closed.
 sub answered(@clients)
 {

@@ -6,7 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
 
-Weir::Build::ignore_leaks();	# conf-bad looks for them
+Weir::Build::ignore_leaks();
 
 my $dir = File::Temp->newdir;
 chmod(0755, $dir);

@@ -9,6 +9,8 @@ use POSIX ();
 use Socket;
 use Weir::Test;
 
+Weir::Build::ignore_leaks();
+
 my ($port, $taken, $extra) = free_ports(3);
 my $w = weir(<<"CONF");
 [weir]

@@ -7,6 +7,8 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Socket;
 
+Weir::Build::ignore_leaks();
+
 my $w = Weir::Daemon->new('');
 
 # weir -t of this text: exit status, and what it says with LINE for the file and its line.

@@ -8,6 +8,8 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Weir::Stress;
 
+Weir::Build::ignore_leaks();
+
 my $T = patience(0.4);
 my $ms = int($T * 1000) . 'ms';
 my $TICK = 0.02;

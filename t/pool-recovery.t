@@ -8,6 +8,8 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Weir::Stress;
 
+Weir::Build::ignore_leaks();
+
 # Long enough that a test which shares the machine with others is not late by
 # as much; seconds for the test, a value for the configuration.
 my $T = patience(0.4);

@@ -8,6 +8,8 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Weir::Stress;
 
+Weir::Build::ignore_leaks();
+
 sub resized($workers, $from, $to, $b)
 {
 	my $p = Weir::Pool->new(peers => [$b], workers => $workers,

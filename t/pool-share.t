@@ -8,6 +8,8 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Weir::Stress;
 
+Weir::Build::ignore_leaks();
+
 my $many = Weir::Build::sanitized() || Weir::Build::valgrind() ? 1500 : 10_000;
 
 # Nobody has waited for longer than half of the run, if that was long.

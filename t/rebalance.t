@@ -6,6 +6,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
 
+Weir::Build::ignore_leaks();
+
 sub loads($w)
 {
 	return map { $_->{sessions} } sort { $a->{slot} <=> $b->{slot} } $w->status->workers;

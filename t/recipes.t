@@ -24,6 +24,8 @@ use Weir::Sources ();
 use Weir::Test;
 use Weir::TLS;
 
+Weir::Build::ignore_leaks();
+
 Weir::TLS->needs;
 my $stress = dirname(Weir::Build::binary()) . '/weir-stress';
 skip_all('needs weir-stress') if !-x $stress;

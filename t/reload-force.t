@@ -6,6 +6,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
 
+Weir::Build::ignore_leaks();
+
 my ($port, $other) = free_ports(2);
 my $conf = <<"CONF";
 [server echo]

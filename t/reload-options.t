@@ -6,6 +6,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Test;
 
+Weir::Build::ignore_leaks();
+
 my ($port) = free_ports(1);
 my $conf = <<"CONF";
 [weir]

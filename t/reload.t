@@ -7,6 +7,8 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Weir::Stress;
 
+Weir::Build::ignore_leaks();
+
 my ($echo, $proxy, $extra, $quiet) = free_ports(4);
 my $backend = backend('echo');
 my $one = backend('named', name => 'one');

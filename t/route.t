@@ -7,6 +7,8 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Weir::Service;
 
+Weir::Build::ignore_leaks();
+
 my ($port, $strict, $proxied, $slow, $small, $real) = free_ports(6);
 my %backend = map { $_ => backend('named', name => $_) } qw(web app deep api acme h2 other);
 my $routes = join("\n", map { "route = $_" } 'sni:*.example.com app', 'sni:www.Example.COM. web',

@@ -10,6 +10,8 @@ use Weir::Test;
 use Weir::Stress;
 use Socket qw(:all);
 
+Weir::Build::ignore_leaks();
+
 own_namespace;
 
 my $PORTS = 10;

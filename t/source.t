@@ -7,6 +7,8 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Socket qw(:all);
 
+Weir::Build::ignore_leaks();
+
 # Tells each connection the address that it comes from.
 sub mirror(%option)
 {

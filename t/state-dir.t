@@ -7,6 +7,8 @@ use lib "$FindBin::Bin/lib";
 use File::Temp qw(tempdir);
 use Weir::Test;
 
+Weir::Build::ignore_leaks();
+
 my $conf = <<'CONF';
 [weir]
 error_log = logs/error.log

@@ -6,4 +6,6 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Weir::Matrix;
 
+Weir::Build::ignore_leaks();
+
 Weir::Matrix::run('front');
