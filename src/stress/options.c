@@ -238,7 +238,7 @@ stress_options_is_large(const struct option_rule *rule, const char *text, double
 {
 	size_t   digits = strspn(text, "0123456789");
 	char     small[16];
-	uint64_t n;
+	uint64_t n = 0;
 
 	if (digits == 0 ||
 	    (size_t)snprintf(small, sizeof small, "1%s", text + digits) >= sizeof small ||
