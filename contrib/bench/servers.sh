@@ -90,7 +90,9 @@ start_server() {
 	local file=$2 connections=$((CONNS + 500))
 	local depth=$depth tls=
 	[ "$2" != tls ] || tls=-tls
-	port=$((front_port + ${#mains[@]}))
+	# Not those of other rows: what a server ends waits (TIME_WAIT) on its port, and there is none before TLS to
+	# begin with.
+	port=$((front_port + ${#mains[@]} + ${#tls} * 5))
 	case $2 in stream | tls) connections=$((pairs + 50)) ;; esac
 	case $1 in
 	bare)
