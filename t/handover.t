@@ -44,6 +44,29 @@ sub signal_to($name, $pid)
 	wait_for { Weir::Process::state($pid) eq 'T' } if $name eq 'STOP';
 }
 
+# A weir with one session, whose worker was stopped before generation 2 came to run.
+sub held_back()
+{
+	my $w = echo_weir(my $port = free_port);
+	my $c = client($port);
+	ok $c->ping;
+	my $old = $w->worker(0);
+	signal_to('STOP', $old);
+	reload_to($w, 2);
+	return ($w, $c, $old);
+}
+
+# And has sent the session now, to a worker that is stopped.
+sub sent()
+{
+	my ($w, $c, $old) = held_back();
+	my $heir = $w->worker(0);
+	signal_to('STOP', $heir);
+	signal_to('CONT', $old);
+	ok gone($w, $old), 'all has been sent';
+	return ($w, $c, $heir);
+}
+
 it 'sessions move, the reload says how many, and old workers end' => sub {
 	my $w = echo_weir(my $port = free_port);
 	my @clients = map { client($port) } 1 .. 150;
@@ -114,16 +137,7 @@ it 'descriptors are as many after many reloads' => sub {
 };
 
 it 'an heir that is killed leaves what it was sent to the next worker of its slot' => sub {
-	my $w = echo_weir(my $port = free_port);
-	my $c = client($port);
-	ok $c->ping;
-	my $old = $w->worker(0);
-	signal_to('STOP', $old);
-	reload_to($w, 2);
-	my $heir = $w->worker(0);
-	signal_to('STOP', $heir);
-	signal_to('CONT', $old);
-	ok gone($w, $old), 'all has been sent';
+	my ($w, $c, $heir) = sent();
 	signal_to('KILL', $heir);
 	ok $c->ping, 'and received';
 	$c->close;
@@ -131,16 +145,7 @@ it 'an heir that is killed leaves what it was sent to the next worker of its slo
 };
 
 it 'one that retires, too, leaves it to a worker that runs' => sub {
-	my $w = echo_weir(my $port = free_port);
-	my $c = client($port);
-	ok $c->ping;
-	my $old = $w->worker(0);
-	signal_to('STOP', $old);
-	reload_to($w, 2);
-	my $heir = $w->worker(0);
-	signal_to('STOP', $heir);
-	signal_to('CONT', $old);
-	ok gone($w, $old), 'all has been sent';
+	my ($w, $c, $heir) = sent();
 	reload_to($w, 3);
 	signal_to('KILL', $heir);
 	ok $c->ping, 'and received';
@@ -150,12 +155,7 @@ it 'one that retires, too, leaves it to a worker that runs' => sub {
 };
 
 it 'an old worker that was not told yet gets the newest heirs' => sub {
-	my $w = echo_weir(my $port = free_port);
-	my $c = client($port);
-	ok $c->ping;
-	my $old = $w->worker(0);
-	signal_to('STOP', $old);
-	reload_to($w, 2);
+	my ($w, $c, $old) = held_back();
 	reload_to($w, 3);
 	signal_to('CONT', $old);
 	ok wait_for { $w->command('generations')->{out} =~ /\Ageneration 3: running .*sessions 1,/ };
@@ -165,12 +165,7 @@ it 'an old worker that was not told yet gets the newest heirs' => sub {
 };
 
 it 'a reload that is forced, and a stop, do not wait for one that hangs' => sub {
-	my $w = echo_weir(my $port = free_port);
-	my $c = client($port);
-	ok $c->ping;
-	my $old = $w->worker(0);
-	signal_to('STOP', $old);
-	reload_to($w, 2);
+	my ($w, $c, $old) = held_back();
 	is $w->command('-s', 'reload', '--force')->{exit}, 0;
 	like $w->log, qr/sessions: 0 moved in \d+ ms, 1 old worker is still moving/;
 	$c->close;

@@ -361,7 +361,6 @@ handover_advance(void)
 	handover.next = handover.home;
 }
 
-/* Until a newer generation runs, the heirs are the workers of our own. */
 bool
 handover_rebalance(uint64_t now, uint64_t sessions)
 {

@@ -4,7 +4,7 @@
  * come, as the worker sees them. session/move says which go and makes them go on.
  *
  *	of an older generation ── FD_HANDOVER ──► FD_ARRIVALS ── this worker
- *	this worker ── FD_HANDOVER ──► FD_ARRIVALS of its heirs, when it retires
+ *	this worker ── FD_HANDOVER ──► FD_ARRIVALS of its heirs
  *
  * A channel of its own beside the mailbox: a full one keeps no order of the master
  * waiting, and when its last sender has gone the kernel says so. Only then may a worker
@@ -32,8 +32,9 @@ struct handover_report {
  * any more. */
 const struct move_ops *handover_start(struct template *, unsigned slot, void (*over)(void));
 
-/* Sees whether others of the same generation have far fewer sessions, and hands some over
- * to them. now: of the beats. False: there are no others, or none of them get any. */
+/* While no newer generation runs, the heirs are the others of our own: hands some sessions
+ * over where these have far fewer (proc/rebalance). now: of the beats. False: there are no
+ * others, or rebalance is off. */
 bool handover_rebalance(uint64_t now, uint64_t sessions);
 
 /* From now on sessions may arrive. */
@@ -45,7 +46,7 @@ void handover_close(void);
 /* The channel of a worker that has died (MESSAGE_ARRIVALS). */
 void handover_take_arrivals(struct message *);
 
-/* Who goes on with our sessions (MESSAGE_HEIRS), as soon as we retire. */
+/* Who goes on with our sessions (MESSAGE_HEIRS): all of them, as soon as we retire. */
 void handover_take_heirs(struct message *);
 
 /* We do: sessions go to our heirs, if we have any. */

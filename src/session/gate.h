@@ -17,6 +17,8 @@
 #include "net/client_hello.h"
 #include "session/session.h"
 
+struct parcel;
+
 /* In the session's allocation, behind the protocol's state, where the server has a gate. */
 struct gate {
 	const char           *wrong;	/* why it has not been passed; or NULL */
@@ -35,7 +37,6 @@ const struct gate *gate_of_session(const struct weir_session *);
 
 /* What a session that moves takes along of it, whether it has one or not; and on the other
  * side. A ClientHello that was not whole is read again from its beginning. */
-struct parcel;
 void gate_write(const struct weir_session *, struct parcel *);
 void gate_read(struct weir_session *, struct parcel *);
 

@@ -50,7 +50,6 @@ static struct {
 	uint64_t               drain_since;	/* ms; 0: nobody is drained */
 	uint64_t               drain_for;
 	unsigned               drained;		/* told to end */
-	uint64_t               nonsense;	/* of loop_complain */
 } moves;
 
 static char move_data[PARCEL_SIZE];
@@ -83,6 +82,7 @@ move_all(void)
 
 	for (unsigned i = SESSION_BUSY; i < SESSION_PLACES; i++)
 		while ((s = session_first((enum session_place)i)) != NULL) {
+			moves.drained -= s->ends;
 			s->pauses = s->ends = false;
 			session_put(s, SESSION_HERE, false);
 			conn_again(&s->client);

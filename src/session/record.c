@@ -158,9 +158,9 @@ record_write(const struct weir_session *s, struct parcel *p)
 	parcel_put_text(p, buf_span(c->in));
 	parcel_put_text(p, buf_span(c->out));
 	gate_write(s, p);
-	record_write_state(s, p);
 	if (mode != NULL && mode->pack != NULL)
 		mode->pack(s, p);
+	record_write_state(s, p);
 	parcel_end(p, begin);
 }
 
@@ -242,13 +242,14 @@ record_fill(struct weir_session *s, struct parcel *p, const struct session_past 
 	fits = buf_append(&c->out, parcel_get_text(p)) == 0 && fits;
 	c->unread = past->unread && c->in != NULL;
 	gate_read(s, p);
-	resumed = record_read_state(s, p);
 	if (mode != NULL && mode->unpack != NULL)
 		fits = mode->unpack(s, p) && fits;
 	if (p->bad || !fits) {
 		session_close(s, SESSION_NO_MEMORY);
 		return;
 	}
+	/* Last: what its module has made of it, `close` gives back. */
+	resumed = record_read_state(s, p);
 	if (past->finish)
 		conn_finish(c);
 	session_resume(s, past);

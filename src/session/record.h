@@ -2,7 +2,7 @@
 /*
  * record: one session as it is written into a parcel, and read from it.
  *
- *	past │ server │ client's fd, in, out │ gate │ the protocol's state │ the mode's
+ *	server │ past │ client's fd, in, out │ gate │ the mode's │ the protocol's state
  *
  * Servers, upstreams and peers go by their names; the rest means the same in every
  * worker.

@@ -27,22 +27,21 @@ token_receive(int board, unsigned field, unsigned seat)
 	token_settle(board, field, seat, seat);
 }
 
+/* As many of them as enum token_holds says. */
+static const unsigned token_fields[] = { PEER_CONNS, PEER_LINKS };
+
 void
 tokens_send(int board, enum token_holds what, unsigned from, unsigned to)
 {
-	if (what >= TOKEN_CONN)
-		token_send(board, PEER_CONNS, from, to);
-	if (what >= TOKEN_LINK)
-		token_send(board, PEER_LINKS, from, to);
+	for (unsigned i = 0; i < (unsigned)what; i++)
+		token_send(board, token_fields[i], from, to);
 }
 
 void
 tokens_unsend(int board, enum token_holds what, unsigned from, unsigned to)
 {
-	if (what >= TOKEN_CONN)
-		token_unsend(board, PEER_CONNS, from, to);
-	if (what >= TOKEN_LINK)
-		token_unsend(board, PEER_LINKS, from, to);
+	for (unsigned i = 0; i < (unsigned)what; i++)
+		token_unsend(board, token_fields[i], from, to);
 }
 
 void
@@ -54,10 +53,8 @@ tokens_receive(int board, enum token_holds what, unsigned seat)
 void
 tokens_give(int board, enum token_holds what, unsigned seat)
 {
-	if (what >= TOKEN_CONN)
-		board_give(board, PEER_CONNS, seat);
-	if (what >= TOKEN_LINK)
-		board_give(board, PEER_LINKS, seat);
+	for (unsigned i = 0; i < (unsigned)what; i++)
+		board_give(board, token_fields[i], seat);
 }
 
 /* Never below zero: when that seat's worker has died the master has cleared it, although

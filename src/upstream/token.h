@@ -11,8 +11,6 @@
 #ifndef UPSTREAM_TOKEN_H
 #define UPSTREAM_TOKEN_H
 
-struct weir_peer;
-
 /* Which tokens of a peer something holds. */
 enum token_holds {
 	TOKEN_NONE,

@@ -1,0 +1,62 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Sessions that cannot move are ended one after the other within worker_shutdown_timeout, each where nothing of it is
+# under way.
+use v5.36;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use IO::Select;
+use Weir::Test;
+use Weir::Deadline;
+
+with_time 'their server is gone' => [4, 16], sub ($T) {
+	my ($stays, $gone, $lines) = free_ports(3);
+	my $answers = backend('line');
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+worker_shutdown_timeout = @{[ms($T)]}
+error_log = logs/error.log info
+[defaults server]
+idle_timeout = 1h
+[server stays]
+listen = 127.0.0.1:$stays
+protocol = echo
+[server gone]
+listen = 127.0.0.1:$gone
+protocol = echo
+[server lines]
+listen = 127.0.0.1:$lines
+protocol = line_proxy
+upstream = answers
+[upstream answers]
+server = @{[$answers->address]}
+reply_timeout = off
+CONF
+	my $moves = client($stays);
+	my $asks = client($lines, timeout => $T + 10);
+	my @all = map { client($gone, timeout => $T + 10) } 1 .. 30;
+	$_->ping for $moves, @all;
+	$answers->tell('keep');
+	$asks->send("a question\n");
+	ok wait_for { $answers->report->{kept} == 1 };
+	$w->edit_conf(sub { s/\[server gone\].*?\[upstream/[upstream/s });
+	my $result = $w->reload;
+	is $result->{exit}, 0;
+	like $result->{text}, qr/1 moved.* 31 stay/;
+	# The end is seen by the client; weir counts it when the client has ended, too.
+	my $ended = sub { my @at = IO::Select->new(map { $_->{fh} } @all)->can_read(0); scalar @at };
+	my $first;
+	ok wait_for(sub { $first = $ended->() }, $T), 'one is ended';
+	cmp_ok $first, '<', 30, 'and others are not';
+	is_deeply [grep { $_ ne 'eof' } map { $_->ending } @all], [], 'until all have, without a reset';
+	$answers->tell('release');
+	is $asks->line, "a question\n", 'who waits for a reply gets it';
+	is $asks->ending, 'eof', 'and is ended then';
+	ok $moves->ping, 'who could move is not';
+	ok wait_for { $w->command('generations')->{out} !~ /retiring/ };
+	$moves->close;
+	$w->stop;
+};
+
+done_testing;
