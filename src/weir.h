@@ -115,7 +115,8 @@ struct weir_protocol {
 	 * `open` included.
 	 * suspend writes what the state means, WEIR_SUSPENDED_MAX bytes at most, and returns
 	 * how many; it may be called several times, and the session go on here all the same.
-	 * resume reads that into the zeroed state; false: it cannot, and the session ends.
+	 * resume reads that into the zeroed state; false: it cannot, and the session ends
+	 * without another hook.
 	 * NULL, both of them: the state has no pointers, and is copied. */
 	uint32_t            state_version;
 	size_t            (*suspend)(struct weir_session *, char *out);

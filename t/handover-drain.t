@@ -59,4 +59,51 @@ CONF
 	$w->stop;
 };
 
+# What is under way when its turn to end comes.
+with_time 'what has begun is brought to its end' => [4, 16], sub ($T) {
+	my ($stays, $proxy, $lines) = free_ports(3);
+	my ($answers, $peer) = (backend('line'), backend('echo'));
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+worker_shutdown_timeout = @{[ms($T)]}
+error_log = logs/error.log info
+[defaults server]
+idle_timeout = 1h
+[server stays]
+listen = 127.0.0.1:$stays
+protocol = echo
+[server proxy]
+listen = 127.0.0.1:$proxy
+protocol = stream_proxy
+upstream = peer
+[server lines]
+listen = 127.0.0.1:$lines
+protocol = line_proxy
+upstream = answers
+[upstream answers]
+server = @{[$answers->address]}
+[upstream peer]
+server = @{[$peer->address]}
+CONF
+	my @halves = map { client($lines, timeout => $T + 10) } 1 .. 8;
+	my $idle = client($lines, timeout => $T + 10);
+	my $flows = client($proxy, timeout => $T + 10);
+	is $idle->ask("a line\n"), "a line\n";
+	$_->send('ha') for @halves;
+	$flows->ping;
+	ok wait_for { $w->status->server('lines')->{bytes_in} == 7 + 2 * @halves };
+	$w->edit_conf(sub { s/\[server proxy\].*?\[upstream/[upstream/s });
+	is $w->reload->{exit}, 0;
+	is $idle->ending, 'eof', 'who asks nothing is ended';
+	ok $flows->ping, 'what carries bytes is not';
+	# by then others of them have been told to end
+	$_->send("lf\n") for @halves;
+	is_deeply [map { $_->line } @halves], [("half\n") x @halves], 'half a line is read to its end, and answered';
+	is_deeply [map { $_->ending } @halves], [('eof') x @halves], 'then they are ended, without a reset';
+	ok wait_for(sub { IO::Select->new($flows->{fh})->can_read(0) }, $T), 'a stream when it is silent';
+	is $flows->ending, 'eof';
+	$w->stop;
+};
+
 done_testing;

@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/lib";
 use Weir::Test;
 use Weir::TLS;
 
-my ($echo, $proxy, $lines, $own, $announced, $private, $gone) = free_ports(7);
+my ($echo, $proxy, $lines, $own, $hasty, $announced, $private, $gone) = free_ports(8);
 my $peer = backend('echo');
 my $named = backend('named', name => 'peer');
 my $answers = backend('line');
@@ -39,6 +39,11 @@ upstream = answers
 listen = 127.0.0.1:$own
 protocol = line_proxy
 upstream = owners
+[server hasty]
+listen = 127.0.0.1:$hasty
+protocol = line_proxy
+upstream = answers
+read_timeout = 3s
 [server announced]
 listen = 127.0.0.1:$announced
 protocol = stream_proxy
@@ -175,6 +180,19 @@ it 'a connection to the peer that is the client\'s own' => sub {
 	$_->close for @c, $full;
 };
 
+it 'stays where its connection to the peer is, when its server has another upstream' => sub {
+	my $c = client($own);
+	is $c->ask("mine\n"), "mine\n";
+	$w->edit_conf(sub { s/(\[server own\]\n.*\n.*\nupstream = )owners/$1answers/ });
+	is $w->reload->{exit}, 0;
+	$w->wait_log(qr/other links now/);
+	is $c->ask("still\n"), "still\n", 'and goes on there';
+	$c->close;
+	ok wait_for { $w->status->peer('owners', $answers->address)->{connections} == 0 };
+	$w->edit_conf(sub { s/(\[server own\]\n.*\n.*\nupstream = )answers/$1owners/ });
+	is $w->reload->{exit}, 0;
+};
+
 it 'a PROXY header that has begun; the client that it told of' => sub {
 	my $c = client($announced);
 	$c->send('PROXY TCP4 192.0.2.7 192.0.2.8 ');
@@ -190,6 +208,17 @@ it 'a PROXY header that has begun; the client that it told of' => sub {
 	$_->close for $c, $other;
 	$w->wait_log(qr/client 192\.0\.2\.7:700, server announced/);
 	$w->wait_log(qr/client 192\.0\.2\.9:1, server announced/);
+};
+
+it 'half a request: its time goes on, however often it moves' => sub {
+	my $c = client($hasty, timeout => 30);
+	$c->send('half');
+	my $reloads = 0;
+	until (($w->status->server('hasty')->{end_read_timeout} // 0) > 0 || $reloads == 500) {
+		$reloads += $w->reload->{exit} == 0;
+	}
+	cmp_ok $reloads, '<', 500, "read_timeout is over after $reloads reloads";
+	is $c->ending, 'eof';
 };
 
 it 'TLS stays, and goes on' => sub {

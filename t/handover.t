@@ -154,6 +154,19 @@ it 'one that retires, too, leaves it to a worker that runs' => sub {
 	$w->stop;
 };
 
+it 'whoever reads looks whether it can go on: another protocol by then' => sub {
+	my ($w, $c, $heir) = sent();
+	my $answers = backend('line');
+	$w->edit_conf(sub { s/protocol = echo/protocol = line_proxy\nupstream = u\n[upstream u]\nserver = @{[$answers->address]}/ });
+	reload_to($w, 3);
+	my $running = $w->worker(0);
+	signal_to('KILL', $heir);
+	isnt $c->ending, 'open', 'it is closed';
+	ok wait_for { ($w->status->server('echo')->{end_not_resumed} // 0) == 1 }, 'and counted';
+	is $w->worker(0), $running, 'the worker that read it goes on';
+	$w->stop;
+};
+
 it 'an old worker that was not told yet gets the newest heirs' => sub {
 	my ($w, $c, $old) = held_back();
 	reload_to($w, 3);

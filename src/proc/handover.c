@@ -109,13 +109,20 @@ handover_open(void)
 }
 
 void
-handover_close(void)
+handover_yield(void)
 {
 	struct node *n;
 
-	handover.closed = true;
+	handover.open = true;
 	while ((n = list_first(&handover.arrivals)) != NULL)
 		arrivals_close(container_of(n, struct arrivals, link));
+}
+
+void
+handover_close(void)
+{
+	handover.closed = true;
+	handover_yield();
 }
 
 void
@@ -138,6 +145,7 @@ handover_take_heirs(struct message *m)
 		log_notice("generation %u cannot read what this one would send it: sessions stay",
 		    m->a);
 		message_discard(m);
+		move_none();
 		handover_settled(0, 0, service_sessions());
 		return;
 	}
@@ -366,6 +374,7 @@ handover_rebalance(uint64_t now, uint64_t sessions)
 {
 	static struct rebalance_load loads[MESSAGE_FDS_MAX];
 	struct board_beat            beat;
+	uint32_t                     generation;
 	unsigned                     count;
 	int                          heir;
 
@@ -374,7 +383,9 @@ handover_rebalance(uint64_t now, uint64_t sessions)
 	for (unsigned i = 0; i < handover.heir_count; i++) {
 		beat = board_beat_read(handover.heirs[i].seat);
 		loads[i].sessions = beat.sessions;
-		loads[i].present = beat.at + 3 * REBALANCE_TICK >= now;
+		loads[i].present = beat.at + 3 * REBALANCE_TICK >= now &&
+		    board_slot_get(i, &generation) == BOARD_SLOT_ACCEPTING &&
+		    generation == handover.generation;
 	}
 	loads[handover.slot] = (struct rebalance_load){ sessions, true };
 	heir = rebalance_choose(loads, handover.heir_count, handover.slot, &count);

@@ -40,7 +40,9 @@ bool handover_rebalance(uint64_t now, uint64_t sessions);
 /* From now on sessions may arrive. */
 void handover_open(void);
 
-/* None does any more: what lies in the channels is for others. */
+/* What is sent to our slot is for another worker, who takes it over; and: nothing comes any
+ * more, whoever it was for, because we end. */
+void handover_yield(void);
 void handover_close(void);
 
 /* The channel of a worker that has died (MESSAGE_ARRIVALS). */

@@ -4,10 +4,10 @@
  *
  *	mine ████████████          giver: more than the mean by REBALANCE_EXCESS
  *	     ─────┼─────── mean       and REBALANCE_LEAST
- *	theirs ███                 heir: the emptiest, below the mean
+ *	theirs ███                 heir: one below the mean, another for each giver
  *
- * Only what is above the mean goes, and only what the heir lacks of it, a part each
- * REBALANCE_TICK: so no session goes back, and none is sent on.
+ * Only what is above the mean goes, and only what the heir lacks of it, divided by those who
+ * give to it, a part each REBALANCE_TICK: so no session goes back, and none is sent on.
  */
 #ifndef PROC_REBALANCE_H
 #define PROC_REBALANCE_H
@@ -25,8 +25,8 @@ struct rebalance_load {
 	bool     present;	/* the worker is there, and accepts */
 };
 
-/* What this one of them should do: the index of the heir, and how many sessions it gets.
- * -1: nothing. */
+/* What this one of them should do, when all go by the same loads: the index of the heir, and
+ * how many sessions it gets. -1: nothing. */
 int rebalance_choose(const struct rebalance_load *, unsigned count, unsigned self,
     unsigned *sessions);
 

@@ -158,7 +158,7 @@ succession_say(unsigned missing)
 		    succession.busy);
 	if (succession.stay > 0)
 		snprintf(stay, sizeof stay,
-		    ", %" PRIu64 " stay in old workers until they end (TLS, or no such server now)",
+		    ", %" PRIu64 " stay in old workers until they end (the log says why)",
 		    succession.stay);
 	if (missing > 0)
 		snprintf(still, sizeof still, ", %u old worker%s still moving", missing,

@@ -432,7 +432,7 @@ worker_signal_came(int fd, short what, void *argument)
 	while (read(fd, &s, sizeof s) == sizeof s) {
 		if (s.ssi_signo == SIGQUIT) {
 			/* Another one takes the slot, and what is sent to it. */
-			handover_close();
+			handover_yield();
 			worker_retire();
 		} else {
 			worker_stop();

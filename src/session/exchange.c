@@ -10,13 +10,12 @@
 #include "session/order.h"
 #include "session/parcel.h"
 #include "session/preface.h"
+#include "session/record.h"
 #include "session/server.h"
 #include "upstream/pool.h"
 
 /* Replies shorter than this are gathered, and leave together. */
 #define EXCHANGE_GATHER_MAX 16384u
-
-#define EXCHANGE_PEER_MAX 256u	/* of a peer's name */
 
 static void        exchange_run(struct weir_session *);
 static void        exchange_deadline(const struct weir_session *, struct session_deadline *);
@@ -26,10 +25,9 @@ static const char *exchange_explain(const struct weir_session *, enum session_re
 static const char *exchange_bound(const struct weir_session *, const struct move_heir *);
 static bool        exchange_rests(struct weir_session *);
 static void        exchange_pack(const struct weir_session *, struct parcel *);
-static bool        exchange_unpack(struct weir_session *, struct parcel *);
-static bool        exchange_take_link(struct weir_session *, struct parcel *, const char *peer);
+static bool        exchange_unpack(struct weir_session *, struct parcel *, struct weir_peer *);
 static void        exchange_depart(struct weir_session *);
-static enum token_holds exchange_holds(const struct weir_session *, int *board);
+static enum token_holds exchange_holds(const struct weir_session *, struct weir_peer **);
 
 static bool   exchange_may_ask(const struct weir_session *);
 static bool   exchange_may_read(const struct weir_session *);
@@ -204,7 +202,9 @@ exchange_bound(const struct weir_session *s, const struct move_heir *heir)
 		return NULL;
 	if (!conn_is_plain(&l->conn))
 		return "TLS with the peer";
-	return board_is_used(l->pool->peer->board, heir->index) ? NULL : "their peer is gone";
+	if (!board_is_used(l->pool->peer->board, heir->index))
+		return "their peer is gone";
+	return record_keeps_links(s->server, heir) ? NULL : "their server has other links now";
 }
 
 /* No request is on its way. What it waits to ask lies in client.in. */
@@ -227,36 +227,26 @@ exchange_pack(const struct weir_session *s, struct parcel *p)
 {
 	const struct link *l = exchange_own_link(s);
 
-	parcel_put_name(p, l != NULL ? l->pool->peer->name : NULL);
 	if (l != NULL)
 		parcel_put_fd(p, conn_fd(&l->conn));
 }
 
 /* The message that was beginning is parsed from its beginning. */
 static bool
-exchange_unpack(struct weir_session *s, struct parcel *p)
+exchange_unpack(struct weir_session *s, struct parcel *p, struct weir_peer *peer)
 {
-	char peer[EXCHANGE_PEER_MAX];
+	const struct weir_upstream *u = s->server->upstream;
+	struct requester           *q = &exchange_of(s)->requester;
+	int                         fd;
 
-	parcel_get_name(p, peer, sizeof peer);
 	exchange_of(s)->stalled = s->client.in != NULL && !s->client.unread;
-	return peer[0] == '\0' || exchange_take_link(s, p, peer);
-}
-
-static bool
-exchange_take_link(struct weir_session *s, struct parcel *p, const char *name)
-{
-	struct weir_peer *peer = upstream_peer(s->server->upstream, name);
-	unsigned          seat = s->server->upstream->seat;
-	int               fd = parcel_get_fd(p);
-
-	if (peer == NULL || fd < 0)
+	if (peer == NULL)
+		return true;
+	if (peer->upstream != u || u->mode != POOL_SESSION || (fd = parcel_get_fd(p)) < 0)
 		return false;
-	tokens_receive(peer->board, TOKEN_LINK, seat);
-	if (link_restore(peer->pool, fd, &exchange_of(s)->requester) != NULL)
+	if (link_restore(peer->pool, fd, q) != NULL)
 		return true;
 	parcel_unget_fd(p);
-	tokens_give(peer->board, TOKEN_LINK, seat);
 	return false;
 }
 
@@ -270,13 +260,13 @@ exchange_depart(struct weir_session *s)
 }
 
 static enum token_holds
-exchange_holds(const struct weir_session *s, int *board)
+exchange_holds(const struct weir_session *s, struct weir_peer **peer)
 {
 	const struct link *l = exchange_own_link(s);
 
 	if (l == NULL)
 		return TOKEN_NONE;
-	*board = l->pool->peer->board;
+	*peer = l->pool->peer;
 	return TOKEN_LINK;
 }
 
@@ -288,7 +278,9 @@ exchange_may_ask(const struct weir_session *s)
 	const struct exchange  *e = exchange_of(s);
 	const struct requester *q = &e->requester;
 
-	return e->outlook == EXCHANGE_GOES_ON && !e->behind && !s->pauses &&
+	/* Where it is to end, what has begun is read to its end. */
+	return e->outlook == EXCHANGE_GOES_ON && !e->behind &&
+	    (!s->pauses || (s->ends && s->client.in != NULL)) &&
 	    q->count < s->server->pipeline_per_client &&
 	    server_has_room(s->server, conn_waiting(&s->client)) &&
 	    pool_may_ask(q, s->server->upstream);
@@ -311,7 +303,7 @@ exchange_take_buffered(struct weir_session *s)
 	used = exchange_ask_all(s, buf_span(s->client.in));
 	if (used > 0)
 		buf_consume(&s->client.in, used);
-	exchange_note_partial(s, true);
+	exchange_note_partial(s, used > 0);
 	return true;
 }
 
@@ -459,6 +451,8 @@ exchange_note_partial(struct weir_session *s, bool begins)
 {
 	const struct exchange *e = exchange_of(s);
 
+	if (s->pauses && !s->ends && s->client.in != NULL)
+		return;		/* it goes on elsewhere, and its time with it */
 	if (s->client.in == NULL || e->stalled || e->outlook != EXCHANGE_GOES_ON)
 		s->begun = 0;
 	else if (s->begun == 0 || begins) {

@@ -24,9 +24,11 @@ static bool move_collect(struct parcel *, const struct move_heir *);
 static bool move_add(struct parcel *, struct weir_session *);
 static void move_send(struct parcel *, const struct move_heir *);
 static void move_bind(struct weir_session *, const char *why);
+static void move_unpause(struct weir_session *, enum session_place);
 static void move_again(uint64_t ms);
 static void move_settle(void);
 static void move_drain_some(void *);
+static void move_drain_again(void);
 
 static struct {
 	const struct move_ops *ops;
@@ -81,16 +83,24 @@ move_all(void)
 	struct weir_session *s;
 
 	for (unsigned i = SESSION_BUSY; i < SESSION_PLACES; i++)
-		while ((s = session_first((enum session_place)i)) != NULL) {
-			moves.drained -= s->ends;
-			s->pauses = s->ends = false;
-			session_put(s, SESSION_HERE, false);
-			conn_again(&s->client);
-		}
+		while ((s = session_first((enum session_place)i)) != NULL)
+			move_unpause(s, SESSION_HERE);
 	moves.all = true;
 	moves.settled = false;
 	moves.moved = 0;
 	move_again(0);
+}
+
+void
+move_none(void)
+{
+	struct weir_session *s;
+
+	moves.all = false;
+	moves.wanted = 0;
+	loop_timer_stop(&moves.next);
+	while ((s = session_first(SESSION_BUSY)) != NULL)
+		move_unpause(s, SESSION_HERE);
 }
 
 void
@@ -199,8 +209,11 @@ move_send(struct parcel *p, const struct move_heir *heir)
 	for (unsigned i = 0; i < moves.count; i++)
 		if (error == 0)
 			session_depart(moves.batch[i]);
-		else
+		else {
 			record_take_tokens(moves.batch[i], heir->seat);
+			if (moves.batch[i]->pauses)	/* it may take long */
+				move_unpause(moves.batch[i], SESSION_HERE);
+		}
 	if (error == 0) {
 		if (!moves.all)
 			moves.wanted -= moves.count;
@@ -214,14 +227,24 @@ move_send(struct parcel *p, const struct move_heir *heir)
 static void
 move_bind(struct weir_session *s, const char *why)
 {
-	s->pauses = false;
-	session_put(s, moves.all ? SESSION_STAYS : SESSION_HERE, false);
+	move_unpause(s, moves.all ? SESSION_STAYS : SESSION_HERE);
 	for (unsigned i = 0; moves.all && i < MOVE_REASONS; i++)
 		if (moves.reasons[i].sessions == 0 || strcmp(moves.reasons[i].why, why) == 0) {
 			moves.reasons[i].why = why;
 			moves.reasons[i].sessions++;
 			break;
 		}
+}
+
+/* What it has not read meanwhile makes no event again: it has a turn. */
+static void
+move_unpause(struct weir_session *s, enum session_place place)
+{
+	moves.drained -= s->ends;
+	if (s->pauses)
+		conn_again(&s->client);
+	s->pauses = s->ends = false;
+	session_put(s, place, false);
 }
 
 void
@@ -293,7 +316,25 @@ move_drain_some(void *argument)
 		session_put(s, SESSION_BUSY, false);
 		conn_again(&s->client);
 	}
+	move_drain_again();
 	loop_timer_start(&moves.drain, MOVE_TICK / 2 + (uint64_t)random() % MOVE_TICK);
+}
+
+/* Those that were not clean have no event of becoming so by silence: some of them at a
+ * time have a turn. */
+static void
+move_drain_again(void)
+{
+	struct weir_session *s, *following;
+	unsigned             scan = MOVE_SCAN;
+
+	for (s = session_first(SESSION_BUSY); s != NULL && scan-- > 0; s = following) {
+		following = session_next(s);
+		if (s->ends && s->step < STEP_FLUSH) {
+			conn_again(&s->client);
+			session_put(s, SESSION_BUSY, false);
+		}
+	}
 }
 
 /* ------------------------------------------------------------------- coming */

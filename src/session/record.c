@@ -17,16 +17,31 @@
 
 #define RECORD_NAME_MAX 256u
 
+/* What has come of a record before its session is there. */
+struct record_head {
+	struct server      *server;	/* NULL: we have none of that name */
+	uint32_t            speaks;
+	struct session_past past;
+	struct weir_peer   *peer;	/* NULL: none, or we have none of that name */
+	enum token_holds    holds;
+	int                 fd;		/* -1: the record makes no sense */
+};
+
 static uint32_t record_speaks(const struct server *);
+static uint32_t record_links(const struct server *);
+static bool record_suits(const struct server *, uint32_t speaks, unsigned step);
+static enum token_holds record_holds(const struct weir_session *, struct weir_peer **);
 static void record_write_state(const struct weir_session *, struct parcel *);
+static void record_read_head(struct parcel *, struct record_head *);
+static void record_give_up(struct parcel *, const struct record_head *, enum session_reason);
+static enum session_reason record_fill(struct weir_session *, struct parcel *,
+    const struct record_head *);
 static bool record_read_state(struct weir_session *, struct parcel *);
-static struct weir_session *record_restore(struct server *, int fd, const struct session_past *);
-static void record_fill(struct weir_session *, struct parcel *, const struct session_past *);
 
 static struct {
 	const struct conf *conf;
 	unsigned           seat;
-	uint64_t           no_memory;	/* of loop_complain */
+	uint64_t           complained;	/* of loop_complain */
 } records;
 
 void
@@ -44,16 +59,37 @@ record_speaks(const struct server *s)
 	const struct weir_protocol *p = s->protocol->protocol;
 	uint32_t                    hash = hash_text(HASH_START, s->protocol_name);
 
+	hash = hash * 16777619u + (s->framing.exchange != NULL);
 	if (p != NULL)
 		hash = hash * 16777619u + p->state_version;
 	return hash * 16777619u + PARCEL_VERSION;
 }
 
+/* … whether links that are a client's alone do. 0: it has none. */
+static uint32_t
+record_links(const struct server *s)
+{
+	if (s->framing.exchange == NULL || s->upstream == NULL || s->upstream->mode != POOL_SESSION)
+		return 0;
+	return hash_text(HASH_START, s->upstream->name);
+}
+
 void
 record_announce(const struct server *s, uint32_t generation)
 {
-	atomic_store(&board_shared(s->board)[SERVER_SPEAKS],
-	    (uint64_t)generation << 32 | record_speaks(s));
+	board_word *words = board_shared(s->board);
+
+	atomic_store(&words[SERVER_LINKS], (uint64_t)generation << 32 | record_links(s));
+	atomic_store(&words[SERVER_SPEAKS], (uint64_t)generation << 32 | record_speaks(s));
+}
+
+/* What stands there is of a newer generation when this one's heirs have not come yet. */
+bool
+record_keeps_links(const struct server *s, const struct move_heir *heir)
+{
+	uint64_t links = atomic_load(&board_shared(s->board)[SERVER_LINKS]);
+
+	return (uint32_t)(links >> 32) != heir->generation || (uint32_t)links == record_links(s);
 }
 
 enum record_state
@@ -72,7 +108,8 @@ record_check(struct weir_session *s, const struct move_heir *heir, const char **
 	if ((int32_t)((uint32_t)(speaks >> 32) - heir->generation) < 0)
 		return RECORD_EARLY;
 	*why = NULL;
-	if ((uint32_t)speaks != record_speaks(server))
+	if ((uint32_t)(speaks >> 32) == heir->generation &&
+	    (uint32_t)speaks != record_speaks(server))
 		*why = "their server speaks another protocol now";
 	else if (!conn_is_plain(&s->client))
 		*why = "TLS with the client";
@@ -96,36 +133,39 @@ record_is_clean(struct weir_session *s)
 
 	return s->client.in == NULL && conn_waiting(&s->client) == 0 &&
 	    (mode == NULL || mode->rests == NULL || mode->rests(s)) &&
-	    (mode == NULL || mode->unsent == NULL || mode->unsent(s) == 0);
+	    (mode == NULL || mode->unsent == NULL || mode->unsent(s) == 0) &&
+	    (mode == NULL || mode->flows == NULL || !mode->flows(s));
 }
 
-/* Which tokens of a peer it holds. */
 static enum token_holds
-record_holds(const struct weir_session *s, int *peer)
+record_holds(const struct weir_session *s, struct weir_peer **peer)
 {
 	const struct session_mode *mode = session_mode(s);
 
+	*peer = NULL;
 	return mode != NULL && mode->holds != NULL ? mode->holds(s, peer) : TOKEN_NONE;
 }
 
 void
 record_send_tokens(const struct weir_session *s, unsigned seat)
 {
-	int              peer = -1;
-	enum token_holds holds = record_holds(s, &peer);
+	struct weir_peer *peer;
+	enum token_holds  holds = record_holds(s, &peer);
 
 	token_send(s->server->board, SERVER_SESSIONS, records.seat, seat);
-	tokens_send(peer, holds, records.seat, seat);
+	if (peer != NULL)
+		tokens_send(peer->board, holds, records.seat, seat);
 }
 
 void
 record_take_tokens(const struct weir_session *s, unsigned seat)
 {
-	int              peer = -1;
-	enum token_holds holds = record_holds(s, &peer);
+	struct weir_peer *peer;
+	enum token_holds  holds = record_holds(s, &peer);
 
 	token_unsend(s->server->board, SERVER_SESSIONS, records.seat, seat);
-	tokens_unsend(peer, holds, records.seat, seat);
+	if (peer != NULL)
+		tokens_unsend(peer->board, holds, records.seat, seat);
 }
 
 /* ----------------------------------------------------------------- writing */
@@ -136,6 +176,9 @@ record_write(const struct weir_session *s, struct parcel *p)
 	const struct session_mode *mode = session_mode(s);
 	const struct conn         *c = &s->client;
 	struct session_past        past;
+	struct weir_peer          *peer;
+	uint32_t                   holds = record_holds(s, &peer);
+	uint32_t                   speaks = record_speaks(s->server);
 	struct parcel_mark         begin = parcel_begin(p);
 
 	memset(&past, 0, sizeof past);	/* the gaps, too */
@@ -153,7 +196,11 @@ record_write(const struct weir_session *s, struct parcel *p)
 	past.finish = c->finish;
 	past.unread = c->unread;
 	parcel_put_name(p, s->server->name);
+	parcel_put(p, &speaks, sizeof speaks);
 	parcel_put(p, &past, sizeof past);
+	parcel_put_name(p, peer != NULL ? peer->upstream->name : NULL);
+	parcel_put_name(p, peer != NULL ? peer->name : NULL);
+	parcel_put(p, &holds, sizeof holds);
 	parcel_put_fd(p, conn_fd(c));
 	parcel_put_text(p, buf_span(c->in));
 	parcel_put_text(p, buf_span(c->out));
@@ -187,74 +234,123 @@ record_write_state(const struct weir_session *s, struct parcel *p)
 bool
 record_read(struct parcel *p)
 {
-	char                 name[RECORD_NAME_MAX];
+	struct record_head   h;
 	struct weir_session *s;
-	struct weir_scope   *scope;
-	struct session_past  past;
 	struct log_subject   outer;
-	int                  fd;
+	enum session_reason  reason;
 
-	parcel_get_name(p, name, sizeof name);
-	parcel_get(p, &past, sizeof past);
-	scope = p->bad ? NULL : conf_find(records.conf, SCOPE_SERVER, name);
-	if (scope == NULL || past.step >= STEP_CLOSED || past.reason >= SESSION_REASON_COUNT)
+	record_read_head(p, &h);
+	if (h.fd < 0)
 		return false;
-	fd = parcel_get_fd(p);
-	if (fd < 0)
-		return false;
-	s = record_restore(weir_scope_conf(scope, &server_module), fd, &past);
-	if (s == NULL) {
-		parcel_unget_fd(p);
+	if (h.server == NULL || !record_suits(h.server, h.speaks, h.past.step)) {
+		record_give_up(p, &h, SESSION_NOT_RESUMED);
+		return true;
+	}
+	if ((s = session_restore(h.server, h.fd, &h.past)) == NULL) {
+		record_give_up(p, &h, SESSION_NO_MEMORY);
 		return true;
 	}
 	outer = log_about((struct log_subject){ session_describe, s });
-	record_fill(s, p, &past);
+	reason = record_fill(s, p, &h);
+	if (reason != SESSION_REASON_COUNT) {
+		if (h.peer != NULL)
+			tokens_give(h.peer->board, h.holds, records.seat);
+		session_close(s, reason);
+	}
 	log_about(outer);
 	return !p->bad;
 }
 
-/* Its token has come with it. */
-static struct weir_session *
-record_restore(struct server *server, int fd, const struct session_past *past)
+/* What it holds of limits is here from now on. */
+static void
+record_read_head(struct parcel *p, struct record_head *h)
 {
-	struct weir_session *s;
+	char                  name[RECORD_NAME_MAX], upstream[RECORD_NAME_MAX];
+	char                  peer[RECORD_NAME_MAX];
+	uint32_t              holds;
+	struct weir_scope    *scope;
+	struct weir_upstream *u;
 
-	token_receive(server->board, SERVER_SESSIONS, records.seat);
-	if ((s = session_restore(server, fd, past)) != NULL)
-		return s;
-	board_give(server->board, SERVER_SESSIONS, records.seat);
-	board_add(&server->cell[SERVER_END + SESSION_NO_MEMORY], 1);
-	if (loop_complain(&records.no_memory))
-		log_error("server %s: no memory for sessions of older workers: they are closed; "
-			  "lower worker_connections, or what other programs use here",
-		    server->name);
-	return NULL;
+	*h = (struct record_head){ .fd = -1 };
+	parcel_get_name(p, name, sizeof name);
+	parcel_get(p, &h->speaks, sizeof h->speaks);
+	parcel_get(p, &h->past, sizeof h->past);
+	parcel_get_name(p, upstream, sizeof upstream);
+	parcel_get_name(p, peer, sizeof peer);
+	parcel_get(p, &holds, sizeof holds);
+	if (p->bad || h->past.step >= STEP_CLOSED || h->past.reason >= SESSION_REASON_COUNT ||
+	    holds > TOKEN_LINK)
+		return;
+	h->fd = parcel_get_fd(p);
+	h->holds = (enum token_holds)holds;
+	if ((scope = conf_find(records.conf, SCOPE_SERVER, name)) != NULL) {
+		h->server = weir_scope_conf(scope, &server_module);
+		token_receive(h->server->board, SERVER_SESSIONS, records.seat);
+	}
+	if (upstream[0] != '\0' && (u = upstream_find(records.conf, upstream)) != NULL)
+		h->peer = upstream_peer(u, peer);
+	if (h->peer != NULL)
+		tokens_receive(h->peer->board, h->holds, records.seat);
 }
 
-static void
-record_fill(struct weir_session *s, struct parcel *p, const struct session_past *past)
+/* Whether the server can go on with a session in this step. */
+static bool
+record_suits(const struct server *s, uint32_t speaks, unsigned step)
 {
-	const struct session_mode *mode = session_mode_at(past->step);
-	struct conn               *c = &s->client;
-	bool                       fits, resumed;
+	if (speaks != record_speaks(s) || step == STEP_HANDSHAKE || step == STEP_OPEN)
+		return false;
+	return step == s->mode || step == STEP_GATE || step >= STEP_FLUSH ||
+	    (step == STEP_RELAY && s->mode == STEP_TALK);
+}
 
-	fits = buf_append(&c->in, parcel_get_text(p)) == 0;
-	fits = buf_append(&c->out, parcel_get_text(p)) == 0 && fits;
-	c->unread = past->unread && c->in != NULL;
-	gate_read(s, p);
-	if (mode != NULL && mode->unpack != NULL)
-		fits = mode->unpack(s, p) && fits;
-	if (p->bad || !fits) {
-		session_close(s, SESSION_NO_MEMORY);
-		return;
+/* Its server is gone, or is another one, since it was sent; or there is no memory. */
+static void
+record_give_up(struct parcel *p, const struct record_head *h, enum session_reason reason)
+{
+	parcel_unget_fd(p);
+	if (h->peer != NULL)
+		tokens_give(h->peer->board, h->holds, records.seat);
+	if (h->server != NULL) {
+		board_give(h->server->board, SERVER_SESSIONS, records.seat);
+		board_add(&h->server->cell[SERVER_END + reason], 1);
 	}
+	if (!loop_complain(&records.complained))
+		return;
+	if (reason == SESSION_NO_MEMORY)
+		log_error("server %s: no memory for sessions of other workers: they are closed; "
+			  "lower worker_connections, or what other programs use here",
+		    h->server->name);
+	else
+		log_warn("sessions that a worker which died was sent are closed: their server is "
+			 "gone, or speaks another protocol now");
+}
+
+/* Why it cannot go on; SESSION_REASON_COUNT: it can. Until then it holds nothing but its
+ * conn, and its step is one that may be closed. */
+static enum session_reason
+record_fill(struct weir_session *s, struct parcel *p, const struct record_head *h)
+{
+	const struct session_mode *mode = session_mode_at(h->past.step);
+	struct conn               *c = &s->client;
+	struct session_past        past = h->past;
+	bool                       resumed;
+
+	if (buf_append(&c->in, parcel_get_text(p)) < 0 ||
+	    buf_append(&c->out, parcel_get_text(p)) < 0)
+		return SESSION_NO_MEMORY;
+	c->unread = past.unread && c->in != NULL;
+	gate_read(s, p);
+	if (p->bad || (mode != NULL && mode->unpack != NULL && !mode->unpack(s, p, h->peer)))
+		return SESSION_NOT_RESUMED;
 	/* Last: what its module has made of it, `close` gives back. */
 	resumed = record_read_state(s, p);
-	if (past->finish)
+	past.told = past.told && resumed;
+	if (past.finish)
 		conn_finish(c);
-	session_resume(s, past);
+	session_resume(s, &past);
 	if (!resumed)
 		session_finish(s, SESSION_NOT_RESUMED);
+	return SESSION_REASON_COUNT;
 }
 
 static bool

@@ -2,10 +2,11 @@
 /*
  * record: one session as it is written into a parcel, and read from it.
  *
- *	server │ past │ client's fd, in, out │ gate │ the mode's │ the protocol's state
+ *	server, protocol │ past │ peer, tokens │ client's fd, in, out │ gate │ the mode's │ state
  *
  * Servers, upstreams and peers go by their names; the rest means the same in every
- * worker.
+ * worker. Who sends looks whether it can go on there; but what lies in a channel may be read
+ * by a worker of yet another generation, so whoever reads looks, too.
  */
 #ifndef SESSION_RECORD_H
 #define SESSION_RECORD_H
@@ -33,6 +34,9 @@ enum record_state {
 };
 enum record_state record_check(struct weir_session *, const struct move_heir *, const char **why);
 
+/* Whether the server has links to the same upstream there, a client's alone. */
+bool record_keeps_links(const struct server *, const struct move_heir *);
+
 /* Whether nothing waits in it, not even bytes: where it may be ended without a loss. */
 bool record_is_clean(struct weir_session *);
 
@@ -43,8 +47,8 @@ void record_write(const struct weir_session *, struct parcel *);
 void record_send_tokens(const struct weir_session *, unsigned seat);
 void record_take_tokens(const struct weir_session *, unsigned seat);
 
-/* Reads one from its part: it is open and served from now on, or, if it cannot be, ended,
- * with a reason. False: the part makes no sense. */
+/* Reads one from its part: it is open and served from now on, or, if it cannot be, closed
+ * and counted (SESSION_NOT_RESUMED, SESSION_NO_MEMORY). False: the part makes no sense. */
 bool record_read(struct parcel *part);
 
 #endif

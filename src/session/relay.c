@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "base/str.h"
-#include "conf/conf.h"
 #include "session/move.h"
 #include "session/parcel.h"
 #include "session/preface.h"
@@ -17,8 +16,6 @@
 #include "upstream/peer_handshake.h"
 #include "upstream/source.h"
 #include "upstream/token.h"
-
-#define RELAY_NAME_MAX 256u	/* of upstreams and peers */
 
 static struct {
 	struct slab       slab;
@@ -39,9 +36,11 @@ static const char *relay_explain(const struct weir_session *, enum session_reaso
 static const char *relay_bound(const struct weir_session *, const struct move_heir *);
 static bool relay_rests(struct weir_session *);
 static void relay_pack(const struct weir_session *, struct parcel *);
-static bool relay_unpack(struct weir_session *, struct parcel *);
+static bool relay_unpack(struct weir_session *, struct parcel *, struct weir_peer *);
+static bool relay_flows(const struct weir_session *);
 static void relay_depart(struct weir_session *);
-static enum token_holds relay_holds(const struct weir_session *, int *board);
+static enum token_holds relay_holds(const struct weir_session *, struct weir_peer **);
+static bool relay_empty_pipe(struct flow *, struct conn *to);
 static void relay_peer_ready(struct conn *);
 static void relay_peer_expired(struct conn *);
 static bool relay_connect(struct relay *, enum session_reason *why);
@@ -81,6 +80,7 @@ const struct session_mode relay_mode = {
 	.rests    = relay_rests,
 	.pack     = relay_pack,
 	.unpack   = relay_unpack,
+	.flows    = relay_flows,
 	.depart   = relay_depart,
 	.holds    = relay_holds,
 };
@@ -552,7 +552,6 @@ relay_count_up(struct relay *r, size_t n)
 struct relay_past {
 	uint64_t blocked;
 	uint64_t half_closed;
-	bool     holds;
 	bool     heard;
 	bool     finish;	/* of the peer's conn */
 };
@@ -579,8 +578,17 @@ relay_rests(struct weir_session *s)
 		return false;
 	if (r->opening != NULL)
 		relay_settle(r);
-	return (r->up.pipe == NULL || pipe_spill(r->up.pipe, &r->peer_conn)) &&
-	    (r->down.pipe == NULL || pipe_spill(r->down.pipe, &s->client));
+	return relay_empty_pipe(&r->up, &r->peer_conn) && relay_empty_pipe(&r->down, &s->client);
+}
+
+/* What goes on here counts what waits in `to` before it takes more. */
+static bool
+relay_empty_pipe(struct flow *flow, struct conn *to)
+{
+	if (flow->pipe != NULL && !pipe_spill(flow->pipe, to))
+		return false;
+	pipe_return(&flow->pipe);
+	return true;
 }
 
 static void
@@ -592,57 +600,54 @@ relay_pack(const struct weir_session *s, struct parcel *p)
 	memset(&past, 0, sizeof past);
 	past.blocked = r->blocked;
 	past.half_closed = r->half_closed;
-	past.holds = r->holds;
 	past.heard = r->heard;
 	past.finish = r->peer_conn.finish;
-	parcel_put_name(p, r->upstream->name);
-	parcel_put_name(p, r->peer->name);
 	parcel_put(p, &past, sizeof past);
 	parcel_put_fd(p, conn_fd(&r->peer_conn));
 	parcel_put_text(p, buf_span(r->peer_conn.out));
 }
 
 static bool
-relay_unpack(struct weir_session *s, struct parcel *p)
+relay_unpack(struct weir_session *s, struct parcel *p, struct weir_peer *peer)
 {
-	struct relay     *r = slab_take(&relays.slab);
+	struct relay     *r = peer != NULL ? slab_take(&relays.slab) : NULL;
 	struct relay_past past;
-	char              upstream[RELAY_NAME_MAX], peer[RELAY_NAME_MAX];
 	int               fd;
 
-	parcel_get_name(p, upstream, sizeof upstream);
-	parcel_get_name(p, peer, sizeof peer);
 	parcel_get(p, &past, sizeof past);
-	if (r == NULL)
+	fd = parcel_get_fd(p);
+	if (r == NULL || fd < 0)
 		goto fail;
-	r->upstream = upstream_find(scope_conf(s->server->scope), upstream);
-	if (r->upstream == NULL || (r->peer = upstream_peer(r->upstream, peer)) == NULL)
-		goto fail;
-	if ((r->holds = past.holds))
-		tokens_receive(r->peer->board, TOKEN_CONN, r->upstream->seat);
 	r->session = s;
+	r->upstream = peer->upstream;
+	r->peer = peer;
 	r->blocked = past.blocked;
 	r->half_closed = past.half_closed;
 	r->heard = past.heard;
-	if ((fd = parcel_get_fd(p)) < 0)
+	if (conn_adopt(&r->peer_conn, fd, &relay_peer_handler) < 0)
 		goto fail;
-	if (conn_adopt(&r->peer_conn, fd, &relay_peer_handler) < 0) {
-		parcel_unget_fd(p);
-		goto fail;
-	}
 	if (buf_append(&r->peer_conn.out, parcel_get_text(p)) < 0 || p->bad) {
 		conn_close(&r->peer_conn);
-		goto fail;
+		slab_give(&relays.slab, r);
+		return false;
 	}
 	if (past.finish)
 		conn_finish(&r->peer_conn);
+	r->holds = true;
 	s->relay = r;
 	return true;
 fail:
-	if (r != NULL)
-		relay_give_token(r);
+	if (fd >= 0)
+		parcel_unget_fd(p);
 	slab_give(&relays.slab, r);
 	return false;
+}
+
+/* Nothing says where what it carries has boundaries: it is silent for a moment there. */
+static bool
+relay_flows(const struct weir_session *s)
+{
+	return s->active + RELAY_SILENCE > loop_now() || conn_waiting(&s->relay->peer_conn) > 0;
 }
 
 static void
@@ -657,9 +662,9 @@ relay_depart(struct weir_session *s)
 }
 
 static enum token_holds
-relay_holds(const struct weir_session *s, int *board)
+relay_holds(const struct weir_session *s, struct weir_peer **peer)
 {
-	*board = s->relay->peer->board;
+	*peer = s->relay->peer;
 	return s->relay->holds ? TOKEN_CONN : TOKEN_NONE;
 }
 

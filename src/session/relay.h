@@ -37,6 +37,8 @@ struct relay_opening {
 
 #define RELAY_SETTLE 1000u	/* ms, to twice that */
 
+#define RELAY_SILENCE 500u	/* ms without a byte: it may be ended */
+
 #define RELAY_BULK       4u	/* so many of at least … */
 #define RELAY_BULK_LEAST 16384u	/* … this make a pipe worth its while */
 

@@ -94,9 +94,9 @@ enum listener_field { LISTENER_ACCEPTED };
 
 /* The words that all workers share, of a listener's entry and of a server's: the newest
  * generation that accepts there; of the first server, the next session's id; which
- * protocol the newest generation speaks (session/record). */
+ * protocol the newest generation speaks, and where its links go (session/record). */
 enum listener_word { LISTENER_GENERATION };
-enum server_word { SERVER_NEXT_ID, SERVER_SPEAKS };
+enum server_word { SERVER_NEXT_ID, SERVER_SPEAKS, SERVER_LINKS };
 
 /* Whether a source may be read: one more read fits into write_buffer beside
  * what waits for its reader. */

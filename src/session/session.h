@@ -44,6 +44,7 @@ struct move_heir;
 struct parcel;
 struct relay;
 struct server;
+struct weir_peer;
 
 /* Why sessions end. The second column is the counter on the server's board
  * entry, "end_" before it. */
@@ -179,19 +180,23 @@ struct session_mode {
 	/* Of sessions that move to another worker. What is in the way, beyond what is so of
 	 * all sessions; NULL: nothing. */
 	const char *(*bound)(const struct weir_session *, const struct move_heir *);
-	/* Whether nothing is under way but bytes that wait. A mode that says no sees to it
-	 * that the session has a turn when that changes, and while session.pauses begins
-	 * nothing that would put it off. NULL: always. */
+	/* Whether nothing is under way but bytes that wait, where they can be packed: the
+	 * mode puts them there. One that says no sees to it that the session has a turn when
+	 * that changes, and while session.pauses begins nothing that would put it off, and
+	 * waits for nothing that others have as well. NULL: always. */
 	bool (*rests)(struct weir_session *);
-	/* What is the mode's of a session at rest; and out of it, where the session is in
-	 * this step, with its conn: false when it cannot go on. */
+	/* What is the mode's of a session at rest; and out of it, in a session that has its
+	 * conn. peer: what holds said there; its tokens are the mode's when it returns true.
+	 * False: it cannot go on, and the mode has nothing of it. */
 	void (*pack)(const struct weir_session *, struct parcel *);
-	bool (*unpack)(struct weir_session *, struct parcel *);
+	bool (*unpack)(struct weir_session *, struct parcel *, struct weir_peer *peer);
+	/* Whether an end right now would cut something short, beyond what waits. NULL: not. */
+	bool (*flows)(const struct weir_session *);
 	/* It was sent: what the mode has of others is given back. Its descriptors are closed
 	 * here, and live on there. */
 	void (*depart)(struct weir_session *);
-	/* Which tokens of a peer it holds, and the peer's board entry. NULL: none. */
-	enum token_holds (*holds)(const struct weir_session *, int *board);
+	/* The peer that it is connected to, and which of its tokens it holds. NULL: none. */
+	enum token_holds (*holds)(const struct weir_session *, struct weir_peer **peer);
 };
 
 /* What is so of every session, and goes on elsewhere. */

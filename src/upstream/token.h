@@ -6,7 +6,8 @@
  *	from: 1, to: 0 ──send──► to: 1 arriving ──receive──► to: 1
  *	       ▲────────unsend────────┘
  *
- * All the while it counts once. The field behind the gauge has to be BOARD_ARRIVING.
+ * It is never counted less than once; for a moment, between two words, it may be twice. The
+ * field behind the gauge has to be BOARD_ARRIVING.
  */
 #ifndef UPSTREAM_TOKEN_H
 #define UPSTREAM_TOKEN_H
