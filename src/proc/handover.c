@@ -369,7 +369,7 @@ handover_advance(void)
 	handover.next = handover.home;
 }
 
-bool
+void
 handover_rebalance(uint64_t now, uint64_t sessions)
 {
 	static struct rebalance_load loads[MESSAGE_FDS_MAX];
@@ -379,7 +379,7 @@ handover_rebalance(uint64_t now, uint64_t sessions)
 	int                          heir;
 
 	if (handover.retiring || handover.heir_count < 2 || handover.slot >= handover.heir_count)
-		return false;
+		return;
 	for (unsigned i = 0; i < handover.heir_count; i++) {
 		beat = board_beat_read(handover.heirs[i].seat);
 		loads[i].sessions = beat.sessions;
@@ -390,10 +390,9 @@ handover_rebalance(uint64_t now, uint64_t sessions)
 	loads[handover.slot] = (struct rebalance_load){ sessions, true };
 	heir = rebalance_choose(loads, handover.heir_count, handover.slot, &count);
 	if (heir < 0)
-		return true;
+		return;
 	handover.next = (unsigned)heir;
 	move_some(count);
-	return true;
 }
 
 /* Its generation has ended before us. */

@@ -33,9 +33,8 @@ struct handover_report {
 const struct move_ops *handover_start(struct template *, unsigned slot, void (*over)(void));
 
 /* While no newer generation runs, the heirs are the others of our own: hands some sessions
- * over where these have far fewer (proc/rebalance). now: of the beats. False: there are no
- * others, or rebalance is off. */
-bool handover_rebalance(uint64_t now, uint64_t sessions);
+ * over where these have far fewer (proc/rebalance). now: of the beats. */
+void handover_rebalance(uint64_t now, uint64_t sessions);
 
 /* From now on sessions may arrive. */
 void handover_open(void);

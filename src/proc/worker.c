@@ -446,9 +446,9 @@ worker_signal_came(int fd, short what, void *argument)
 static void
 worker_beat(void *argument)
 {
-	uint64_t          limit = worker.template->settings->watchdog;
-	uint64_t          next = limit > 0 ? watchdog_interval(limit) : WORKER_BEAT;
-	struct board_beat beat = {
+	const struct settings *s = worker.template->settings;
+	uint64_t               next = s->watchdog > 0 ? watchdog_interval(s->watchdog) : WORKER_BEAT;
+	struct board_beat      beat = {
 		.at = clock_ns() / 1000000,
 		.oldest = session_oldest(),
 		.sessions = service_sessions(),
@@ -456,8 +456,9 @@ worker_beat(void *argument)
 
 	(void)argument;
 	board_beat_write(worker.seat, beat);
-	if (handover_rebalance(beat.at, beat.sessions) && next > REBALANCE_TICK)
+	if (s->rebalance && s->workers > 1 && next > REBALANCE_TICK)
 		next = REBALANCE_TICK;
+	handover_rebalance(beat.at, beat.sessions);
 	loop_timer_start(&worker.beat, next);
 }
 

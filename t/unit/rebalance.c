@@ -73,9 +73,9 @@ settles(unsigned count, unsigned seed)
 	srandom(seed);
 	workers = count;
 	for (unsigned i = 0; i < workers; i++) {
-		/* The first seed: half of them have all. */
-		set(i, seed == 1 ? i % 2 * 4000 : (uint64_t)random() % 3 == 0 ? 0
-			: (uint64_t)random() % 50000, true);
+		set(i, (uint64_t)random() % 3 == 0 ? 0 : (uint64_t)random() % 50000, true);
+		if (seed == 1)
+			set(i, i % 2 * 4000, true);	/* half of them have all */
 		all += loads[i].sessions;
 	}
 	for (unsigned i = 0; i < workers; i++)
