@@ -447,7 +447,7 @@ static void
 worker_beat(void *argument)
 {
 	const struct settings *s = worker.template->settings;
-	uint64_t               next = s->watchdog > 0 ? watchdog_interval(s->watchdog) : WORKER_BEAT;
+	uint64_t               next;
 	struct board_beat      beat = {
 		.at = clock_ns() / 1000000,
 		.oldest = session_oldest(),
@@ -455,6 +455,7 @@ worker_beat(void *argument)
 	};
 
 	(void)argument;
+	next = s->watchdog > 0 ? watchdog_interval(s->watchdog) : WORKER_BEAT;
 	board_beat_write(worker.seat, beat);
 	if (s->rebalance && s->workers > 1 && next > REBALANCE_TICK)
 		next = REBALANCE_TICK;
