@@ -60,9 +60,9 @@ BEGIN {
 		next
 	}
 	ratio = $4 != "bytes" && low[1] > 0 && low[2] > 0 ? sprintf("%.2f", low[2] / low[1]) : "–"
-	printf "| %s | %s%s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", named[$2]++ ? "" : $2, $3,
+	printf "| %s | %s%s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", named[$2]++ ? "" : $2, $3,
 	    $4 == "" ? "" : ", " $4, goal_text($5), cell[1], cell[2], ratio, cell[3], cell[4], cell[5], cell[6],
-	    met == "missed" ? "**missed**" : met
+	    cell[7], met == "missed" ? "**missed**" : met
 	if (any_timed[key]) {
 		rates[++n] = "| " base " |"
 		for (s = 1; s <= names; s++) {
