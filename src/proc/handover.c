@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "net/conn.h"
 #include "net/loop.h"
 #include "net/pipe.h"
@@ -249,7 +250,7 @@ arrivals_came(int fd, short what, void *argument)
 		return;
 	}
 	if (got == 1 && m.kind == MESSAGE_SESSIONS) {
-		move_arrived(m.data, m.size, m.fds, m.fd_count);
+		move_arrived(span_make(m.data, m.size), m.fds, m.fd_count, m.b);
 		return;
 	}
 	if (got == 1) {
@@ -323,6 +324,7 @@ handover_send(struct weir_span data, const int *fds, unsigned count)
 {
 	const struct message m = { .kind = MESSAGE_SESSIONS,
 		.a = count,
+		.b = handover.heir_count > 0 ? handover.heirs[handover.next].seat : 0,
 		.data = data.data,
 		.size = data.len,
 		.fds = fds,

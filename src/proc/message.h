@@ -46,7 +46,8 @@ enum message_kind {
 	/* worker to worker */
 	MESSAGE_LINK_WANTED,	/* a: board entry of a peer, b: slot that wants a link */
 	MESSAGE_LINK_FREED,	/* a: board entry of a peer: try again */
-	MESSAGE_SESSIONS,	/* on FD_HANDOVER: a: how many descriptors; data: a parcel */
+	MESSAGE_SESSIONS,	/* on FD_HANDOVER: a: how many descriptors, b: the seat that it is
+				 * for; data: a parcel */
 
 	/* worker to master */
 	MESSAGE_READY,		/* a: generation, b: slot */

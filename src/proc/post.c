@@ -17,6 +17,7 @@
 #include "proc/tickets.h"
 #include "session/parcel.h"
 #include "upstream/board.h"
+#include "upstream/token.h"
 
 #define POST_START_TIMEOUT 30000u	/* ms, until a respawned worker is ready */
 #define POST_NO_TEMPLATE    5000u	/* ms, until it is tried again */
@@ -197,6 +198,8 @@ post_died(struct post *p, int status)
 	p->pid = 0;
 	watchdog_reset(&p->watchdog, wait_now());
 	p->owed = 0;		/* a reopened log its successor may need as well */
+	if (p->seat != 0 && status != 0)
+		tokens_reclaim(p->seat);
 	if (p->seat != 0)
 		board_seat_clear(p->seat);
 	if (g->step == GENERATION_STARTING) {

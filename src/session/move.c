@@ -200,17 +200,18 @@ move_send(struct parcel *p, const struct move_heir *heir)
 
 	/* Before they can arrive: it takes them from what is on its way to it. */
 	for (unsigned i = 0; i < moves.count; i++)
-		record_send_tokens(moves.batch[i], heir->seat);
+		record_announce_tokens(moves.batch[i], heir->seat);
 	if (moves.ops->send((struct weir_span){ p->data, p->at }, p->fds, p->fd_count) < 0)
 		error = errno;
 	/* The last that departs is told of. */
 	if (error == 0)
 		moves.moved += moves.count;
 	for (unsigned i = 0; i < moves.count; i++)
-		if (error == 0)
+		if (error == 0) {
+			record_note_sent(moves.batch[i]);
 			session_depart(moves.batch[i]);
-		else {
-			record_take_tokens(moves.batch[i], heir->seat);
+		} else {
+			record_withdraw_tokens(moves.batch[i], heir->seat);
 			if (moves.batch[i]->pauses)	/* it may take long */
 				move_unpause(moves.batch[i], SESSION_HERE);
 		}
@@ -340,14 +341,14 @@ move_drain_again(void)
 /* ------------------------------------------------------------------- coming */
 
 void
-move_arrived(const void *data, size_t size, const int *fds, unsigned count)
+move_arrived(struct weir_span data, const int *fds, unsigned count, unsigned sent_to)
 {
 	struct parcel p, part;
 	unsigned      strange = 0;
 
-	parcel_read(&p, data, size, fds, count);
+	parcel_read(&p, data.data, data.len, fds, count);
 	while (parcel_cut(&p, &part)) {
-		if (!record_read(&part))
+		if (!record_read(&part, sent_to))
 			strange++;
 		parcel_discard(&part);
 	}

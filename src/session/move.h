@@ -56,9 +56,9 @@ void move_none(void);
 /* Those that stay are ended, spread over so many ms. */
 void move_drain(uint64_t ms);
 
-/* A batch has come. Takes the descriptors over. What cannot go on is ended and counted;
- * a parcel that makes no sense is told of. */
-void move_arrived(const void *data, size_t, const int *fds, unsigned count);
+/* A batch has come, which was sent to that seat. Takes the descriptors over. What cannot go
+ * on is ended and counted; a parcel that makes no sense is told of. */
+void move_arrived(struct weir_span, const int *fds, unsigned count, unsigned sent_to);
 
 /* For session/service: a session that pauses has had its turn; one has ended. */
 void move_note(struct weir_session *);

@@ -32,7 +32,7 @@ static uint32_t record_links(const struct server *);
 static bool record_suits(const struct server *, uint32_t speaks, unsigned step);
 static enum token_holds record_holds(const struct weir_session *, struct weir_peer **);
 static void record_write_state(const struct weir_session *, struct parcel *);
-static void record_read_head(struct parcel *, struct record_head *);
+static void record_read_head(struct parcel *, struct record_head *, unsigned sent_to);
 static void record_give_up(struct parcel *, const struct record_head *, enum session_reason);
 static enum session_reason record_fill(struct weir_session *, struct parcel *,
     const struct record_head *);
@@ -147,25 +147,36 @@ record_holds(const struct weir_session *s, struct weir_peer **peer)
 }
 
 void
-record_send_tokens(const struct weir_session *s, unsigned seat)
+record_announce_tokens(const struct weir_session *s, unsigned seat)
 {
 	struct weir_peer *peer;
 	enum token_holds  holds = record_holds(s, &peer);
 
-	token_send(s->server->board, SERVER_SESSIONS, records.seat, seat);
+	token_announce(s->server->board, SERVER_SESSIONS, records.seat, seat);
 	if (peer != NULL)
-		tokens_send(peer->board, holds, records.seat, seat);
+		tokens_announce(peer->board, holds, records.seat, seat);
 }
 
 void
-record_take_tokens(const struct weir_session *s, unsigned seat)
+record_note_sent(const struct weir_session *s)
 {
 	struct weir_peer *peer;
 	enum token_holds  holds = record_holds(s, &peer);
 
-	token_unsend(s->server->board, SERVER_SESSIONS, records.seat, seat);
+	token_sent(s->server->board, SERVER_SESSIONS, records.seat);
 	if (peer != NULL)
-		tokens_unsend(peer->board, holds, records.seat, seat);
+		tokens_sent(peer->board, holds, records.seat);
+}
+
+void
+record_withdraw_tokens(const struct weir_session *s, unsigned seat)
+{
+	struct weir_peer *peer;
+	enum token_holds  holds = record_holds(s, &peer);
+
+	token_withdraw(s->server->board, SERVER_SESSIONS, records.seat, seat);
+	if (peer != NULL)
+		tokens_withdraw(peer->board, holds, records.seat, seat);
 }
 
 /* ----------------------------------------------------------------- writing */
@@ -232,14 +243,14 @@ record_write_state(const struct weir_session *s, struct parcel *p)
 /* ----------------------------------------------------------------- reading */
 
 bool
-record_read(struct parcel *p)
+record_read(struct parcel *p, unsigned sent_to)
 {
 	struct record_head   h;
 	struct weir_session *s;
 	struct log_subject   outer;
 	enum session_reason  reason;
 
-	record_read_head(p, &h);
+	record_read_head(p, &h, sent_to);
 	if (h.fd < 0)
 		return false;
 	if (h.server == NULL || !record_suits(h.server, h.speaks, h.past.step)) {
@@ -263,7 +274,7 @@ record_read(struct parcel *p)
 
 /* What it holds of limits is here from now on. */
 static void
-record_read_head(struct parcel *p, struct record_head *h)
+record_read_head(struct parcel *p, struct record_head *h, unsigned sent_to)
 {
 	char                  name[RECORD_NAME_MAX], upstream[RECORD_NAME_MAX];
 	char                  peer[RECORD_NAME_MAX];
@@ -285,12 +296,12 @@ record_read_head(struct parcel *p, struct record_head *h)
 	h->holds = (enum token_holds)holds;
 	if ((scope = conf_find(records.conf, SCOPE_SERVER, name)) != NULL) {
 		h->server = weir_scope_conf(scope, &server_module);
-		token_receive(h->server->board, SERVER_SESSIONS, records.seat);
+		token_receive(h->server->board, SERVER_SESSIONS, records.seat, sent_to);
 	}
 	if (upstream[0] != '\0' && (u = upstream_find(records.conf, upstream)) != NULL)
 		h->peer = upstream_peer(u, peer);
 	if (h->peer != NULL)
-		tokens_receive(h->peer->board, h->holds, records.seat);
+		tokens_receive(h->peer->board, h->holds, records.seat, sent_to);
 }
 
 /* Whether the server can go on with a session in this step. */

@@ -43,12 +43,15 @@ bool record_is_clean(struct weir_session *);
 /* A READY one. The parcel is bad when there was no room. */
 void record_write(const struct weir_session *, struct parcel *);
 
-/* Its tokens go ahead of it to the worker of that seat; and back, if it was not sent. */
-void record_send_tokens(const struct weir_session *, unsigned seat);
-void record_take_tokens(const struct weir_session *, unsigned seat);
+/* Its tokens go ahead of it to the worker of that seat (upstream/token); then it was sent,
+ * or was not. */
+void record_announce_tokens(const struct weir_session *, unsigned seat);
+void record_note_sent(const struct weir_session *);
+void record_withdraw_tokens(const struct weir_session *, unsigned seat);
 
-/* Reads one from its part: it is open and served from now on, or, if it cannot be, closed
- * and counted (SESSION_NOT_RESUMED, SESSION_NO_MEMORY). False: the part makes no sense. */
-bool record_read(struct parcel *part);
+/* Reads one from its part, which was sent to that seat: it is open and served from now on,
+ * or, if it cannot be, closed and counted (SESSION_NOT_RESUMED, SESSION_NO_MEMORY). False:
+ * the part makes no sense. */
+bool record_read(struct parcel *part, unsigned sent_to);
 
 #endif

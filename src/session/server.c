@@ -110,6 +110,7 @@ const struct weir_module server_module = {
 static const struct board_field fields[] = {
 	[SERVER_SESSIONS] = { "sessions", BOARD_GAUGE },
 	[SERVER_ARRIVING] = { "arriving", BOARD_ARRIVING },
+	[SERVER_ANNOUNCED] = { "announced", BOARD_ANNOUNCED },
 	[SERVER_ACCEPTED] = { "accepted", BOARD_COUNTER },
 	[SERVER_BYTES_IN] = { "bytes_in", BOARD_COUNTER },
 	[SERVER_BYTES_OUT] = { "bytes_out", BOARD_COUNTER },

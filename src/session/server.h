@@ -76,6 +76,7 @@ struct server {
 enum server_field {
 	SERVER_SESSIONS,	/* gauge, and token of max_connections; first, for BOARD_LOST */
 	SERVER_ARRIVING,	/* of them, on their way from another worker */
+	SERVER_ANNOUNCED,	/* of them, about to be sent to another */
 	SERVER_ACCEPTED,
 	SERVER_BYTES_IN,	/* from clients */
 	SERVER_BYTES_OUT,

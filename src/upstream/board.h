@@ -45,13 +45,15 @@ enum board_type {
 	BOARD_PRIVATE,		/* goes with its worker; a sum of it means nothing */
 	BOARD_ARRIVING,		/* of the gauge before it, and counted with that: what is on
 				 * its way to the seat's worker (upstream/token) */
+	BOARD_ANNOUNCED,	/* of the gauge two before it: what the seat's worker has said
+				 * to be arriving, and may not have sent yet */
 };
 
 /* Whether users are told of fields of this type. */
 static inline bool
 board_type_is_shown(enum board_type type)
 {
-	return type != BOARD_PRIVATE && type != BOARD_ARRIVING;
+	return type != BOARD_PRIVATE && type != BOARD_ARRIVING && type != BOARD_ANNOUNCED;
 }
 
 struct board_field {

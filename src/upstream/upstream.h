@@ -119,6 +119,7 @@ enum upstream_field {
 enum peer_field {
 	PEER_CONNS,		/* gauge, and the token of max_conns */
 	PEER_ARRIVING,		/* of them, on their way from another worker */
+	PEER_ANNOUNCED,		/* of them, about to be sent to another */
 	PEER_CONNECTS,		/* connections established */
 	PEER_CONNECT_FAILED,
 	PEER_CONNECT_TIMED_OUT,
@@ -127,6 +128,7 @@ enum peer_field {
 	PEER_BYTES_RECEIVED,
 	PEER_LINKS,		/* gauge, and the token of pool_size */
 	PEER_LINKS_ARRIVING,	/* of them, on their way from another worker */
+	PEER_LINKS_ANNOUNCED,	/* of them, about to be sent to another */
 	PEER_IN_FLIGHT,		/* gauge: requests on their way to a reply */
 	PEER_REQUESTS,
 	PEER_LINKS_GIVEN_UP,	/* for another worker */
