@@ -169,6 +169,7 @@ enum weir_failure {
 	WEIR_FAILED_PEER_CLOSED,	/* the connection ended before the reply */
 	WEIR_FAILED_BAD_REPLY,		/* what came is no reply */
 	WEIR_FAILED_NO_MEMORY,
+	WEIR_FAILED_SHUTDOWN,		/* the worker has to end before the reply. Since 1.4 */
 	WEIR_FAILURES
 };
 

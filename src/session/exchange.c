@@ -26,6 +26,7 @@ static const char *exchange_bound(const struct weir_session *, const struct move
 static bool        exchange_rests(struct weir_session *);
 static void        exchange_pack(const struct weir_session *, struct parcel *);
 static bool        exchange_unpack(struct weir_session *, struct parcel *, struct weir_peer *);
+static bool        exchange_cut(struct weir_session *);
 static void        exchange_depart(struct weir_session *);
 static enum token_holds exchange_holds(const struct weir_session *, struct weir_peer **);
 
@@ -67,6 +68,7 @@ const struct session_mode exchange_mode = {
 	.rests    = exchange_rests,
 	.pack     = exchange_pack,
 	.unpack   = exchange_unpack,
+	.cut      = exchange_cut,
 	.depart   = exchange_depart,
 	.holds    = exchange_holds,
 };
@@ -180,6 +182,20 @@ exchange_explain(const struct weir_session *s, enum session_reason reason)
 	return reason == SESSION_REQUEST_FAILED
 	    ? upstream_failure_name((enum weir_failure)exchange_of(s)->why)
 	    : NULL;
+}
+
+/* What it has asked for fails like what a peer has lost. What it has sent beyond that, and
+ * nobody has looked at, cannot be told of. */
+static bool
+exchange_cut(struct weir_session *s)
+{
+	struct exchange *e = exchange_of(s);
+	bool             under_way = e->requester.count > 0 || e->stalled;
+
+	order_give_up(&e->requester, WEIR_FAILED_SHUTDOWN);
+	s->cut = e->stalled ||
+	    (e->outlook == EXCHANGE_FINISHES && e->reason == SESSION_PEER_FAILED);
+	return under_way;
 }
 
 /* -------------------------------------------------------------- to other workers */

@@ -28,6 +28,8 @@ static void move_unpause(struct weir_session *, enum session_place);
 static void move_again(uint64_t ms);
 static void move_settle(void);
 static void move_drain_some(void *);
+static struct weir_session *move_next_to_end(void);
+static unsigned move_left(void);
 static void move_drain_again(void);
 
 static struct {
@@ -308,10 +310,10 @@ move_drain_some(void *argument)
 	struct weir_session *s;
 
 	(void)argument;
-	due = moves.drained + session_count_at(SESSION_STAYS);
+	due = moves.drained + move_left();
 	if (past < moves.drain_for)
 		due = due * past / moves.drain_for;
-	while (moves.drained < due && (s = session_first(SESSION_STAYS)) != NULL) {
+	while (moves.drained < due && (s = move_next_to_end()) != NULL) {
 		moves.drained++;
 		s->ends = s->pauses = true;
 		session_put(s, SESSION_BUSY, false);
@@ -319,6 +321,21 @@ move_drain_some(void *argument)
 	}
 	move_drain_again();
 	loop_timer_start(&moves.drain, MOVE_TICK / 2 + (uint64_t)random() % MOVE_TICK);
+}
+
+/* When nobody goes on with any, all of them stay. */
+static struct weir_session *
+move_next_to_end(void)
+{
+	struct weir_session *s = session_first(SESSION_STAYS);
+
+	return s != NULL || moves.all ? s : session_first(SESSION_HERE);
+}
+
+static unsigned
+move_left(void)
+{
+	return session_count_at(SESSION_STAYS) + (moves.all ? 0 : session_count_at(SESSION_HERE));
 }
 
 /* Those that were not clean have no event of becoming so by silence: some of them at a

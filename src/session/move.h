@@ -53,7 +53,7 @@ void move_all(void);
 void move_some(unsigned count);
 void move_none(void);
 
-/* Those that stay are ended, spread over so many ms. */
+/* Those that stay, which are all when none are to go, are ended, spread over so many ms. */
 void move_drain(uint64_t ms);
 
 /* A batch has come, which was sent to that seat. Takes the descriptors over. What cannot go

@@ -82,6 +82,25 @@ order_leave(struct requester *q)
 	q->held = 0;
 }
 
+void
+order_give_up(struct requester *q, enum weir_failure why)
+{
+	struct request *r;
+
+	while ((r = order_first(q)) != NULL) {
+		const struct framing *framing = r->framing;
+		uint32_t              kind = r->kind;
+		bool                  cut = r->state == REQUEST_ANSWERING, told = r->replies > 0;
+
+		request_count_failure(r, why, NULL);
+		order_remove_first(q);
+		request_orphan(r);	/* its link still has to read the reply */
+		if (told)
+			order_sink->failed(q, framing, kind, why, cut);
+		order_release(q);
+	}
+}
+
 /* Its turn has not come. What there is no room for is lost with its client, but the
  * request has left its link in any case. */
 static bool

@@ -43,6 +43,9 @@ bool order_reply(struct request *, struct weir_span part, bool last, uint64_t mo
 /* It has none. */
 void order_fail(struct request *, enum weir_failure, bool cut);
 
+/* None of them is waited for any more: each fails, in their order. */
+void order_give_up(struct requester *, enum weir_failure);
+
 /* The client goes: no more calls for any of them. */
 void order_leave(struct requester *);
 

@@ -204,6 +204,7 @@ record_write(const struct weir_session *s, struct parcel *p)
 	past.step = s->step;
 	past.reason = s->reason;
 	past.told = s->told;
+	past.cut = s->cut;
 	past.finish = c->finish;
 	past.unread = c->unread;
 	parcel_put_name(p, s->server->name);

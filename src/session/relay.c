@@ -38,6 +38,7 @@ static bool relay_rests(struct weir_session *);
 static void relay_pack(const struct weir_session *, struct parcel *);
 static bool relay_unpack(struct weir_session *, struct parcel *, struct weir_peer *);
 static bool relay_flows(const struct weir_session *);
+static bool relay_cut(struct weir_session *);
 static void relay_depart(struct weir_session *);
 static enum token_holds relay_holds(const struct weir_session *, struct weir_peer **);
 static bool relay_empty_pipe(struct flow *, struct conn *to);
@@ -81,6 +82,7 @@ const struct session_mode relay_mode = {
 	.pack     = relay_pack,
 	.unpack   = relay_unpack,
 	.flows    = relay_flows,
+	.cut      = relay_cut,
 	.depart   = relay_depart,
 	.holds    = relay_holds,
 };
@@ -216,7 +218,8 @@ relay_leave(struct weir_session *s)
 	/* What the peer sent before it went is the client's. */
 	if (s->step == STEP_FLUSH && r->down.pipe != NULL && !client->broken)
 		(void)pipe_spill(r->down.pipe, client);
-	if (client->broken || client->write_shut || conn_waiting(peer) + flow_held(&r->up) > 0 ||
+	if (s->cut || client->broken || client->write_shut ||
+	    conn_waiting(peer) + flow_held(&r->up) > 0 ||
 	    (peer->finished && !peer->eof))
 		conn_abort(peer);
 	pipe_return(&r->up.pipe);
@@ -648,6 +651,13 @@ static bool
 relay_flows(const struct weir_session *s)
 {
 	return s->active + RELAY_SILENCE > loop_now() || conn_waiting(&s->relay->peer_conn) > 0;
+}
+
+static bool
+relay_cut(struct weir_session *s)
+{
+	s->cut = !relay_is_connecting(s->relay) && relay_flows(s);
+	return s->cut;
 }
 
 static void

@@ -208,7 +208,7 @@ void
 service_close_sessions(void)
 {
 	pools_hold();
-	session_close_some(SESSION_SHUTDOWN, UINT32_MAX);
+	session_cut_off_all(SESSION_SHUTDOWN);
 }
 
 void

@@ -50,6 +50,7 @@ unsigned service_sessions(void);
 /* Calls this (once) when there is none left. */
 void service_when_empty(void (*empty)(void));
 
+/* All end, now: who has something under way is told, which may take a moment. */
 void service_close_sessions(void);
 
 /* After loop_run: gives everything back. */

@@ -27,6 +27,7 @@ static void session_linger(struct weir_session *);
 static void session_rest(struct weir_session *);
 static void session_drop(struct weir_session *);
 static size_t session_unsent(const struct weir_session *);
+static bool session_is_cut(const struct weir_session *);
 static uint64_t session_linger_time(const struct weir_session *);
 static struct session_deadline session_deadline(const struct weir_session *);
 static bool session_overdue(struct weir_session *, enum session_reason *);
@@ -95,7 +96,11 @@ session_start(const struct session_mode *const modes[STEP_COUNT], const struct s
 void
 session_stop(void)
 {
-	session_close_some(SESSION_SHUTDOWN, UINT32_MAX);
+	struct weir_session *s;
+
+	for (unsigned i = 0; i < SESSION_PLACES; i++)
+		while ((s = session_first((enum session_place)i)) != NULL)
+			session_close(s, SESSION_SHUTDOWN);
 	session_free_closed();
 }
 
@@ -127,14 +132,14 @@ session_oldest(void)
 }
 
 void
-session_close_some(enum session_reason reason, unsigned most)
+session_cut_off_all(enum session_reason reason)
 {
-	struct weir_session *s;
+	struct weir_session *s, *following;
 
 	for (unsigned i = 0; i < SESSION_PLACES; i++)
-		while (most > 0 && (s = session_first((enum session_place)i)) != NULL) {
-			session_close(s, reason);
-			most--;
+		for (s = session_first((enum session_place)i); s != NULL; s = following) {
+			following = session_next(s);
+			session_cut_off(s, reason);
 		}
 }
 
@@ -220,6 +225,7 @@ session_resume(struct weir_session *s, const struct session_past *past)
 	s->step = past->step;
 	s->reason = past->reason;
 	s->told = past->told;
+	s->cut = past->cut;
 	if (session_mode(s) != NULL)
 		s->mode = s->step;
 	session_watch(s);
@@ -292,6 +298,20 @@ session_finish(struct weir_session *s, enum session_reason reason)
 	session_enter(s, STEP_FLUSH);
 	if (all.driven != s)
 		conn_again(&s->client);
+}
+
+void
+session_cut_off(struct weir_session *s, enum session_reason reason)
+{
+	struct log_subject         outer = log_about((struct log_subject){ session_describe, s });
+	const struct session_mode *mode = session_mode(s);
+	bool                       under_way = mode != NULL && mode->cut != NULL && mode->cut(s);
+
+	if (under_way || session_unsent(s) > 0)
+		session_finish(s, reason);
+	else if (s->step < STEP_FLUSH)
+		session_close(s, reason);
+	log_about(outer);
 }
 
 void
@@ -467,6 +487,13 @@ session_mode(const struct weir_session *s)
 	return all.modes[s->step];
 }
 
+/* It must not look whole. */
+static bool
+session_is_cut(const struct weir_session *s)
+{
+	return s->cut || s->reason == SESSION_PEER_FAILED;
+}
+
 /* What the client should have, and has not been sent. */
 static size_t
 session_unsent(const struct weir_session *s)
@@ -496,11 +523,11 @@ session_flush(struct weir_session *s)
 	session_note_blocked(s, c, conn_waiting(c), &s->blocked);
 	if (conn_waiting(c) > 0)
 		return;
-	if (c->eof && s->reason != SESSION_PEER_FAILED) {
+	if (c->eof && !session_is_cut(s)) {
 		session_close(s, s->reason);
 		return;
 	}
-	if (s->reason != SESSION_PEER_FAILED)
+	if (!session_is_cut(s))
 		conn_finish(c);
 	buf_return(&c->in);
 	session_enter(s, STEP_LINGER);
@@ -517,11 +544,11 @@ session_linger(struct weir_session *s)
 		(void)conn_flush(c);	/* there was no room for the transport's last words */
 	for (unsigned share = SESSION_SHARE; share > 0 && c->readable; share--)
 		(void)conn_read(c, loop_scratch(), loop_scratch_size());
-	if (s->reason == SESSION_PEER_FAILED && (over || conn_unacknowledged(c) == 0)) {
+	if (session_is_cut(s) && (over || conn_unacknowledged(c) == 0)) {
 		conn_abort(c);
 		over = true;
 	}
-	if (over || c->broken || (c->eof && s->reason != SESSION_PEER_FAILED))
+	if (over || c->broken || (c->eof && !session_is_cut(s)))
 		session_close(s, s->reason);
 	else if (c->readable && !c->eof)
 		conn_again(c);
@@ -567,7 +594,7 @@ session_deadline(const struct weir_session *s)
 	if (s->step == STEP_LINGER) {
 		session_deadline_add(&d, s->begun, session_linger_time(s), s->reason);
 		/* Nothing tells that all has arrived: it is looked for. */
-		if (s->reason == SESSION_PEER_FAILED)
+		if (session_is_cut(s))
 			session_deadline_add(&d, loop_now(), SESSION_LINGER_LOOK, s->reason);
 		return d;
 	}

@@ -132,6 +132,7 @@ struct weir_session {
 	bool                 told : 1;	/* open was called: close has to be */
 	bool                 pauses : 1;	/* begins nothing more: it goes soon, or … */
 	bool                 ends : 1;	/* … ends, as soon as it is at rest */
+	bool                 cut : 1;	/* something of it was cut short: it ends in a reset */
 	_Alignas(16) char    state[];	/* the protocol's */
 };
 
@@ -192,6 +193,9 @@ struct session_mode {
 	bool (*unpack)(struct weir_session *, struct parcel *, struct weir_peer *peer);
 	/* Whether an end right now would cut something short, beyond what waits. NULL: not. */
 	bool (*flows)(const struct weir_session *);
+	/* Its time is over. Returns whether anything is under way; then the client has been
+	 * sent what it can be told of that, and otherwise session.cut is set. NULL: nothing. */
+	bool (*cut)(struct weir_session *);
 	/* It was sent: what the mode has of others is given back. Its descriptors are closed
 	 * here, and live on there. */
 	void (*depart)(struct weir_session *);
@@ -212,6 +216,7 @@ struct session_past {
 	uint8_t            step;
 	uint8_t            reason;
 	bool               told;
+	bool               cut;
 	bool               finish;	/* of its conn */
 	bool               unread;
 };
@@ -262,6 +267,10 @@ const struct session_mode *session_mode_at(unsigned step);
  * for what cuts short a FLUSH. Bytes that still wait end in a reset. */
 void session_close(struct weir_session *, enum session_reason);
 
+/* The same, when it has to be now, whatever is under way: the client is told, or gets a
+ * reset behind what it was sent. It may go on in FLUSH and LINGER for a while. */
+void session_cut_off(struct weir_session *, enum session_reason);
+
 /* Does what can be done now. For handlers of conns that belong to a session. */
 void session_run(struct weir_session *);
 
@@ -302,8 +311,8 @@ void session_watch(struct weir_session *);
 /* ", session 3.17, client …, server web" as log_subject wants it. */
 void session_describe(const void *session, char *out, size_t size);
 
-/* Per worker: begin, with a mode (or NULL) for each step; how many are open; close so
- * many of them; end. */
+/* Per worker: begin, with a mode (or NULL) for each step; how many are open; cut all
+ * off; end. */
 void session_start(const struct session_mode *const modes[STEP_COUNT], const struct session_ops *,
     uint32_t generation);
 unsigned session_count(void);
@@ -312,7 +321,7 @@ unsigned session_count_at(enum session_place);
  * roughly in the order in which they came. 0: there is none. */
 #define SESSION_OLDEST 512u
 uint64_t session_oldest(void);
-void     session_close_some(enum session_reason, unsigned most);
+void     session_cut_off_all(enum session_reason);
 void     session_stop(void);
 
 const char *session_reason_name(enum session_reason);

@@ -187,6 +187,8 @@ request_remedy(const struct weir_upstream *u, enum weir_failure why)
 		[WEIR_FAILED_BAD_REPLY] = "what the peer sends is no reply of this protocol, or is "
 					  "longer than it may be",
 		[WEIR_FAILED_NO_MEMORY] = "the machine is short of memory",
+		[WEIR_FAILED_SHUTDOWN] = "their worker had to end; after a reload or weir -s quit "
+					 "a longer worker_shutdown_timeout waits for replies",
 	};
 
 	/* More of what cannot be opened would not help. */

@@ -154,6 +154,7 @@ static const struct board_field upstream_fields[UPSTREAM_FIELDS] = {
 	FAILED(PEER_CLOSED, "peer_closed"),
 	FAILED(BAD_REPLY, "bad_reply"),
 	FAILED(NO_MEMORY, "no_memory"),
+	FAILED(SHUTDOWN, "shutdown"),
 	[UPSTREAM_NO_PEER] = { "no_peer", BOARD_COUNTER },
 	[UPSTREAM_RETRIED] = { "retried", BOARD_COUNTER },
 };
