@@ -216,4 +216,26 @@ it 'keeps nothing for it afterwards' => sub {
 	cmp_ok $w->memory - $waiting, '<', 2000 * 600, 'and less for those behind them';
 };
 
+# checked($listen, @from): what -t says of a server that is listened on there.
+sub checked($listen, @from)
+{
+	my $d = Weir::Daemon->new(join("\n", '[server s]', "listen = $listen", 'protocol = echo', 'proxy_protocol = on',
+	    (map { "proxy_protocol_from = $_" } @from), ''));
+	my $result = $d->command('-t');
+	is $result->{exit}, 0, "$listen, from " . (join(', ', @from) || 'whom it does not say');
+	return $result->{text};
+}
+
+it 'warns where everybody is trusted' => sub {
+	my $everybody = qr/:(\d+): warning: proxy_protocol_from trusts everybody/;
+	for my $from ('all', '0.0.0.0/0', '::/0', '192.0.2.1 ::/0') {
+		like checked("127.0.0.1:$echo", $from), $everybody;
+		is $1, 5, 'with its line';
+	}
+	like checked("*:$echo"), $everybody;
+	is $1, 4, 'or that of proxy_protocol, where it is not set';
+	unlike checked("127.0.0.1:$echo"), $everybody, 'not set, and reached from here alone';
+	unlike checked("*:$echo", '192.0.2.0/24 unix:', '2001:db8::/32'), $everybody;
+};
+
 done_testing;

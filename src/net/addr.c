@@ -442,6 +442,19 @@ addr_is_abstract(const struct addr *a)
 }
 
 bool
+addr_is_inside(const struct addr *a)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+	struct addr_packed   p;
+
+	addr_pack(&p, a);
+	if (p.family == AF_INET)
+		return p.ip[0] == 127;
+	return p.family == AF_UNIX ||
+	    (p.family == AF_INET6 && memcmp(p.ip, one, sizeof one) == 0);
+}
+
+bool
 addr_overlap(const struct addr *a, const struct addr *b)
 {
 	static const uint8_t any[16];

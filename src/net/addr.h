@@ -62,6 +62,9 @@ uint16_t addr_port(const struct addr *);
  * remove, and it is gone with its listener. */
 bool addr_is_abstract(const struct addr *);
 
+/* Whether only this machine's programs can connect to it: a UNIX address, 127.0.0.0/8, ::1. */
+bool addr_is_inside(const struct addr *);
+
 /* Whether binding both at once would collide: the same port, and the same
  * address or one of them a wildcard that covers the other. */
 bool addr_overlap(const struct addr *, const struct addr *);

@@ -73,6 +73,12 @@ cidr_is_exact(const struct cidr *c)
 }
 
 bool
+cidr_is_everybody(const struct cidr *c)
+{
+	return c->bits == 0 && c->family != AF_UNIX;
+}
+
+bool
 cidr_has(const struct cidr *c, const struct addr_packed *a)
 {
 	unsigned whole = c->bits / 8, rest = c->bits % 8;

@@ -18,6 +18,9 @@ struct cidr {
  * or a phrase that says what is wrong. */
 const char *cidr_parse(struct cidr *, const char *text);
 
+/* Whether it has all there are, or all of IPv4 or of IPv6. */
+bool cidr_is_everybody(const struct cidr *);
+
 /* IPv4-mapped addresses and ranges are IPv4. */
 bool cidr_has(const struct cidr *, const struct addr_packed *);
 

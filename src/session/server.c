@@ -25,6 +25,8 @@ static void        server_check_protocol(struct weir_scope *, struct server *);
 static void        server_check_upstream(struct weir_scope *, struct server *);
 static void        server_check_tls(struct weir_scope *, struct server *);
 static void        server_check_routes(struct weir_scope *, struct server *);
+static void        server_check_proxies(struct weir_scope *, const struct server *);
+static bool        server_is_reachable(const struct server *);
 static bool        server_is_last(struct weir_scope *);
 static void        server_check_listens(const struct conf *);
 static void        server_check_overlaps(const struct conf *, const struct server *,
@@ -240,6 +242,8 @@ server_check(struct weir_scope *scope)
 	server_check_upstream(scope, s);
 	server_check_tls(scope, s);
 	server_check_routes(scope, s);
+	if (s->proxy_protocol)
+		server_check_proxies(scope, s);
 	for (unsigned k = 0; k < s->listen_count; k++)
 		s->listens[k].spec.options = s->options;
 	if (server_is_last(scope)) {
@@ -346,6 +350,32 @@ server_check_routes(struct weir_scope *scope, struct server *s)
 		    "tls = %s ends the clients' TLS here: routes pass it on to whoever ends it",
 		    s->tls_name);
 	routes_check(scope, &s->routes);
+}
+
+/* Who may state any address should be a few. The default says nothing where only this
+ * machine's programs come. */
+static void
+server_check_proxies(struct weir_scope *scope, const struct server *s)
+{
+	bool said = scope_sets(scope, "proxy_protocol_from");
+
+	for (unsigned i = 0; i < s->proxies.count; i++)
+		if (cidr_is_everybody(&s->proxies.list[i]) && (said || server_is_reachable(s))) {
+			conf_warn(scope, said ? "proxy_protocol_from" : "proxy_protocol",
+			    "proxy_protocol_from trusts everybody: whoever connects can state any "
+			    "address as his own; list the proxies alone, like 192.0.2.0/24");
+			return;
+		}
+}
+
+/* Whether others than this machine's programs can connect to it. */
+static bool
+server_is_reachable(const struct server *s)
+{
+	for (unsigned k = 0; k < s->listen_count; k++)
+		if (!addr_is_inside(&s->listens[k].spec.addr))
+			return true;
+	return false;
 }
 
 /* A server's address, while they are compared. */

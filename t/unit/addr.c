@@ -305,6 +305,34 @@ test_comparing(void)
 	}
 }
 
+static void
+test_inside(void)
+{
+	static const struct {
+		const char *address;
+		bool        inside;
+	} all[] = {
+		{ "127.0.0.1:80", true },
+		{ "127.9.9.9:80", true },
+		{ "[::1]:80", true },
+		{ "[::ffff:127.0.0.1]:80", true },
+		{ "unix:/a", true },
+		{ "unix:@a", true },
+		{ "*:80", false },
+		{ "0.0.0.0:80", false },
+		{ "[::]:80", false },
+		{ "192.0.2.1:80", false },
+		{ "[2001:db8::1]:80", false },
+	};
+	struct addr a;
+
+	for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+		a = parsed(all[i].address);
+		ok(addr_is_inside(&a) == all[i].inside, "%s is reached from %s", all[i].address,
+		    all[i].inside ? "here alone" : "outside");
+	}
+}
+
 int
 main(void)
 {
@@ -315,5 +343,6 @@ main(void)
 	test_packing();
 	test_kernel();
 	test_comparing();
+	test_inside();
 	return done_testing();
 }

@@ -51,6 +51,24 @@ is_none(const char *text, const char *word)
 	    wrong != NULL ? wrong : "taken");
 }
 
+static bool
+is_everybody(const char *range)
+{
+	struct cidr c;
+
+	return cidr_parse(&c, range) == NULL && cidr_is_everybody(&c);
+}
+
+static void
+everybody(void)
+{
+	ok(is_everybody("all") && is_everybody("0.0.0.0/0") && is_everybody("::/0"), "everybody");
+	ok(is_everybody("::ffff:0.0.0.0/96"), "all of IPv4, as IPv6 has it");
+	ok(!is_everybody("unix:") && !is_everybody("0.0.0.0/1") && !is_everybody("0.0.0.0") &&
+		!is_everybody("::/1"),
+	    "and who is not");
+}
+
 static void
 not_ranges(void)
 {
@@ -74,6 +92,7 @@ int
 main(void)
 {
 	ranges();
+	everybody();
 	not_ranges();
 	return done_testing();
 }
