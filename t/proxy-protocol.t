@@ -210,7 +210,8 @@ it 'keeps nothing for it afterwards' => sub {
 	my $waiting = $w->memory;
 	$_->send(substr($v2, -1) . 'hello') for @clients;
 	$_->recv(5) for @clients;
-	cmp_ok $w->memory, '<=', $waiting + 65536, 'nothing more than while they waited';
+	# The kernel's count of pages is off by 32 for each processor at times.
+	cmp_ok $w->memory, '<=', $waiting + (1 << 19), 'nothing more than while they waited';
 	my @more = map { client($echo)->send("${v2}hello") } 1 .. 2000;
 	$_->recv(5) for @more;
 	cmp_ok $w->memory - $waiting, '<', 2000 * 600, 'and less for those behind them';
@@ -227,15 +228,13 @@ sub checked($listen, @from)
 }
 
 it 'warns where everybody is trusted' => sub {
-	my $everybody = qr/:(\d+): warning: proxy_protocol_from trusts everybody/;
+	my $everybody = 'warning: proxy_protocol_from trusts everybody';
 	for my $from ('all', '0.0.0.0/0', '::/0', '192.0.2.1 ::/0') {
-		like checked("127.0.0.1:$echo", $from), $everybody;
-		is $1, 5, 'with its line';
+		like checked("127.0.0.1:$echo", $from), qr/:5: $everybody/;
 	}
-	like checked("*:$echo"), $everybody;
-	is $1, 4, 'or that of proxy_protocol, where it is not set';
-	unlike checked("127.0.0.1:$echo"), $everybody, 'not set, and reached from here alone';
-	unlike checked("*:$echo", '192.0.2.0/24 unix:', '2001:db8::/32'), $everybody;
+	like checked("*:$echo"), qr/:4: $everybody/, 'at proxy_protocol, where it is not set';
+	unlike checked("127.0.0.1:$echo"), qr/$everybody/, 'not set, and reached from here alone';
+	unlike checked("*:$echo", '192.0.2.0/24 unix:', '2001:db8::/32'), qr/$everybody/;
 };
 
 done_testing;
