@@ -21,13 +21,6 @@ static struct {
 	struct buf_stats stats;
 } cache;
 
-/* With the header: what was allocated. */
-static size_t
-buf_whole(const struct buf *b)
-{
-	return b->size + HEADER;
-}
-
 static unsigned
 buf_class(size_t size)
 {
@@ -175,7 +168,7 @@ buf_return(struct buf **held)
 	*held = NULL;
 	if (b == NULL)
 		return;
-	size = buf_whole(b);
+	size = buf_memory(b);
 	cache.stats.lent -= size;
 	if (size > CACHED_MAX || cache.stats.cached + size > BUF_CACHE_MAX) {
 		free(b);

@@ -45,6 +45,13 @@ buf_len(const struct buf *b)
 	return b ? b->tail - b->head : 0;
 }
 
+/* What it takes of memory, with its header and the room that is left. */
+static inline size_t
+buf_memory(const struct buf *b)
+{
+	return b ? b->size + offsetof(struct buf, data) : 0;
+}
+
 /*
  * Appends; borrows or moves to a larger buffer where needed (the span must not
  * lie in *b). Returns 0, or -1 with errno ENOMEM or EMSGSIZE and *b as it was.

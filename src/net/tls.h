@@ -106,6 +106,9 @@ enum tls_state {
  * until it is over. To be called when the conn's facts have changed. */
 enum tls_state tls_handshake(struct conn *, bool begin);
 
+/* Bytes of memory that hold what has come and was not asked for yet. */
+size_t tls_kept(const struct conn *);
+
 struct tls_info {
 	bool             resumed;
 	const char      *server_name;	/* asked for by the client, or NULL */

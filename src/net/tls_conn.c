@@ -577,6 +577,12 @@ tls_conn_emit(struct conn *c, struct tls_conn *t)
 
 /* ----------------------------------------------------------------- what is known */
 
+size_t
+tls_kept(const struct conn *c)
+{
+	return buf_memory(tls_conn_of(c)->in);
+}
+
 struct tls_info
 tls_info(const struct conn *c)
 {

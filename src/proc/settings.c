@@ -23,6 +23,7 @@
 #include "net/tls.h"
 #include "proc/paths.h"
 #include "proc/ports.h"
+#include "session/preread.h"
 #include "session/server.h"
 #include "upstream/board.h"
 #include "upstream/upstream.h"
@@ -30,6 +31,9 @@
 /* Descriptors that a worker needs besides those of sessions, listeners and
  * channels: logs, the loop, pipes to splice with, what libraries open. */
 #define SETTINGS_SPARE 128u
+
+/* Bytes for each session: nearly every ClientHello fits into them. */
+#define SETTINGS_PREREAD 2048u
 
 static const char *settings_check(struct weir_scope *);
 static const char *settings_take_user(struct weir_scope *, const char *, void *);
@@ -71,6 +75,16 @@ static const struct weir_key keys[] = {
 	    .min = 1,
 	    .max = 1u << 20,
 	    .help = "most TLS handshakes that are open in one worker; others wait" },
+	{ .name = "worker_preread",
+	    .where = WEIR_IN_WEIR,
+	    .type = WEIR_SIZE,
+	    .offset = AT(preread),
+	    .initial = "auto",
+	    .min = PREREAD_MIN,
+	    .max = UINT64_C(1) << 40,
+	    .flags = WEIR_AUTO,
+	    .help = "what clients may hold in one worker before they are in; auto: 2k for each of "
+		    "worker_connections" },
 	{ .name = "worker_rlimit_nofile",
 	    .where = WEIR_IN_WEIR,
 	    .type = WEIR_NUMBER,
@@ -266,6 +280,10 @@ settings_check(struct weir_scope *scope)
 		s->ticket_keys = settings_read_ticket_keys(scope, s->ticket_file);
 	paths_check(scope, s);
 	settings_check_connections(scope, s);
+	if (s->preread == WEIR_AUTOMATIC)
+		s->preread = s->connections < PREREAD_MIN / SETTINGS_PREREAD
+		    ? PREREAD_MIN
+		    : s->connections * SETTINGS_PREREAD;
 	ports_check(scope_conf(scope), s->workers * s->connections);
 	return NULL;
 }

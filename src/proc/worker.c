@@ -282,6 +282,7 @@ worker_start_servers(void)
 		.generation = t->job->generation,
 		.worker_connections = t->settings->connections,
 		.worker_handshakes = t->settings->handshakes,
+		.worker_preread = t->settings->preread,
 		.listen_fd = worker_listen_fd,
 		.sockets = t->sockets,
 		.announce = worker_announce,

@@ -18,7 +18,9 @@
 
 static void        gate_run(struct weir_session *);
 static void        gate_deadline(const struct weir_session *, struct session_deadline *);
+static void        gate_leave(struct weir_session *);
 static const char *gate_explain(const struct weir_session *, enum session_reason);
+static bool        gate_take(struct weir_session *, struct gate *);
 static bool        gate_trusts(const struct weir_session *);
 static bool        gate_take_header(struct weir_session *, struct gate *);
 static bool        gate_pass_header(struct weir_session *, struct gate *, struct weir_span in,
@@ -36,7 +38,9 @@ const struct session_mode gate_mode = {
 	.name     = "gate",
 	.run      = gate_run,
 	.deadline = gate_deadline,
+	.leave    = gate_leave,
 	.explain  = gate_explain,
+	.depart   = gate_leave,
 };
 
 /* Of loop_complain. */
@@ -62,11 +66,28 @@ gate_run(struct weir_session *s)
 {
 	struct gate *g = gate_of(s);
 
-	if (g != NULL && s->server->proxy_protocol && !g->passed && !gate_take_header(s, g))
-		return;
-	if (g != NULL && routes_count(&s->server->routes) > 0 && !gate_take_hello(s, g))
-		return;
-	session_enter(s, STEP_HANDSHAKE);
+	if (g == NULL || gate_take(s, g))
+		session_enter(s, STEP_HANDSHAKE);
+	else if (s->step == STEP_GATE)
+		preread_note(&g->preread, s, buf_memory(s->client.in));
+}
+
+/* True: all is there that has to be. */
+static bool
+gate_take(struct weir_session *s, struct gate *g)
+{
+	if (s->server->proxy_protocol && !g->passed && !gate_take_header(s, g))
+		return false;
+	return routes_count(&s->server->routes) == 0 || gate_take_hello(s, g);
+}
+
+static void
+gate_leave(struct weir_session *s)
+{
+	struct gate *g = gate_of(s);
+
+	if (g != NULL)
+		preread_leave(&g->preread);
 }
 
 static void

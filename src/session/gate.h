@@ -15,6 +15,7 @@
 
 #include "net/addr.h"
 #include "net/client_hello.h"
+#include "session/preread.h"
 #include "session/session.h"
 
 struct parcel;
@@ -24,6 +25,7 @@ struct gate {
 	const char           *wrong;	/* why it has not been passed; or NULL */
 	struct weir_upstream *upstream;	/* that a route has led to; or NULL */
 	struct client_hello   hello;
+	struct preread        preread;
 	struct addr_packed    to;	/* that the client connected to, as the header says;
 					   family 0: it says nothing */
 	bool                  passed;	/* by the header */

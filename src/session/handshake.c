@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "net/tls.h"
+#include "session/preread.h"
 #include "session/server.h"
 #include "session/session.h"
 
@@ -15,6 +16,7 @@ struct handshake {
 	struct node          link;	/* of those that are open, or of those that wait */
 	uint64_t             since;	/* ms: it is open, or waits, since then */
 	bool                 open;
+	struct preread       preread;	/* of one that is not open */
 };
 
 static void        handshake_enter(struct weir_session *);
@@ -117,6 +119,8 @@ handshake_run(struct weir_session *s)
 		handshake_failed(s);
 	else if (state == TLS_GONE)
 		session_close(s, SESSION_CLIENT_CLOSED);
+	else
+		preread_note(&h->preread, s, h->open ? 0 : tls_kept(c));
 }
 
 static void
@@ -139,6 +143,7 @@ handshake_leave(struct weir_session *s)
 	if (h == NULL)
 		return;
 	s->handshake = NULL;
+	preread_leave(&h->preread);
 	board_give(s->server->board, SERVER_HANDSHAKES, all.seat);
 	if (node_linked(&h->link))
 		node_unlink(&h->link);

@@ -8,8 +8,8 @@
  *	                                                          others wait
  *
  * Those who are connected come before those who are not: at most worker_handshakes are
- * open, and of a pass few compute. Who has to wait costs as little as one who says
- * nothing, until handshake_timeout. So clients that stop in mid-handshake, however many,
+ * open, and of a pass few compute. Who has to wait costs his first record
+ * (session/preread), until handshake_timeout. So clients that stop in mid-handshake, however many,
  * keep nobody else out for longer than a second.
  */
 #ifndef SESSION_HANDSHAKE_H

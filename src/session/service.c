@@ -14,6 +14,7 @@
 #include "session/gate.h"
 #include "session/handshake.h"
 #include "session/move.h"
+#include "session/preread.h"
 #include "session/record.h"
 #include "session/relay.h"
 #include "session/server.h"
@@ -96,6 +97,7 @@ service_start(const struct service_params *params)
 		return -1;
 	session_start(service_modes, &service_session_ops, params->generation);
 	moves_start(conf, params->seat, params->moves);
+	prereads_start(params->worker_preread);
 	handshakes_start(params->worker_handshakes, params->seat);
 	relay_start();
 	for (unsigned i = 0; i < count; i++) {

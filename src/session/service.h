@@ -23,6 +23,7 @@ struct service_params {
 	uint32_t           generation;		/* number, as users see it */
 	uint64_t           worker_connections;
 	uint64_t           worker_handshakes;
+	uint64_t           worker_preread;	/* bytes */
 	/* The listening socket of a `listen` for a slot, or the one that is
 	 * shared (*shared is then true); -1: there is none. */
 	int              (*listen_fd)(const char *name, unsigned slot, bool *shared);

@@ -28,7 +28,7 @@ syntax match   weirValue       ".*$" contained
 
 " [weir]
 syntax keyword weirDirective contained workers worker_connections worker_rlimit_nofile
-syntax keyword weirDirective contained worker_handshakes tls_ticket_key
+syntax keyword weirDirective contained worker_handshakes worker_preread tls_ticket_key
 syntax keyword weirDirective contained worker_cpu_affinity worker_shutdown_timeout worker_watchdog user pid control
 syntax keyword weirDirective contained error_log load_module include daemon
 " [server]
