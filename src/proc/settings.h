@@ -32,7 +32,7 @@ struct settings {
 	uint64_t             connections;	/* worker_connections; after check: what fits */
 	bool                 lowered;		/* it has been, by check */
 	uint64_t             handshakes;	/* worker_handshakes */
-	uint64_t             preread;		/* worker_preread, bytes; after check: never automatic */
+	uint64_t             preread;		/* worker_preread, bytes; the same */
 	uint64_t             nofile;		/* worker_rlimit_nofile; WEIR_AUTOMATIC */
 	uint64_t             shutdown_timeout;	/* ms; 0: none */
 	uint64_t             watchdog;		/* ms; 0: off */
