@@ -105,6 +105,25 @@ child_state(pid_t pid)
 	return name_end != NULL && name_end[1] == ' ' ? name_end[2] : '\0';
 }
 
+const char *
+child_doing(pid_t pid)
+{
+	switch (child_state(pid)) {
+	case 'R':
+		return "is computing: a loop in a module?";
+	case 'S':
+		return "waits in a system call: does a module call something that blocks?";
+	case 'D':
+		return "waits for a disk or for memory";
+	case 'T':
+		return "is stopped by a signal (SIGCONT lets it go on)";
+	case 't':
+		return "is held by a debugger";
+	default:
+		return "what it does is not known";
+	}
+}
+
 void
 child_title_init(int argc, char **argv, char **envp)
 {

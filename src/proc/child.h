@@ -30,6 +30,9 @@ void child_default(int signal);
  * cannot be found out. */
 char child_state(pid_t);
 
+/* What a process that does not answer seems to do: "is computing …". */
+const char *child_doing(pid_t);
+
 /* main, first of all: the memory that titles are written to. */
 void child_title_init(int argc, char **argv, char **envp);
 

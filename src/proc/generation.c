@@ -41,6 +41,7 @@ static int  generation_begin_opening(struct generation *);
 static int  generation_begin_sending(struct generation *);
 static int  generation_begin_starting(struct generation *);
 static int  generation_begin_running(struct generation *);
+static void generation_hasten(uint64_t ms);
 static int  generation_begin_retiring(struct generation *);
 static int  generation_begin_dropping(struct generation *);
 static int  generation_begin_ended(struct generation *);
@@ -97,6 +98,7 @@ static void generation_kill_posts(struct generation *);
 
 static const struct post_ops generation_post_ops = {
 	.changed = generation_advance,
+	.lost    = succession_lose,
 	.failed  = generation_fail,
 };
 
@@ -120,13 +122,16 @@ void
 generation_build(bool remake)
 {
 	struct generation *g = calloc(1, sizeof *g), *running = generation_running();
-	int                index = generations_index();
+	int                index;
 
 	report_begin();
+	index = generations_index(report_is_forced());
+	if (report_is_forced() && generations_are_full())
+		succession_make_room();
 	if (g == NULL || index < 0) {
 		report_say(WEIR_ERROR, "error: %s", g == NULL ? strerror(ENOMEM) : "too many "
-		    "generations are alive: their sessions have to end first, see "
-		    "worker_shutdown_timeout");
+		    "generations are alive, with sessions that cannot move: when some of them have "
+		    "ended there is room again; weir -s reload --force ends those of the oldest");
 		free(g);
 		ops->dropped();
 		report_end(false);
@@ -373,6 +378,7 @@ generation_begin_running(struct generation *g)
 	watchdog_start(g);
 	if (previous != NULL)
 		generation_enter(previous, GENERATION_RETIRING);
+	generation_hasten(g->digest.settings.shutdown_timeout);
 	listening_commit();
 	generation_tell_changes(g, previous);
 	report_say(WEIR_NOTICE, "generation %u runs", g->number);
@@ -381,6 +387,22 @@ generation_begin_running(struct generation *g)
 	if (previous != NULL)
 		generation_advance(previous);
 	return 0;
+}
+
+/* Those that retire have so many ms from now on, unless they have less. 0: for ever. */
+static void
+generation_hasten(uint64_t ms)
+{
+	struct node *n, *following;
+	uint64_t     limit = ms + RETIRING_GRACE;
+
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		if (ms > 0 && g->step == GENERATION_RETIRING &&
+		    (!deadline_is_set(&g->overdue) || g->overdue.at > wait_now() + limit))
+			deadline_set(&g->overdue, limit, generation_template_kill);
+	}
 }
 
 static int

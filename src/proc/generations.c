@@ -19,17 +19,30 @@ static struct {
 } strays;
 
 int
-generations_index(void)
+generations_index(bool forced)
 {
 	struct node *n, *following;
 	uint64_t     used = 0;
 
+	if (!forced && generations_are_full())
+		return -1;
 	list_each(n, following, &generations)
 		used |= (uint64_t)1 << container_of(n, struct generation, link)->index;
 	for (unsigned i = 0; i < BOARD_GENERATIONS; i++)
 		if ((used & (uint64_t)1 << i) == 0)
 			return (int)i;
 	return -1;
+}
+
+bool
+generations_are_full(void)
+{
+	struct node *n, *following;
+	unsigned     alive = 0;
+
+	list_each(n, following, &generations)
+		alive++;
+	return alive >= BOARD_GENERATIONS - 1;
 }
 
 struct generation *

@@ -19,8 +19,11 @@ extern struct node generations;
 struct generation *generation_building(void);
 struct generation *generation_running(void);
 
-/* A number for the board that none has, or -1. */
-int generations_index(void);
+/* A number for the board that none has, or -1. The last is kept for who forces it. */
+int generations_index(bool forced);
+
+/* Whether no more may be built, unless somebody forces it. */
+bool generations_are_full(void);
 
 /* Whose process it is; NULL: no worker's. */
 struct post *generations_post(pid_t);

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "proc/child.h"
 #include "proc/template.h"
 #include "proc/wait.h"
-#include "proc/watchdog.h"
 
 static void loading_note(struct loading *, const char *doing, uint64_t now);
 static enum loading_state loading_judge(uint64_t silence, uint64_t limit);
@@ -44,7 +44,7 @@ loading_look(struct loading *l, uint64_t limit, char *text, size_t size)
 	    (int)l->pid, *doing == '\0' ? "reading it" : doing,
 	    str_print_time(silence / 1000 * 1000, time),
 	    template_waits_for_system() ? ": do the name servers answer?" : ", and ",
-	    template_waits_for_system() ? "" : watchdog_doing(l->pid));
+	    template_waits_for_system() ? "" : child_doing(l->pid));
 	return true;
 }
 

@@ -40,6 +40,8 @@ enum message_kind {
 	MESSAGE_HEIRS,		/* a, b: the generation that runs, and its index; c:
 				 * PARCEL_VERSION; data: uint32_t each, the seats of its workers;
 				 * their FD_HANDOVER */
+	MESSAGE_HASTEN,		/* a: worker_shutdown_timeout of the generation that runs, in ms:
+				 * yours is over then at the latest */
 	MESSAGE_ARRIVALS,	/* one descriptor: FD_ARRIVALS of a worker that has died */
 	MESSAGE_QUIT,		/* template: end */
 

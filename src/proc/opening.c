@@ -15,6 +15,7 @@
 #include "proc/message.h"
 #include "proc/report.h"
 #include "proc/state_dir.h"
+#include "proc/succession.h"
 
 static int opening_make_dir(const char *place, const char *path, const char *state);
 static int opening_not_now(void);
@@ -118,10 +119,15 @@ opening_open_posts(struct generation *g)
 	for (unsigned i = 0; i < n; i++) {
 		g->post_count++;
 		if (post_open(&g->posts[i], g, i) < 0) {
+			bool full = errno == ENOSPC;
+
 			report_say(WEIR_ERROR, "error: a place for worker %u: %s", i,
-			    errno == ENOSPC ? "too many generations are alive: their sessions have "
-					      "to end first, see worker_shutdown_timeout"
-					    : strerror(errno));
+			    full ? "too many are alive in older generations: when their sessions "
+				   "have ended there is room again; weir -s reload --force ends "
+				   "those of the oldest"
+				 : strerror(errno));
+			if (full && g->forced)
+				succession_make_room();
 			return -1;
 		}
 	}

@@ -3,7 +3,9 @@
 #include "proc/post.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -14,12 +16,14 @@
 #include "proc/fdtable.h"
 #include "proc/generation.h"
 #include "proc/generations.h"
+#include "proc/report.h"
 #include "proc/tickets.h"
 #include "session/parcel.h"
 #include "upstream/board.h"
 #include "upstream/token.h"
 
-#define POST_START_TIMEOUT 30000u	/* ms, until a respawned worker is ready */
+#define POST_START_SLOW     5000u	/* ms, until a worker that is not ready is told of … */
+#define POST_START_TIMEOUT 29000u	/* … and given up; before GENERATION_STARTING ends */
 #define POST_NO_TEMPLATE    5000u	/* ms, until it is tried again */
 #define POST_CHANNEL_FULL     10u
 #define POST_MAILBOX_FULL     50u
@@ -28,13 +32,15 @@
 
 static int  post_open_channel(const struct post *, enum fd_kind here, enum fd_kind there);
 static void post_fill_due(struct deadline *);
+static void post_start_slow(struct deadline *);
 static void post_start_overdue(struct deadline *);
 static void post_retry_due(struct deadline *);
 static void post_deliver(struct post *);
 static bool post_complete(const struct post *, struct message *);
 static bool post_name_heirs(const struct post *, struct message *);
+static bool post_set_limit(struct message *);
 static bool post_deliver_one(struct post *, const struct message *);
-static void post_note_death(struct post *, pid_t, int status);
+static void post_note_death(struct post *, pid_t, int status, uint64_t lost);
 
 static const struct post_ops *ops;
 
@@ -103,7 +109,7 @@ post_fill(struct post *p)
 	generations_forget_strays();
 	if (generation_tell(p->generation, &m) == 0) {
 		p->state = POST_ASKED;
-		deadline_set(&p->deadline, POST_START_TIMEOUT, post_start_overdue);
+		deadline_set(&p->deadline, POST_START_SLOW, post_start_slow);
 	} else if (errno == EAGAIN) {
 		deadline_set(&p->deadline, POST_CHANNEL_FULL, post_fill_due);
 	} else if (p->generation->step == GENERATION_RUNNING) {
@@ -190,25 +196,28 @@ post_died(struct post *p, int status)
 	struct generation *g = p->generation;
 	bool               served = p->state == POST_SERVING;
 	char               how[96], text[STR_UNIT_MAX];
-	uint64_t           pause;
+	uint64_t           pause, lost = 0;
 	pid_t              pid = p->pid;
 
 	deadline_clear(&p->deadline);
 	p->state = POST_VACANT;
 	p->pid = 0;
+	p->silent = false;
 	watchdog_reset(&p->watchdog, wait_now());
 	p->owed = 0;		/* a reopened log its successor may need as well */
 	if (p->seat != 0 && status != 0)
 		tokens_reclaim(p->seat);
 	if (p->seat != 0)
-		board_seat_clear(p->seat);
+		lost = board_seat_clear(p->seat);
+	if (lost > 0)
+		ops->lost(lost);
 	if (g->step == GENERATION_STARTING) {
 		ops->failed(g, "worker %u %s while it started", p->slot,
 		    child_status_print(status, how, sizeof how));
 		return;
 	}
 	if (g->step == GENERATION_RUNNING) {
-		post_note_death(p, pid, status);
+		post_note_death(p, pid, status, lost);
 		if (served)
 			post_set_absent(p);
 		p->failures = wait_now() - p->since >= POST_STABLE ? 0 : p->failures + 1;
@@ -219,7 +228,7 @@ post_died(struct post *p, int status)
 			    p->slot, p->failures, str_print_time(pause, text));
 		deadline_set(&p->deadline, pause, post_fill_due);
 	} else if (g->step == GENERATION_RETIRING && served && status != 0) {
-		post_note_death(p, pid, status);
+		post_note_death(p, pid, status, lost);
 	}
 	ops->changed(g);
 }
@@ -230,7 +239,7 @@ post_tell(struct post *p, enum message_kind kind)
 	if (kind == MESSAGE_RETIRE || kind == MESSAGE_STOP)
 		p->owed &= ~(1u << MESSAGE_GO | 1u << MESSAGE_RETIRE);
 	if (kind == MESSAGE_STOP)
-		p->owed &= ~(1u << MESSAGE_HEIRS);
+		p->owed &= ~(1u << MESSAGE_HEIRS | 1u << MESSAGE_HASTEN);
 	p->owed |= 1u << kind;
 	post_deliver(p);
 }
@@ -305,14 +314,38 @@ post_fill_due(struct deadline *d)
 	post_fill(container_of(d, struct post, deadline));
 }
 
+/* Whoever waits for it should know which process to look at. */
+static void
+post_start_slow(struct deadline *d)
+{
+	struct post             *p = container_of(d, struct post, deadline);
+	const struct generation *g = p->generation;
+	char                     text[STR_UNIT_MAX];
+
+	deadline_set(&p->deadline, POST_START_TIMEOUT - POST_START_SLOW, post_start_overdue);
+	str_print_time(POST_START_SLOW, text);
+	if (p->pid != 0)
+		report_say(WEIR_WARN,
+		    "warning: worker %u (generation %u, process %d) is not ready after %s, and %s",
+		    p->slot, g->number, (int)p->pid, text, child_doing(p->pid));
+	else if (g->template != 0)
+		report_say(WEIR_WARN,
+		    "warning: template (generation %u, process %d) has not started worker %u "
+		    "for %s, and %s",
+		    g->number, (int)g->template, p->slot, text, child_doing(g->template));
+}
+
 static void
 post_start_overdue(struct deadline *d)
 {
 	struct post       *p = container_of(d, struct post, deadline);
 	struct generation *g = p->generation;
+	char               why[128];
 
 	if (p->pid != 0) {
-		log_error("worker %u (generation %u) is not ready in time", p->slot, g->number);
+		snprintf(why, sizeof why, "process %d is not ready in time, and %s", (int)p->pid,
+		    child_doing(p->pid));
+		post_failed(p, why);
 		post_kill(p, SIGKILL);
 		return;
 	}
@@ -335,7 +368,7 @@ static void
 post_deliver(struct post *p)
 {
 	static const enum message_kind orders[] = { MESSAGE_START, MESSAGE_TICKETS, MESSAGE_GO,
-		MESSAGE_HEIRS, MESSAGE_RETIRE, MESSAGE_STOP, MESSAGE_REVIEW };
+		MESSAGE_HEIRS, MESSAGE_RETIRE, MESSAGE_HASTEN, MESSAGE_STOP, MESSAGE_REVIEW };
 	const char                    *name = p->generation->name;
 	struct message                 m = { .kind = MESSAGE_LOG, .fd_count = 1 };
 	int                            fd;
@@ -367,6 +400,8 @@ post_complete(const struct post *p, struct message *m)
 {
 	if (m->kind == MESSAGE_HEIRS)
 		return post_name_heirs(p, m);
+	if (m->kind == MESSAGE_HASTEN)
+		return post_set_limit(m);
 	if (m->kind == MESSAGE_TICKETS) {
 		m->data = tickets_keys();
 		m->size = sizeof(struct tls_ticket_keys);
@@ -402,6 +437,15 @@ post_name_heirs(const struct post *p, struct message *m)
 	return true;
 }
 
+static bool
+post_set_limit(struct message *m)
+{
+	const struct generation *g = generation_running();
+
+	m->a = g == NULL ? 0 : (uint32_t)g->digest.settings.shutdown_timeout;
+	return m->a > 0;
+}
+
 /* Whether it need not be tried again. */
 static bool
 post_deliver_one(struct post *p, const struct message *m)
@@ -428,13 +472,15 @@ post_deliver_one(struct post *p, const struct message *m)
 }
 
 static void
-post_note_death(struct post *p, pid_t pid, int status)
+post_note_death(struct post *p, pid_t pid, int status, uint64_t lost)
 {
 	bool ours = WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL &&
 	    WTERMSIG(status) != SIGTERM;
-	char how[96];
+	char how[96], with[48] = "";
 
-	log_write(ours ? WEIR_ALERT : WEIR_ERROR, "worker %u (generation %u, process %d) %s",
+	if (lost > 0)
+		snprintf(with, sizeof with, ": %" PRIu64 " sessions are lost", lost);
+	log_write(ours ? WEIR_ALERT : WEIR_ERROR, "worker %u (generation %u, process %d) %s%s",
 	    p->slot, p->generation->number, (int)pid,
-	    child_status_print(status, how, sizeof how));
+	    child_status_print(status, how, sizeof how), with);
 }

@@ -37,6 +37,8 @@ struct post {
 	struct watchdog    watchdog;	/* READY, SERVING */
 	uint32_t           heirs;	/* generation that its sessions were to go to; 0: none */
 	bool               settled;	/* it has said what came of that */
+	bool               silent;	/* it has not for so long that nobody waits for it */
+	bool               stopping;	/* it was told to, to make room */
 	struct orphan      orphan;	/* its channel, when nobody will take the post again */
 };
 
@@ -44,6 +46,8 @@ struct post {
 struct post_ops {
 	/* Something has changed; the generation may be freed by this. */
 	void (*changed)(struct generation *);
+	/* Its worker has died, and so many sessions with it. */
+	void (*lost)(uint64_t sessions);
 	/* It cannot come to run. */
 	void (*failed)(struct generation *, const char *format, ...)
 	    __attribute__((format(printf, 2, 3)));
@@ -77,7 +81,7 @@ void post_go(struct post *);
 void post_died(struct post *, int status);
 
 /*
- * Writes an order to its mailbox (START, GO, HEIRS, RETIRE, STOP, REVIEW), or that a
+ * Writes an order to its mailbox (START, GO, HEIRS, RETIRE, HASTEN, STOP, REVIEW), or that a
  * log has been opened again: the one that the master's table holds for this
  * generation. What a full mailbox does not take is kept until it does, unless a
  * stronger order comes or the worker ends.

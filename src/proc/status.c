@@ -25,7 +25,7 @@ static uint64_t status_oldest(const struct post *);
 static void status_text_worker(struct text *, const struct post *);
 static void status_text_fields(struct text *, const struct board_view *);
 static void status_count_sessions(void);
-static void status_add_sessions(int entry, unsigned field);
+static void status_add_up(int entry, unsigned field, uint64_t sums[BOARD_SEATS]);
 static const char *status_worker_state(const struct post *);
 
 static const char *const slot_states[] = {
@@ -34,7 +34,8 @@ static const char *const slot_states[] = {
 	[BOARD_SLOT_PAUSED] = "paused",
 };
 
-static uint64_t sessions[BOARD_SEATS];	/* as status_count_sessions found them */
+/* As status_count_sessions found them; and how many of them are ending. */
+static uint64_t sessions[BOARD_SEATS], ending[BOARD_SEATS];
 
 void
 status_print(struct text *t, bool json, uint64_t uptime, bool stopping)
@@ -172,6 +173,7 @@ status_json_workers(struct text *t)
 			text_json_string(t, "state", status_worker_state(p));
 			text_json_number(t, "silence_ms", watchdog_silence(p));
 			text_json_number(t, "sessions", sessions[p->seat]);
+			text_json_number(t, "ending", ending[p->seat]);
 			text_json_number(t, "oldest_ms", status_oldest(p));
 			text_json_close(t, '}');
 		}
@@ -232,6 +234,8 @@ status_text_worker(struct text *t, const struct post *p)
 	if (silence > 0)
 		text_add(t, " for %s", str_print_time(silence / 1000 * 1000, time));
 	text_add(t, ", sessions %" PRIu64, sessions[p->seat]);
+	if (ending[p->seat] > 0)
+		text_add(t, " (%" PRIu64 " ending)", ending[p->seat]);
 	if (oldest > 0)
 		text_add(t, ", the oldest begun %s ago",
 		    str_print_time(oldest / 1000 * 1000, time));
@@ -262,17 +266,20 @@ status_count_sessions(void)
 	const char       *name;
 
 	memset(sessions, 0, sizeof sessions);
+	memset(ending, 0, sizeof ending);
 	while (board_next(&view)) {
 		if (strcmp(view.kind, "server") != 0)
 			continue;
 		for (unsigned f = 0; (name = board_field_name(view.id, f, NULL)) != NULL; f++)
 			if (strcmp(name, "sessions") == 0)
-				status_add_sessions(view.id, f);
+				status_add_up(view.id, f, sessions);
+			else if (strcmp(name, "ending") == 0)
+				status_add_up(view.id, f, ending);
 	}
 }
 
 static void
-status_add_sessions(int entry, unsigned field)
+status_add_up(int entry, unsigned field, uint64_t sums[BOARD_SEATS])
 {
 	struct node *n, *following;
 
@@ -283,7 +290,7 @@ status_add_sessions(int entry, unsigned field)
 			unsigned seat = g->posts[i].seat;
 
 			if (seat != 0)
-				sessions[seat] += atomic_load_explicit(
+				sums[seat] += atomic_load_explicit(
 				    &board_cell(entry, seat)[field], memory_order_relaxed);
 		}
 	}

@@ -3,17 +3,20 @@
 #include "proc/succession.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/str.h"
+#include "proc/child.h"
 #include "proc/generation.h"
 #include "proc/generations.h"
 #include "proc/handover.h"
 #include "proc/message.h"
 #include "proc/post.h"
 #include "proc/report.h"
+#include "proc/text.h"
 #include "proc/wait.h"
 
 static struct {
@@ -23,13 +26,20 @@ static struct {
 	uint64_t        moved;
 	uint64_t        busy;
 	uint64_t        stay;
+	uint64_t        lost;
 	struct deadline overdue;
 } succession;
 
+static void     succession_tell_one(struct post *, const struct generation *running);
+static void     succession_hasten(struct generation *, const struct generation *running);
 static unsigned succession_missing(void);
+static unsigned succession_silent(void);
+static unsigned succession_count(bool (*counts)(const struct post *));
 static bool     succession_awaits(const struct post *);
+static bool     succession_is_silent(const struct post *);
 static void     succession_overdue(struct deadline *);
 static void     succession_say(unsigned missing);
+static void     succession_add(struct text *, uint64_t, const char *one, const char *many);
 
 void
 succession_tell(struct generation *g)
@@ -38,15 +48,29 @@ succession_tell(struct generation *g)
 
 	if (running == NULL || !running->digest.settings.handover)
 		return;
-	for (unsigned i = 0; i < g->post_count; i++) {
-		struct post *p = &g->posts[i];
+	for (unsigned i = 0; i < g->post_count; i++)
+		succession_tell_one(&g->posts[i], running);
+}
 
-		if (p->state != POST_SERVING || p->heirs == running->number)
-			continue;
-		p->heirs = running->number;
-		p->settled = false;
-		post_tell(p, MESSAGE_HEIRS);
-	}
+static void
+succession_tell_one(struct post *p, const struct generation *running)
+{
+	if (p->state != POST_SERVING || p->silent || p->heirs == running->number)
+		return;
+	p->heirs = running->number;
+	p->settled = false;
+	post_tell(p, MESSAGE_HEIRS);
+}
+
+/* A shorter worker_shutdown_timeout than theirs holds for them, too: they look at that. */
+static void
+succession_hasten(struct generation *g, const struct generation *running)
+{
+	if (running->digest.settings.shutdown_timeout == 0)
+		return;
+	for (unsigned i = 0; i < g->post_count; i++)
+		if (g->posts[i].state == POST_SERVING)
+			post_tell(&g->posts[i], MESSAGE_HASTEN);
 }
 
 void
@@ -57,12 +81,14 @@ succession_begin(const struct generation *running)
 	succession.awaited = true;
 	succession.number = running->number;
 	succession.since = wait_now();
-	succession.moved = succession.busy = succession.stay = 0;
+	succession.moved = succession.busy = succession.stay = succession.lost = 0;
 	list_each(n, following, &generations) {
 		struct generation *g = container_of(n, struct generation, link);
 
-		if (g->step == GENERATION_RETIRING)
-			succession_tell(g);
+		if (g->step != GENERATION_RETIRING)
+			continue;
+		succession_tell(g);
+		succession_hasten(g, running);
 	}
 	/* And to even out: one another. */
 	for (unsigned i = 0; i < running->post_count; i++)
@@ -75,7 +101,8 @@ succession_begin(const struct generation *running)
 void
 succession_report(struct post *p, const struct message *m)
 {
-	struct handover_report r;
+	const struct generation *running = generation_running();
+	struct handover_report   r;
 
 	if (m->size != sizeof r)
 		return;
@@ -90,7 +117,44 @@ succession_report(struct post *p, const struct message *m)
 		    p->slot, p->generation->number, r.moved, r.generation, r.stay);
 	}
 	p->settled |= p->heirs == r.generation;
+	if (p->silent) {
+		p->silent = false;
+		log_notice("worker %u (generation %u, process %d) answers again", p->slot,
+		    p->generation->number, (int)p->pid);
+		if (running != NULL && p->generation->step == GENERATION_RETIRING &&
+		    running->digest.settings.handover)
+			succession_tell_one(p, running);
+	}
 	succession_look();
+}
+
+void
+succession_make_room(void)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		if (g->step != GENERATION_RETIRING)
+			continue;
+		report_say(WEIR_NOTICE, "generation %u is ended, with the sessions that it has",
+		    g->number);
+		for (unsigned i = 0; i < g->post_count; i++) {
+			if (g->posts[i].stopping)
+				post_kill(&g->posts[i], SIGKILL);
+			else if (g->posts[i].state == POST_SERVING)
+				post_tell(&g->posts[i], MESSAGE_STOP);
+			g->posts[i].stopping = true;
+		}
+		return;
+	}
+}
+
+void
+succession_lose(uint64_t sessions)
+{
+	succession.lost += sessions;
 }
 
 void
@@ -120,49 +184,99 @@ succession_end(void)
 static unsigned
 succession_missing(void)
 {
+	return succession_count(succession_awaits);
+}
+
+static unsigned
+succession_silent(void)
+{
+	return succession_count(succession_is_silent);
+}
+
+/* Of the posts of generations that retire. */
+static unsigned
+succession_count(bool (*counts)(const struct post *))
+{
 	struct node *n, *following;
-	unsigned     missing = 0;
+	unsigned     found = 0;
 
 	list_each(n, following, &generations) {
 		const struct generation *g = container_of(n, struct generation, link);
 
 		for (unsigned i = 0; g->step == GENERATION_RETIRING && i < g->post_count; i++)
-			missing += succession_awaits(&g->posts[i]);
+			found += counts(&g->posts[i]);
 	}
-	return missing;
+	return found;
 }
 
 static bool
 succession_awaits(const struct post *p)
 {
-	return p->state == POST_SERVING && p->heirs == succession.number && !p->settled;
+	return p->state == POST_SERVING && p->heirs == succession.number && !p->settled &&
+	    !p->silent;
+}
+
+static bool
+succession_is_silent(const struct post *p)
+{
+	return p->state == POST_SERVING && p->silent;
 }
 
 static void
 succession_overdue(struct deadline *d)
 {
+	struct node *n, *following;
+	char         limit[STR_UNIT_MAX];
+
 	(void)d;
+	str_print_time(SUCCESSION_LIMIT, limit);
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		for (unsigned i = 0; g->step == GENERATION_RETIRING && i < g->post_count; i++) {
+			struct post *p = &g->posts[i];
+
+			if (!succession_awaits(p))
+				continue;
+			p->silent = true;
+			report_say(WEIR_WARN,
+			    "warning: worker %u (generation %u, process %d) has not handed over "
+			    "all its sessions within %s, and %s: reloads do not wait for it any "
+			    "more",
+			    p->slot, g->number, (int)p->pid, limit, child_doing(p->pid));
+		}
+	}
 	succession_end();
+}
+
+/* ", 3 stay in old workers" */
+static void
+succession_add(struct text *t, uint64_t count, const char *one, const char *many)
+{
+	if (count > 0)
+		text_add(t, ", %" PRIu64 " %s", count, count == 1 ? one : many);
 }
 
 /* "sessions: 5000 moved in 212 ms, 3 stay in old workers …" */
 static void
 succession_say(unsigned missing)
 {
-	char busy[96] = "", stay[128] = "", still[96] = "";
+	uint64_t    silent = succession_silent(), sum = succession.moved + succession.busy;
+	struct text t = { 0 };
 
-	if (succession.moved + succession.busy + succession.stay + missing == 0)
+	sum += succession.stay + succession.lost + missing + silent;
+	if (sum == 0)
 		return;
-	if (succession.busy > 0)
-		snprintf(busy, sizeof busy, ", %" PRIu64 " follow when they are at rest",
-		    succession.busy);
-	if (succession.stay > 0)
-		snprintf(stay, sizeof stay,
-		    ", %" PRIu64 " stay in old workers until they end (the log says why)",
-		    succession.stay);
-	if (missing > 0)
-		snprintf(still, sizeof still, ", %u old worker%s still moving", missing,
-		    missing == 1 ? " is" : "s are");
-	report_say(WEIR_NOTICE, "sessions: %" PRIu64 " moved in %" PRIu64 " ms%s%s%s",
-	    succession.moved, wait_now() - succession.since, busy, stay, still);
+	succession_add(&t, succession.busy, "follows when it is at rest",
+	    "follow when they are at rest");
+	succession_add(&t, succession.stay,
+	    "stays in its old worker until it ends (the log says why)",
+	    "stay in old workers until they end (the log says why)");
+	succession_add(&t, succession.lost, "was lost with a worker that died",
+	    "were lost with workers that died");
+	succession_add(&t, missing, "old worker is still moving", "old workers are still moving");
+	succession_add(&t, silent, "old worker does not answer", "old workers do not answer");
+	report_say(WEIR_NOTICE, "sessions: %" PRIu64 " moved in %" PRIu64 " ms%s", succession.moved,
+	    wait_now() - succession.since, t.data != NULL ? t.data : "");
+	text_free(&t);
 }

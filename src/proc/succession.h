@@ -6,12 +6,16 @@
  *	                                       SUCCESSION_LIMIT ────►
  *
  * The master only says where to, and listens. While it does, the next generation is not
- * built, unless somebody cannot wait; what has not been told of by then goes on.
+ * built, unless somebody cannot wait; what has not been told of by then goes on. A worker that
+ * has not answered within SUCCESSION_LIMIT is `silent`: it may be stopped. Nobody waits for it
+ * again, and it gets no newer heirs before it answers: their generations could not end while
+ * it can still send to them.
  */
 #ifndef PROC_SUCCESSION_H
 #define PROC_SUCCESSION_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct generation;
 struct message;
@@ -29,6 +33,13 @@ void succession_begin(const struct generation *);
 
 /* A worker has said what came of it (MESSAGE_MOVED). */
 void succession_report(struct post *, const struct message *);
+
+/* Whoever forces a reload wants it: the oldest generation that retires is ended, sessions and
+ * all; when it is asked for again, and that has not come to pass, it is killed. */
+void succession_make_room(void);
+
+/* A worker has died, and so many sessions with it. */
+void succession_lose(uint64_t sessions);
 
 /* Some worker has ended, or was told. */
 void succession_look(void);

@@ -90,7 +90,7 @@ watchdog_look_at_template(struct generation *g, uint64_t limit, bool late)
 		w->state = WATCHDOG_SILENT;
 		log_error("template (generation %u, process %d) has not answered for %s, and %s",
 		    g->number, (int)g->template, str_print_time(silence / 1000 * 1000, time),
-		    watchdog_doing(g->template));
+		    child_doing(g->template));
 	} else if (silence >= limit + watchdog_interval(limit)) {
 		w->state = WATCHDOG_KILLED;
 		log_alert("template (generation %u, process %d) still does not answer "
@@ -152,7 +152,7 @@ watchdog_report(struct post *p, uint64_t silence)
 	log_error("worker %u (generation %u, process %d) does not answer: for %s it has handled "
 		  "no event, and %s",
 	    p->slot, p->generation->number, (int)p->pid,
-	    str_print_time(silence / 1000 * 1000, time), watchdog_doing(p->pid));
+	    str_print_time(silence / 1000 * 1000, time), child_doing(p->pid));
 }
 
 /* One that is stopped takes SIGABRT only when it goes on. */
@@ -176,23 +176,4 @@ watchdog_kill(struct post *p)
 	log_alert("worker %u (generation %u, process %d) does not end by SIGABRT: it is killed",
 	    p->slot, p->generation->number, (int)p->pid);
 	post_kill(p, SIGKILL);
-}
-
-const char *
-watchdog_doing(pid_t pid)
-{
-	switch (child_state(pid)) {
-	case 'R':
-		return "is computing: a loop in a module?";
-	case 'S':
-		return "waits in a system call: does a module call something that blocks?";
-	case 'D':
-		return "waits for a disk or for memory";
-	case 'T':
-		return "is stopped by a signal (SIGCONT lets it go on)";
-	case 't':
-		return "is held by a debugger";
-	default:
-		return "what it does is not known";
-	}
 }

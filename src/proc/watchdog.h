@@ -51,9 +51,6 @@ watchdog_reset(struct watchdog *w, uint64_t now)
 void watchdog_start(struct generation *);
 void watchdog_stop(struct generation *);
 
-/* What a process that does not answer seems to do: "is computing …". */
-const char *watchdog_doing(pid_t);
-
 /* ms that the worker there has not answered for; 0: it does, or nobody looks. */
 uint64_t watchdog_silence(const struct post *);
 

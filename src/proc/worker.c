@@ -54,6 +54,7 @@ static struct {
 	struct loop_watch signal;
 	struct loop_timer beat;
 	struct loop_timer end;		/* worker_shutdown_timeout, or that of a stop */
+	uint64_t          ends_at;	/* ms: when the former is over; 0: never */
 } worker;
 
 static bool worker_wait_start(void);
@@ -75,6 +76,7 @@ static void worker_mail_came(int, short, void *);
 static void worker_signal_came(int, short, void *);
 static void worker_beat(void *);
 static void worker_retire(void);
+static void worker_hasten(uint64_t ms);
 static void worker_end_if_over(void);
 static void worker_close_all(void *);
 static void worker_stop(void);
@@ -394,6 +396,9 @@ worker_mail_came(int fd, short what, void *argument)
 		case MESSAGE_RETIRE:
 			worker_retire();
 			break;
+		case MESSAGE_HASTEN:
+			worker_hasten(m.a);
+			break;
 		case MESSAGE_STOP:
 			worker_stop();
 			break;
@@ -477,12 +482,23 @@ worker_retire(void)
 	fdtable_close_kind(&worker.template->fds, FD_LISTEN);
 	if (!worker.stopping) {
 		handover_retire();
-		if (timeout > 0) {
-			loop_timer_start(&worker.end, timeout);
-			move_drain(timeout);
-		}
+		if (timeout > 0)
+			worker_hasten(timeout);
 	}
 	worker_end_if_over();
+}
+
+/* So much time is left, unless it is less already. */
+static void
+worker_hasten(uint64_t ms)
+{
+	uint64_t end = loop_now() + ms;
+
+	if (!worker.retiring || worker.stopping || (worker.ends_at != 0 && worker.ends_at <= end))
+		return;
+	worker.ends_at = end;
+	loop_timer_start(&worker.end, ms);
+	move_drain(ms);
 }
 
 /* Sessions may come as long as somebody can send them. */

@@ -289,7 +289,8 @@ move_settle(void)
 			    moves.reasons[i].sessions, moves.reasons[i].why);
 		moves.reasons[i].sessions = 0;
 	}
-	moves.ops->settled(moves.moved, busy, session_count_at(SESSION_STAYS));
+	moves.ops->settled(moves.moved, busy,
+	    session_count_at(SESSION_STAYS) - session_ending_at(SESSION_STAYS));
 }
 
 /* ------------------------------------------------------------------ staying */

@@ -113,6 +113,7 @@ static const struct board_field fields[] = {
 	[SERVER_SESSIONS] = { "sessions", BOARD_GAUGE },
 	[SERVER_ARRIVING] = { "arriving", BOARD_ARRIVING },
 	[SERVER_ANNOUNCED] = { "announced", BOARD_ANNOUNCED },
+	[SERVER_ENDING] = { "ending", BOARD_OPTIONAL_GAUGE },
 	[SERVER_ACCEPTED] = { "accepted", BOARD_COUNTER },
 	[SERVER_BYTES_IN] = { "bytes_in", BOARD_COUNTER },
 	[SERVER_BYTES_OUT] = { "bytes_out", BOARD_COUNTER },

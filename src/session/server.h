@@ -77,6 +77,7 @@ enum server_field {
 	SERVER_SESSIONS,	/* gauge, and token of max_connections; first, for BOARD_LOST */
 	SERVER_ARRIVING,	/* of them, on their way from another worker */
 	SERVER_ANNOUNCED,	/* of them, about to be sent to another */
+	SERVER_ENDING,		/* gauge: of the sessions, those in FLUSH or LINGER */
 	SERVER_ACCEPTED,
 	SERVER_BYTES_IN,	/* from clients */
 	SERVER_BYTES_OUT,

@@ -26,6 +26,8 @@ static void session_flush(struct weir_session *);
 static void session_linger(struct weir_session *);
 static void session_rest(struct weir_session *);
 static void session_drop(struct weir_session *);
+static bool session_is_ending(const struct weir_session *);
+static void session_count_ending(struct weir_session *, int n);
 static size_t session_unsent(const struct weir_session *);
 static bool session_is_cut(const struct weir_session *);
 static uint64_t session_linger_time(const struct weir_session *);
@@ -65,6 +67,7 @@ static struct {
 	struct node                       closed;	/* to be freed after the pass */
 	unsigned                          count;
 	unsigned                          counts[SESSION_PLACES];	/* of them */
+	unsigned                          ending[SESSION_PLACES];	/* of these */
 	uint32_t                          generation;
 	uint32_t                          next_id;
 	uint32_t                          ids_left;
@@ -88,6 +91,7 @@ session_start(const struct session_mode *const modes[STEP_COUNT], const struct s
 	list_init(&all.closed);
 	all.count = 0;
 	memset(all.counts, 0, sizeof all.counts);
+	memset(all.ending, 0, sizeof all.ending);
 	all.generation = generation;
 	all.ids_left = 0;
 	loop_on_pass_end(session_free_closed);
@@ -114,6 +118,12 @@ unsigned
 session_count_at(enum session_place place)
 {
 	return all.counts[place];
+}
+
+unsigned
+session_ending_at(enum session_place place)
+{
+	return all.ending[place];
 }
 
 uint64_t
@@ -165,6 +175,10 @@ session_put(struct weir_session *s, enum session_place place, bool first)
 	node_unlink(&s->link);
 	all.counts[s->place]--;
 	all.counts[place]++;
+	if (session_is_ending(s)) {
+		all.ending[s->place]--;
+		all.ending[place]++;
+	}
 	s->place = place & 3;
 	if (first)
 		list_prepend(&all.open[place], &s->link);
@@ -226,6 +240,8 @@ session_resume(struct weir_session *s, const struct session_past *past)
 	s->reason = past->reason;
 	s->told = past->told;
 	s->cut = past->cut;
+	if (session_is_ending(s))
+		session_count_ending(s, 1);
 	if (session_mode(s) != NULL)
 		s->mode = s->step;
 	session_watch(s);
@@ -257,8 +273,23 @@ session_depart(struct weir_session *s)
 
 	if (mode != NULL && mode->depart != NULL)
 		mode->depart(s);
+	if (session_is_ending(s))
+		session_count_ending(s, -1);
 	s->step = STEP_CLOSED;
 	session_drop(s);
+}
+
+static bool
+session_is_ending(const struct weir_session *s)
+{
+	return s->step == STEP_FLUSH || s->step == STEP_LINGER;
+}
+
+static void
+session_count_ending(struct weir_session *s, int n)
+{
+	all.ending[s->place] += (unsigned)n;
+	board_add(&s->server->cell[SERVER_ENDING], (uint64_t)n);
 }
 
 /* Its end, as others see it, has been said. */
@@ -279,7 +310,11 @@ session_enter(struct weir_session *s, enum session_step step)
 	const struct session_mode *before = session_mode(s), *mode = all.modes[step];
 
 	assert(step > s->step);
+	if (session_is_ending(s) && step == STEP_CLOSED)
+		session_count_ending(s, -1);
 	s->step = (uint8_t)step;
+	if (step == STEP_FLUSH)
+		session_count_ending(s, 1);
 	s->begun = step == STEP_LINGER ? loop_now() : 0;
 	if (mode != NULL)
 		s->mode = (uint8_t)step;

@@ -317,6 +317,8 @@ void session_start(const struct session_mode *const modes[STEP_COUNT], const str
     uint32_t generation);
 unsigned session_count(void);
 unsigned session_count_at(enum session_place);
+/* Of them, those in FLUSH or LINGER, which end by themselves. */
+unsigned session_ending_at(enum session_place);
 /* When the oldest began, as far as the first SESSION_OLDEST of each place tell: they are
  * roughly in the order in which they came. 0: there is none. */
 #define SESSION_OLDEST 512u

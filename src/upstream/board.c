@@ -720,15 +720,15 @@ board_seat_take(void)
 	return -1;
 }
 
-/* Nobody works on this seat any more. */
-static void
+/* Nobody works on this seat any more. Returns what that was at the cost of. */
+static uint64_t
 board_seat_settle(unsigned seat, bool keep_counters)
 {
 	unsigned             i, field, n = board_entries_used();
 	const struct schema *s;
 	board_word          *cell, *past;
 	struct hole          hole = { 0, 0 };
-	uint64_t             value, open;
+	uint64_t             value, open, lost = 0;
 	bool                 counter;
 
 	assert(seat > BOARD_PAST && seat < BOARD_SEATS);
@@ -743,6 +743,7 @@ board_seat_settle(unsigned seat, bool keep_counters)
 			counter = s->fields[field].type == BOARD_COUNTER;
 			if (s->fields[field].type == BOARD_LOST) {
 				board_add(&cell[field], open);
+				lost += open;
 				counter = true;
 			}
 			if (counter && keep_counters)
@@ -755,12 +756,13 @@ board_seat_settle(unsigned seat, bool keep_counters)
 			atomic_store(&cell[field], 0);
 		}
 	}
+	return lost;
 }
 
-void
+uint64_t
 board_seat_clear(unsigned seat)
 {
-	board_seat_settle(seat, true);
+	return board_seat_settle(seat, true);
 }
 
 void

@@ -133,8 +133,8 @@ bool board_is_used(int id, unsigned generation);
 
 /* Master: a free seat (not BOARD_PAST), or -1 with errno ENOSPC. */
 int  board_seat_take(void);
-/* Master: the seat's worker died: its gauges go to zero. */
-void board_seat_clear(unsigned seat);
+/* Master: the seat's worker died: its gauges go to zero. Returns how much of BOARD_LOST. */
+uint64_t board_seat_clear(unsigned seat);
 /* Master: its generation has ended: counts are added to BOARD_PAST's. */
 void board_seat_give(unsigned seat);
 

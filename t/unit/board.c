@@ -95,7 +95,7 @@ test_counting(void)
 	board_give(id, OPEN, (unsigned)b);
 	ok(board_sum(id, TOTAL) == 12 && board_sum(id, OPEN) == 4, "sums over the seats");
 
-	board_seat_clear((unsigned)a);
+	is_number(board_seat_clear((unsigned)a), 2, "a worker dies, and two are lost");
 	is_number(board_sum(id, OPEN), 2, "what a dead worker had open is closed");
 	is_number(board_sum(id, LOST), 2, "and counted as lost");
 	is_number(board_sum(id, TOTAL), 12, "what it counted is kept");
