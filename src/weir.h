@@ -209,7 +209,7 @@ struct weir_balancer {
 	size_t upstream_size;	/* zeroed memory for each upstream in each worker */
 	size_t peer_size;	/* and for each peer */
 
-	/* Once before the first pick in a worker, and whenever the set of peers
+	/* Right before the first pick in a worker, and whenever the set of peers
 	 * has changed. NULL: not called. */
 	void              (*change)(struct weir_upstream *);
 
@@ -219,9 +219,28 @@ struct weir_balancer {
 
 	/* What became of a request that was sent to the peer, and how many
 	 * microseconds it took (as of the passes of the event loop that saw its
-	 * beginning and end). NULL: not called. Since 1.2. */
+	 * beginning and end). Since 1.5 also of connecting a session of weir_relay
+	 * to it, and FAILED of a connection for requests that could not be made.
+	 * NULL: not called. Since 1.2. */
 	void              (*done)(struct weir_peer *, enum weir_outcome, uint64_t microseconds);
+
+	/* The rest since 1.5. */
+
+	/* In the template: the words behind the name in `balance = NAME WORD ...`, to
+	 * be taken apart with weir_word; empty when there are none. Values are there,
+	 * `check` comes later. Returns NULL, or a phrase that says what is wrong. NULL:
+	 * words are an error. */
+	const char       *(*words)(struct weir_scope *, char *words);
+
+	/* weir_peer_share has been `before`, and is another now. NULL: not called. */
+	void              (*share)(struct weir_peer *, uint32_t before);
+
+	/* weir_peer_in_flight has changed. NULL: not called. */
+	void              (*load)(struct weir_peer *);
 };
+
+/* weir_peer_share of a peer with a weight of 1. */
+#define WEIR_SHARE_ONE 1024u
 
 /* ------------------------------------------------------------------ module */
 
@@ -286,7 +305,7 @@ uint64_t weir_scope_read_buffer(struct weir_scope *);
  * Never NULL: without memory, loading ends with an error. */
 void *weir_scope_alloc(struct weir_scope *, size_t);
 
-/* In parse, of a WEIR_WORDS key: the next word of a copy of the text, without its
+/* In parse, of a WEIR_WORDS key, and in words: the next word of a copy of the text, without its
  * quotes, cut off in place; *text moves behind it. NULL: there is no further one. */
 char *weir_word(char **text);
 
@@ -297,7 +316,46 @@ struct weir_peer *weir_upstream_peer(const struct weir_upstream *, unsigned inde
 unsigned          weir_upstream_turn(const struct weir_upstream *);
 void             *weir_upstream_memory(struct weir_upstream *);
 void             *weir_peer_memory(struct weir_peer *);
-unsigned          weir_peer_weight(const struct weir_peer *);
+unsigned          weir_peer_weight(const struct weir_peer *);	/* as configured, 1 to 65535 */
+
+/* The rest since 1.5. In check, of an [upstream]: it, with its peers. */
+struct weir_upstream *weir_scope_upstream(struct weir_scope *);
+
+/* The balancer's block in the section, as configured. */
+const void *weir_upstream_conf(const struct weir_upstream *);
+
+/* What a peer is: whose, its number, "192.0.2.1:6379", whether `backup`. */
+struct weir_upstream *weir_peer_upstream(const struct weir_peer *);
+unsigned              weir_peer_index(const struct weir_peer *);
+const char           *weir_peer_name(const struct weir_peer *);
+bool                  weir_peer_backup(const struct weir_peer *);
+
+/* What the peer is to get now: its weight times WEIR_SHARE_ONE, less while slow_start
+ * lasts; 0: nothing. The same in all workers. */
+uint32_t weir_peer_share(const struct weir_peer *);
+
+/* What this worker has under way with the peer: sessions that are connected to it, or
+ * about to be, and requests without a reply. */
+uint32_t weir_peer_in_flight(const struct weir_peer *);
+
+/*
+ * Peers in an order, so that a pick need not look at all of them. A peer's rank is what
+ * the balancer last said, 0 at first. weir_upstream_first: the usable peer with the
+ * lowest rank, of equal ones the one that has waited longest since it was given; in each
+ * worker another is given first. weir_upstream_draw: a usable peer, as `at`, a number
+ * of 64 random or hashed bits, says, each with a likelihood in proportion to its share.
+ * NULL: none is usable. Each costs a step for each doubling of the number of peers.
+ */
+void              weir_peer_rank(struct weir_peer *, uint64_t rank);
+struct weir_peer *weir_upstream_first(struct weir_upstream *, const struct weir_attempt *);
+struct weir_peer *weir_upstream_draw(struct weir_upstream *, const struct weir_attempt *,
+    uint64_t at);
+
+/* Milliseconds of CLOCK_MONOTONIC, the same throughout a pass of the event loop. */
+uint64_t weir_now(void);
+
+/* The client's address: 4 bytes, or 16 of IPv6, in network order; none of a UNIX socket. */
+struct weir_span weir_attempt_client(const struct weir_attempt *);
 
 /* Whether this attempt may go to the peer: it is not down, not failed, not
  * full, not tried before, and a backup only when no other peer is left. */
@@ -325,7 +383,7 @@ void weir_log(enum weir_level, const char *format, ...) __attribute__((format(pr
  */
 #define WEIR_ABI_MAGIC 0x7765697231000000u	/* "weir1" */
 #define WEIR_ABI_MAJOR 1
-#define WEIR_ABI_MINOR 4
+#define WEIR_ABI_MINOR 5
 
 struct weir_abi {
 	uint64_t                  magic;

@@ -233,6 +233,38 @@ CONF
 	ok client($proxy)->ping, 'first' for 1 .. 4;
 };
 
+it 'a balancer with words, ranks and times does what it says' => sub {
+	my @ports = free_ports(3);
+	my $conf = <<"CONF";
+[weir]
+workers = 1
+load_module = $dir/quickest.so
+load_module = $dir/mirror.so
+[server proxy]
+listen = 127.0.0.1:$ports[0]
+protocol = stream_proxy
+upstream = both
+[upstream both]
+balance = quickest 2
+server = 127.0.0.1:$ports[1]
+server = 127.0.0.1:$ports[2]
+CONF
+	$conf .= "[server m$_]\nlisten = 127.0.0.1:$ports[$_]\nprotocol = mirror\n" for 1, 2;
+	my $other = weir($conf);
+	my $open = sub { map { $other->status->peer('both', "127.0.0.1:$ports[$_]")->{connections} } 1, 2 };
+	my @clients;
+	for my $n (1 .. 8) {
+		push @clients, client($ports[0]);
+		ok $clients[-1]->ping, "client $n";
+	}
+	# Two each, and again two each: whose connections were quicker decides only within them.
+	is_deeply [$open->()], [4, 4], 'no more than two at once, while another has fewer';
+	$other->edit_conf(sub { s/quickest 2/quickest 0/ });
+	like $other->command('-t')->{text}, qr/balance = quickest: write quickest N/, 'words are checked';
+	$other->edit_conf(sub { s/quickest 0/first 0/; s/mirror\.so/mirror.so\nload_module = $dir\/first.so/ });
+	like $other->command('-t')->{text}, qr/balance = first: has no words behind its name/;
+};
+
 #
 # frame, of weir-module(7): requests and replies with their length in front
 #

@@ -81,7 +81,7 @@ status_print_generations(struct text *t)
 static const char *
 status_peer_state(const struct board_view *v)
 {
-	if (!v->blank && peer_down(v->id))
+	if (peer_down(v->id))
 		return "down";
 	return peer_failing(v->id) ? "failed" : "up";
 }

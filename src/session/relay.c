@@ -14,6 +14,7 @@
 #include "session/preface.h"
 #include "session/server.h"
 #include "upstream/peer_handshake.h"
+#include "upstream/roster.h"
 #include "upstream/source.h"
 #include "upstream/token.h"
 
@@ -60,6 +61,7 @@ static void relay_settle_all(void *);
 static void relay_settle(struct relay *);
 static void relay_free_opening(struct relay *);
 static void relay_give_token(struct relay *);
+static void relay_hold(struct relay *, bool holds);
 static void relay_pump(struct relay *, struct flow *, struct conn *from, struct conn *to);
 static size_t relay_move(struct relay *, struct flow *, struct conn *from, struct conn *to);
 static bool relay_has_room(const struct relay *, const struct flow *, const struct conn *to);
@@ -300,11 +302,14 @@ relay_connect_to(struct relay *r, struct weir_peer *peer)
 	struct dial *d = &r->opening->dial;
 
 	r->peer = peer;
-	r->holds = true;
+	relay_hold(r, true);
+	r->opening->started = peer_clock(peer);
 	if (dial_start(d, &r->peer_conn, &relay_peer_handler, &relay_dial_ops, &peer->addr,
 		r->upstream->connect_timeout) == DIAL_GOING)
 		return true;
-	if (!peer_refused(peer, d->error, loop_now()))
+	if (peer_refused(peer, d->error, loop_now()))
+		peer_done(peer, WEIR_REQUEST_FAILED, r->opening->started);
+	else
 		peer_unreported(peer, &r->opening->attempt);
 	relay_give_token(r);
 	return false;
@@ -337,14 +342,18 @@ relay_connect_failed(struct relay *r)
 {
 	struct relay_opening *o = r->opening;
 	enum session_reason   why;
+	bool                  blamed = true;
 
-	if (o->dial.secures) {
-		if (!peer_handshake_failed(r->peer, &o->dial, loop_now()))
-			peer_unreported(r->peer, &o->attempt);
-	} else if (o->dial.error == ETIMEDOUT) {
+	if (o->dial.secures)
+		blamed = peer_handshake_failed(r->peer, &o->dial, loop_now());
+	else if (o->dial.error == ETIMEDOUT) {
 		log_info("connect: %s", strerror(ETIMEDOUT));
 		peer_report(r->peer, PEER_TIMED_OUT, ETIMEDOUT, loop_now());
-	} else if (!peer_refused(r->peer, o->dial.error, loop_now()))
+	} else
+		blamed = peer_refused(r->peer, o->dial.error, loop_now());
+	if (blamed)
+		peer_done(r->peer, WEIR_REQUEST_FAILED, o->started);
+	else
 		peer_unreported(r->peer, &o->attempt);
 	relay_give_token(r);
 	if (!relay_connect(r, &why))
@@ -356,9 +365,22 @@ relay_connect_failed(struct relay *r)
 static void
 relay_give_token(struct relay *r)
 {
-	if (r->holds)
-		peer_release(r->peer);
-	r->holds = false;
+	if (!r->holds)
+		return;
+	peer_release(r->peer);
+	roster_give(r->peer);
+	relay_hold(r, false);
+}
+
+/* Whether it counts at the peer, and is one that the balancer knows of. */
+static void
+relay_hold(struct relay *r, bool holds)
+{
+	if (holds && !r->holds)
+		peer_begin(r->peer);
+	else if (!holds && r->holds)
+		peer_end(r->peer);
+	r->holds = holds;
 }
 
 static bool
@@ -368,6 +390,7 @@ relay_connected(struct relay *r)
 
 	if (state == DIAL_DONE) {
 		peer_report(r->peer, PEER_CONNECTED, 0, loop_now());
+		peer_done(r->peer, WEIR_REQUEST_ANSWERED, r->opening->started);
 		peer_handshake_done(r->peer, &r->peer_conn);
 		relay_gather_first(r);
 		/* Behind a handshake there is a second time. */
@@ -636,7 +659,7 @@ relay_unpack(struct weir_session *s, struct parcel *p, struct weir_peer *peer)
 	}
 	if (past.finish)
 		conn_finish(&r->peer_conn);
-	r->holds = true;
+	relay_hold(r, true);
 	s->relay = r;
 	return true;
 fail:
@@ -668,7 +691,7 @@ relay_depart(struct weir_session *s)
 	pipe_return(&r->up.pipe);
 	pipe_return(&r->down.pipe);
 	conn_close(&r->peer_conn);
-	r->holds = false;
+	relay_hold(r, false);
 }
 
 static enum token_holds

@@ -31,6 +31,7 @@ struct relay_opening {
 	struct dial         dial;
 	struct weir_attempt attempt;
 	struct node         link;	/* of those that are connected */
+	uint64_t            started;	/* µs: began to connect, where a balancer asks */
 	uint64_t            since;	/* ms: connected */
 	bool                sent;	/* something */
 };

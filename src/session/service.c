@@ -92,7 +92,7 @@ service_start(const struct service_params *params)
 	service.listeners = calloc(listeners + 1, sizeof *service.listeners);
 	if (service.slabs == NULL || service.listeners == NULL)
 		return -1;
-	if (upstreams_start(conf, params->seat, params->generation + params->slot) < 0 ||
+	if (upstreams_start(conf, params->seat, params->generation, params->slot) < 0 ||
 	    service_start_pools() < 0)
 		return -1;
 	session_start(service_modes, &service_session_ops, params->generation);

@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* balance: which peer an attempt goes to, and what is known of peers' failures. */
-#include <errno.h>
+/* balance: which peer an attempt goes to: balancers, and what they ask about. */
 #include <stdlib.h>
-#include <string.h>
+#include <sys/socket.h>
 
-#include "base/log.h"
-#include "base/str.h"
-#include "conf/conf.h"
 #include "net/loop.h"
 #include "upstream/peer_tls.h"
+#include "upstream/roster.h"
 #include "upstream/upstream.h"
 
-static char *memories;		/* all balancers' memory of this worker */
+/* A worker's memory of one upstream: its roster, the balancer's, and its peers'. */
+struct balance_sizes {
+	size_t roster;
+	size_t upstream;
+	size_t peer;
+};
 
-static bool balance_ruled_out(const struct weir_attempt *, unsigned index);
-static bool balance_blames(int error);
-static void balance_count(const struct weir_peer *, enum peer_outcome);
-static const char *balance_explain(enum peer_outcome, int error);
-static const char *balance_remedy(int error);
-static bool balance_is_full(const struct weir_peer *);
-static bool balance_has_other(const struct weir_peer *, uint64_t now);
-static void balance_count_failure(struct weir_peer *, const char *what, uint64_t now);
+static struct balance_sizes balance_sizes_of(const struct weir_upstream *);
+static void balance_settle_peers(struct weir_upstream *, unsigned generation);
+static void balance_begin(struct weir_upstream *);
+
+static char *memories;		/* of all upstreams */
 
 static size_t
 balance_aligned(size_t size)
@@ -28,40 +27,61 @@ balance_aligned(size_t size)
 	return (size + 15) & ~(size_t)15;
 }
 
-int
-upstreams_start(const struct conf *conf, unsigned seat, unsigned turn)
+static struct balance_sizes
+balance_sizes_of(const struct weir_upstream *u)
 {
-	const struct weir_balancer *b;
-	struct weir_upstream       *u;
-	size_t                      size = 0, at = 0;
+	const struct weir_balancer *b = u->balancer->balancer;
+
+	return (struct balance_sizes){
+		.roster = balance_aligned(roster_size(u->peer_count)),
+		.upstream = balance_aligned(b->upstream_size),
+		.peer = balance_aligned(b->peer_size),
+	};
+}
+
+int
+upstreams_start(const struct conf *conf, unsigned seat, unsigned generation, unsigned slot)
+{
+	struct balance_sizes  s;
+	struct weir_upstream *u;
+	size_t                size = 0;
+	char                 *at;
 
 	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++) {
-		b = u->balancer->balancer;
-		size += balance_aligned(b->upstream_size) +
-		    u->peer_count * balance_aligned(b->peer_size);
+		s = balance_sizes_of(u);
+		size += s.roster + s.upstream + u->peer_count * s.peer;
 	}
 	if ((memories = calloc(1, size + 1)) == NULL)
 		return -1;
+	at = memories;
 	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++) {
-		b = u->balancer->balancer;
+		s = balance_sizes_of(u);
 		u->seat = seat;
-		u->turn = turn;
+		u->turn = generation + slot;
 		u->cell = board_cell(u->board, seat);
-		u->memory = memories + at;
-		at += balance_aligned(b->upstream_size);
+		u->shared = board_shared(u->board);
+		roster_start(u, at);
+		u->memory = at + s.roster;
+		at += s.roster + s.upstream;
 		for (unsigned k = 0; k < u->peer_count; k++) {
 			u->peers[k].cell = board_cell(u->peers[k].board, seat);
 			u->peers[k].shared = board_shared(u->peers[k].board);
-			/* A new cell reads as zeros, and has no memory before it is written to. */
-			if (u->peers[k].down)
-				atomic_store(&u->peers[k].cell[PEER_DOWN], true);
-			u->peers[k].memory = memories + at;
-			at += balance_aligned(b->peer_size);
+			u->peers[k].memory = at;
+			at += s.peer;
 		}
-		if (b->change != NULL)
-			b->change(u);
+		balance_settle_peers(u, generation);
 	}
 	return 0;
+}
+
+static void
+balance_settle_peers(struct weir_upstream *u, unsigned generation)
+{
+	bool joins = atomic_load(&u->shared[UPSTREAM_SERVED]) != 0;
+
+	for (unsigned k = 0; k < u->peer_count; k++)
+		peer_settle(&u->peers[k], generation, joins, loop_now());
+	atomic_store(&u->shared[UPSTREAM_SERVED], 1);
 }
 
 void
@@ -97,7 +117,21 @@ upstream_choose(struct weir_upstream *u, struct weir_attempt *a)
 struct weir_peer *
 upstream_pick(struct weir_upstream *u, const struct weir_attempt *a)
 {
+	roster_refresh(u, a->now);
+	if (!u->chosen)
+		balance_begin(u);
 	return a->ruled_out <= UPSTREAM_RETRIES_MAX ? u->balancer->balancer->pick(u, a) : NULL;
+}
+
+/* With its first pick: an upstream that nobody uses takes no memory. */
+static void
+balance_begin(struct weir_upstream *u)
+{
+	const struct weir_balancer *b = u->balancer->balancer;
+
+	if (b->change != NULL)
+		b->change(u);
+	u->chosen = true;
 }
 
 void
@@ -107,74 +141,32 @@ attempt_rule_out(struct weir_attempt *a, const struct weir_peer *peer)
 		a->peers[a->ruled_out++] = (uint16_t)peer->index;
 }
 
+/* --------------------------------------------------- what balancers are told */
+
 void
-peer_release(struct weir_peer *peer)
+peer_begin(struct weir_peer *peer)
 {
-	board_give(peer->board, PEER_CONNS, peer->upstream->seat);
-}
+	const struct weir_balancer *b = peer->upstream->balancer->balancer;
 
-bool
-peer_claim(struct weir_peer *peer, struct weir_attempt *a)
-{
-	if (peer->max_conns == 0)
-		board_add(&peer->cell[PEER_CONNS], 1);
-	else if (!board_take(peer->board, PEER_CONNS, peer->upstream->seat, peer->max_conns)) {
-		board_add(&peer->cell[PEER_FULL], 1);
-		return false;
-	}
-	if (peer_may_probe(peer, a))
-		return true;
-	peer_release(peer);
-	return false;
-}
-
-bool
-peer_may_probe(struct weir_peer *peer, struct weir_attempt *a)
-{
-	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
-	    memory_order_relaxed);
-
-	a->probes = until != 0 && a->now >= until && a->stage != ATTEMPT_FAILED;
-	return !a->probes ||
-	    atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until,
-		a->now + peer->fail_timeout);
+	peer->in_flight++;
+	if (b->load != NULL && peer->upstream->chosen)
+		b->load(peer);
 }
 
 void
-peer_unreported(struct weir_peer *peer, const struct weir_attempt *a)
+peer_end(struct weir_peer *peer)
 {
-	uint64_t until = a->now + peer->fail_timeout;
+	const struct weir_balancer *b = peer->upstream->balancer->balancer;
 
-	if (a->probes)
-		atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until, a->now);
+	peer->in_flight--;
+	if (b->load != NULL && peer->upstream->chosen)
+		b->load(peer);
 }
 
-void
-peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64_t now)
+uint64_t
+peer_clock(const struct weir_peer *peer)
 {
-	struct log_subject outer;
-
-	if (outcome == PEER_CONNECTED || outcome == PEER_REACHED)
-		board_add(&peer->cell[PEER_CONNECTS], 1);
-	if (outcome == PEER_REACHED)
-		return;
-	if (outcome == PEER_CONNECTED || outcome == PEER_ANSWERED) {
-		if (atomic_load_explicit(&peer->shared[PEER_FAILS], memory_order_relaxed) == 0 &&
-		    atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
-			memory_order_relaxed) == 0)
-			return;
-		atomic_store(&peer->shared[PEER_FAILS], 0);
-		if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], 0) != 0) {
-			outer = log_about((struct log_subject){ NULL, NULL });
-			log_notice("peer %s of upstream %s answers again", peer->name,
-			    peer->upstream->name);
-			log_about(outer);
-		}
-		return;
-	}
-	balance_count(peer, outcome);
-	if (peer->max_fails > 0)
-		balance_count_failure(peer, balance_explain(outcome, error), now);
+	return peer->upstream->balancer->balancer->done != NULL ? loop_micros() : 0;
 }
 
 void
@@ -184,173 +176,6 @@ peer_done(struct weir_peer *peer, enum weir_outcome outcome, uint64_t started)
 
 	if (b->done != NULL && started != 0)
 		b->done(peer, outcome, loop_micros() - started);
-}
-
-bool
-peer_down(int board)
-{
-	return board_sum(board, PEER_DOWN) > 0;
-}
-
-bool
-peer_failing(int board)
-{
-	return atomic_load(&board_shared(board)[PEER_FAILED_UNTIL]) != 0;
-}
-
-bool
-peer_refused(struct weir_peer *peer, int error, uint64_t now)
-{
-	static uint64_t    complained;
-	bool               blamed = balance_blames(error);
-	struct log_subject outer;
-
-	if (blamed) {
-		log_info("connect: %s", strerror(error));
-		peer_report(peer, PEER_REFUSED, error, now);
-		return true;
-	}
-	peer->upstream->hindered = now;
-	if (loop_complain(&complained)) {
-		outer = log_about((struct log_subject){ NULL, NULL });
-		log_error("connect to peer %s of upstream %s: %s: not the peer's fault, but this "
-			  "machine's: %s",
-		    peer->name, peer->upstream->name, strerror(error), balance_remedy(error));
-		log_about(outer);
-	}
-	return false;
-}
-
-bool
-weir_peer_usable(const struct weir_peer *peer, const struct weir_attempt *a)
-{
-	if (!peer_fits(peer, a))
-		return false;
-	if (a->pooled)
-		return !peer->full;
-	if (!balance_is_full(peer))
-		return true;
-	board_add(&peer->cell[PEER_FULL], 1);
-	return false;
-}
-
-bool
-peer_fits(const struct weir_peer *peer, const struct weir_attempt *a)
-{
-	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
-	    memory_order_relaxed);
-	bool     fails = until != 0 && a->now < until;
-
-	if (peer->down || balance_ruled_out(a, peer->index))
-		return false;
-	return a->stage == ATTEMPT_FAILED ||
-	    (!fails && peer->backup == (a->stage == ATTEMPT_BACKUP));
-}
-
-/* connect(2): which of its errors speak of the other end. */
-static bool
-balance_blames(int error)
-{
-	return error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH ||
-	    error == ENETUNREACH || error == ECONNRESET || error == ENOENT || error == EPIPE ||
-	    error == EACCES;
-}
-
-static void
-balance_count(const struct weir_peer *peer, enum peer_outcome outcome)
-{
-	if (outcome == PEER_TIMED_OUT)
-		board_add(&peer->cell[PEER_CONNECT_TIMED_OUT], 1);
-	else if (outcome == PEER_REFUSED)
-		board_add(&peer->cell[PEER_CONNECT_FAILED], 1);
-	else if (outcome == PEER_INSECURE)
-		board_add(&peer->cell[PEER_TLS_FAILED], 1);
-}
-
-static const char *
-balance_explain(enum peer_outcome outcome, int error)
-{
-	if (outcome == PEER_INSECURE)
-		return "TLS handshake";
-	return outcome == PEER_BROKE && error == ETIMEDOUT ? "no reply in time" : strerror(error);
-}
-
-/* What helps against one of the others. */
-static const char *
-balance_remedy(int error)
-{
-	switch (error) {
-	case EADDRNOTAVAIL:
-		return "no local port towards it is free: give the upstream (more) addresses to "
-		       "connect from (source), or widen net.ipv4.ip_local_port_range";
-	case EMFILE:
-		return "raise worker_rlimit_nofile or lower worker_connections";
-	case ENFILE:
-		return "raise fs.file-max";
-	case ENOMEM:
-	case ENOBUFS:
-		return "it is short of memory";
-	default:
-		return "its network or its firewall may say why";
-	}
-}
-
-static bool
-balance_is_full(const struct weir_peer *peer)
-{
-	return peer->max_conns > 0 && board_sum(peer->board, PEER_CONNS) >= peer->max_conns;
-}
-
-static void
-balance_count_failure(struct weir_peer *peer, const char *what, uint64_t now)
-{
-	struct log_subject outer;
-	char               text[STR_UNIT_MAX];
-	uint64_t           fails;
-
-	/* Another worker's clock may be a little ahead. */
-	if (atomic_load(&peer->shared[PEER_WINDOW]) + peer->fail_timeout < now) {
-		atomic_store(&peer->shared[PEER_WINDOW], now);
-		atomic_store(&peer->shared[PEER_FAILS], 0);
-	}
-	fails = atomic_fetch_add(&peer->shared[PEER_FAILS], 1) + 1;
-	if (fails < peer->max_fails)
-		return;
-	if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], now + peer->fail_timeout) != 0)
-		return;
-	outer = log_about((struct log_subject){ NULL, NULL });
-	if (balance_has_other(peer, now))
-		log_warn("peer %s of upstream %s fails (%s; max_fails = %llu): not used for %s "
-			 "while others can be",
-		    peer->name, peer->upstream->name, what,
-		    (unsigned long long)peer->max_fails, str_print_time(peer->fail_timeout, text));
-	else
-		log_warn("peer %s of upstream %s fails (%s; max_fails = %llu): no other is left, "
-			 "so it is tried all the same",
-		    peer->name, peer->upstream->name, what, (unsigned long long)peer->max_fails);
-	log_about(outer);
-}
-
-/* Whether there is one that can take its place. */
-static bool
-balance_has_other(const struct weir_peer *peer, uint64_t now)
-{
-	const struct weir_upstream *u = peer->upstream;
-
-	for (unsigned i = 0; i < u->peer_count; i++)
-		if (i != peer->index && !u->peers[i].down &&
-		    atomic_load(&u->peers[i].shared[PEER_FAILED_UNTIL]) <= now)
-			return true;
-	return false;
-}
-
-static bool
-balance_ruled_out(const struct weir_attempt *a, unsigned index)
-{
-	for (unsigned i = 0; i < a->ruled_out; i++)
-		if (a->peers[i] == index)
-			return true;
-	return false;
 }
 
 /* ------------------------------------------------- what balancers ask about */
@@ -367,6 +192,12 @@ weir_upstream_peer(const struct weir_upstream *u, unsigned index)
 	return &u->peers[index];
 }
 
+const void *
+weir_upstream_conf(const struct weir_upstream *u)
+{
+	return u->balancer_conf;
+}
+
 unsigned
 weir_upstream_turn(const struct weir_upstream *u)
 {
@@ -379,6 +210,24 @@ weir_upstream_memory(struct weir_upstream *u)
 	return u->memory;
 }
 
+struct weir_peer *
+weir_upstream_first(struct weir_upstream *u, const struct weir_attempt *a)
+{
+	return roster_first(u, a);
+}
+
+struct weir_peer *
+weir_upstream_draw(struct weir_upstream *u, const struct weir_attempt *a, uint64_t at)
+{
+	return roster_draw(u, a, at);
+}
+
+struct weir_upstream *
+weir_peer_upstream(const struct weir_peer *peer)
+{
+	return peer->upstream;
+}
+
 void *
 weir_peer_memory(struct weir_peer *peer)
 {
@@ -386,7 +235,59 @@ weir_peer_memory(struct weir_peer *peer)
 }
 
 unsigned
+weir_peer_index(const struct weir_peer *peer)
+{
+	return peer->index;
+}
+
+const char *
+weir_peer_name(const struct weir_peer *peer)
+{
+	return peer->name;
+}
+
+bool
+weir_peer_backup(const struct weir_peer *peer)
+{
+	return peer->backup;
+}
+
+unsigned
 weir_peer_weight(const struct weir_peer *peer)
 {
 	return peer->weight;
+}
+
+uint32_t
+weir_peer_share(const struct weir_peer *peer)
+{
+	return roster_share(peer);
+}
+
+uint32_t
+weir_peer_in_flight(const struct weir_peer *peer)
+{
+	return peer->in_flight;
+}
+
+void
+weir_peer_rank(struct weir_peer *peer, uint64_t rank)
+{
+	roster_rank(peer, rank);
+}
+
+uint64_t
+weir_now(void)
+{
+	return loop_now();
+}
+
+struct weir_span
+weir_attempt_client(const struct weir_attempt *a)
+{
+	static const size_t sizes[] = { [AF_INET] = 4, [AF_INET6] = 16 };
+
+	if (a->client.family >= sizeof sizes / sizeof *sizes)
+		return (struct weir_span){ NULL, 0 };
+	return (struct weir_span){ (const char *)a->client.ip, sizes[a->client.family] };
 }

@@ -12,6 +12,7 @@
 #include "base/slab.h"
 #include "base/str.h"
 #include "upstream/peer_handshake.h"
+#include "upstream/roster.h"
 #include "upstream/source.h"
 #include "upstream/upstream.h"
 
@@ -176,10 +177,10 @@ link_put(struct link *l, struct request *r, struct weir_span bytes)
 	r->length = (uint32_t)bytes.len;
 	r->end = l->sent + buf_len(l->out);
 	r->since = loop_now();
-	if (peer->upstream->balancer->balancer->done != NULL)
-		r->started = loop_micros();
+	r->started = peer_clock(peer);
 	list_append(&l->requests, &r->of_link);
 	board_add(&peer->cell[PEER_IN_FLIGHT], 1);
+	peer_begin(peer);
 	board_add(&peer->cell[PEER_REQUESTS], 1);
 	if (l->depth++ == 0)
 		link_watch(l);
@@ -482,7 +483,7 @@ link_answer(struct link *l, struct request *r, struct weir_span last)
 	struct weir_peer *peer = l->pool->peer;
 
 	(void)link_pop(l);
-	peer->full = false;
+	roster_set_full(peer, false);
 	peer_done(peer, WEIR_REQUEST_ANSWERED, r->started);
 	if (l->depth == 0 && r->requester != NULL) {
 		l->asked_by = *requester_ops->from(r->requester);
@@ -652,7 +653,7 @@ link_close(struct link *l)
 	node_unlink(&l->node);
 	list_append(&links.closed, &l->node);
 	p->count--;
-	p->peer->full = false;
+	roster_set_full(p->peer, false);
 	links.ops->closed(l);
 }
 
@@ -715,6 +716,8 @@ link_give_back(struct link *l, struct buf **unsent, enum weir_failure why,
 	while (l->depth > 0) {
 		r = link_pop(l);
 		bytes = span_make(NULL, 0);
+		if (why == WEIR_FAILED_CONNECT && failed != NULL)
+			peer_done(peer, WEIR_REQUEST_FAILED, r->started);
 		if (r->end - r->length >= l->sent)
 			bytes = span_make(rest.data + (r->end - r->length - l->sent), r->length);
 		else
@@ -749,6 +752,7 @@ link_pop(struct link *l)
 	    l->borrower != q)
 		q->link = NULL;
 	board_give(l->pool->peer->board, PEER_IN_FLIGHT, l->pool->peer->upstream->seat);
+	peer_end(l->pool->peer);
 	return r;
 }
 

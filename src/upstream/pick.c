@@ -4,6 +4,7 @@
 
 #include "net/loop.h"
 #include "upstream/link.h"
+#include "upstream/roster.h"
 #include "upstream/share.h"
 #include "upstream/upstream.h"
 
@@ -52,7 +53,7 @@ pick_from(struct weir_peer *peer, struct weir_attempt *a, bool *busy)
 		if (a->alone && peer->upstream->mode == POOL_PIPELINE)
 			attempt_rule_out(a, peer);
 		else
-			peer->full = true;
+			roster_set_full(peer, true);
 	} else if (l == NULL) {
 		attempt_rule_out(a, peer);
 	} else if (!a->probes && !peer_may_probe(peer, a)) {
@@ -137,6 +138,7 @@ pick_new_link(struct pool *p, struct weir_attempt *a, bool *busy)
 		return l;
 	share_give(p);
 	if (blamed) {
+		peer_done(p->peer, WEIR_REQUEST_FAILED, peer_clock(p->peer));
 		a->tried++;
 		return NULL;
 	}
@@ -150,7 +152,7 @@ pick_new_link(struct pool *p, struct weir_attempt *a, bool *busy)
 static bool
 pick_any_full(const struct weir_upstream *u, const struct weir_attempt *a)
 {
-	for (unsigned i = 0; i < u->peer_count; i++)
+	for (unsigned i = 0; u->full > 0 && i < u->peer_count; i++)
 		if (u->peers[i].full && peer_fits(&u->peers[i], a))
 			return true;
 	return false;

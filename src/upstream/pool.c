@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "upstream/pick.h"
+#include "upstream/roster.h"
 
 #define RETIRING_IDLE 5000u	/* ms */
 
@@ -439,7 +440,7 @@ pool_look_after(struct weir_upstream *u)
 	struct pool *p;
 
 	for (unsigned i = 0; i < u->peer_count; i++)
-		u->peers[i].full = false;
+		roster_set_full(&u->peers[i], false);
 	pool_serve(u);
 	more = u->queued > 0;
 	for (unsigned i = 0; i < u->peer_count; i++) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "upstream/link.h"
+#include "upstream/roster.h"
 #include "upstream/upstream.h"
 
 #define ASK_INTERVAL  40u	/* ms between two wishes of one worker */
@@ -107,6 +108,7 @@ share_give(struct pool *p)
 
 	board_give(peer->board, PEER_LINKS, peer->upstream->seat);
 	peer_release(peer);
+	roster_give(peer);
 	p->hold_until = p->yields ? loop_now() + YIELD : 0;
 	p->yields = false;
 	for (unsigned slot = 0; slot < share_self.slots; slot++) {
@@ -138,7 +140,7 @@ void
 share_freed(struct pool *p)
 {
 	p->hold_until = 0;
-	p->peer->full = false;
+	roster_set_full(p->peer, false);
 }
 
 void

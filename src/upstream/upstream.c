@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/str.h"
 #include "conf/conf.h"
 #include "upstream/peer_tls.h"
@@ -39,6 +40,7 @@ enum peer_option {
 	PEER_OPTION_COUNT
 };
 
+static const char *upstream_parse_balance(struct weir_scope *, const char *, void *);
 static const char *upstream_parse_pool(struct weir_scope *, const char *, void *);
 static const char *upstream_parse_send_proxy(struct weir_scope *, const char *, void *);
 static const char *upstream_parse_server(struct weir_scope *, const char *, void *);
@@ -50,6 +52,10 @@ static const char *upstream_phrase(struct weir_scope *, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static const char *upstream_add_peer(struct weir_scope *, struct weir_upstream *,
     const struct weir_peer *);
+static void upstream_add_name(struct weir_scope *, struct weir_upstream *,
+    const struct weir_peer *);
+static unsigned upstream_name_place(const struct weir_upstream *, const char *name);
+static void upstream_check_balance(struct weir_scope *, struct weir_upstream *);
 static const char *upstream_check(struct weir_scope *);
 
 #define UPSTREAM_TIME_MAX (UINT64_C(365) * 24 * 3600 * 1000)	/* ms: no deadline overflows */
@@ -60,9 +66,14 @@ static const struct weir_key keys[] = {
 	  .flags = WEIR_REPEATED | WEIR_NOT_INHERITED | WEIR_WORDS, .parse = upstream_parse_server,
 	  .syntax = "ADDRESS" PEER_OPTIONS(PEER_OPTION_SYNTAX),
 	  .help = "a backend; a name stands for each of its addresses" },
-	{ .name = "balance", .where = WEIR_IN_UPSTREAM, .type = WEIR_STRING,
-	  .offset = HERE(balance), .initial = "round_robin", .syntax = "NAME of a balancer module",
-	  .help = "how a peer is chosen" },
+	{ .name = "balance", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN,
+	  .offset = HERE(balance), .initial = "round_robin", .flags = WEIR_WORDS,
+	  .parse = upstream_parse_balance, .syntax = "NAME of a balancer module [WORD ...]",
+	  .help = "how a peer is chosen; the words are the balancer's" },
+	{ .name = "slow_start", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
+	  .offset = HERE(slow_start), .initial = "off", .min = 1, .max = UPSTREAM_TIME_MAX,
+	  .flags = WEIR_OFF,
+	  .help = "a peer that comes back, or joins others, gets its full share after this" },
 	{ .name = "connect_timeout", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
 	  .offset = HERE(connect_timeout), .initial = "2s", .min = 1, .max = 3600000,
 	  .help = "how long a connection to a peer may take" },
@@ -182,7 +193,6 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_BAD_REPLIES] = { "bad_replies", BOARD_COUNTER },
 	[PEER_STARVES] = { "starves", BOARD_PRIVATE },
 	[PEER_ALLOWED] = { "allowed", BOARD_PRIVATE },
-	[PEER_DOWN] = { "down", BOARD_PRIVATE },
 	[PEER_LINKS_STUFFED] = { "links_stuffed", BOARD_COUNTER },
 	[PEER_TLS_FULL] = { "tls_full", BOARD_COUNTER },
 	[PEER_TLS_RESUMED] = { "tls_resumed", BOARD_COUNTER },
@@ -208,10 +218,21 @@ upstream_find(const struct conf *conf, const char *name)
 struct weir_peer *
 upstream_peer(const struct weir_upstream *u, const char *name)
 {
-	for (unsigned i = 0; i < u->peer_count; i++)
-		if (strcmp(u->peers[i].name, name) == 0)
-			return &u->peers[i];
-	return NULL;
+	unsigned at = upstream_name_place(u, name);
+
+	return u->names_size > 0 && u->names[at] != 0 ? &u->peers[u->names[at] - 1] : NULL;
+}
+
+/* Where the name stands in the table, or would. */
+static unsigned
+upstream_name_place(const struct weir_upstream *u, const char *name)
+{
+	unsigned at = hash_text(HASH_START, name) & (u->names_size - 1);
+
+	while (u->names_size > 0 && u->names[at] != 0 &&
+	    strcmp(u->peers[u->names[at] - 1].name, name) != 0)
+		at = (at + 1) & (u->names_size - 1);
+	return at;
 }
 
 struct weir_upstream *
@@ -250,6 +271,20 @@ upstreams_enter(const struct conf *conf, unsigned generation)
 		}
 	}
 	return 0;
+}
+
+/* The words are read when all modules are known: upstream_check. */
+static const char *
+upstream_parse_balance(struct weir_scope *scope, const char *text, void *value)
+{
+	struct weir_upstream *u = weir_scope_conf(scope, &upstream_module);
+	char                 *rest = weir_scope_alloc(scope, strlen(text) + 1);
+
+	strcpy(rest, text);
+	if ((*(const char **)value = weir_word(&rest)) == NULL)
+		return "is empty: write the name of a balancer";
+	u->balance_words = rest;
+	return NULL;
 }
 
 static const char *
@@ -321,17 +356,35 @@ upstream_parse_server(struct weir_scope *scope, const char *text, void *value)
 static const char *
 upstream_add_peer(struct weir_scope *scope, struct weir_upstream *u, const struct weir_peer *peer)
 {
+	struct weir_peer *added;
+	char              name[ADDR_TEXT_MAX];
+
 	if (u->peer_count == UPSTREAM_PEERS_MAX)
-		return "is one too many: an upstream has at most 1024 peers";
-	for (unsigned i = 0; i < u->peer_count; i++)
-		if (addr_equal(&u->peers[i].addr, &peer->addr))
-			return "is there already; use weight=N to give a peer more";
+		return "is one too many: an upstream has at most 16384 peers";
+	if (upstream_peer(u, addr_print(&peer->addr, name)) != NULL)
+		return "is there already; use weight=N to give a peer more";
 	u->peers = scope_grow(scope, u->peers, u->peer_count, sizeof *u->peers);
-	u->peers[u->peer_count] = *peer;
-	u->peers[u->peer_count].index = u->peer_count;
-	addr_print(&peer->addr, u->peers[u->peer_count].name);
-	u->peer_count++;
+	added = &u->peers[u->peer_count];
+	*added = *peer;
+	added->index = u->peer_count++;
+	strcpy(added->name, name);
+	upstream_add_name(scope, u, added);
 	return NULL;
+}
+
+/* The table is at most half full; one that is too small is made anew. */
+static void
+upstream_add_name(struct weir_scope *scope, struct weir_upstream *u, const struct weir_peer *peer)
+{
+	unsigned from = peer->index;
+
+	if (u->peer_count * 2 > u->names_size) {
+		u->names_size = u->names_size > 0 ? u->names_size * 4 : 8;
+		u->names = weir_scope_alloc(scope, u->names_size * sizeof *u->names);
+		from = 0;
+	}
+	for (unsigned i = from; i <= peer->index; i++)
+		u->names[upstream_name_place(u, u->peers[i].name)] = (uint16_t)(i + 1);
 }
 
 static const char *const peer_option_forms[PEER_OPTION_COUNT] = {
@@ -432,11 +485,37 @@ upstream_check(struct weir_scope *scope)
 	if ((wrong = source_check(scope, u)) != NULL && !scope_is_wrong(scope, "source"))
 		conf_error(scope, "source", "%s", wrong);
 	peer_tls_check(scope, u);
-	u->balancer = conf_role(scope_conf(scope), ROLE_BALANCER, u->balance);
-	if (u->balancer != NULL)
-		scope_uses(scope, u->balancer);
-	else if (!conf_lacks_module(scope_conf(scope)))
-		conf_error(scope, "balance", "there is no balancer %s: there are %s", u->balance,
-		    conf_role_names(scope, ROLE_BALANCER));
+	if (!scope_is_wrong(scope, "balance"))
+		upstream_check_balance(scope, u);
 	return NULL;
+}
+
+static void
+upstream_check_balance(struct weir_scope *scope, struct weir_upstream *u)
+{
+	const struct weir_balancer *b;
+	const char                 *wrong;
+
+	u->balancer = conf_role(scope_conf(scope), ROLE_BALANCER, u->balance);
+	if (u->balancer == NULL) {
+		if (!conf_lacks_module(scope_conf(scope)))
+			conf_error(scope, "balance", "there is no balancer %s: there are %s",
+			    u->balance, conf_role_names(scope, ROLE_BALANCER));
+		return;
+	}
+	scope_uses(scope, u->balancer);
+	u->balancer_conf = weir_scope_conf(scope, u->balancer);
+	b = u->balancer->balancer;
+	if (b->words != NULL)
+		wrong = b->words(scope, u->balance_words);
+	else
+		wrong = *u->balance_words != '\0' ? "has no words behind its name" : NULL;
+	if (wrong != NULL)
+		conf_error(scope, "balance", "balance = %s: %s", u->balance, wrong);
+}
+
+struct weir_upstream *
+weir_scope_upstream(struct weir_scope *scope)
+{
+	return weir_scope_conf(scope, &upstream_module);
 }

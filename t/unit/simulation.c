@@ -388,8 +388,10 @@ parse_line(const void *conf, void *memory, uint32_t kind, struct weir_span in,
 static struct weir_peer *
 pick_peer(struct weir_upstream *u, const struct weir_attempt *a)
 {
-	unsigned begin = below(PEERS);
+	unsigned begin = below(PEERS + 1);
 
+	if (begin == PEERS)
+		return weir_upstream_first(u, a);
 	for (unsigned i = 0; i < PEERS; i++) {
 		struct weir_peer *p = &u->peers[(begin + i) % PEERS];
 
@@ -835,7 +837,7 @@ begin(enum pool_mode mode, unsigned size, unsigned depth)
 		clients[i].number = i;
 	list_init(&turns);
 	orders_start(&sink);
-	if (upstreams_start(NULL, (unsigned)seat, 7) < 0 || pools_start(&worker) < 0)
+	if (upstreams_start(NULL, (unsigned)seat, 7, 0) < 0 || pools_start(&worker) < 0)
 		bail_out("the pools do not start");
 }
 

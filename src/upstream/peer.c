@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* peer: whether a peer may be picked, how much it is to get, and what is known of failures. */
+#include "upstream/peer.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "net/loop.h"
+#include "upstream/upstream.h"
+
+/* PEER_SETTING: the number of the configuration's generation above, and below it: */
+#define SETTING_WEIGHT UINT64_C(0xffff)
+#define SETTING_DOWN   (UINT64_C(1) << 16)
+#define SETTING_THERE  (UINT64_C(1) << 17)
+#define SETTING_GENERATION_AT 32
+
+/* A ramp has so many steps, none of them shorter than that, and begins with the first. */
+#define RAMP_STEPS    64u
+#define RAMP_STEP_MIN 10u	/* ms */
+
+static bool peer_is_down(const struct weir_peer *);
+static void peer_changed(const struct weir_peer *);
+static void peer_recovered(struct weir_peer *, uint64_t now);
+static bool peer_blames(int error);
+static void peer_count(const struct weir_peer *, enum peer_outcome);
+static const char *peer_explain(enum peer_outcome, int error);
+static const char *peer_remedy(int error);
+static bool peer_has_other(const struct weir_peer *, uint64_t now);
+static void peer_count_failure(struct weir_peer *, const char *what, uint64_t now);
+
+/* ----------------------------------------------------- what the words decide */
+
+enum peer_state
+peer_state(const struct weir_peer *peer, uint64_t now)
+{
+	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
+	    memory_order_relaxed);
+
+	if (peer_is_down(peer))
+		return PEER_OUT;
+	return until != 0 && now < until ? PEER_FAILING : PEER_GOOD;
+}
+
+uint32_t
+peer_share(const struct weir_peer *peer, uint64_t now, uint64_t *until)
+{
+	uint64_t setting = atomic_load_explicit(&peer->shared[PEER_SETTING], memory_order_relaxed);
+	uint64_t failed = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
+	    memory_order_relaxed);
+	uint64_t returned = atomic_load_explicit(&peer->shared[PEER_RETURNED],
+	    memory_order_relaxed);
+	uint64_t slow = peer->upstream->slow_start,
+		 share = (setting & SETTING_WEIGHT) * WEIR_SHARE_ONE, gone, step;
+
+	*until = failed > now ? failed : UINT64_MAX;
+	if (returned == 0 || slow == 0 || now >= returned + slow)
+		return (uint32_t)share;
+	/* Another worker's clock may be a little ahead. */
+	gone = now > returned ? now - returned : 0;
+	step = slow / RAMP_STEPS > RAMP_STEP_MIN ? slow / RAMP_STEPS : RAMP_STEP_MIN;
+	gone = (gone / step + 1) * step;
+	if (returned + gone < *until)
+		*until = returned + gone;
+	share = gone < slow ? share * gone / slow : share;
+	return (uint32_t)(share > 0 ? share : 1);
+}
+
+void
+peer_settle(struct weir_peer *peer, uint32_t generation, bool joins, uint64_t now)
+{
+	board_word *word = &peer->shared[PEER_SETTING];
+	uint64_t    setting, wanted = SETTING_THERE | peer->weight;
+
+	wanted |= (uint64_t)generation << SETTING_GENERATION_AT;
+	if (peer->down)
+		wanted |= SETTING_DOWN;
+
+	setting = atomic_load(word);
+	if (setting == 0 && joins)
+		atomic_store(&peer->shared[PEER_RETURNED], now);
+	/* Numbers may wrap: the later one is less than half of all ahead. */
+	while (setting != wanted &&
+	    (setting == 0 ||
+		(int32_t)(generation - (uint32_t)(setting >> SETTING_GENERATION_AT)) >= 0))
+		if (atomic_compare_exchange_weak(word, &setting, wanted)) {
+			peer_changed(peer);
+			break;
+		}
+}
+
+bool
+peer_down(int board)
+{
+	return (atomic_load(&board_shared(board)[PEER_SETTING]) & SETTING_DOWN) != 0;
+}
+
+bool
+peer_failing(int board)
+{
+	return atomic_load(&board_shared(board)[PEER_FAILED_UNTIL]) != 0;
+}
+
+static bool
+peer_is_down(const struct weir_peer *peer)
+{
+	return (atomic_load_explicit(&peer->shared[PEER_SETTING], memory_order_relaxed) &
+		   SETTING_DOWN) != 0;
+}
+
+/* All workers look at the peers of the upstream again. */
+static void
+peer_changed(const struct weir_peer *peer)
+{
+	atomic_fetch_add(&peer->upstream->shared[UPSTREAM_CHANGES], 1);
+}
+
+bool
+peer_fits(const struct weir_peer *peer, const struct weir_attempt *a)
+{
+	enum peer_state state = peer_state(peer, a->now);
+
+	if (state == PEER_OUT || attempt_has_ruled_out(a, peer))
+		return false;
+	return a->stage == ATTEMPT_FAILED ||
+	    (state == PEER_GOOD && peer->backup == (a->stage == ATTEMPT_BACKUP));
+}
+
+bool
+weir_peer_usable(const struct weir_peer *peer, const struct weir_attempt *a)
+{
+	if (!peer_fits(peer, a))
+		return false;
+	if (a->pooled)
+		return !peer->full;
+	if (!peer_is_full(peer))
+		return true;
+	board_add(&peer->cell[PEER_FULL], 1);
+	return false;
+}
+
+/* ----------------------------------------------------- connections and probes */
+
+void
+peer_release(struct weir_peer *peer)
+{
+	board_give(peer->board, PEER_CONNS, peer->upstream->seat);
+}
+
+bool
+peer_claim(struct weir_peer *peer, struct weir_attempt *a)
+{
+	if (peer->max_conns == 0)
+		board_add(&peer->cell[PEER_CONNS], 1);
+	else if (!board_take(peer->board, PEER_CONNS, peer->upstream->seat, peer->max_conns)) {
+		board_add(&peer->cell[PEER_FULL], 1);
+		return false;
+	}
+	if (peer_may_probe(peer, a))
+		return true;
+	peer_release(peer);
+	return false;
+}
+
+bool
+peer_is_full(const struct weir_peer *peer)
+{
+	return peer->max_conns > 0 && board_sum(peer->board, PEER_CONNS) >= peer->max_conns;
+}
+
+bool
+peer_may_probe(struct weir_peer *peer, struct weir_attempt *a)
+{
+	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
+	    memory_order_relaxed);
+
+	a->probes = until != 0 && a->now >= until && a->stage != ATTEMPT_FAILED;
+	return !a->probes ||
+	    atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until,
+		a->now + peer->fail_timeout);
+}
+
+void
+peer_unreported(struct weir_peer *peer, const struct weir_attempt *a)
+{
+	uint64_t until = a->now + peer->fail_timeout;
+
+	if (a->probes)
+		atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until, a->now);
+}
+
+/* ------------------------------------------------------------------ failures */
+
+void
+peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64_t now)
+{
+	if (outcome == PEER_CONNECTED || outcome == PEER_REACHED)
+		board_add(&peer->cell[PEER_CONNECTS], 1);
+	if (outcome == PEER_REACHED)
+		return;
+	if (outcome == PEER_CONNECTED || outcome == PEER_ANSWERED) {
+		if (atomic_load_explicit(&peer->shared[PEER_FAILS], memory_order_relaxed) == 0 &&
+		    atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
+			memory_order_relaxed) == 0)
+			return;
+		atomic_store(&peer->shared[PEER_FAILS], 0);
+		if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], 0) != 0)
+			peer_recovered(peer, now);
+		return;
+	}
+	peer_count(peer, outcome);
+	if (peer->max_fails > 0)
+		peer_count_failure(peer, peer_explain(outcome, error), now);
+}
+
+bool
+peer_refused(struct weir_peer *peer, int error, uint64_t now)
+{
+	static uint64_t    complained;
+	bool               blamed = peer_blames(error);
+	struct log_subject outer;
+
+	if (blamed) {
+		log_info("connect: %s", strerror(error));
+		peer_report(peer, PEER_REFUSED, error, now);
+		return true;
+	}
+	peer->upstream->hindered = now;
+	if (loop_complain(&complained)) {
+		outer = log_about((struct log_subject){ NULL, NULL });
+		log_error("connect to peer %s of upstream %s: %s: not the peer's fault, but this "
+			  "machine's: %s",
+		    peer->name, peer->upstream->name, strerror(error), peer_remedy(error));
+		log_about(outer);
+	}
+	return false;
+}
+
+/* It was away for a while: slow_start begins. */
+static void
+peer_recovered(struct weir_peer *peer, uint64_t now)
+{
+	struct log_subject outer;
+
+	atomic_store(&peer->shared[PEER_RETURNED], now);
+	peer_changed(peer);
+	outer = log_about((struct log_subject){ NULL, NULL });
+	log_notice("peer %s of upstream %s answers again", peer->name, peer->upstream->name);
+	log_about(outer);
+}
+
+/* connect(2): which of its errors speak of the other end. */
+static bool
+peer_blames(int error)
+{
+	return error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH ||
+	    error == ENETUNREACH || error == ECONNRESET || error == ENOENT || error == EPIPE ||
+	    error == EACCES;
+}
+
+static void
+peer_count(const struct weir_peer *peer, enum peer_outcome outcome)
+{
+	if (outcome == PEER_TIMED_OUT)
+		board_add(&peer->cell[PEER_CONNECT_TIMED_OUT], 1);
+	else if (outcome == PEER_REFUSED)
+		board_add(&peer->cell[PEER_CONNECT_FAILED], 1);
+	else if (outcome == PEER_INSECURE)
+		board_add(&peer->cell[PEER_TLS_FAILED], 1);
+}
+
+static const char *
+peer_explain(enum peer_outcome outcome, int error)
+{
+	if (outcome == PEER_INSECURE)
+		return "TLS handshake";
+	return outcome == PEER_BROKE && error == ETIMEDOUT ? "no reply in time" : strerror(error);
+}
+
+/* What helps against one of the others. */
+static const char *
+peer_remedy(int error)
+{
+	switch (error) {
+	case EADDRNOTAVAIL:
+		return "no local port towards it is free: give the upstream (more) addresses to "
+		       "connect from (source), or widen net.ipv4.ip_local_port_range";
+	case EMFILE:
+		return "raise worker_rlimit_nofile or lower worker_connections";
+	case ENFILE:
+		return "raise fs.file-max";
+	case ENOMEM:
+	case ENOBUFS:
+		return "it is short of memory";
+	default:
+		return "its network or its firewall may say why";
+	}
+}
+
+static void
+peer_count_failure(struct weir_peer *peer, const char *what, uint64_t now)
+{
+	struct log_subject outer;
+	char               text[STR_UNIT_MAX];
+	uint64_t           fails, until;
+
+	/* Another worker's clock may be a little ahead. */
+	if (atomic_load(&peer->shared[PEER_WINDOW]) + peer->fail_timeout < now) {
+		atomic_store(&peer->shared[PEER_WINDOW], now);
+		atomic_store(&peer->shared[PEER_FAILS], 0);
+	}
+	fails = atomic_fetch_add(&peer->shared[PEER_FAILS], 1) + 1;
+	if (fails < peer->max_fails)
+		return;
+	until = atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], now + peer->fail_timeout);
+	if (until <= now)
+		peer_changed(peer);
+	if (until != 0)
+		return;
+	outer = log_about((struct log_subject){ NULL, NULL });
+	if (peer_has_other(peer, now))
+		log_warn("peer %s of upstream %s fails (%s; max_fails = %llu): not used for %s "
+			 "while others can be",
+		    peer->name, peer->upstream->name, what,
+		    (unsigned long long)peer->max_fails, str_print_time(peer->fail_timeout, text));
+	else
+		log_warn("peer %s of upstream %s fails (%s; max_fails = %llu): no other is left, "
+			 "so it is tried all the same",
+		    peer->name, peer->upstream->name, what, (unsigned long long)peer->max_fails);
+	log_about(outer);
+}
+
+/* Whether there is one that can take its place. */
+static bool
+peer_has_other(const struct weir_peer *peer, uint64_t now)
+{
+	const struct weir_upstream *u = peer->upstream;
+
+	for (unsigned i = 0; i < u->peer_count; i++)
+		if (i != peer->index && peer_state(&u->peers[i], now) == PEER_GOOD)
+			return true;
+	return false;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * peer: one backend address of an upstream: whether it may be picked, and how much it
+ * is to get.
+ *
+ *	configuration ── PEER_SETTING ──┐
+ *	traffic ── PEER_FAILED_UNTIL ───┼──► peer_state, peer_share ──► roster, balancers
+ *	its return ── PEER_RETURNED ────┘
+ *
+ * What decides lies in the words that the peer's board entry shares: so it is the same
+ * for all workers, of whatever generation, and lasts over reloads. Whoever changes one
+ * of them counts UPSTREAM_CHANGES up, and all workers look again.
+ */
+#ifndef UPSTREAM_PEER_H
+#define UPSTREAM_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf/place.h"
+#include "net/addr.h"
+#include "upstream/board.h"
+#include "weir.h"
+
+struct dial_tls;
+struct pool;
+
+struct weir_peer {
+	struct weir_upstream *upstream;
+	char                  name[ADDR_TEXT_MAX];
+	struct addr           addr;
+	struct place          place;		/* in the configuration */
+	const char           *host;		/* its name there; NULL: it is an address */
+	struct dial_tls      *tls;		/* NULL: it is spoken to in the clear */
+	unsigned              index;
+	unsigned              weight;
+	uint64_t              max_conns;	/* over all workers; 0: no limit */
+	uint64_t              max_fails;	/* 0: never counted as failed */
+	uint64_t              fail_timeout;	/* ms */
+	bool                  backup;
+	bool                  down;
+	int                   board;		/* entry "peer" */
+	board_word           *cell;		/* in a worker */
+	board_word           *shared;
+	void                 *memory;		/* the balancer's */
+	struct pool          *pool;		/* its links; NULL: no protocol needs them */
+	uint32_t              in_flight;	/* of this worker: sessions that are relayed
+						   to it, and requests without a reply */
+	bool                  full;		/* all links are, as far as is known */
+};
+
+enum peer_field {
+	PEER_CONNS,		/* gauge, and the token of max_conns */
+	PEER_ARRIVING,		/* of them, on their way from another worker */
+	PEER_ANNOUNCED,		/* of them, about to be sent to another */
+	PEER_CONNECTS,		/* connections established */
+	PEER_CONNECT_FAILED,
+	PEER_CONNECT_TIMED_OUT,
+	PEER_FULL,		/* max_conns was reached */
+	PEER_BYTES_SENT,
+	PEER_BYTES_RECEIVED,
+	PEER_LINKS,		/* gauge, and the token of pool_size */
+	PEER_LINKS_ARRIVING,	/* of them, on their way from another worker */
+	PEER_LINKS_ANNOUNCED,	/* of them, about to be sent to another */
+	PEER_IN_FLIGHT,		/* gauge: requests on their way to a reply */
+	PEER_REQUESTS,
+	PEER_LINKS_GIVEN_UP,	/* for another worker */
+	PEER_LINKS_CLOSED_IDLE,
+	PEER_LINKS_CLOSED_LIFETIME,
+	PEER_LINKS_CLOSED_BY_PEER,	/* while idle */
+	PEER_UNSOLICITED,	/* links closed for bytes that nobody had asked for */
+	PEER_REPLY_TIMEOUTS,
+	PEER_BAD_REPLIES,
+	PEER_STARVES,		/* private; ms: since when it needs a link and has none */
+	PEER_ALLOWED,		/* private: links that there may be, as this worker is told */
+	PEER_LINKS_STUFFED,	/* times that a link had LINK_OUT_MAX unsent bytes */
+	PEER_TLS_FULL,		/* handshakes */
+	PEER_TLS_RESUMED,
+	PEER_TLS_FAILED,
+	PEER_FIELDS
+};
+
+/* The words that a peer's board entry shares between all workers. */
+enum peer_word {
+	PEER_FAILS,		/* within the window */
+	PEER_WINDOW,		/* ms: when it began */
+	PEER_FAILED_UNTIL,	/* ms; 0: does not fail */
+	PEER_WANTED,		/* when a worker last found no token for a link, and which */
+	PEER_SETTING,		/* weight and `down` of the newest configuration; 0: none yet */
+	PEER_RETURNED,		/* ms: when slow_start began; 0: it was there from the first */
+};
+
+/* What may be done with a peer. */
+enum peer_state {
+	PEER_GOOD,
+	PEER_FAILING,	/* only when no other is left */
+	PEER_OUT,	/* nothing at all */
+};
+
+/* The one place that decides, from the words on the board, for all who pick. now: ms. */
+enum peer_state peer_state(const struct weir_peer *, uint64_t now);
+
+/* What it is to get, in parts of WEIR_SHARE_ONE to a weight of 1; less while slow_start
+ * lasts, at least 1. *until: when both may be another without anybody's doing, in ms;
+ * UINT64_MAX: never. */
+uint32_t peer_share(const struct weir_peer *, uint64_t now, uint64_t *until);
+
+/* Worker, when it begins: writes its configuration's weight and `down` to the board,
+ * unless a newer one has; a peer that is new to an upstream which others have served
+ * begins slowly. */
+void peer_settle(struct weir_peer *, uint32_t generation, bool joins, uint64_t now);
+
+/* Takes a connection token: false when there is none left, or somebody else is probing the peer. */
+bool peer_claim(struct weir_peer *, struct weir_attempt *) __attribute__((warn_unused_result));
+
+/* Gives it back. */
+void peer_release(struct weir_peer *);
+
+/* Whether max_conns is reached. */
+bool peer_is_full(const struct weir_peer *);
+
+/* Of a peer whose time as a failed one is over, only one attempt may find out: this
+ * one, from now on (a->probes)? False: somebody else is at it. */
+bool peer_may_probe(struct weir_peer *, struct weir_attempt *)
+    __attribute__((warn_unused_result));
+
+/* Whether the attempt may go to the peer if that is not full. */
+bool peer_fits(const struct weir_peer *, const struct weir_attempt *);
+
+/* The attempt has been given up before it was known what becomes of it: if it
+ * was to probe the peer, another one may. */
+void peer_unreported(struct weir_peer *, const struct weir_attempt *);
+
+/* What became of a connection attempt: max_fails failures within fail_timeout
+ * make a peer failed for fail_timeout; then one attempt probes it. What one
+ * worker learns holds for all. Logs the changes, with the errno. */
+enum peer_outcome {
+	PEER_CONNECTED,
+	PEER_REFUSED,
+	PEER_TIMED_OUT,
+	PEER_INSECURE,		/* connected, but TLS could not be agreed on */
+	PEER_REACHED,		/* connected, but it is yet to show that it works */
+	PEER_ANSWERED,		/* it does */
+	PEER_BROKE,		/* it does not */
+};
+void peer_report(struct weir_peer *, enum peer_outcome, int error, uint64_t now);
+
+/* Whether the peer with this board entry counts as failed: from max_fails on,
+ * until an attempt succeeds. For whoever looks at the board. */
+bool peer_failing(int board);
+
+/* Whether its configuration says that it is down; the same. */
+bool peer_down(int board);
+
+/* connect(2) has failed at once: reported, if that speaks of the other end, told
+ * once in a while if of this machine. Returns whether it is the peer's fault. */
+bool peer_refused(struct weir_peer *, int error, uint64_t now);
+
+/* upstream/balance, for the balancer: something that is asked of the peer begins, or has ended. */
+void peer_begin(struct weir_peer *);
+void peer_end(struct weir_peer *);
+
+/* What became of a request that was sent to the peer, or of connecting a session to it,
+ * for the balancer. started: of peer_clock. */
+void peer_done(struct weir_peer *, enum weir_outcome, uint64_t started);
+
+/* When something begins that peer_done is told of, in µs; 0: nobody wants to know. */
+uint64_t peer_clock(const struct weir_peer *);
+
+#endif

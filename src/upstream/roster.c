@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* roster: the peers that may be picked, in the order that the balancer gives them. */
+#include "upstream/roster.h"
+
+#include "upstream/upstream.h"
+
+#define STAGES (ATTEMPT_FAILED + 1u)
+#define KINDS  2u	/* who wants a connection, who wants a link */
+
+/* To look at all peers takes so long that it is not done more often than once in as many
+ * ms as there are times so many of them: a fraction of the processor's time, whatever flaps. */
+#define LOOKS_EACH 128u
+/* The same for those that were full. */
+#define FULL_EACH  64u
+
+struct roster_node {
+	uint64_t rank;
+	uint32_t serial;	/* when it was picked last; of equal ones the lower is first */
+	uint32_t leaf;		/* its index + 1; 0: nobody is below this node */
+};
+
+/* Nodes 1 … count-1 have two below them, the leaves are count … 2 * count - 1. */
+struct roster_tree {
+	struct roster_node *first;
+	uint64_t          *shares;
+};
+
+struct contender {
+	uint64_t rank;
+	uint32_t serial;
+	uint32_t share;
+	uint8_t  stage[KINDS];	/* of the tree that it is in, + 1; 0: none */
+	bool     full;		/* max_conns was reached when it was looked at */
+};
+
+struct roster {
+	unsigned           count;
+	struct contender  *all;
+	struct roster_tree trees[KINDS][STAGES];
+	bool               used[KINDS];
+	uint32_t           serial;
+	unsigned           full;		/* contenders that are */
+	uint64_t           full_until;		/* ms: they are looked at again */
+	uint64_t           changes;		/* of UPSTREAM_CHANGES, that it has seen */
+	uint64_t           look_at;		/* ms: something on the board will be another */
+	uint64_t           looked;		/* ms */
+};
+
+/* Peers that an attempt has ruled out, for the time of one pick. */
+struct roster_aside {
+	unsigned count;
+	unsigned peers[UPSTREAM_RETRIES_MAX + 1];
+};
+
+static void roster_look(struct weir_upstream *, uint64_t now);
+static void roster_open(struct weir_upstream *, unsigned kind, uint64_t now);
+static bool roster_takes(struct weir_upstream *, const struct weir_attempt *, struct weir_peer *,
+    struct roster_aside *);
+static void roster_put_back(struct weir_upstream *, const struct weir_attempt *,
+    const struct roster_aside *);
+static void roster_place(struct weir_upstream *, struct weir_peer *, uint64_t now);
+static unsigned roster_stage(const struct roster *, const struct weir_peer *, unsigned kind,
+    uint64_t now);
+static void roster_reorder(struct roster *, unsigned peer);
+static void roster_set_leaf(struct roster *, unsigned kind, unsigned stage, unsigned peer,
+    bool there);
+static void roster_set_first(struct roster_tree *, unsigned count, unsigned peer,
+    struct roster_node);
+static void roster_set_share(struct roster_tree *, unsigned count, unsigned peer, uint64_t share);
+
+static size_t
+roster_aligned(size_t size)
+{
+	return (size + 15) & ~(size_t)15;
+}
+
+size_t
+roster_size(unsigned peers)
+{
+	size_t n = peers;
+
+	return roster_aligned(sizeof(struct roster)) +
+	    roster_aligned(n * sizeof(struct contender)) +
+	    KINDS * STAGES *
+	    (roster_aligned(2 * n * sizeof(struct roster_node)) +
+		roster_aligned(2 * n * sizeof(uint64_t)));
+}
+
+void
+roster_start(struct weir_upstream *u, void *memory)
+{
+	char          *at = memory;
+	struct roster *r = memory;
+	size_t         n = u->peer_count;
+
+	u->roster = r;
+	r->count = u->peer_count;
+	at += roster_aligned(sizeof *r);
+	r->all = (void *)at;
+	at += roster_aligned(n * sizeof *r->all);
+	for (unsigned i = 0; i < KINDS * STAGES; i++) {
+		struct roster_tree *t = &r->trees[i / STAGES][i % STAGES];
+
+		t->first = (void *)at;
+		at += roster_aligned(2 * n * sizeof *t->first);
+		t->shares = (void *)at;
+		at += roster_aligned(2 * n * sizeof *t->shares);
+	}
+}
+
+/* ------------------------------------------------------ what the board says */
+
+void
+roster_refresh(struct weir_upstream *u, uint64_t now)
+{
+	const board_word *word = &u->shared[UPSTREAM_CHANGES];
+	struct roster    *r = u->roster;
+	uint64_t          changes = atomic_load_explicit(word, memory_order_acquire);
+
+	if ((changes != r->changes || now >= r->look_at) &&
+	    now >= r->looked + r->count / LOOKS_EACH) {
+		r->changes = changes;
+		roster_look(u, now);
+	} else if (r->full > 0 && now >= r->full_until)
+		roster_look(u, now);
+}
+
+static void
+roster_look(struct weir_upstream *u, uint64_t now)
+{
+	struct roster *r = u->roster;
+
+	r->looked = now;
+	r->look_at = UINT64_MAX;
+	r->full = 0;
+	for (unsigned i = 0; i < r->count; i++) {
+		r->all[i].full = false;
+		roster_place(u, &u->peers[i], now);
+	}
+}
+
+/* Those of a kind of attempt are kept in order from its first one on. */
+static void
+roster_open(struct weir_upstream *u, unsigned kind, uint64_t now)
+{
+	struct roster *r = u->roster;
+	unsigned       turn = u->turn % r->count;
+
+	/* The first to be picked is another in each worker. */
+	if (r->serial == 0) {
+		for (unsigned i = 0; i < r->count; i++)
+			r->all[i].serial = (i + r->count - turn) % r->count + 1;
+		r->serial = r->count + 1;
+	}
+	r->used[kind] = true;
+	roster_look(u, now);
+}
+
+/* Puts the peer into the trees where it belongs, until the board says so or r->look_at. */
+static void
+roster_place(struct weir_upstream *u, struct weir_peer *peer, uint64_t now)
+{
+	const struct weir_balancer *b = u->balancer->balancer;
+	struct roster              *r = u->roster;
+	struct contender           *c = &r->all[peer->index];
+	uint64_t                    until;
+	uint32_t                    share = peer_share(peer, now, &until), before = c->share;
+	unsigned                    stage;
+
+	if (peer_state(peer, now) == PEER_OUT)
+		share = 0;
+	c->share = share;
+	if (until < r->look_at)
+		r->look_at = until;
+	for (unsigned kind = 0; kind < KINDS; kind++) {
+		if (!r->used[kind])
+			continue;
+		stage = roster_stage(r, peer, kind, now);
+		if (stage == c->stage[kind] && share == before)
+			continue;
+		if (c->stage[kind] != 0)
+			roster_set_leaf(r, kind, c->stage[kind] - 1u, peer->index, false);
+		if (stage != 0)
+			roster_set_leaf(r, kind, stage - 1, peer->index, true);
+		c->stage[kind] = (uint8_t)stage;
+	}
+	if (share != before && u->chosen && b->share != NULL)
+		b->share(peer, before);
+}
+
+/* The number of its tree, from 1 on; 0: none. */
+static unsigned
+roster_stage(const struct roster *r, const struct weir_peer *peer, unsigned kind, uint64_t now)
+{
+	if (kind == 0 ? r->all[peer->index].full : peer->full)
+		return 0;
+	switch (peer_state(peer, now)) {
+	case PEER_GOOD:
+		return (peer->backup ? ATTEMPT_BACKUP : ATTEMPT_GOOD) + 1;
+	case PEER_FAILING:
+		return ATTEMPT_FAILED + 1;
+	default:
+		return 0;
+	}
+}
+
+void
+roster_set_full(struct weir_peer *peer, bool full)
+{
+	struct weir_upstream *u = peer->upstream;
+
+	if (peer->full == full)
+		return;
+	peer->full = full;
+	u->full += full ? 1u : -1u;
+	roster_place(u, peer, u->roster->looked);
+}
+
+void
+roster_give(struct weir_peer *peer)
+{
+	struct roster *r = peer->upstream->roster;
+
+	if (!r->all[peer->index].full)
+		return;
+	r->all[peer->index].full = false;
+	r->full--;
+	roster_place(peer->upstream, peer, r->looked);
+}
+
+/* ------------------------------------------------------------------- picking */
+
+struct weir_peer *
+roster_first(struct weir_upstream *u, const struct weir_attempt *a)
+{
+	struct roster      *r = u->roster;
+	struct roster_tree *t = &r->trees[a->pooled][a->stage];
+	struct roster_aside aside = { .count = 0 };
+	struct weir_peer   *peer = NULL;
+
+	if (r->count == 0)
+		return NULL;
+	if (!r->used[a->pooled])
+		roster_open(u, a->pooled, a->now);
+	while (t->first[1].leaf != 0) {
+		peer = &u->peers[t->first[1].leaf - 1];
+		if (roster_takes(u, a, peer, &aside))
+			break;
+		peer = NULL;
+	}
+	roster_put_back(u, a, &aside);
+	if (peer != NULL) {
+		r->all[peer->index].serial = r->serial++;
+		roster_reorder(r, peer->index);
+	}
+	return peer;
+}
+
+struct weir_peer *
+roster_draw(struct weir_upstream *u, const struct weir_attempt *a, uint64_t at)
+{
+	struct roster      *r = u->roster;
+	struct roster_tree *t = &r->trees[a->pooled][a->stage];
+	struct roster_aside aside = { .count = 0 };
+	struct weir_peer   *peer = NULL;
+	uint64_t            place;
+	unsigned            node;
+
+	if (r->count == 0)
+		return NULL;
+	if (!r->used[a->pooled])
+		roster_open(u, a->pooled, a->now);
+	while (t->shares[1] > 0) {
+		place = (uint64_t)((unsigned __int128)at * t->shares[1] >> 64);
+		for (node = 1; node < r->count;) {
+			node *= 2;
+			if (place >= t->shares[node])
+				place -= t->shares[node++];
+		}
+		peer = &u->peers[node - r->count];
+		if (roster_takes(u, a, peer, &aside))
+			break;
+		peer = NULL;
+	}
+	roster_put_back(u, a, &aside);
+	return peer;
+}
+
+/* Whether the attempt may go to it. If not, it is in this tree no more: for this pick, until
+ * it has room, or because the board says so. */
+static bool
+roster_takes(struct weir_upstream *u, const struct weir_attempt *a, struct weir_peer *peer,
+    struct roster_aside *aside)
+{
+	struct roster    *r = u->roster;
+	struct contender *c = &r->all[peer->index];
+
+	if (attempt_has_ruled_out(a, peer)) {
+		roster_set_leaf(r, a->pooled, a->stage, peer->index, false);
+		aside->peers[aside->count++] = peer->index;
+		return false;
+	}
+	roster_place(u, peer, a->now);
+	if (c->stage[a->pooled] != a->stage + 1u)
+		return false;
+	if (weir_peer_usable(peer, a))
+		return true;
+	/* Another process has changed a word just now: it is placed anew. */
+	if (a->pooled || !peer_fits(peer, a))
+		return false;
+	c->full = true;
+	if (r->full++ == 0)
+		r->full_until = a->now + 1;
+	else if (r->full % FULL_EACH == 0)
+		r->full_until++;
+	roster_place(u, peer, a->now);
+	return false;
+}
+
+static void
+roster_put_back(struct weir_upstream *u, const struct weir_attempt *a,
+    const struct roster_aside *aside)
+{
+	for (unsigned i = 0; i < aside->count; i++)
+		roster_set_leaf(u->roster, a->pooled, a->stage, aside->peers[i], true);
+}
+
+void
+roster_rank(struct weir_peer *peer, uint64_t rank)
+{
+	struct roster    *r = peer->upstream->roster;
+	struct contender *c = &r->all[peer->index];
+
+	if (c->rank == rank)
+		return;
+	c->rank = rank;
+	roster_reorder(r, peer->index);
+}
+
+uint32_t
+roster_share(const struct weir_peer *peer)
+{
+	return peer->upstream->roster->all[peer->index].share;
+}
+
+/* --------------------------------------------------------------------- trees */
+
+/* Its rank or number is another. */
+static void
+roster_reorder(struct roster *r, unsigned peer)
+{
+	const struct contender  *c = &r->all[peer];
+	const struct roster_node leaf = { c->rank, c->serial, peer + 1 };
+
+	for (unsigned kind = 0; kind < KINDS; kind++)
+		if (c->stage[kind] != 0)
+			roster_set_first(&r->trees[kind][c->stage[kind] - 1], r->count, peer, leaf);
+}
+
+static void
+roster_set_leaf(struct roster *r, unsigned kind, unsigned stage, unsigned peer, bool there)
+{
+	struct roster_tree *t = &r->trees[kind][stage];
+	struct contender   *c = &r->all[peer];
+	struct roster_node  leaf = { c->rank, c->serial, there ? peer + 1 : 0 };
+
+	roster_set_first(t, r->count, peer, leaf);
+	roster_set_share(t, r->count, peer, there ? c->share : 0);
+}
+
+static inline bool
+roster_goes_before(const struct roster_node *a, const struct roster_node *b)
+{
+	if (a->leaf == 0 || b->leaf == 0)
+		return a->leaf != 0;
+	if (a->rank != b->rank)
+		return a->rank < b->rank;
+	/* Numbers may wrap. */
+	return (int32_t)(a->serial - b->serial) < 0;
+}
+
+static void
+roster_set_first(struct roster_tree *t, unsigned count, unsigned peer, struct roster_node leaf)
+{
+	struct roster_node *f = t->first;
+	unsigned            node = count + peer;
+
+	f[node] = leaf;
+	while ((node /= 2) > 0)
+		f[node] = roster_goes_before(&f[2 * node], &f[2 * node + 1]) ? f[2 * node]
+									     : f[2 * node + 1];
+}
+
+static void
+roster_set_share(struct roster_tree *t, unsigned count, unsigned peer, uint64_t share)
+{
+	unsigned node = count + peer;
+	uint64_t more = share - t->shares[node];	/* or less: sums wrap */
+
+	if (more == 0)
+		return;
+	for (; node > 0; node /= 2)
+		t->shares[node] += more;
+}
