@@ -48,7 +48,10 @@ tls_context_create(struct tls *t, const struct tls_settings *s)
 bool
 tls_context_add(SSL_CTX *ctx, const struct tls_pair *pair)
 {
-	return SSL_CTX_use_cert_and_key(ctx, pair->leaf, pair->key, pair->chain, 1) == 1;
+	/* Each connection would have a copy, of an empty list too. */
+	struct stack_st_X509 *chain = sk_X509_num(pair->chain) > 0 ? pair->chain : NULL;
+
+	return SSL_CTX_use_cert_and_key(ctx, pair->leaf, pair->key, chain, 1) == 1;
 }
 
 const char *
