@@ -240,6 +240,14 @@ it 'refuses routes that can not be' => sub {
 	like $d->command('-t')->{text}, qr/leads back/, 'nor one that leads back';
 };
 
+it 'counts two descriptors for each session' => sub {
+	my $d = Weir::Daemon->new("[weir]\nworkers = 1\nworker_connections = 100\nworker_rlimit_nofile = 300\n" .
+	    "[server s]\nlisten = 127.0.0.1:$real\nprotocol = stream_proxy\nroute = sni:a u\n" .
+	    "[upstream u]\nserver = 127.0.0.1:9\n");
+	my ($lowered) = $d->command('-t')->{text} =~ /worker_connections is lowered to (\d+)/;
+	ok $lowered && $lowered > 50 && $lowered < 100, 'as far as they go';
+};
+
 it 'finds one of 2,000' => sub {
 	my $text = "[server many]\nlisten = 127.0.0.1:$real\nprotocol = stream_proxy\n";
 	$text .= "route = sni:host$_.example.com u$_\nroute = sni:*.zone$_.example.com u$_\n" for 1 .. 1000;

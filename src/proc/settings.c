@@ -319,12 +319,12 @@ settings_read_ticket_keys(struct weir_scope *scope, const char *path)
 	return ring;
 }
 
-/* The protocol of a server that names an upstream; NULL: none, or a wrong one.
+/* The protocol of a server that names upstreams; NULL: none, or a wrong one.
  * Their own checks come later. */
 static const struct weir_module *
 settings_fronting(const struct conf *conf, const struct server *server)
 {
-	if (server->protocol_name == NULL || server->upstream_name == NULL)
+	if (server->protocol_name == NULL || server_upstreams(server) == 0)
 		return NULL;
 	return conf_role(conf, ROLE_PROTOCOL, server->protocol_name);
 }
@@ -354,7 +354,7 @@ settings_links(const struct conf *conf)
 
 	for (unsigned i = 0; (server = server_at(conf, i)) != NULL; i++)
 		if ((protocol = settings_fronting(conf, server)) != NULL &&
-		    protocol->exchange != NULL &&
+		    protocol->exchange != NULL && server->upstream_name != NULL &&
 		    (u = upstream_find(conf, server->upstream_name)) != NULL)
 			count += u->peer_count * u->pool_size;
 	return count;
