@@ -47,6 +47,7 @@ certificate = $certificate
 [tls old]
 certificate = $certificate
 protocols = TLSv1.2
+ktls = on
 CONF
 
 it 'echo, in both versions' => sub {
@@ -170,6 +171,14 @@ it 'the counters agree' => sub {
 	is $s->{handshakes}, 0, 'none is open';
 	cmp_ok $s->{handshakes_full}, '>', 2;
 	cmp_ok $s->{end_handshake_failed}, '>', 20;
+};
+
+it 'what the kernel does not encrypt is told, and counted' => sub {
+	like $w->console . $w->log, qr/:\d+: warning: this weir encrypts by itself, not in the kernel/;
+	my $s = $w->status->server('old');
+	cmp_ok $s->{ktls_fallbacks}, '>', 0;
+	is $s->{ktls_fallbacks}, $s->{handshakes_full} + $s->{handshakes_resumed}, 'each session';
+	is $w->status->server('echo')->{ktls_fallbacks}, 0, 'but not where nobody asked for it';
 };
 
 SKIP: {

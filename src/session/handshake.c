@@ -251,6 +251,8 @@ handshake_done(struct weir_session *s)
 	enum server_field kind = info.resumed ? SERVER_HANDSHAKES_RESUMED : SERVER_HANDSHAKES_FULL;
 
 	board_add(&s->server->cell[kind], 1);
+	if (s->server->ktls)
+		board_add(&s->server->cell[SERVER_KTLS_FALLBACKS], 1);
 	s->active = loop_now();
 	if (log_wanted(WEIR_DEBUG))
 		log_debug("%s, %s%s%s%s%s%.*s", info.version, info.cipher,

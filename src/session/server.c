@@ -125,6 +125,7 @@ static const struct board_field fields[] = {
 	[SERVER_HANDSHAKES_FULL] = { "handshakes_full", BOARD_COUNTER },
 	[SERVER_HANDSHAKES_RESUMED] = { "handshakes_resumed", BOARD_COUNTER },
 	[SERVER_HANDSHAKES_WAITED] = { "handshakes_waited", BOARD_COUNTER },
+	[SERVER_KTLS_FALLBACKS] = { "ktls_fallbacks", BOARD_COUNTER },
 #define X(name, counter)                                                       \
 	[SERVER_END + SESSION_##name] = { "end_" counter,                      \
 		SESSION_##name == SESSION_WORKER_DIED ? BOARD_LOST : BOARD_COUNTER },
@@ -320,6 +321,7 @@ server_check_tls(struct weir_scope *scope, struct server *s)
 	if (s->tls_name == NULL)
 		return;
 	t = tls_scope_find(scope_conf(scope), s->tls_name);
+	s->ktls = t != NULL && t->ktls;
 	if (t == NULL)
 		conf_error(scope, "tls", "there is no [tls %s]", s->tls_name);
 	else if (t->certificate_count == 0)

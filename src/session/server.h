@@ -40,6 +40,7 @@ struct server {
 	struct routes             routes;
 	const void               *conf;		/* the protocol's block in this scope */
 	struct tls               *tls;		/* NULL: clients speak in the clear */
+	bool                      ktls;		/* its section asks for the kernel's */
 	const char               *tls_name;	/* NULL: none */
 	struct framing            framing;	/* of a protocol of requests and replies */
 	struct weir_scope        *scope;
@@ -89,6 +90,7 @@ enum server_field {
 	SERVER_HANDSHAKES_FULL,
 	SERVER_HANDSHAKES_RESUMED,
 	SERVER_HANDSHAKES_WAITED,	/* because of worker_handshakes */
+	SERVER_KTLS_FALLBACKS,	/* sessions that the kernel was to encrypt, and does not */
 	SERVER_END,		/* + enum session_reason */
 };
 
