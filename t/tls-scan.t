@@ -12,7 +12,8 @@ use Weir::Test;
 Weir::TLS->needs;
 my $pki = Weir::TLS->new;
 $pki->certificate('root', ca => 1);
-my @pairs = map { "certificate = $_\n" } map { $pki->certificate("server-$_", by => 'root', key => $_) } qw(ec rsa);
+my @pairs = map { "certificate = $_\n" } map { $pki->certificate("server-$_", by => 'root', key => $_, days => 365) }
+    qw(ec rsa);
 my $root = $pki->path('root.pem');
 my $http = backend('script', data => sub ($c, $bytes) {
 	$c->{my} .= $bytes;
@@ -84,6 +85,10 @@ it 'testssl.sh: no finding of MEDIUM or above' => sub {
 	my @bad = map { "$_->{severity} $_->{id}: $_->{finding}" }
 	    grep { $_->{severity} =~ /MEDIUM|HIGH|CRITICAL|FATAL/ && !$ours{$_->{id} =~ s/ .*//r} } @$found;
 	is join("\n", @bad), '';
+	my %count;
+	$count{$_->{severity}}++ for @$found;
+	note join(', ', map { "$_: $count{$_}" } sort keys %count), map { ", grade $_->{finding}" }
+	    grep { $_->{id} eq 'overall_grade' } @$found;
 };
 
 it 'curl with OpenSSL' => sub {
