@@ -12,7 +12,7 @@ my $pki = Weir::TLS->new;
 my $certificate = $pki->certificate('server');
 my $line = backend('line');
 my $stream = backend('echo');
-my ($echo, $lines, $relayed, $slow, $old) = free_ports(5);
+my ($echo, $lines, $relayed, $slow, $old, $plain) = free_ports(6);
 my $w = weir(<<"CONF");
 [weir]
 workers = 1
@@ -26,6 +26,11 @@ protocol = echo
 listen = 127.0.0.1:$lines
 protocol = line_proxy
 upstream = lines
+[server plain]
+listen = 127.0.0.1:$plain
+protocol = line_proxy
+upstream = lines
+tls = off
 [server relayed]
 listen = 127.0.0.1:$relayed
 protocol = stream_proxy
@@ -121,6 +126,16 @@ it 'what is no TLS is refused, with a reason' => sub {
 		(undef, $end) = stranger("\x16\x03\x01\x00\x40\x01\x00\x00\x3c\x03\x03" . join('', map { chr(int(rand(256))) } 1 .. 58));
 		like $end, qr/^handshake_failed: /, "random hello $n";
 	}
+};
+
+it 'TLS on a port without it is told' => sub {
+	my $c = client($plain);
+	is $c->ask("\x16\n"), "\x16\n";
+	$w->mark;
+	$c = client($plain);
+	is $c->ask("\x16\x03\x01\x00\x04\n"), "\x16\x03\x01\x00\x04\n", 'and it may be a request';
+	$w->wait_log(qr/warn .*begins like TLS, which server plain does not speak: set tls for it/);
+	unlike $w->log, qr/begins like TLS.*begins like TLS/s, 'once a minute, and not for others';
 };
 
 it 'who says nothing, or stops, has handshake_timeout' => sub {

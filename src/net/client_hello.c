@@ -65,6 +65,14 @@ client_hello_protocol(const struct client_hello_wants *w, size_t *at)
 	return name;
 }
 
+bool
+client_hello_is_near(struct weir_span in)
+{
+	const uint8_t *at = (const uint8_t *)in.data;
+
+	return in.len >= 3 && at[0] == RECORD_HANDSHAKE && at[1] == 3 && at[2] <= 4;
+}
+
 void
 client_hello_refuse(enum tls_alert alert, char record[TLS_ALERT_SIZE])
 {

@@ -14,6 +14,7 @@
 #ifndef NET_CLIENT_HELLO_H
 #define NET_CLIENT_HELLO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -67,6 +68,9 @@ enum client_hello_state client_hello_read(struct client_hello *, struct weir_spa
 /* The name at `at` of wants->alpn, or the first one (0); moves behind it. An empty span:
  * there is no other. */
 struct weir_span client_hello_protocol(const struct client_hello_wants *, size_t *at);
+
+/* Whether bytes begin as one does: with the head of a record. */
+bool client_hello_is_near(struct weir_span);
 
 /* A record with that alert, fatal. */
 void client_hello_refuse(enum tls_alert, char record[TLS_ALERT_SIZE]);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "net/client_hello.h"
 #include "session/move.h"
 #include "session/order.h"
 #include "session/parcel.h"
@@ -34,6 +35,7 @@ static bool   exchange_may_ask(const struct weir_session *);
 static bool   exchange_may_read(const struct weir_session *);
 static bool   exchange_take_buffered(struct weir_session *);
 static bool   exchange_take_read(struct weir_session *);
+static void exchange_warn_of_tls(const struct weir_session *);
 static size_t exchange_ask_all(struct weir_session *, struct weir_span);
 static size_t exchange_ask_one(struct weir_session *, struct weir_span);
 static void   exchange_complain(const struct weir_session *, const struct weir_message *);
@@ -341,6 +343,8 @@ exchange_take_read(struct weir_session *s)
 		return false;
 	}
 	session_came(s, in.len - kept);
+	if (s->bytes_in == in.len && client_hello_is_near(in) && s->server->tls == NULL)
+		exchange_warn_of_tls(s);
 	e->given_up = false;
 	used = exchange_ask_all(s, in);
 	if (!conn_keep(c, in, used)) {
@@ -349,6 +353,18 @@ exchange_take_read(struct weir_session *s)
 	}
 	exchange_note_partial(s, used > 0);
 	return true;
+}
+
+/* It may be a request all the same, if hardly one that is meant. */
+static void
+exchange_warn_of_tls(const struct weir_session *s)
+{
+	struct server *server = (struct server *)(uintptr_t)s->server;
+
+	if (loop_complain(&server->complained_tls))
+		log_warn("what a client sends begins like TLS, which server %s does not speak: set "
+			 "tls for it, or let the client speak in the clear",
+		    server->name);
 }
 
 /* As many requests as there are and may be asked. Returns their bytes. */
