@@ -74,8 +74,11 @@ sub enter($port, @arguments)
 }
 
 it 'clients show certificates' => sub {
-	my ($must, $may, $revoking) = free_ports(3);
+	my ($must, $may, $revoking, $deep, $shallow) = free_ports(5);
 	my @shown = map { ['-cert', $pki->path("$_.pem"), '-key', $pki->path("$_.key")] } qw(client other past);
+	$pki->certificate('between', ca => 1, by => 'ca');
+	$pki->certificate('below', by => 'between');
+	my @chain = ('-cert', $pki->path('below.pem'), '-key', $pki->path('below.key'), '-cert_chain', $pki->path('between.pem'));
 	my $ca = $pki->path('ca.pem');
 	my $crl = $pki->revoke('ca', 'client');
 	my $w = weir(<<"CONF");
@@ -91,6 +94,12 @@ tls = must
 [server may]
 listen = 127.0.0.1:$may
 tls = may
+[server deep]
+listen = 127.0.0.1:$deep
+tls = deep
+[server shallow]
+listen = 127.0.0.1:$shallow
+tls = shallow
 [server revoking]
 listen = 127.0.0.1:$revoking
 tls = revoking
@@ -100,6 +109,12 @@ certificate = $pair{wild}
 [tls may]
 certificate = $pair{first}
 client_verify = optional
+[tls deep]
+certificate = $pair{first}
+verify_depth = 1
+[tls shallow]
+certificate = $pair{first}
+verify_depth = 0
 [tls revoking]
 certificate = $pair{first}
 crl = $crl
@@ -115,8 +130,12 @@ CONF
 		is enter($may, $version, @{$shown[1]}), 'unknown ca', 'but no wrong one';
 		is enter($must, $version, @{$shown[2]}), 'certificate expired', 'one whose time is over';
 		is enter($revoking, $version, @{$shown[0]}), 'certificate revoked', 'one that is revoked';
+		is enter($deep, $version, @chain), 'in', 'one with another between it and the root';
+		like enter($shallow, $version, @chain), qr/^unknown ca|^bad certificate/, 'not where that is too deep';
+		is enter($shallow, $version, @{$shown[0]}), 'in', 'where none may be';
 	}
 	$w->wait_log(qr/handshake_failed: its certificate: certificate revoked/);
+	$w->wait_log(qr/handshake_failed: its certificate: certificate chain too long, .*server shallow/);
 	$w->wait_log(qr/handshake_failed: its certificate: unable to get local issuer certificate/);
 	like $pki->shake($must), qr/Acceptable client certificate CA names\n.*CN ?= ?ca/, 'they are told whose';
 
