@@ -19,6 +19,7 @@
 #include "proc/child.h"
 #include "proc/master.h"
 #include "proc/options.h"
+#include "proc/program.h"
 #include "proc/test.h"
 
 #define GLOBALS_MAX 64
@@ -56,6 +57,7 @@ main(int argc, char **argv, char **envp)
 	stdfd_fill("weir");
 	/* A file at its limit is an error of that file's, in all processes. */
 	signal(SIGXFSZ, SIG_IGN);
+	program_note(argc, argv);
 	child_title_init(argc, argv, envp);
 	status = arguments_read(&a, argc, argv);
 	if (status != 0 || a.job == JOB_NONE)
@@ -277,7 +279,7 @@ main_print_usage(FILE *to)
 	    "  -t                checks the configuration and ends\n"
 	    "  -T                the same, and prints it with every default\n"
 	    "  -q                prints errors only\n"
-	    "  -s SIGNAL         tells the running weir to reload, quit, stop or reopen\n"
+	    "  -s SIGNAL         tells the running weir to reload, upgrade, quit, stop or reopen\n"
 	    "  --force           with -s reload: even if that closes every listener\n"
 	    "  --timeout TIME    how long -s, status and generations wait for an answer\n"
 	    "  -v, -V            version; and how it was built\n"

@@ -169,7 +169,7 @@ it 'the options of -h and of weir(8) are the same' => sub {
 	my %man = map { $_ => 1 } $page{'man/weir.8'} =~ /^\.It Fl (\w)\b/mg;
 	cmp_ok scalar(keys %help), '>', 5;
 	is_deeply [sort keys %man], [sort keys %help];
-	like $help, qr/\b$_\b/, "-h: $_" for qw(status generations explain modinfo reload quit stop reopen);
+	like $help, qr/\b$_\b/, "-h: $_" for qw(status generations explain modinfo reload upgrade quit stop reopen);
 };
 
 it 'what weir status counts is explained' => sub {

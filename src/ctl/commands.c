@@ -38,6 +38,7 @@ static const struct command {
 
 static const enum control_command signals[] = {
 	CONTROL_RELOAD,
+	CONTROL_UPGRADE,
 	CONTROL_QUIT,
 	CONTROL_STOP,
 	CONTROL_REOPEN,
@@ -50,7 +51,8 @@ command_signal(const struct options *o, const char *name, const struct command_l
 		if (strcmp(control_command_name(signals[i]), name) == 0)
 			return command_ask(o, line,
 			    line->force ? CONTROL_RELOAD_FORCE : signals[i]);
-	fprintf(stderr, "weir: -s %s: there is no such; there are reload, quit, stop, reopen\n",
+	fprintf(stderr,
+	    "weir: -s %s: there is no such; there are reload, upgrade, quit, stop, reopen\n",
 	    name);
 	return 2;
 }

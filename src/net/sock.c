@@ -165,6 +165,28 @@ sock_same_listener(const struct listen_spec *old, const struct listen_spec *want
 	    old->mode == wanted->mode && old->owner == wanted->owner && old->group == wanted->group;
 }
 
+int
+sock_read_listener(int fd, struct listen_spec *s)
+{
+	int       on, level = IPPROTO_IP, name = IP_TRANSPARENT;
+	socklen_t len = sizeof on, device = sizeof s->device;
+
+	if (s->addr.sa.sa_family == AF_UNIX)
+		return 0;
+	if (s->addr.sa.sa_family == AF_INET6) {
+		level = IPPROTO_IPV6;
+		name = IPV6_TRANSPARENT;
+		if (getsockopt(fd, level, IPV6_V6ONLY, &on, &len) < 0)
+			return -1;
+		s->v6only = on != 0;
+	}
+	if (getsockopt(fd, level, name, &on, &len) < 0)
+		return -1;
+	s->transparent = on != 0;
+	memset(s->device, 0, sizeof s->device);
+	return getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, s->device, &device);
+}
+
 bool
 sock_collides(const struct listen_spec *a, const struct listen_spec *b)
 {

@@ -77,6 +77,11 @@ int sock_try(const struct listen_spec *, const struct listen_spec *was, const ch
 int sock_rehearse(const struct listen_spec *, const char **step)
     __attribute__((warn_unused_result));
 
+/* Reads from an open listener those options that are set before it is bound: v6only,
+ * transparent, device; what has no meaning for its family stays. Returns 0, or -1 with
+ * errno. */
+int sock_read_listener(int fd, struct listen_spec *);
+
 /* Whether a listener opened for `old` can serve `wanted` after sock_relisten. */
 bool sock_same_listener(const struct listen_spec *old, const struct listen_spec *wanted);
 

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "net/sock.h"
+#include "proc/aside.h"
 #include "proc/fdtable.h"
 #include "proc/fileid.h"
 #include "proc/generation.h"
@@ -47,6 +48,7 @@ static const struct control_ops *ops;
 static struct client clients[CONTROL_CLIENTS];
 static struct watch  door;
 static char         *socket_path;
+static char         *socket_name;	/* path, but for the time of an upgrade */
 static struct file_id socket_file;
 static struct deadline door_shut;	/* while accepting pauses */
 static bool          starved;		/* and has been told of */
@@ -75,6 +77,7 @@ static void client_answer_text(struct client *, struct text *);
 static const char *const names[CONTROL_COMMANDS] = {
 	[CONTROL_RELOAD] = "reload",
 	[CONTROL_RELOAD_FORCE] = "reload force",
+	[CONTROL_UPGRADE] = "upgrade",
 	[CONTROL_QUIT] = "quit",
 	[CONTROL_STOP] = "stop",
 	[CONTROL_REOPEN] = "reopen",
@@ -99,27 +102,71 @@ control_command_name(enum control_command c)
 }
 
 int
-control_open(const char *path, const char *place, const struct control_ops *control_ops)
+control_open(const char *path, const char *place, bool aside, const struct control_ops *control_ops)
 {
-	const char *step;
-	int         fd = control_listen(path, &step);
+	const char *step = "memory";
+	int         fd = -1;
 
+	socket_name = strdup(path);
+	socket_path = aside ? aside_new(path) : strdup(path);
+	if (socket_name != NULL && socket_path != NULL)
+		fd = control_listen(socket_path, &step);
 	if (fd < 0) {
 		report_say(WEIR_ERROR, "%s: error: control = %s: %s: %s%s", place, path, step,
 		    strerror(errno), errno == EADDRINUSE ? ": another weir answers there" : "");
 		return -1;
 	}
-	file_id_note(&socket_file, path);
-	socket_path = strdup(path);
-	if (socket_path == NULL || fdtable_add(&master_fds, FD_CONTROL, "", 0, fd) < 0) {
+	file_id_note(&socket_file, socket_path);
+	if (fdtable_add(&master_fds, FD_CONTROL, "", 0, fd) < 0) {
 		report_say(WEIR_ERROR, "%s: error: control = %s: %s", place, path, strerror(errno));
 		fd_close(&fd);
-		unlink(path);
+		unlink(socket_path);
 		return -1;
 	}
 	ops = control_ops;
 	watch_start(&door, fd, POLLIN, client_accept);
 	return 0;
+}
+
+const char *
+control_where(void)
+{
+	return socket_name == NULL ? "" : socket_name;
+}
+
+bool
+control_swap(void)
+{
+	if (aside_swap(socket_name) < 0) {
+		log_error("control socket: %s stays %s: %s", socket_name, socket_path,
+		    strerror(errno));
+		return false;
+	}
+	strcpy(socket_path, socket_name);	/* which is shorter */
+	return true;
+}
+
+void
+control_moved(void)
+{
+	char *old = socket_name == NULL ? NULL : aside_old(socket_name);
+
+	if (old == NULL)
+		return;
+	free(socket_path);
+	socket_path = old;
+}
+
+void
+control_return(void)
+{
+	if (socket_name == NULL || strcmp(socket_name, socket_path) == 0)
+		return;
+	if (aside_return(socket_name) < 0)
+		log_error("control socket: %s does not become %s again: %s", socket_path,
+		    socket_name, strerror(errno));
+	else
+		strcpy(socket_path, socket_name);
 }
 
 void
@@ -182,7 +229,8 @@ control_close(bool ok)
 		unlink(socket_path);
 	fdtable_close(&master_fds, FD_CONTROL, "", 0);
 	free(socket_path);
-	socket_path = NULL;
+	free(socket_name);
+	socket_path = socket_name = NULL;
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
 		struct client *c = &clients[i];
 
@@ -382,6 +430,14 @@ client_command(struct client *c, enum control_command which)
 		report_wanted(&c->requester);
 		client_print_queue(c);
 		client_begin(c);
+		return;
+	case CONTROL_UPGRADE:
+		c->requester = (struct requester){ .line = client_requester_line,
+			.done = client_requester_done };
+		text_add(&c->out, "+\n");
+		ops->upgrade(&c->requester);
+		if (c->used && !c->finished)
+			client_flush(c);
 		return;
 	case CONTROL_STOP:
 		c->until_end = true;

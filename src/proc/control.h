@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct requester;
 struct text;
 
 #define CONTROL_LINE_MAX 8192u	/* of a command */
@@ -25,6 +26,7 @@ struct text;
 enum control_command {
 	CONTROL_RELOAD,
 	CONTROL_RELOAD_FORCE,
+	CONTROL_UPGRADE,
 	CONTROL_QUIT,
 	CONTROL_STOP,
 	CONTROL_REOPEN,
@@ -42,6 +44,8 @@ const char          *control_command_name(enum control_command);
 struct control_ops {
 	/* Whether a reload would read what the client means; lines of the answer if not. */
 	bool (*match)(const char *written, struct text *);
+	/* The program that is there now takes over; told what comes of it. */
+	void (*upgrade)(struct requester *);
 	void (*stop)(void);	/* who asks for it hears of its end by control_close */
 	void (*quit)(void);
 	/* Gives how many logs could not be opened, with a line of the answer for each. */
@@ -51,10 +55,16 @@ struct control_ops {
 };
 
 /* Opens it (FD_CONTROL). A stale file is replaced, one that somebody answers on
- * is not. place: where the path is configured. Returns 0, or -1 after reporting
- * why. */
-int  control_open(const char *path, const char *place, const struct control_ops *)
+ * is not. place: where the path is configured. aside: an older master's is there, see
+ * proc/aside. Returns 0, or -1 after reporting why. */
+int  control_open(const char *path, const char *place, bool aside, const struct control_ops *)
     __attribute__((warn_unused_result));
+
+/* As those of proc/pid_file. */
+const char *control_where(void);
+bool        control_swap(void);
+void        control_moved(void);
+void        control_return(void);
 
 /* Makes the socket again when its file was removed; what somebody else has put there is
  * told. Those who are connected stay. */

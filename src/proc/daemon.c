@@ -53,6 +53,19 @@ daemon_start(void)
 	return -1;
 }
 
+int
+daemon_continue(void)
+{
+	is_daemon = true;
+	return chdir("/");
+}
+
+bool
+daemon_is_one(void)
+{
+	return is_daemon;
+}
+
 void
 daemon_watch(void (*abandoned)(void))
 {

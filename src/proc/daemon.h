@@ -13,6 +13,11 @@
  */
 int daemon_start(void);
 
+/* This process goes on for a daemon, and is one. Returns 0, or -1 with errno. */
+int daemon_continue(void);
+
+bool daemon_is_one(void);
+
 /* Until daemon_ready: calls it when the starter has ended, by a signal then: nobody
  * waits for the start any more. Does nothing in the foreground. */
 void daemon_watch(void (*abandoned)(void));

@@ -27,6 +27,8 @@ enum fd_kind {
 	FD_INBOX,		/* the other end */
 	FD_HANDOVER,		/* name: generation; where to send sessions to the slot's worker */
 	FD_ARRIVALS,		/* the other end: where they arrive */
+	FD_COMPANION,		/* to the other master, while one takes over from another */
+	FD_HEIR,		/* slot: where to send sessions to its workers */
 	FD_LISTEN,		/* name: as addr_print says; slot, or FD_SHARED */
 	FD_INHERITED,		/* listening sockets that we were started with, unused so far */
 	FD_LOG,			/* name: generation; slot: which error_log */

@@ -105,6 +105,8 @@ static const struct post_ops generation_post_ops = {
 static struct loading loading;	/* what the template that loads does; it is one at a time */
 
 static struct digest_settings       settled;	/* by the first: pid and control are its */
+static bool                         is_settled;
+static uint32_t                     last;	/* number that has run, here or elsewhere */
 static const struct options        *options;
 static const struct generation_ops *ops;
 
@@ -119,9 +121,9 @@ generation_start(const struct options *given, const struct generation_ops *maste
 }
 
 void
-generation_build(bool remake)
+generation_build(struct generation *kept)
 {
-	struct generation *g = calloc(1, sizeof *g), *running = generation_running();
+	struct generation *g = calloc(1, sizeof *g);
 	int                index;
 
 	report_begin();
@@ -132,20 +134,35 @@ generation_build(bool remake)
 		report_say(WEIR_ERROR, "error: %s", g == NULL ? strerror(ENOMEM) : "too many "
 		    "generations are alive, with sessions that cannot move: when some of them have "
 		    "ended there is room again; weir -s reload --force ends those of the oldest");
+		if (index >= 0)
+			board_generation_give((unsigned)index);
 		free(g);
 		ops->dropped();
 		report_end(false);
 		return;
 	}
-	g->number = running == NULL ? 1 : running->number + 1;
+	g->number = last + 1;
 	g->index = (unsigned)index;
 	g->channel = -1;
-	g->forced = remake || report_is_forced();
-	g->remade_from = remake ? running : NULL;
+	g->forced = kept != NULL || report_is_forced();
+	g->remade_from = kept;
 	snprintf(g->name, sizeof g->name, "%u", g->number);
 	list_append(&generations, &g->link);
 	generation_enter(g, GENERATION_LOADING);
 	generation_advance(g);
+}
+
+uint32_t
+generation_last(void)
+{
+	return last;
+}
+
+void
+generation_follow(uint32_t number)
+{
+	if ((int32_t)(number - last) > 0)
+		last = number;
 }
 
 void
@@ -323,10 +340,11 @@ generation_begin_opening(struct generation *g)
 	}
 	if (opening_make_dirs(g, options->state) < 0)
 		return -1;
-	if (generation_running() == NULL) {
+	if (!is_settled) {
 		if (ops->settle(&g->digest.settings) < 0)
 			return -1;
 		settled = g->digest.settings;
+		is_settled = true;
 	}
 	return opening_open(g);
 }
@@ -365,6 +383,7 @@ generation_begin_running(struct generation *g)
 			previous = other;
 	}
 	g->since = wait_now();
+	generation_follow(g->number);
 	logs_own(g);
 	report_logging();
 	if (g->reopen)
@@ -383,7 +402,7 @@ generation_begin_running(struct generation *g)
 	generation_tell_changes(g, previous);
 	report_say(WEIR_NOTICE, "generation %u runs", g->number);
 	ops->swapped(g);
-	succession_begin(g);
+	succession_begin();
 	if (previous != NULL)
 		generation_advance(previous);
 	return 0;
@@ -403,6 +422,18 @@ generation_hasten(uint64_t ms)
 		    (!deadline_is_set(&g->overdue) || g->overdue.at > wait_now() + limit))
 			deadline_set(&g->overdue, limit, generation_template_kill);
 	}
+}
+
+void
+generation_claim_slots(struct generation *g)
+{
+	for (unsigned i = 0; i < g->sockets; i++)
+		board_slot_claim(i, g->number,
+		    i < g->post_count && g->posts[i].state == POST_SERVING ? BOARD_SLOT_ACCEPTING
+									   : BOARD_SLOT_ABSENT);
+	for (unsigned i = 0; i < g->post_count; i++)
+		if (g->posts[i].state == POST_SERVING)
+			post_tell(&g->posts[i], MESSAGE_REVIEW);
 }
 
 static int
@@ -460,7 +491,7 @@ generation_begin_ended(struct generation *g)
 		fdtable_close(&master_fds, FD_LOG, g->name, i);
 	fdtable_close(&master_fds, FD_SNAPSHOT, g->name, 0);
 	fdtable_forget(&g->offered);
-	board_leave(g->index);
+	board_generation_give(g->index);
 	if (!was_built)
 		log_notice("generation %u has ended", g->number);
 	digest_free(&g->digest);

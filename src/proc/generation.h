@@ -75,10 +75,16 @@ struct generation_ops {
 /* Once, before the first is built. */
 void generation_start(const struct options *, const struct generation_ops *);
 
-/* Starts building the next one, from the files; remake: from what was kept of the
- * one that runs. What comes of it is reported; report_end is
- * called when it runs or is dropped. */
-void generation_build(bool remake);
+/* Starts building the next one, from the files, or from the text that was kept of another
+ * one. What comes of it is reported; report_end is called when it runs or is dropped. */
+void generation_build(struct generation *kept);
+
+/* The number of the last one that has run; one has that runs under another master. */
+uint32_t generation_last(void);
+void     generation_follow(uint32_t number);
+
+/* It runs, and a newer one of another master has gone: the slots are its own again. */
+void generation_claim_slots(struct generation *);
 
 /* Accepts no more, ends with its last session; it runs. */
 void generation_retire(struct generation *);

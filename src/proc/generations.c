@@ -21,17 +21,7 @@ static struct {
 int
 generations_index(bool forced)
 {
-	struct node *n, *following;
-	uint64_t     used = 0;
-
-	if (!forced && generations_are_full())
-		return -1;
-	list_each(n, following, &generations)
-		used |= (uint64_t)1 << container_of(n, struct generation, link)->index;
-	for (unsigned i = 0; i < BOARD_GENERATIONS; i++)
-		if ((used & (uint64_t)1 << i) == 0)
-			return (int)i;
-	return -1;
+	return !forced && generations_are_full() ? -1 : board_generation_take();
 }
 
 bool
@@ -68,6 +58,18 @@ generation_running(void)
 		struct generation *g = container_of(n, struct generation, link);
 
 		if (g->step == GENERATION_RUNNING)
+			return g;
+	}
+	return NULL;
+}
+
+struct generation *
+generation_retiring(void)
+{
+	for (struct node *n = generations.prev; n != &generations; n = n->prev) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		if (g->step == GENERATION_RETIRING)
 			return g;
 	}
 	return NULL;

@@ -24,6 +24,8 @@ int generations_index(bool forced);
 
 /* Whether no more may be built, unless somebody forces it. */
 bool generations_are_full(void);
+/* The newest one that retires; NULL: none does. */
+struct generation *generation_retiring(void);
 
 /* Whose process it is; NULL: no worker's. */
 struct post *generations_post(pid_t);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +30,8 @@ struct group {
 	unsigned           active;	/* those of slots that have workers */
 	uint64_t           retired;	/* when the others lost theirs */
 	struct file_id     file;	/* a UNIX socket's: it may be replaced by others */
+	bool               lent;	/* another master has the sockets, too */
+	bool               unread;	/* opened by it: how, is not known here */
 
 	/* the plan */
 	const struct digest_listen *wanted;	/* NULL: not by this generation */
@@ -39,9 +42,12 @@ struct group {
 };
 
 static struct node groups = { &groups, &groups };
+static struct node lent = { &lent, &lent };	/* not used here; their files are the other's */
 static unsigned    plan_workers;
 
 static struct group *group_find(const char *name);
+static struct group *group_take_over(const struct fd_entry *);
+static int  group_read(struct group *, const struct listen_spec *);
 static int  group_keep(struct group *, const struct digest_listen *);
 static int  group_remake(struct group *, const struct digest_listen *);
 static void group_unmake(struct group *);
@@ -75,6 +81,82 @@ int
 listening_inherit(void)
 {
 	return inherit_sockets(&master_fds);
+}
+
+int
+listening_bequeath(struct fdtable *table)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &groups) {
+		struct group *g = container_of(n, struct group, link);
+
+		for (unsigned i = 0; i < g->count; i++)
+			if (fdtable_add(table, g->inherited ? FD_INHERITED : FD_LISTEN,
+				g->spec.name, g->inherited ? 0 : group_slot(g, i),
+				fdtable_find(&master_fds, FD_LISTEN, g->spec.name,
+				    group_slot(g, i))) < 0)
+				return -1;
+		g->lent = true;
+	}
+	return 0;
+}
+
+/* Entries of one name follow one another, in the order of their slots. */
+int
+listening_take_over(void)
+{
+	struct group *g = NULL;
+
+	for (unsigned i = 0; i < master_fds.count; i++) {
+		const struct fd_entry *e = master_fds.entries[i];
+
+		if (e->kind != FD_LISTEN)
+			continue;
+		if (g == NULL || strcmp(g->spec.name, e->name) != 0)
+			g = group_take_over(e);
+		if (g == NULL)
+			return -1;
+		g->count++;
+		g->active++;
+	}
+	return 0;
+}
+
+static struct group *
+group_take_over(const struct fd_entry *e)
+{
+	struct group *g = calloc(1, sizeof *g);
+
+	if (g == NULL)
+		return NULL;
+	strcpy(g->spec.name, e->name);
+	g->spec.addr.len = sizeof g->spec.addr.un;
+	if (getsockname(e->fd, &g->spec.addr.sa, &g->spec.addr.len) < 0) {
+		free(g);
+		return NULL;
+	}
+	g->shared = e->slot == FD_SHARED;
+	g->lent = g->unread = true;
+	g->unreachable = -1;
+	group_note_file(g);
+	list_append(&groups, &g->link);
+	return g;
+}
+
+void
+listening_alone(void)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &groups)
+		container_of(n, struct group, link)->lent = false;
+	while ((n = list_first(&lent)) != NULL) {
+		struct group *g = container_of(n, struct group, link);
+
+		g->lent = false;
+		group_destroy(g);
+	}
 }
 
 bool
@@ -162,7 +244,7 @@ listening_commit(void)
 		fd_close(&g->unreachable);
 		group_apply(g);
 		g->spec = g->wanted->spec;
-		g->fresh = false;
+		g->fresh = g->unread = false;
 		g->wanted = NULL;
 		group_set_file(g);
 		if (g->shared)
@@ -208,6 +290,10 @@ listening_close(void)
 
 	while ((n = list_first(&groups)) != NULL)
 		group_destroy(container_of(n, struct group, link));
+	while ((n = list_first(&lent)) != NULL) {
+		node_unlink(n);
+		free(container_of(n, struct group, link));
+	}
 	fdtable_close_kind(&master_fds, FD_INHERITED);
 }
 
@@ -261,6 +347,10 @@ group_keep(struct group *g, const struct digest_listen *wanted)
 {
 	const char *step;
 
+	if (g->unread && group_read(g, &wanted->spec) < 0) {
+		listening_complain(wanted, "getsockopt", errno);
+		return -1;
+	}
 	if (!group_is_same(g, &wanted->spec)) {
 		report_say(WEIR_ERROR,
 		    "%s: error: listen = %s: options that are set before a socket is "
@@ -276,13 +366,26 @@ group_keep(struct group *g, const struct digest_listen *wanted)
 		if (g->keep < plan_workers)
 			g->keep = plan_workers;
 	}
-	if (sock_try(&wanted->spec, &g->spec, &step) < 0) {
+	if (sock_try(&wanted->spec, g->unread ? NULL : &g->spec, &step) < 0) {
 		listening_complain(wanted, step, errno);
 		return -1;
 	}
 	if (group_has_file(g) && group_remake(g, wanted) < 0)
 		return -1;
 	return g->shared ? 0 : group_grow(g, wanted);
+}
+
+/* How another master has opened it, as far as that cannot be changed. */
+static int
+group_read(struct group *g, const struct listen_spec *wanted)
+{
+	struct listen_spec as = *wanted;
+	unsigned           slot = group_slot(g, 0);
+
+	as.addr = g->spec.addr;
+	as.reuseport = !g->shared;
+	g->spec = as;
+	return sock_read_listener(fdtable_find(&master_fds, FD_LISTEN, as.name, slot), &g->spec);
 }
 
 /* A socket whose file was removed takes nobody any more: another one is made, in
@@ -417,7 +520,7 @@ group_open_socket(struct group *g, const struct digest_listen *wanted, unsigned 
 static void
 group_apply(struct group *g)
 {
-	const struct listen_spec *was = g->fresh ? NULL : &g->spec;
+	const struct listen_spec *was = g->fresh || g->unread ? NULL : &g->spec;
 	const char               *step;
 
 	for (unsigned i = 0; i < g->count; i++)
@@ -531,9 +634,13 @@ group_destroy(struct group *g)
 			fd_close(&fd);
 		g->count = 0;
 	}
-	group_remove_file(g);
 	group_shrink(g, 0);
 	node_unlink(&g->link);
+	if (g->lent && group_has_file(g)) {
+		list_append(&lent, &g->link);
+		return;
+	}
+	group_remove_file(g);
 	free(g);
 }
 

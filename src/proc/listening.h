@@ -57,6 +57,16 @@ void listening_commit(void);
 /* The plan's generation is dropped: everything is as before. */
 void listening_drop(void);
 
+/*
+ * Between two masters, of which the newer one goes on for the older (proc/companion).
+ * bequeath: lists all there is for it, in a table that owns nothing, FD_LISTEN and
+ * FD_INHERITED; inherit takes over what master_fds has of these. Both have the sockets
+ * then, and neither removes the file of one until it is alone. Return 0, or -1 with errno.
+ */
+int  listening_bequeath(struct fdtable *) __attribute__((warn_unused_result));
+int  listening_take_over(void) __attribute__((warn_unused_result));
+void listening_alone(void);
+
 /* Closes everything: nobody shall listen any more. */
 void listening_close(void);
 

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "proc/child.h"
 #include "proc/children.h"
+#include "proc/companion.h"
 #include "proc/control.h"
 #include "proc/daemon.h"
 #include "proc/generation.h"
@@ -32,6 +33,7 @@
 #include "proc/status.h"
 #include "proc/succession.h"
 #include "proc/tickets.h"
+#include "proc/upgrade.h"
 #include "upstream/board.h"
 
 #define MASTER_NOFILE  65536u	/* its own limit is raised to this, if it can be */
@@ -47,6 +49,8 @@ static struct {
 	bool             ran;	/* a generation has come to run */
 	bool             failed;	/* the first one has not */
 	bool             broken;	/* it cannot wait */
+	bool             replaced;	/* QUITTING: because a newer master runs */
+	bool             return_wanted;	/* that one has gone: to serve again */
 	struct watch     reports;
 	struct requester starter;	/* whoever typed the command */
 } master;
@@ -67,7 +71,9 @@ static const int             handled[] = {
 static const int ignored[] = { SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF, SIGIO };
 
 static bool     master_wants_daemon(const struct options *);
+static int      master_begin(void);
 static int      master_open_all(void);
+static int      master_open_board(void);
 static void     master_loop(void);
 static void     master_build(void);
 static void     master_look_at_files(void);
@@ -75,7 +81,14 @@ static void     master_close_all(void);
 static bool     master_match(const char *written, struct text *);
 static void     master_reload(void);
 static void     master_quit(void);
+static void     master_leave(void);
+static void     master_replaced(void);
+static void     master_give_sessions(void);
+static void     master_alone(bool quits);
 static void     master_stop(void);
+static void     master_stop_with(void);
+static void     master_upgrade(struct requester *);
+static void     master_try_upgrade(void);
 static unsigned master_reopen(struct text *);
 static void     master_print_status(struct text *, bool json);
 static int      master_settle(const struct digest_settings *);
@@ -93,11 +106,18 @@ static void     master_abandoned(void);
 
 static const struct control_ops master_control_ops = {
 	.match = master_match,
+	.upgrade = master_upgrade,
 	.stop = master_stop,
 	.quit = master_quit,
 	.reopen = master_reopen,
 	.status = master_print_status,
 	.generations = status_print_generations,
+};
+
+static const struct upgrade_ops master_upgrade_ops = {
+	.retire = master_replaced,
+	.alone = master_alone,
+	.stop = master_stop_with,
 };
 
 static const struct generation_ops master_generation_ops = {
@@ -115,14 +135,9 @@ master_run(const struct options *options)
 	master_catch_signals();
 	generation_start(options, &master_generation_ops);
 	master.since = wait_now();
-	/* What is inherited is meant for the process that was started. */
-	if (listening_inherit() < 0)
-		return 1;
-	if (master_wants_daemon(options)) {
-		status = daemon_start();
-		if (status >= 0)
-			return status;
-	}
+	status = master_begin();
+	if (status >= 0)
+		return status;
 	child_title_set("master");
 	if (master_open_all() == 0) {
 		master.starter = (struct requester){
@@ -135,6 +150,28 @@ master_run(const struct options *options)
 	}
 	master_close_all();
 	return master.ran && !master.broken ? 0 : 1;
+}
+
+/* Goes on for an older master, or begins. -1: goes on in this process; otherwise the exit
+ * status. */
+static int
+master_begin(void)
+{
+	bool daemon = false;
+	int  taken, status = -1;
+
+	/* It says whether it goes on; before there is a log, on stderr. */
+	taken = upgrade_accept(&daemon);
+	if (taken < 0 || (taken > 0 && daemon && daemon_continue() < 0))
+		return 1;
+	/* What is inherited is meant for the process that was started. */
+	if (taken == 0 && listening_inherit() < 0)
+		return 1;
+	if (taken == 0 && master_wants_daemon(master.options))
+		status = daemon_start();
+	if (status < 0)
+		upgrade_start(&master_upgrade_ops, daemon_is_one());
+	return status;
 }
 
 /* The configuration is not read yet, only looked at: an error in it is told by
@@ -155,20 +192,13 @@ master_wants_daemon(const struct options *o)
 static int
 master_open_all(void)
 {
-	int         ends[2], board;
-	const char *step = "board";
+	int ends[2];
 
 	log_identify("master");
 	tickets_start(children_give_tickets);
 	settings_raise_nofile(MASTER_NOFILE);
-	board = board_create();
-	if (board < 0)
-		goto fail;
-	if (fdtable_add(&master_fds, FD_BOARD, "", 0, board) < 0) {
-		fd_close(&board);
-		goto fail;
-	}
-	step = "mailbox";
+	if (master_open_board() < 0)
+		return -1;
 	if (message_pair(ends, true) < 0)
 		goto fail;
 	if (fdtable_add(&master_fds, FD_REPORTS, "", 0, ends[0]) < 0 ||
@@ -181,7 +211,30 @@ master_open_all(void)
 	watch_start(&master.reports, ends[0], POLLIN, master_reports_came);
 	return 0;
 fail:
-	log_error("%s: %s", step, board < 0 ? board_explain(errno) : strerror(errno));
+	log_error("mailbox: %s", strerror(errno));
+	return -1;
+}
+
+/* An older master's, unless it is of another form. */
+static int
+master_open_board(void)
+{
+	int board = fdtable_find(&master_fds, FD_BOARD, "", 0);
+
+	if (board >= 0 && board_attach(board) == 0)
+		return 0;
+	if (board >= 0 && errno != EPROTO)
+		goto fail;
+	companion.apart = board >= 0;
+	fdtable_close(&master_fds, FD_BOARD, "", 0);
+	board = board_create();
+	if (board < 0)
+		goto fail;
+	if (fdtable_add(&master_fds, FD_BOARD, "", 0, board) == 0)
+		return 0;
+	fd_close(&board);
+fail:
+	log_error("board: %s", board_explain(errno));
 	return -1;
 }
 
@@ -189,6 +242,7 @@ static void
 master_loop(void)
 {
 	while (!master.failed && (master.stopping == SERVING || !list_empty(&generations))) {
+		upgrade_look();
 		master_build();
 		if (wait_pass(&master.while_waiting) < 0) {
 			log_alert("waiting: %s", strerror(errno));
@@ -205,10 +259,13 @@ master_build(void)
 {
 	struct generation *running = generation_running(), *building = generation_building();
 	bool               remake = !report_is_wanted() && running != NULL && running->remake;
+	bool               back = !report_is_wanted() && running == NULL && master.return_wanted;
 
+	if (upgrade_is_under_way())
+		return;
 	if (building != NULL && report_is_wanted() && master.ran)
 		generation_make_way(building);
-	if ((!report_is_wanted() && !remake) || building != NULL)
+	if ((!report_is_wanted() && !remake && !back) || building != NULL)
 		return;
 	/* Whoever forces it does not wait for sessions of the one before. */
 	if (report_wants_force())
@@ -217,9 +274,11 @@ master_build(void)
 		return;
 	if (running != NULL)
 		running->remake = false;
+	master.return_wanted = false;
 	if (master.stopping != SERVING) {
 		report_begin();
-		report_say(WEIR_ERROR, "error: weir is stopping");
+		report_say(WEIR_ERROR, "error: weir is stopping%s",
+		    master.replaced ? ": another one has taken over, give the command again" : "");
 		report_end(false);
 		return;
 	}
@@ -228,7 +287,7 @@ master_build(void)
 		log_notice(remake ? "making the template anew" : "reloading");
 		notify_reloading();
 	}
-	generation_build(remake);
+	generation_build(remake ? running : back ? generation_retiring() : NULL);
 }
 
 /* They may have been removed, with their folder. */
@@ -256,6 +315,7 @@ master_close_all(void)
 	tickets_stop();
 	pid_file_remove();
 	control_close(!master.failed);
+	companion_end();
 	watch_stop(&master.reports);
 	fdtable_close(&master_fds, FD_REPORTS, "", 0);
 	fdtable_close(&master_fds, FD_MASTER, "", 0);
@@ -296,11 +356,72 @@ master_quit(void)
 {
 	if (master.stopping != SERVING)
 		return;
-	master.stopping = QUITTING;
 	log_notice("quitting: ends with the last session");
-	notify_stopping();
+	master_leave();
+	/* An older one that only waits for its last session would be alone then. */
+	companion_tell_quits();
+	if (companion.runs == 0)
+		listening_close();
+}
+
+/* The sessions go to the other master, if one runs. */
+static void
+master_leave(void)
+{
+	master.stopping = QUITTING;
+	upgrade_cancel();
+	if (companion.runs != 0)
+		notify_main(companion.pid);
+	else
+		notify_stopping();
 	children_retire();
-	listening_close();
+	companion_tell_runs();
+}
+
+/* A newer one has been asked to take over, and runs. What is listened on stays open: it
+ * may have to come back. */
+static void
+master_replaced(void)
+{
+	master.replaced = true;
+	log_notice("ends with the last session: the newer weir serves");
+	master_leave();
+	companion_tell_quits();
+}
+
+/* SIGWINCH, which a terminal sends as well. */
+static void
+master_give_sessions(void)
+{
+	if (!companion.newer || companion.runs == 0 || master.stopping != SERVING ||
+	    generation_running() == NULL)
+		return;
+	log_notice("all sessions go to the newer weir, process %d: SIGHUP starts workers here "
+		   "again",
+	    (int)companion.pid);
+	children_retire();
+	companion_tell_runs();
+	succession_begin();
+}
+
+/* There is no other master that runs. */
+static void
+master_alone(bool quits)
+{
+	struct generation *g = generation_running();
+
+	if (g != NULL)
+		generation_claim_slots(g);
+	if (quits || g != NULL || !master.ran || master.failed)
+		return;
+	if (master.replaced) {
+		master.stopping = SERVING;
+		master.replaced = false;
+	}
+	if (master.stopping != SERVING)
+		return;
+	log_alert("the other weir serves no more: this one does again");
+	master.return_wanted = true;
 }
 
 static void
@@ -313,9 +434,34 @@ master_stop(void)
 	if (master.stopping == SERVING)
 		notify_stopping();
 	master.stopping = STOPPING;
+	upgrade_cancel();
+	/* One that has gone on for another ends with it. */
+	if (companion.pid != 0 && !companion.newer && companion.quits)
+		companion_tell_stop();
+	companion_tell_quits();
 	log_notice("stopping");
 	children_stop();
+	companion_tell_runs();
 	listening_close();
+}
+
+/* The newer one is told to, and we were only there for our sessions. */
+static void
+master_stop_with(void)
+{
+	if (master.replaced && master.stopping == QUITTING)
+		master_stop();
+}
+
+static void
+master_upgrade(struct requester *r)
+{
+	if (master.stopping == SERVING) {
+		upgrade_want(r, true);
+		return;
+	}
+	r->line(r, WEIR_ERROR, "error: weir is stopping");
+	r->done(r, false);
 }
 
 static unsigned
@@ -339,8 +485,9 @@ master_print_status(struct text *t, bool json)
 static int
 master_settle(const struct digest_settings *s)
 {
-	if (pid_file_open(s->pid, s->pid_place) < 0 ||
-	    control_open(s->control, s->control_place, &master_control_ops) < 0)
+	if (pid_file_open(s->pid, s->pid_place, upgrade_shares(s->pid)) < 0 ||
+	    control_open(s->control, s->control_place, upgrade_shares(s->control),
+		&master_control_ops) < 0)
 		return -1;
 	return 0;
 }
@@ -356,7 +503,9 @@ master_swapped(const struct generation *g)
 	if (!master.ran) {
 		master.ran = true;
 		daemon_ready(to_stderr);
+		upgrade_take_names();
 	}
+	companion_tell_runs();
 	master_describe(status, sizeof status);
 	notify_ready(status);
 }
@@ -441,9 +590,16 @@ master_act_on_signals(void)
 	if (master_was_caught(SIGUSR1))
 		master_reopen(NULL);
 	if (master_was_caught(SIGUSR2))
-		log_notice("SIGUSR2 means nothing to weir");
-	if (master_was_caught(SIGWINCH) && master.ran)
-		log_debug("SIGWINCH means nothing to weir");
+		master_try_upgrade();
+	if (master_was_caught(SIGWINCH))
+		master_give_sessions();
+}
+
+static void
+master_try_upgrade(void)
+{
+	if (master.stopping == SERVING && master.ran)
+		upgrade_want(NULL, false);
 }
 
 static void
@@ -455,7 +611,8 @@ master_reap(void)
 	/* Their last words come before their end. */
 	master_reports_came(&master.reports, POLLIN);
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		children_reap(pid, status);
+		if (!upgrade_reap(pid, status))
+			children_reap(pid, status);
 }
 
 /* ----------------------------------------------------------------- messages */
@@ -485,7 +642,9 @@ static void
 master_starter_line(struct requester *r, enum weir_level level, const char *text)
 {
 	(void)r;
-	if (level <= WEIR_WARN)
+	if (companion.pid != 0)
+		companion_tell_line(level, text);
+	else if (level <= WEIR_WARN)
 		fprintf(stderr, "%s\n", text);
 }
 
@@ -496,7 +655,8 @@ master_starter_done(struct requester *r, bool ok)
 	if (ok)
 		return;
 	master.failed = true;
-	fprintf(stderr, "weir: not started\n");
+	if (companion.pid == 0)
+		fprintf(stderr, "weir: not started\n");
 }
 
 /* A start that was interrupted must not serve later, when nobody expects it. */

@@ -3,7 +3,8 @@
  * message: what master, templates and workers say to each other, over
  * SOCK_SEQPACKET pairs: a kind, three numbers, some bytes, some descriptors.
  *
- * All processes are forks of one program, so structs travel as they are.
+ * All processes but another master and its are forks of one program, so structs travel
+ * as they are.
  */
 #ifndef PROC_MESSAGE_H
 #define PROC_MESSAGE_H
@@ -14,6 +15,11 @@
 #include <sys/types.h>
 
 enum message_kind {
+	/* between versions of weir: their numbers stay */
+	MESSAGE_SESSIONS,	/* on FD_HANDOVER: a: how many descriptors, b: the seat that it is
+				 * for; data: a parcel */
+	MESSAGE_COMPANION,	/* master to master; data: text, see companion.c */
+
 	/* template to master */
 	MESSAGE_REPORT,		/* a: enum weir_level; data: a line of text */
 	MESSAGE_SETTINGS,	/* data: struct digest_settings */
@@ -48,8 +54,6 @@ enum message_kind {
 	/* worker to worker */
 	MESSAGE_LINK_WANTED,	/* a: board entry of a peer, b: slot that wants a link */
 	MESSAGE_LINK_FREED,	/* a: board entry of a peer: try again */
-	MESSAGE_SESSIONS,	/* on FD_HANDOVER: a: how many descriptors, b: the seat that it is
-				 * for; data: a parcel */
 
 	/* worker to master */
 	MESSAGE_READY,		/* a: generation, b: slot */

@@ -46,6 +46,15 @@ notify_ready(const char *status)
 }
 
 void
+notify_main(pid_t pid)
+{
+	char state[64];
+
+	snprintf(state, sizeof state, "MAINPID=%d", (int)pid);
+	notify_send(state);
+}
+
+void
 notify_reloading(void)
 {
 	char state[128];

@@ -3,9 +3,14 @@
 #ifndef PROC_NOTIFY_H
 #define PROC_NOTIFY_H
 
+#include <sys/types.h>
+
 /* Each does nothing when there is no NOTIFY_SOCKET. STATUS is one line. */
 void notify_ready(const char *status);
 void notify_reloading(void);
 void notify_stopping(void);
+
+/* Another process is the main one from now on (MAINPID=). */
+void notify_main(pid_t);
 
 #endif

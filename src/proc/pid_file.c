@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "proc/aside.h"
 #include "proc/fdtable.h"
 #include "proc/report.h"
 
@@ -29,16 +30,24 @@ static void pid_file_complain(const char *path, const char *place, const char *w
 static bool pid_file_is_at(const char *path, int fd);
 
 static char *pid_file_path;
+static char *pid_file_name;	/* path, but for the time of an upgrade */
 
 int
-pid_file_open(const char *path, const char *place)
+pid_file_open(const char *path, const char *place, bool aside)
 {
-	int fd = pid_file_open_locked(path, place);
+	int fd;
 
+	pid_file_name = strdup(path);
+	pid_file_path = aside ? aside_new(path) : strdup(path);
+	if (pid_file_name == NULL || pid_file_path == NULL) {
+		pid_file_complain(path, place, strerror(errno));
+		return -1;
+	}
+	path = pid_file_path;
+	fd = pid_file_open_locked(path, place);
 	if (fd < 0)
 		return -1;
-	pid_file_path = strdup(path);
-	if (pid_file_path == NULL || fdtable_add(&master_fds, FD_PID, "", 0, fd) < 0) {
+	if (fdtable_add(&master_fds, FD_PID, "", 0, fd) < 0) {
 		pid_file_complain(path, place, strerror(errno));
 		unlink(path);
 		fd_close(&fd);
@@ -49,6 +58,47 @@ pid_file_open(const char *path, const char *place)
 		return -1;
 	}
 	return 0;
+}
+
+const char *
+pid_file_where(void)
+{
+	return pid_file_name == NULL ? "" : pid_file_name;
+}
+
+bool
+pid_file_swap(void)
+{
+	if (aside_swap(pid_file_name) < 0) {
+		log_error("pid file: %s stays %s: %s", pid_file_name, pid_file_path,
+		    strerror(errno));
+		return false;
+	}
+	strcpy(pid_file_path, pid_file_name);	/* which is shorter */
+	return true;
+}
+
+void
+pid_file_moved(void)
+{
+	char *old = pid_file_name == NULL ? NULL : aside_old(pid_file_name);
+
+	if (old == NULL)
+		return;
+	free(pid_file_path);
+	pid_file_path = old;
+}
+
+void
+pid_file_return(void)
+{
+	if (pid_file_name == NULL || strcmp(pid_file_name, pid_file_path) == 0)
+		return;
+	if (aside_return(pid_file_name) < 0)
+		log_error("pid file: %s does not become %s again: %s", pid_file_path,
+		    pid_file_name, strerror(errno));
+	else
+		strcpy(pid_file_path, pid_file_name);
 }
 
 void
@@ -114,7 +164,8 @@ pid_file_remove(void)
 		log_error("removing %s: %s", pid_file_path, strerror(errno));
 	fdtable_close(&master_fds, FD_PID, "", 0);
 	free(pid_file_path);
-	pid_file_path = NULL;
+	free(pid_file_name);
+	pid_file_path = pid_file_name = NULL;
 }
 
 /* The one who removes a file holds its lock: what was opened before and locked

@@ -16,9 +16,9 @@
 #include "proc/fdtable.h"
 #include "proc/generation.h"
 #include "proc/generations.h"
+#include "proc/heirs.h"
 #include "proc/report.h"
 #include "proc/tickets.h"
-#include "session/parcel.h"
 #include "upstream/board.h"
 #include "upstream/token.h"
 
@@ -37,7 +37,6 @@ static void post_start_overdue(struct deadline *);
 static void post_retry_due(struct deadline *);
 static void post_deliver(struct post *);
 static bool post_complete(const struct post *, struct message *);
-static bool post_name_heirs(const struct post *, struct message *);
 static bool post_set_limit(struct message *);
 static bool post_deliver_one(struct post *, const struct message *);
 static void post_note_death(struct post *, pid_t, int status, uint64_t lost);
@@ -399,41 +398,13 @@ static bool
 post_complete(const struct post *p, struct message *m)
 {
 	if (m->kind == MESSAGE_HEIRS)
-		return post_name_heirs(p, m);
+		return heirs_complete(p, m);
 	if (m->kind == MESSAGE_HASTEN)
 		return post_set_limit(m);
 	if (m->kind == MESSAGE_TICKETS) {
 		m->data = tickets_keys();
 		m->size = sizeof(struct tls_ticket_keys);
 	}
-	return true;
-}
-
-/* The workers of the generation that runs, for those of older ones and for one another;
- * of very many those that fit. */
-static bool
-post_name_heirs(const struct post *p, struct message *m)
-{
-	static int               fds[MESSAGE_FDS_MAX];
-	static uint32_t          seats[MESSAGE_FDS_MAX];
-	const struct generation *g = generation_running();
-	unsigned                 n = 0;
-
-	if (g == NULL ||
-	    !(p->generation == g ? g->digest.settings.rebalance : g->digest.settings.handover))
-		return false;
-	for (; n < g->post_count && n < MESSAGE_FDS_MAX; n++) {
-		fds[n] = fdtable_find(&master_fds, FD_HANDOVER, g->name, n);
-		seats[n] = g->posts[n].seat;
-	}
-	*m = (struct message){ .kind = MESSAGE_HEIRS,
-		.a = g->number,
-		.b = g->index,
-		.c = PARCEL_VERSION,
-		.data = seats,
-		.size = n * sizeof *seats,
-		.fds = fds,
-		.fd_count = n };
 	return true;
 }
 

@@ -85,6 +85,12 @@ report_begin(void)
 }
 
 void
+report_join(struct requester *r)
+{
+	list_append(&asking, &r->link);
+}
+
+void
 report_end(bool ok)
 {
 	struct node *n;
@@ -100,9 +106,8 @@ report_end(bool ok)
 void
 report_say(enum weir_level level, const char *format, ...)
 {
-	char         text[LOG_LINE_MAX];
-	struct node *n, *following;
-	va_list      args;
+	char    text[LOG_LINE_MAX];
+	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
@@ -111,6 +116,14 @@ report_say(enum weir_level level, const char *format, ...)
 		log_write(level, "%s", report_without_level(text));
 	else
 		report_keep(level, report_without_level(text));
+	report_pass_on(level, text);
+}
+
+void
+report_pass_on(enum weir_level level, const char *text)
+{
+	struct node *n, *following;
+
 	list_each(n, following, &asking) {
 		struct requester *r = container_of(n, struct requester, link);
 

@@ -38,11 +38,18 @@ bool report_is_forced(void);
 bool report_wants_force(void);
 
 void report_begin(void);
+
+/* It hears of what is going on now, although that is no build. */
+void report_join(struct requester *);
+
 void report_end(bool ok);
 
 /* Tells all who asked for this build. The log gets it, too, as soon as there is
  * one. ERROR, WARN, NOTICE. */
 void report_say(enum weir_level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void report_logging(void);
+
+/* Tells them what stands in another process's log already. */
+void report_pass_on(enum weir_level, const char *text);
 
 #endif

@@ -13,6 +13,7 @@
 #include "proc/generation.h"
 #include "proc/generations.h"
 #include "proc/handover.h"
+#include "proc/heirs.h"
 #include "proc/message.h"
 #include "proc/post.h"
 #include "proc/report.h"
@@ -30,7 +31,7 @@ static struct {
 	struct deadline overdue;
 } succession;
 
-static void     succession_tell_one(struct post *, const struct generation *running);
+static void     succession_tell_one(struct post *, uint32_t number);
 static void     succession_hasten(struct generation *, const struct generation *running);
 static unsigned succession_missing(void);
 static unsigned succession_silent(void);
@@ -44,20 +45,20 @@ static void     succession_add(struct text *, uint64_t, const char *one, const c
 void
 succession_tell(struct generation *g)
 {
-	const struct generation *running = generation_running();
+	uint32_t number = heirs_number();
 
-	if (running == NULL || !running->digest.settings.handover)
+	if (number == 0)
 		return;
 	for (unsigned i = 0; i < g->post_count; i++)
-		succession_tell_one(&g->posts[i], running);
+		succession_tell_one(&g->posts[i], number);
 }
 
 static void
-succession_tell_one(struct post *p, const struct generation *running)
+succession_tell_one(struct post *p, uint32_t number)
 {
-	if (p->state != POST_SERVING || p->silent || p->heirs == running->number)
+	if (p->state != POST_SERVING || p->silent || p->heirs == number)
 		return;
-	p->heirs = running->number;
+	p->heirs = number;
 	p->settled = false;
 	post_tell(p, MESSAGE_HEIRS);
 }
@@ -66,7 +67,7 @@ succession_tell_one(struct post *p, const struct generation *running)
 static void
 succession_hasten(struct generation *g, const struct generation *running)
 {
-	if (running->digest.settings.shutdown_timeout == 0)
+	if (running == NULL || running->digest.settings.shutdown_timeout == 0)
 		return;
 	for (unsigned i = 0; i < g->post_count; i++)
 		if (g->posts[i].state == POST_SERVING)
@@ -74,14 +75,11 @@ succession_hasten(struct generation *g, const struct generation *running)
 }
 
 void
-succession_begin(const struct generation *running)
+succession_tell_all(void)
 {
-	struct node *n, *following;
+	const struct generation *running = generation_running();
+	struct node             *n, *following;
 
-	succession.awaited = true;
-	succession.number = running->number;
-	succession.since = wait_now();
-	succession.moved = succession.busy = succession.stay = succession.lost = 0;
 	list_each(n, following, &generations) {
 		struct generation *g = container_of(n, struct generation, link);
 
@@ -90,8 +88,20 @@ succession_begin(const struct generation *running)
 		succession_tell(g);
 		succession_hasten(g, running);
 	}
+}
+
+void
+succession_begin(void)
+{
+	const struct generation *running = generation_running();
+
+	succession.awaited = true;
+	succession.number = heirs_number();
+	succession.since = wait_now();
+	succession.moved = succession.busy = succession.stay = succession.lost = 0;
+	succession_tell_all();
 	/* And to even out: one another. */
-	for (unsigned i = 0; i < running->post_count; i++)
+	for (unsigned i = 0; running != NULL && i < running->post_count; i++)
 		if (running->posts[i].state == POST_SERVING)
 			post_tell(&running->posts[i], MESSAGE_HEIRS);
 	deadline_set(&succession.overdue, SUCCESSION_LIMIT, succession_overdue);
@@ -101,8 +111,7 @@ succession_begin(const struct generation *running)
 void
 succession_report(struct post *p, const struct message *m)
 {
-	const struct generation *running = generation_running();
-	struct handover_report   r;
+	struct handover_report r;
 
 	if (m->size != sizeof r)
 		return;
@@ -121,9 +130,8 @@ succession_report(struct post *p, const struct message *m)
 		p->silent = false;
 		log_notice("worker %u (generation %u, process %d) answers again", p->slot,
 		    p->generation->number, (int)p->pid);
-		if (running != NULL && p->generation->step == GENERATION_RETIRING &&
-		    running->digest.settings.handover)
-			succession_tell_one(p, running);
+		if (p->generation->step == GENERATION_RETIRING && heirs_number() != 0)
+			succession_tell_one(p, heirs_number());
 	}
 	succession_look();
 }
@@ -212,8 +220,8 @@ succession_count(bool (*counts)(const struct post *))
 static bool
 succession_awaits(const struct post *p)
 {
-	return p->state == POST_SERVING && p->heirs == succession.number && !p->settled &&
-	    !p->silent;
+	return p->state == POST_SERVING && p->heirs != 0 && p->heirs == succession.number &&
+	    !p->settled && !p->silent;
 }
 
 static bool

@@ -27,9 +27,12 @@ struct post;
  * sessions, unless nobody does. Before they are told to retire. */
 void succession_tell(struct generation *);
 
-/* This one has come to run: all that retire are told. Ends the report of its reload, at
- * once when there is nothing to wait for. */
-void succession_begin(const struct generation *);
+/* The same for all that retire already: there are other heirs. */
+void succession_tell_all(void);
+
+/* A generation has come to run, here or under the other master: all that retire are told.
+ * Ends the report of the reload or upgrade, at once when there is nothing to wait for. */
+void succession_begin(void);
 
 /* A worker has said what came of it (MESSAGE_MOVED). */
 void succession_report(struct post *, const struct message *);

@@ -155,6 +155,7 @@ template_enter_board(struct template *t)
 	const struct settings_logs *logs = &t->settings->logs;
 	uint64_t                    entries = servers_entries(t->conf) + logs->count;
 	int                         board = -1;
+	bool                        entered;
 	char                        text[384];
 
 	if (entries > BOARD_ENTRIES_EACH) {
@@ -167,8 +168,11 @@ template_enter_board(struct template *t)
 	}
 	if (t->job->mode == TEMPLATE_SERVE || (board = board_create()) >= 0) {
 		fd_close(&board);
-		if (servers_enter(t->conf, t->job->index) == 0 &&
-		    loss_enter(logs->specs, logs->count, t->job->index) == 0)
+		board_entering_begin();
+		entered = servers_enter(t->conf, t->job->index) == 0 &&
+		    loss_enter(logs->specs, logs->count, t->job->index) == 0;
+		board_entering_end();
+		if (entered)
 			return true;
 	}
 	snprintf(text, sizeof text,

@@ -51,6 +51,13 @@ tickets_wanted(uint64_t lifetime)
 	deadline_set(&tickets.rotation, lifetime, tickets_rotate);
 }
 
+void
+tickets_adopt(const struct tls_ticket_keys *keys)
+{
+	if (keys->count == TLS_TICKET_KEYS && (tickets.keys != NULL || tickets_make()))
+		*tickets.keys = *keys;
+}
+
 const struct tls_ticket_keys *
 tickets_keys(void)
 {

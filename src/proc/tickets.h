@@ -23,6 +23,9 @@ void tickets_stop(void);
 /* A worker starts whose tickets are good for so many ms; 0: it needs no keys. */
 void tickets_wanted(uint64_t lifetime);
 
+/* Goes on with those of another master: they are copied. */
+void tickets_adopt(const struct tls_ticket_keys *);
+
 /* NULL: nobody wants any, or there are none to be had. */
 const struct tls_ticket_keys *tickets_keys(void);
 

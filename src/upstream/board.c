@@ -2,8 +2,8 @@
 /*
  * board: one memfd, mapped by all processes at once.
  *
- *	head | seats | slots | beats | schemas | chunk | chunk …
- *	                                         entries | shared words | cells
+ *	head | seating | schemas | chunk | chunk …
+ *	                           entries | shared words | cells
  *
  * Who writes what: the master the seats, a template the schemas and entries, a
  * worker its own cells, everybody shared words and slots. An entry is free when
@@ -31,9 +31,10 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "upstream/board_seat.h"
 
 #define MAGIC      UINT64_C(0x6472616f62726965)	/* "eirboard", read backwards */
-#define VERSION    3u
+#define VERSION    4u
 #define CACHE_LINE 64u
 #define PAGES_AT   65536u	/* whole pages, whichever size they have */
 #define CHUNK      256u		/* entries that are mapped at once */
@@ -43,8 +44,6 @@
 #define FIELD_MAX  32u
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-#define BITS_PER_WORD 64u
-
 struct head {
 	uint64_t     magic;
 	uint32_t     version;
@@ -52,7 +51,6 @@ struct head {
 	uint64_t     size;
 	atomic_uint  schemas;		/* used at least once: 0 … n-1 */
 	atomic_uint  entries;
-	atomic_uint  seats;		/* one more than the highest in use */
 	atomic_uint  claims;		/* how often an entry was claimed */
 };
 
@@ -77,12 +75,6 @@ struct cell {
 	_Alignas(CACHE_LINE) board_word words[BOARD_FIELDS];
 };
 
-struct beat {
-	_Alignas(CACHE_LINE) board_word at;
-	board_word oldest;	/* session: when it began */
-	board_word sessions;
-};
-
 /* What stands before whole pages is padded to whole pages: in the file they begin at a
  * multiple of the largest page, in memory at one of the machine's. */
 struct chunk {
@@ -100,9 +92,7 @@ struct board {
 	union {
 		struct {
 			_Alignas(CACHE_LINE) struct head head;
-			_Alignas(CACHE_LINE) board_word seats[BOARD_SEATS / BITS_PER_WORD];
-			_Alignas(CACHE_LINE) board_word slots[BOARD_SLOTS];
-			struct beat beats[BOARD_SEATS];
+			struct board_seating seating;
 			struct schema schemas[BOARD_SCHEMAS];
 		};
 		char pages[4 * PAGES_AT];
@@ -124,7 +114,6 @@ static_assert(offsetof(struct chunk, cells) % PAGES_AT == 0 &&
 static_assert(BOARD_ENTRIES % CHUNK == 0, "whole chunks");
 static_assert(sizeof(off_t) == 8 && sizeof(size_t) == 8, "the file is larger than 4 GiB");
 static_assert(BOARD_GENERATIONS == 64, "a bit a generation");
-static_assert(BOARD_SEATS % BITS_PER_WORD == 0, "a bit a seat");
 
 static const uint32_t limits[8] = { BOARD_FIELDS, BOARD_SHARED, BOARD_SEATS, BOARD_ENTRIES,
 	BOARD_SCHEMAS, BOARD_SLOTS, BOARD_GENERATIONS, BOARD_NAME_MAX };
@@ -132,10 +121,6 @@ static const uint32_t limits[8] = { BOARD_FIELDS, BOARD_SHARED, BOARD_SEATS, BOA
 static struct board *board;
 static unsigned      mapped;	/* chunks */
 static int           file = -1;	/* of whoever made it or was given it */
-
-/* Which seats are taken: the master's own, so that it need not believe what a
- * broken worker writes over the board's copy, which is for the next master. */
-static uint64_t taken[BOARD_SEATS / BITS_PER_WORD];
 
 /* Of the process that enters entries: where they are (ids plus 1, by kind and name),
  * some of them free by now. */
@@ -186,6 +171,7 @@ board_map_entries(unsigned n)
 		return -1;
 	board = b;
 	mapped = chunks;
+	board_seating_move(&board->seating);
 	return 0;
 }
 
@@ -249,10 +235,7 @@ board_create(void)
 	board->head.version = VERSION;
 	board->head.size = board_size(CHUNKS);
 	memcpy(board->head.limits, limits, sizeof limits);
-	board->head.seats = 1;
-	memset(taken, 0, sizeof taken);
-	taken[0] = UINT64_C(1) << BOARD_PAST;
-	board->seats[0] = taken[0];
+	board_seating_begin(&board->seating, true);
 	board->head.magic = MAGIC;
 	return fd;
 }
@@ -284,9 +267,7 @@ board_attach(int fd)
 	}
 	if (board_map(fd) < 0)
 		return -1;
-	for (unsigned i = 0; i < BOARD_SEATS / BITS_PER_WORD; i++)
-		taken[i] = board->seats[i];
-	taken[0] |= UINT64_C(1) << BOARD_PAST;
+	board_seating_begin(&board->seating, false);
 	return 0;
 }
 
@@ -419,8 +400,10 @@ schema_enter(const struct board_schema *wanted)
 }
 
 struct entry_key {
-	const char *kind;
-	const char *name;
+	const char                *kind;
+	const char                *name;
+	const struct board_schema *schema;	/* that it must have; NULL: any … */
+	unsigned                   other;	/* … but this entry */
 };
 
 static uint32_t
@@ -436,14 +419,16 @@ entry_is(uintptr_t value, const void *wanted)
 	const struct entry_key *key = wanted;
 
 	return entry_users(e) != 0 && strcmp(e->name, key->name) == 0 &&
-	    strcmp(entry_schema(e)->kind, key->kind) == 0;
+	    (key->schema == NULL ? (unsigned)value - 1 != key->other &&
+			strcmp(entry_schema(e)->kind, key->kind) == 0
+				 : schema_equals(entry_schema(e), key->schema));
 }
 
 static int
 entry_know(unsigned id)
 {
 	char                   kind[KIND_MAX], name[BOARD_NAME_MAX];
-	const struct entry_key key = { kind, name };
+	const struct entry_key key = { .kind = kind, .name = name };
 
 	board_copy_name(kind, sizeof kind, entry_schema(entry_at(id))->kind);
 	board_copy_name(name, sizeof name, entry_at(id)->name);
@@ -537,7 +522,7 @@ entry_claim(const struct board_schema *wanted, const char *name, uint64_t genera
 int
 board_enter(const struct board_schema *wanted, const char *name, unsigned generation)
 {
-	const struct entry_key key = { wanted->kind, name };
+	const struct entry_key key = { .kind = wanted->kind, .name = name, .schema = wanted };
 	uint64_t               bit = UINT64_C(1) << generation;
 	unsigned               i;
 	int                    id;
@@ -553,23 +538,9 @@ board_enter(const struct board_schema *wanted, const char *name, unsigned genera
 	if (board_know_entries() < 0)
 		return -1;
 	id = (int)hash_find(&known.names, entry_hash(&key), entry_is, &key) - 1;
-	if (id >= 0 && !schema_equals(entry_schema(entry_of(id)), wanted)) {
-		errno = EPROTO;
-		return -1;
-	}
 	if (id >= 0 && entry_join(entry_of(id), bit))
 		return id;
 	return entry_claim(wanted, name, bit);
-}
-
-void
-board_leave(unsigned generation)
-{
-	unsigned i, n = board_entries_used();
-
-	assert(generation < BOARD_GENERATIONS);
-	for (i = 0; i < n; i++)
-		atomic_fetch_and(&entry_at(i)->generations, ~(UINT64_C(1) << generation));
 }
 
 /* ---------------------------------------------------------------- counting */
@@ -623,7 +594,7 @@ entry_has_arriving(const struct entry *e, unsigned field)
 static uint64_t
 board_sum_from(int id, unsigned field, unsigned first, memory_order order)
 {
-	unsigned seat, n = board_bounded(&board->head.seats, BOARD_SEATS);
+	unsigned seat, n = board_seats();
 	uint64_t sum = 0;
 
 	assert(field < BOARD_FIELDS);
@@ -639,12 +610,6 @@ uint64_t
 board_sum(int id, unsigned field)
 {
 	return board_sum_from(id, field, BOARD_PAST, memory_order_relaxed);
-}
-
-unsigned
-board_seats(void)
-{
-	return board_bounded(&board->head.seats, BOARD_SEATS);
 }
 
 /*
@@ -681,44 +646,63 @@ board_is_used(int id, unsigned generation)
 	return (entry_users(entry_of(id)) >> generation & 1) != 0;
 }
 
-/* ------------------------------------------------------------------- seats */
+/* ----------------------------------------------------------------- leaving */
 
+/* Whether there are entries of one kind that count different things: those of two
+ * versions of weir, or of a module. */
 static bool
-board_seat_in_use(unsigned seat)
+schemas_differ(void)
 {
-	return (taken[seat / BITS_PER_WORD] >> (seat % BITS_PER_WORD) & 1) != 0;
+	unsigned n = board_bounded(&board->head.schemas, BOARD_SCHEMAS);
+
+	for (unsigned i = 1; i < n; i++)
+		for (unsigned k = 0; k < i; k++)
+			if (strcmp(board->schemas[i].kind, board->schemas[k].kind) == 0)
+				return true;
+	return false;
 }
 
+/* It is about to be freed: another one of its name goes on with what both count. */
 static void
-board_seat_mark(unsigned seat, bool used)
+entry_bequeath(unsigned id)
 {
-	uint64_t bit = UINT64_C(1) << (seat % BITS_PER_WORD);
-	unsigned at = seat / BITS_PER_WORD, n;
+	const struct schema   *own = entry_schema(entry_at(id)), *theirs;
+	const struct entry_key key = { .kind = own->kind,
+		.name = entry_at(id)->name,
+		.other = id };
+	int                    heir;
 
-	if (used)
-		taken[at] |= bit;
-	else
-		taken[at] &= ~bit;
-	board->seats[at] = taken[at];
-	for (n = BOARD_SEATS; !board_seat_in_use(n - 1); n--)
-		;
-	atomic_store(&board->head.seats, n);
+	if (board_know_entries() < 0)
+		return;
+	heir = (int)hash_find(&known.names, entry_hash(&key), entry_is, &key) - 1;
+	if (heir < 0)
+		return;
+	theirs = entry_schema(entry_of(heir));
+	for (unsigned f = 0; f < own->count && f < BOARD_FIELDS; f++)
+		for (unsigned t = 0; t < theirs->count && t < BOARD_FIELDS; t++)
+			if (own->fields[f].type == BOARD_COUNTER &&
+			    theirs->fields[t].type == BOARD_COUNTER &&
+			    strncmp(own->fields[f].name, theirs->fields[t].name, FIELD_MAX) == 0)
+				board_add(&board_cell(heir, BOARD_PAST)[t],
+				    board_sum((int)id, f));
 }
 
-int
-board_seat_take(void)
+void
+board_leave(unsigned generation)
 {
-	unsigned seat;
+	unsigned n = board_entries_used();
+	uint64_t bit = UINT64_C(1) << generation;
+	bool     differ = schemas_differ();
 
-	for (seat = BOARD_PAST + 1; seat < BOARD_SEATS; seat++) {
-		if (!board_seat_in_use(seat)) {
-			board_seat_mark(seat, true);
-			return (int)seat;
-		}
+	assert(generation < BOARD_GENERATIONS);
+	for (unsigned i = 0; i < n; i++) {
+		if (differ && entry_users(entry_at(i)) == bit)
+			entry_bequeath(i);
+		atomic_fetch_and(&entry_at(i)->generations, ~bit);
 	}
-	errno = ENOSPC;
-	return -1;
 }
+
+/* ------------------------------------------------------------------- seats */
 
 /* Nobody works on this seat any more. Returns what that was at the cost of. */
 static uint64_t
@@ -769,58 +753,42 @@ void
 board_seat_give(unsigned seat)
 {
 	board_seat_settle(seat, false);
-	board_seat_mark(seat, false);
+	board_seat_free(seat);
 }
 
 void
-board_beat_write(unsigned seat, struct board_beat b)
+board_generation_give(unsigned generation)
 {
-	assert(board != NULL && seat < BOARD_SEATS);
-	atomic_store_explicit(&board->beats[seat].oldest, b.oldest, memory_order_relaxed);
-	atomic_store_explicit(&board->beats[seat].sessions, b.sessions, memory_order_relaxed);
-	atomic_store_explicit(&board->beats[seat].at, b.at, memory_order_relaxed);
+	board_leave(generation);
+	board_seating_free_generation(generation);
 }
-
-struct board_beat
-board_beat_read(unsigned seat)
-{
-	const struct beat *b = &board->beats[seat];
-
-	return (struct board_beat){ b->at, b->oldest, b->sessions };
-}
-
-/* ------------------------------------------------------------------- slots */
-
-/* The state in the low byte, the generation above it: they change as one. */
-#define SLOT_STATE_BITS 8
 
 void
-board_slot_set(unsigned slot, uint32_t generation, enum board_slot_state state)
+board_inherit(void (*reclaim)(unsigned seat))
 {
-	uint64_t now, wanted = (uint64_t)generation << SLOT_STATE_BITS | (uint64_t)state;
-
-	assert(board != NULL && slot < BOARD_SLOTS);
-	now = atomic_load(&board->slots[slot]);
-	do {
-		/* Numbers may wrap: the later one is less than half of all ahead. */
-		if ((int32_t)(generation - (uint32_t)(now >> SLOT_STATE_BITS)) < 0)
-			return;
-	} while (!atomic_compare_exchange_weak(&board->slots[slot], &now, wanted));
-}
-
-enum board_slot_state
-board_slot_get(unsigned slot, uint32_t *generation)
-{
-	uint64_t now;
-
-	assert(board != NULL && slot < BOARD_SLOTS);
-	now = atomic_load(&board->slots[slot]);
-	if (generation != NULL)
-		*generation = (uint32_t)(now >> SLOT_STATE_BITS);
-	return (enum board_slot_state)(now & ((1u << SLOT_STATE_BITS) - 1));
+	for (unsigned seat = BOARD_PAST + 1; seat < BOARD_SEATS; seat++)
+		if (board_seat_is_foreign(seat)) {
+			reclaim(seat);
+			board_seat_give(seat);
+		}
+	for (unsigned i = 0; i < BOARD_GENERATIONS; i++)
+		if (board_seating_has_foreign(i))
+			board_generation_give(i);
 }
 
 /* ----------------------------------------------------------------- walking */
+
+/* The first schema of its kind. */
+static unsigned
+entry_kind(const struct entry *e)
+{
+	unsigned i = 0;
+
+	while (i < e->schema % BOARD_SCHEMAS &&
+	    strcmp(board->schemas[i].kind, entry_schema(e)->kind) != 0)
+		i++;
+	return i;
+}
 
 /* The order of board_next. */
 static int
@@ -829,9 +797,14 @@ entry_compare(const void *left, const void *right)
 	const struct entry *a = entry_at(((const struct board_view_entry *)left)->id);
 	const struct entry *b = entry_at(((const struct board_view_entry *)right)->id);
 
-	if (a->schema != b->schema)
+	unsigned            first = entry_kind(a), second = entry_kind(b);
+	int                 order = strncmp(a->name, b->name, sizeof a->name);
+
+	if (first != second)
+		return first < second ? -1 : 1;
+	if (order == 0 && a->schema != b->schema)
 		return a->schema < b->schema ? -1 : 1;
-	return strncmp(a->name, b->name, sizeof a->name);
+	return order;
 }
 
 static void

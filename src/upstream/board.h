@@ -75,8 +75,9 @@ typedef _Atomic uint64_t board_word;
  * master. */
 int board_create(void) __attribute__((warn_unused_result));
 
-/* A program that was given the fd (after exec). Children of an attached
- * process are attached. Returns 0, or -1 with errno (EPROTO: another layout). */
+/* A program that was given the fd (after exec): another master goes on with the board,
+ * beside the one that it has it from. Children of an attached process are attached.
+ * Returns 0, or -1 with errno (EPROTO: another layout). */
 int board_attach(int fd) __attribute__((warn_unused_result));
 
 /* What stands behind an errno of board_create or board_enter, and what to do. Valid
@@ -86,17 +87,32 @@ const char *board_explain(int error);
 /*
  * Template: the entry (kind, name) for a generation (0 … BOARD_GENERATIONS-1),
  * made when it is not there. One process at a time may call this. Returns its
- * id, or -1 with errno: ENOSPC (board full), ENOMEM, ENAMETOOLONG, EPROTO (the
- * kind's fields are not those of the entry that is there). More of the board may
+ * id, or -1 with errno: ENOSPC (board full), ENOMEM, ENAMETOOLONG. An entry
+ * whose kind counts other things, in another version of weir or of a module, is another
+ * one: when it is freed, what both count is added to this one. More of the board may
  * be mapped by this, elsewhere: addresses of cells and shared words hold until
  * the next call, and in a process that enters nothing, like a worker.
  */
 int board_enter(const struct board_schema *, const char *name, unsigned generation)
     __attribute__((warn_unused_result));
 
-/* Master: a generation has ended; frees the entries that only it used. A template
- * may enter entries at the same time. */
+/* Frees the entries that only this generation used. A template may enter entries at the
+ * same time. */
 void board_leave(unsigned generation);
+
+/* Template: around all its calls of board_enter, where another master's template might
+ * enter entries, too: one waits for the other. */
+void board_entering_begin(void);
+void board_entering_end(void);
+
+/* Master: a number for a generation (0 … BOARD_GENERATIONS-1) that no master has, or -1
+ * with errno ENOSPC. Gives it back, with its entries, when the generation has ended. */
+int  board_generation_take(void);
+void board_generation_give(unsigned generation);
+
+/* Master: the other master has died: gives back what it had, and counts its sessions as
+ * lost. reclaim: called for each of its seats first. */
+void board_inherit(void (*reclaim)(unsigned seat));
 
 /* The fields of one seat. */
 board_word *board_cell(int id, unsigned seat);
@@ -158,6 +174,8 @@ enum board_slot_state {
  * the one that grows with every reload. What an older generation says of a slot
  * that a newer one has taken over is ignored. */
 void board_slot_set(unsigned slot, uint32_t generation, enum board_slot_state);
+/* The newer one has gone, and an older one serves the slot again. */
+void board_slot_claim(unsigned slot, uint32_t generation, enum board_slot_state);
 /* generation may be NULL. */
 enum board_slot_state board_slot_get(unsigned slot, uint32_t *generation);
 

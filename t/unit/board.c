@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "unit/tap.h"
+#include "upstream/token.h"
 
 enum { OPEN, TOTAL, LOST };
 
@@ -25,7 +26,13 @@ static const struct board_field fields[] = {
 };
 static const struct board_schema server = { "server", fields, 3 };
 static const struct board_schema peer = { "peer", fields, 3 };
-static const struct board_schema shorter = { "server", fields, 1 };
+
+/* What another version counts. */
+static const struct board_field other_fields[] = {
+	{ "new", BOARD_COUNTER },
+	{ "total", BOARD_COUNTER },
+};
+static const struct board_schema other_server = { "server", other_fields, 2 };
 
 static int
 seat(void)
@@ -35,6 +42,101 @@ seat(void)
 	if (taken < 1)
 		diag("no seat: %d", taken);
 	return taken;
+}
+
+/* Two versions of weir count different things under one name. */
+static void
+test_versions(void)
+{
+	struct board_view v = { .id = -1 };
+	int               own = board_enter(&server, "web", 1), theirs;
+	int               at = seat();
+
+	theirs = board_enter(&other_server, "web", 2);
+	ok(own >= 0 && theirs >= 0 && own != theirs, "each has an entry of its own");
+	is_number(board_enter(&other_server, "web", 2), theirs, "which it finds again");
+	is_number(board_enter(&server, "web", 1), own, "and the other one its own");
+	ok(board_enter(&server, "app", 1) >= 0 && board_enter(&peer, "web", 1) >= 0, "others");
+	ok(board_next(&v) && strcmp(v.name, "app") == 0 && board_next(&v) && v.id == own &&
+		board_next(&v) && v.id == theirs && board_next(&v) &&
+		strcmp(v.kind, "peer") == 0 && !board_next(&v),
+	    "they are shown one after the other");
+	board_add(&board_cell(own, (unsigned)at)[TOTAL], 7);
+	board_add(&board_cell(own, (unsigned)at)[OPEN], 2);
+	board_add(&board_cell(theirs, (unsigned)at)[1], 3);
+	board_add(&board_cell(theirs, (unsigned)at)[0], 1);
+	board_seat_give((unsigned)at);
+	board_leave(1);
+	is_number(board_sum(theirs, 1), 10, "when one ends its counters go on in the other");
+	is_number(board_sum(theirs, 0), 1, "what only that counts is as it was");
+	board_leave(2);
+}
+
+/* Another master goes on with the board, beside this one: a process of its own. */
+static int
+second_master(int fd, int wanted)
+{
+	int seats[2], generation;
+
+	if (board_attach(fd) < 0)
+		return 1;
+	seats[0] = board_seat_take();
+	seats[1] = board_seat_take();
+	generation = board_generation_take();
+	if (seats[0] != wanted || seats[1] != wanted + 1 || generation != 1)
+		return 2;
+	if (board_enter(&server, "web", (unsigned)generation) < 0)
+		return 3;
+	board_add(&board_cell(0, (unsigned)seats[0])[OPEN], 4);
+	board_add(&board_cell(0, (unsigned)seats[1])[TOTAL], 5);
+	return 0;
+}
+
+static void
+test_masters(int fd)
+{
+	int   first = board_generation_take(), own = seat(), status, id;
+	pid_t pid;
+
+	is_number(first, 0, "a generation of one's own");
+	id = board_enter(&server, "web", (unsigned)first);
+	is_number(id, 0, "with an entry");
+	pid = fork();
+	if (pid == 0)
+		_exit(second_master(fd, own + 1));
+	waitpid(pid, &status, 0);
+	is_number(status, 0, "another master takes what is free, and sees what is there");
+	ok(board_seat_take() == own + 3 && board_generation_take() == 2, "and is seen");
+	is_number(board_sum(id, OPEN), 4, "what its workers have open counts");
+	board_inherit(tokens_reclaim);
+	is_number(board_sum(id, OPEN), 0, "it has died: they have nothing open any more");
+	is_number(board_sum(id, TOTAL), 5, "what they counted stays");
+	is_number(board_sum(id, LOST), 4, "and what was lost is counted");
+	ok(!board_is_used(id, 1) && board_is_used(id, 0), "its generation has left");
+	ok(board_seat_take() == own + 1 && board_generation_take() == 1, "all is free again");
+	board_seat_give((unsigned)own);
+	board_seat_give((unsigned)own + 1);
+	board_seat_give((unsigned)own + 3);
+	for (unsigned i = 0; i < 3; i++)
+		board_generation_give(i);
+	is_number(board_seats(), 1, "all is given back");
+}
+
+/* One template enters at a time; one that dies meanwhile keeps nobody waiting. */
+static void
+test_entering(void)
+{
+	pid_t pid = fork();
+	int   status;
+
+	if (pid == 0) {
+		board_entering_begin();
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	board_entering_begin();
+	board_entering_end();
+	ok(status == 0, "nobody waits for one that has died");
 }
 
 static void
@@ -54,8 +156,6 @@ test_entries(void)
 	is_number(board_enter(&server, "web", 63), web, "by another generation, too");
 	ok(board_enter(&peer, "web", 1) != web, "a name is one only within its kind");
 
-	errno = 0;
-	ok(board_enter(&shorter, "web", 2) < 0 && errno == EPROTO, "the fields must be the same");
 	memset(name, 'x', sizeof name);
 	name[BOARD_NAME_MAX] = '\0';
 	ok(board_enter(&server, name, 1) < 0 && errno == ENAMETOOLONG, "a name too long by one");
@@ -445,6 +545,9 @@ test_slots(void)
 	ok(board_slot_get(4, &generation) == BOARD_SLOT_ABSENT,
 	    "numbers that wrapped are older than 0");
 	ok(board_slot_get(BOARD_SLOTS - 1, NULL) == BOARD_SLOT_ABSENT, "the last slot");
+	board_slot_claim(3, 7, BOARD_SLOT_PAUSED);
+	ok(board_slot_get(3, &generation) == BOARD_SLOT_PAUSED && generation == 7,
+	    "an older generation serves it again");
 }
 
 static void
@@ -517,6 +620,9 @@ main(void)
 
 	if (!ok(fd >= 0, "a board"))
 		return done_testing();
+	test_masters(fd);
+	test_entering();
+	test_versions();
 	test_entries();
 	test_counting();
 	test_tokens();

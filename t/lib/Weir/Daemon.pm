@@ -132,7 +132,7 @@ sub spawn($self)
 
 sub _command($self, @args)
 {
-	return (Weir::Build::binary(), '-p', $self->{prefix},
+	return ($self->{option}{program} // Weir::Build::binary(), '-p', $self->{prefix},
 	    '-c', $self->path('conf/weir.conf'), @args);
 }
 
