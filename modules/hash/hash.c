@@ -186,16 +186,14 @@ static unsigned
 hash_find_weight(const struct hash_conf *c, uint64_t hash)
 {
 	uint64_t place = hash % c->ends[c->size - 1];
-	unsigned low = 0, high = c->size - 1, middle;
+	unsigned begin = 0, count = c->size, half;
 
-	while (low < high) {
-		middle = low + (high - low) / 2;
-		if (c->ends[middle] > place)
-			high = middle;
-		else
-			low = middle + 1;
+	/* No branch: the processor could not foretell it. */
+	for (; count > 1; count -= half) {
+		half = count / 2;
+		begin += half & -(unsigned)(c->ends[begin + half - 1] <= place);
 	}
-	return low;
+	return begin;
 }
 
 /* The first point at or behind the place, and behind the last the first. */
@@ -275,8 +273,9 @@ hash_make_ring(struct hash_conf *c, const struct weir_upstream *u, struct weir_s
 		hash_ring_add(c, peer, hash_ring_points(peer, weights, peers));
 	}
 	qsort(c->points, c->size, sizeof *c->points, hash_point_compare);
-	/* About one point for each start. */
-	while (bits < 31 && 1u << bits < count)
+	/* About eight points for each start: these are one line of the cache, and all starts fit
+	 * into it. */
+	while (bits < 31 && 8u << bits < count)
 		bits++;
 	c->shift = 32 - bits;
 	c->starts = weir_scope_alloc(scope, (sizeof *c->starts) << bits);

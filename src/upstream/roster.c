@@ -19,10 +19,13 @@ struct roster_node {
 	uint32_t leaf;		/* its index + 1; 0: nobody is below this node */
 };
 
-/* Nodes 1 … count-1 have two below them, the leaves are count … 2 * count - 1. */
+/* Nodes 1 … count-1 have two below them, the leaves are count … 2 * count - 1. What is above
+ * the leaf that was changed last is still to follow: most changes come in pairs, a peer that is
+ * picked and then has more under way. */
 struct roster_tree {
 	struct roster_node *first;
-	uint64_t          *shares;
+	uint64_t           *shares;
+	unsigned            changed;	/* a leaf; 0: none */
 };
 
 struct contender {
@@ -66,6 +69,7 @@ static void roster_set_leaf(struct roster *, unsigned kind, unsigned stage, unsi
     bool there);
 static void roster_set_first(struct roster_tree *, unsigned count, unsigned peer,
     struct roster_node);
+static void roster_climb(struct roster_tree *);
 static void roster_set_share(struct roster_tree *, unsigned count, unsigned peer, uint64_t share);
 
 static size_t
@@ -242,7 +246,7 @@ roster_first(struct weir_upstream *u, const struct weir_attempt *a)
 		return NULL;
 	if (!r->used[a->pooled])
 		roster_open(u, a->pooled, a->now);
-	while (t->first[1].leaf != 0) {
+	for (roster_climb(t); t->first[1].leaf != 0; roster_climb(t)) {
 		peer = &u->peers[t->first[1].leaf - 1];
 		if (roster_takes(u, a, peer, &aside))
 			break;
@@ -264,7 +268,7 @@ roster_draw(struct weir_upstream *u, const struct weir_attempt *a, uint64_t at)
 	struct roster_aside aside = { .count = 0 };
 	struct weir_peer   *peer = NULL;
 	uint64_t            place;
-	unsigned            node;
+	unsigned            node, right;
 
 	if (r->count == 0)
 		return NULL;
@@ -272,10 +276,11 @@ roster_draw(struct weir_upstream *u, const struct weir_attempt *a, uint64_t at)
 		roster_open(u, a->pooled, a->now);
 	while (t->shares[1] > 0) {
 		place = (uint64_t)((unsigned __int128)at * t->shares[1] >> 64);
-		for (node = 1; node < r->count;) {
+		/* No branch: the processor could not foretell it. */
+		for (node = 1; node < r->count; node += right) {
 			node *= 2;
-			if (place >= t->shares[node])
-				place -= t->shares[node++];
+			right = place >= t->shares[node];
+			place -= t->shares[node] & -(uint64_t)right;
 		}
 		peer = &u->peers[node - r->count];
 		if (roster_takes(u, a, peer, &aside))
@@ -295,6 +300,8 @@ roster_takes(struct weir_upstream *u, const struct weir_attempt *a, struct weir_
 	struct roster    *r = u->roster;
 	struct contender *c = &r->all[peer->index];
 
+	if (weir_peer_usable(peer, a))
+		return true;
 	if (attempt_has_ruled_out(a, peer)) {
 		roster_set_leaf(r, a->pooled, a->stage, peer->index, false);
 		aside->peers[aside->count++] = peer->index;
@@ -303,8 +310,6 @@ roster_takes(struct weir_upstream *u, const struct weir_attempt *a, struct weir_
 	roster_place(u, peer, a->now);
 	if (c->stage[a->pooled] != a->stage + 1u)
 		return false;
-	if (weir_peer_usable(peer, a))
-		return true;
 	/* Another process has changed a word just now: it is placed anew. */
 	if (a->pooled || !peer_fits(peer, a))
 		return false;
@@ -382,13 +387,31 @@ roster_goes_before(const struct roster_node *a, const struct roster_node *b)
 static void
 roster_set_first(struct roster_tree *t, unsigned count, unsigned peer, struct roster_node leaf)
 {
-	struct roster_node *f = t->first;
-	unsigned            node = count + peer;
+	unsigned node = count + peer;
 
-	f[node] = leaf;
-	while ((node /= 2) > 0)
-		f[node] = roster_goes_before(&f[2 * node], &f[2 * node + 1]) ? f[2 * node]
-									     : f[2 * node + 1];
+	if (t->changed != node)
+		roster_climb(t);
+	t->first[node] = leaf;
+	t->changed = node;
+}
+
+/* As far as anything becomes another. */
+static void
+roster_climb(struct roster_tree *t)
+{
+	const struct roster_node *winner, *pair;
+	struct roster_node       *above;
+
+	for (unsigned node = t->changed / 2; node > 0; node /= 2) {
+		pair = &t->first[2 * node];
+		winner = roster_goes_before(&pair[0], &pair[1]) ? &pair[0] : &pair[1];
+		above = &t->first[node];
+		if (above->rank == winner->rank && above->serial == winner->serial &&
+		    above->leaf == winner->leaf)
+			break;
+		*above = *winner;
+	}
+	t->changed = 0;
 }
 
 static void
