@@ -446,6 +446,41 @@ test_round_robin(void)
 	upstream_end();
 }
 
+/* The one turn of the second is always at the same place of a round. */
+static void
+test_round_robin_exact(void)
+{
+	unsigned at = 0, begun = 0, place, drifted = 0;
+
+	upstream_make(&round_robin_module, 2);
+	peers[0].weight = 65000;
+	upstream_start(0, 0);
+	for (unsigned i = 0; i < 8 * 65001; i++) {
+		if (chosen(0) != 1)
+			continue;
+		place = i % 65001;
+		drifted += begun++ > 0 && place != at;
+		at = place;
+	}
+	is_number(begun, 8, "65,000 to 1, 8 rounds");
+	is_number(drifted, 0, "to the turn");
+	upstream_end();
+
+	upstream_make(&round_robin_module, 3);
+	upstream_start(1, 0);
+	turns(30);
+	fail(1);
+	for (unsigned i = 0; i < 3000; i++)
+		chosen(0);
+	recover(1);
+	begun = 0;
+	for (unsigned i = 0; i < 300; i++)
+		begun += chosen(0) == 1;
+	ok(begun >= 99 && begun <= 101, "turns that were missed are not made up for: %u of 300",
+	    begun);
+	upstream_end();
+}
+
 static void
 test_round_robin_returns(void)
 {
@@ -773,6 +808,12 @@ test_hash_slow_start(void)
 	upstream_end();
 }
 
+static unsigned
+ring_owner(uint32_t at)
+{
+	return hash_conf.points[hash_ring_find(&hash_conf, at)].peer;
+}
+
 /* The same keys on nutcracker 0.5.0 (hash: md5, distribution: ketama) and on libmemcached 1.1.4
  * (KETAMA_WEIGHTED), which agreed in all of them. */
 static void
@@ -790,7 +831,7 @@ test_ketama(void)
 	for (unsigned i = 0; i < keys; i++) {
 		n = snprintf(text, sizeof text, "key:%u", i);
 		hash_md5_text(text, (size_t)n, digest);
-		peer = hash_conf.points[hash_ring_find(&hash_conf, digest[0])].peer;
+		peer = ring_owner(digest[0]);
 		counts[peer]++;
 		all = (all ^ (peer + 1)) * 16777619u;
 		if (i < sizeof begin - 1)
@@ -803,12 +844,12 @@ test_ketama(void)
 	is_number(counts[1], 31678, "of the second");
 	is_number(counts[2], 49709, "of the third");
 	is_number(all, 0x66764c05, "all 100,000 keys, in their order");
+	is_number(hash_ring_find(&hash_conf, UINT32_MAX), 0, "behind the last the first");
 	strcpy(peers[0].name, "127.0.0.1:11211");
 	upstream_end();
 	hash_make("client consistent");
 	hash_md5_text("127.0.0.1-0", 11, digest);
-	is_number(hash_conf.points[hash_ring_find(&hash_conf, digest[1])].peer, 0,
-	    "the port that they leave out");
+	is_number(ring_owner(digest[1]), 0, "the port that they leave out");
 	upstream_end();
 }
 
@@ -842,6 +883,7 @@ main(void)
 	test_roster(57);
 	test_draw();
 	test_round_robin();
+	test_round_robin_exact();
 	test_round_robin_returns();
 	test_least_conn();
 	test_random();
