@@ -17,7 +17,7 @@
 #	$a->stop
 package Weir::Adapter;
 use v5.36;
-use JSON::PP;
+use Weir::JSON;
 use Weir::Port;
 use Weir::TLS;
 
@@ -25,7 +25,7 @@ sub mode() { return $ENV{WEIR_TEST_TLS} // '' }
 
 sub reason($name)
 {
-	state $reasons = decode_json($ENV{WEIR_TEST_TLS_SKIP} // '{}');
+	state $reasons = Weir::JSON::decode($ENV{WEIR_TEST_TLS_SKIP} // '{}');
 	return mode() ? $reasons->{$name} : undef;
 }
 

@@ -45,12 +45,12 @@
 # own: $conn->{my}.
 package Weir::Backend;
 use v5.36;
-use JSON::PP;
 use POSIX ();
 use Scalar::Util qw(weaken);
 use Socket qw(:all);
 use IO::Handle;
 use Weir::Backend::Server;
+use Weir::JSON;
 use Weir::Port;
 use Weir::Process;
 use Weir::Wait;
@@ -93,7 +93,7 @@ sub port($self)
 sub tell($self, $order, %with)
 {
 	$with{bytes} = unpack('H*', $with{bytes}) if exists $with{bytes};
-	my $line = encode_json({ do => $order, %with }) . "\n";
+	my $line = Weir::JSON::encode({ do => $order, %with }) . "\n";
 	syswrite($self->{fh}, $line) == length($line) or die "backend $self->{name}: $!\n";
 	return $self->_read;
 }
@@ -104,7 +104,7 @@ sub wait_report($self, $condition, $seconds = 10)
 {
 	my $report;
 	return $report if wait_for { $condition->($report = $self->report) } $seconds;
-	die "backend $self->{name}: not so in time: ", encode_json($report), "\n";
+	die "backend $self->{name}: not so in time: ", Weir::JSON::encode($report), "\n";
 }
 
 sub _read($self)
@@ -120,7 +120,7 @@ sub _read($self)
 		sysread($self->{fh}, $text, 65536, length($text)) or
 		    die "backend $self->{name} is gone\n";
 	}
-	my $report = decode_json($text);
+	my $report = Weir::JSON::decode($text);
 	$_->{text} = pack('H*', $_->{text}) for @{$report->{conns}};
 	return $report;
 }

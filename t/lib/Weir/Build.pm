@@ -30,7 +30,7 @@ sub valgrind()
 # True for a binary built with AddressSanitizer.
 sub sanitized()
 {
-	state $sanitized = _contains(scalar(eval { binary() }), '__asan_init');
+	state $sanitized = _imports(scalar(eval { binary() }), '__asan_init');
 	return $sanitized;
 }
 
@@ -43,11 +43,12 @@ sub ignore_leaks()
 	return;
 }
 
-sub _contains($path, $text)
+# Such names stand before all code.
+sub _imports($path, $name)
 {
-	local $/;
 	open(my $fh, '<:raw', $path // return 0) or return 0;
-	return index(readline($fh), $text) >= 0;
+	sysread($fh, my $head, 1 << 18) or return 0;
+	return index($head, "\0$name\0") >= 0;
 }
 
 # The modules that were built loadable: NAME => path.

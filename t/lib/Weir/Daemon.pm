@@ -32,6 +32,7 @@
 # them, at done_testing at the latest; idle => 0 leaves out the first.
 package Weir::Daemon;
 use v5.36;
+use Fcntl qw(F_RDLCK O_NONBLOCK O_RDONLY);
 use File::Temp ();
 use POSIX qw(WNOHANG);
 use Test::More ();
@@ -41,6 +42,8 @@ use Weir::Client;
 use Weir::Process;
 use Weir::Status;
 use Weir::Wait;
+
+use constant F_SETLEASE => 1024;
 
 my @all;
 my $count = 0;
@@ -224,8 +227,7 @@ sub processes($self)
 {
 	my $master = $self->pid // return ();
 	my @found;
-	my $ours = sub ($p) { $p->{pid} == $master || $p->{ppid} == $master };
-	for my $p (Weir::Process::all($ours)) {
+	for my $p (Weir::Process::with_children($master)) {
 		# Its memory, the title with it, goes a moment before it is a zombie.
 		next if $p->{state} eq 'Z' || $p->{title} eq '';
 		my ($kind, $slot) = $p->{title} =~ /^weir: (\w+)(?: (\d+))?/;
@@ -366,9 +368,22 @@ sub _check_exit($self, $pid, %expect)
 	    'exit status');
 }
 
-# Whatever is in its process group or has its error log open belongs to it.
+# Whatever is in its process group or has its error log open belongs to it.  That there is nothing is seen without a
+# look at all processes of the machine and their descriptors: a file that is open to be written cannot be leased.
+sub _nothing_left($self)
+{
+	return 0 if kill(0, -$self->{child});
+	local $SIG{IO} = 'IGNORE';
+	for my $path (glob($self->path('logs/*'))) {
+		sysopen(my $fh, $path, O_RDONLY | O_NONBLOCK) or return 0;
+		fcntl($fh, F_SETLEASE, F_RDLCK) or return 0;
+	}
+	return 1;
+}
+
 sub _left($self)
 {
+	return if $self->_nothing_left;
 	my $prefix = $self->{prefix};
 	my @left;
 	for my $p (Weir::Process::all(\&Weir::Process::is_younger)) {

@@ -3,11 +3,13 @@
 #
 #	slurp($path)		what is in it
 #	spurt($path, $text)	replaces that; returns the path
+#	scratch()		a handle of a file that has no name and goes with it
+#	name_of($handle)	by which such a file can be opened here, and in what is forked
 package Weir::File;
 use v5.36;
 use Exporter 'import';
 
-our @EXPORT = qw(slurp spurt);
+our @EXPORT = qw(slurp spurt scratch name_of);
 
 sub slurp($path)
 {
@@ -23,5 +25,13 @@ sub spurt($path, $text)
 	close($fh) or die "$path: $!\n";
 	return $path;
 }
+
+sub scratch()
+{
+	open(my $fh, '+>', undef) or die "a temporary file: $!\n";
+	return $fh;
+}
+
+sub name_of($fh) { return '/proc/self/fd/' . fileno($fh) }
 
 1;

@@ -9,8 +9,8 @@
 # failure, so that the table stays true.
 package Weir::Matrix;
 use v5.36;
-use JSON::PP;
 use Weir::Build;
+use Weir::JSON;
 use Weir::Process;
 use Weir::Test;
 use Weir::TLS;
@@ -91,7 +91,7 @@ sub _run_test($mode, $t)
 	my %skip = (%{$t->{never} // {}}, $mode eq 'front' ? () : %{$t->{back} // {}},
 	    $ENV{WEIR_LONG} ? () : %{$t->{long} // {}});
 	my $r = Weir::Process::run([$^X, Weir::Build::srcdir() . "/$t->{file}"], timeout => 600,
-	    env => { WEIR_TEST_TLS => $mode, WEIR_TEST_TLS_SKIP => encode_json(\%skip) });
+	    env => { WEIR_TEST_TLS => $mode, WEIR_TEST_TLS_SKIP => Weir::JSON::encode(\%skip) });
 	is $r->{exit}, 0, 'all of it passes' or diag $r->{text};
 	return note "skipped: $1" if $r->{out} =~ /^1\.\.0 # SKIP (.*)/m;
 	for my $name (sort keys %skip) {

@@ -19,9 +19,9 @@
 #	$p->end			clients are reset, weir is stopped and checked
 package Weir::Pool;
 use v5.36;
-use JSON::PP;
 use Weir::Client;
 use Weir::Daemon;
+use Weir::JSON;
 use Weir::Port;
 use Weir::Wait;
 
@@ -88,7 +88,7 @@ sub until($self, $condition, $what, $seconds = 10)
 {
 	return 1 if wait_for { $condition->($self) } $seconds;
 	my $status = $self->{weir}->status;
-	die "timed out: $what\n", map { JSON::PP->new->canonical->encode($_) . "\n" }
+	die "timed out: $what\n", map { Weir::JSON::encode($_) . "\n" }
 	    $status->server('s'), $status->upstream('u'),
 	    map { $status->peer('u', $_) } @{$self->{peers}};
 }

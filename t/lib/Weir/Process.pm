@@ -8,6 +8,7 @@
 #						$among->($process), without its title, says
 #						which: titles take time
 #	Weir::Process::is_younger($process)	begun since this one was
+#	Weir::Process::with_children($pid)	those of all() that are this one or were started by it
 #	Weir::Process::state($pid)		its letter in /proc/PID/stat: T is stopped
 #	Weir::Process::memory($pid)		bytes of anonymous resident memory
 #	Weir::Process::become_child($fh)	in a forked child: let go of all but 0-2 and $fh
@@ -15,8 +16,8 @@
 # run: exit is the exit status or undef, text is out and err together.
 package Weir::Process;
 use v5.36;
-use File::Temp ();
 use POSIX qw(WNOHANG);
+use Weir::File;
 use Weir::Wait;
 
 # Descriptors that a child inherited would keep the test's connections open.
@@ -77,9 +78,8 @@ sub reap($pid, $seconds = 10)
 
 sub run($command, %option)
 {
-	my $out = File::Temp->new;
-	my $err = File::Temp->new;
-	my $pid = spawn($command, %option, output => $out->filename, error => $err->filename);
+	my ($out, $err) = (scratch(), scratch());
+	my $pid = spawn($command, %option, output => name_of($out), error => name_of($err));
 	my $deadline = now() + patience($option{timeout} // 30);
 	my $status;
 	for (my $pause = 0.001; ; $pause = $pause < 0.01 ? $pause * 2 : $pause) {
@@ -115,12 +115,36 @@ sub all($among = undef)
 	for my $pid (grep { /^\d/ } readdir($dir)) {
 		my $p = _stat($pid) // next;
 		next if $among && !$among->($p);
-		my $title = _read("/proc/$pid/cmdline") // '';
-		$title =~ s/\0+\z//;
-		push @all, { %$p, title => $title =~ tr/\0/ /r };
+		push @all, { %$p, title => _title($pid) };
 	}
 	@all = sort { $a->{pid} <=> $b->{pid} } @all;
 	return @all;
+}
+
+sub _title($pid)
+{
+	return (_read("/proc/$pid/cmdline") // '') =~ s/\0+\z//r =~ tr/\0/ /r;
+}
+
+# The kernel may leave some out while others end: so what is told twice is taken.
+sub _children($pid)
+{
+	my ($before, $now) = ('none', '');
+	for (1 .. 20) {
+		$now = _read("/proc/$pid/task/$pid/children") // return undef;
+		return split(' ', $now) if $now eq $before;
+		$before = $now;
+	}
+	return split(' ', $now);
+}
+
+# Not all processes are looked at, where the kernel tells who the children are.
+sub with_children($pid)
+{
+	my $there = -e "/proc/self/task/$$/children";
+	return all(sub ($p) { $p->{pid} == $pid || $p->{ppid} == $pid }) if !$there;
+	my @all = map { _stat($_) // () } $pid, grep { defined } _children($pid);
+	return sort { $a->{pid} <=> $b->{pid} } map { { %$_, title => _title($_->{pid}) } } @all;
 }
 
 sub _stat($pid)

@@ -13,14 +13,14 @@
 #				idle connections of a pool do not count
 package Weir::Status;
 use v5.36;
-use JSON::PP;
+use Weir::JSON;
 
 my %gauges = (server => ['sessions'], peer => ['connections', 'in_flight'],
     upstream => ['waiting']);
 
 sub new($class, $text)
 {
-	return bless { json => decode_json($text) }, $class;
+	return bless { json => Weir::JSON::decode($text) }, $class;
 }
 
 sub _entry($self, $kind, $name)

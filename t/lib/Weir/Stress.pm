@@ -35,13 +35,13 @@ use v5.36;
 use Exporter 'import';
 use File::Basename qw(dirname);
 use File::Temp ();
-use JSON::PP;
 use POSIX ();
 use Scalar::Util qw(weaken);
 use Test::More ();
 use Time::HiRes ();
 use Weir::Build;
 use Weir::File;
+use Weir::JSON;
 use Weir::Process;
 use Weir::Wait;
 
@@ -75,15 +75,15 @@ sub stress(@arguments)
 sub stress_start(@arguments)
 {
 	my $option = ref($arguments[-1]) ? pop(@arguments) : {};
-	my $dir = File::Temp->newdir;
-	my $self = bless { dir => $dir, json => "$dir/json", out => File::Temp->new,
-	    err => File::Temp->new, owner => $$ }, __PACKAGE__;
+	state $dir = File::Temp->newdir;
+	state $count = 0;
+	my $self = bless { json => "$dir/" . ++$count, out => scratch(), err => scratch(), owner => $$ }, __PACKAGE__;
 	my @command = (binary(), @arguments, '--json', $self->{json});
 	unshift(@command, 'sh', '-c', "ulimit -n $option->{nofile}; exec \"\$@\"", 'sh')
 	    if $option->{nofile};
 	$self->{name} = "weir-stress @arguments";
-	$self->{pid} = Weir::Process::spawn(\@command, output => $self->{out}->filename,
-	    error => $self->{err}->filename, env => _env());
+	$self->{pid} = Weir::Process::spawn(\@command, output => name_of($self->{out}),
+	    error => name_of($self->{err}), env => _env());
 	return $self->_keep;
 }
 
@@ -123,11 +123,11 @@ sub unharmed($r, %figures)
 
 sub serve($mode, @options)
 {
-	my $self = bless { out => File::Temp->new, err => File::Temp->new, owner => $$ }, __PACKAGE__;
+	my $self = bless { out => scratch(), err => scratch(), owner => $$ }, __PACKAGE__;
 	my @at = @options && $options[-1] =~ /^unix:|:\d+$/ ? () : ('127.0.0.1:0');
 	$self->{name} = "weir-stress --serve $mode @options";
 	$self->{pid} = Weir::Process::spawn([binary(), '--serve', $mode, @options, @at],
-	    output => $self->{out}->filename, error => $self->{err}->filename, env => _env());
+	    output => name_of($self->{out}), error => name_of($self->{err}), env => _env());
 	$self->_keep;
 	my $wanted = @at || grep { /^unix:|^[\d.\[\]*:]+:\d+$/ } @options;
 	my $up = wait_for {
@@ -171,7 +171,7 @@ sub so_far($self)
 	return $told;
 }
 
-# Those of a whole file, or undef: JSON::PP would take longer than the run does for them.
+# Those of a whole file, or undef: all of it would take longer than the run does for them.
 sub _figures($path)
 {
 	my $text = -e $path ? slurp($path) : '';
@@ -188,7 +188,7 @@ sub all_moving(@all)
 		my ($run, $before) = ($_, shift @before);
 		my $now;
 		my $moved = wait_for { ($now = $run->so_far)->{answered} >= $before->{answered} + 50 } 20;
-		die "$run->{name} gets no answers: ", encode_json($now), "\n" if !$moved;
+		die "$run->{name} gets no answers: ", Weir::JSON::encode($now), "\n" if !$moved;
 		$now;
 	} @all;
 }
@@ -221,7 +221,7 @@ sub wait($self, $seconds = 30)
 		die "timed out: $self->{name}\n", _text($self->{out}), _text($self->{err});
 	}
 	my $json = -e $self->{json} ? slurp($self->{json}) : '';
-	my $told = $json eq '' ? {} : decode_json($json);
+	my $told = $json eq '' ? {} : Weir::JSON::decode($json);
 	my $status = $self->{status};
 	my %result = (out => _text($self->{out}), err => _text($self->{err}),
 	    exit => $status & 127 ? undef : $status >> 8, signal => $status & 127,
@@ -265,7 +265,7 @@ sub _reap($self, $seconds)
 sub _text($fh)
 {
 	local $/;
-	open(my $read, '<', $fh->filename) or return '';
+	open(my $read, '<', name_of($fh)) or return '';
 	return readline($read) // '';
 }
 

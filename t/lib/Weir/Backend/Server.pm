@@ -4,11 +4,11 @@ package Weir::Backend::Server;
 use v5.36;
 use Errno qw(EAGAIN);
 use IO::Handle;
-use JSON::PP;
 use POSIX ();
 use Socket qw(:all);
 use Weir::Address;
 use Weir::Backend::Conn;
+use Weir::JSON;
 use Weir::Loop;
 
 sub new($class, $control, $address, $behaviour, %option)
@@ -166,7 +166,7 @@ sub _orders($self)
 	return if !defined($n) && $! == EAGAIN;
 	$self->{done} = 1, return if !$n;
 	while ($self->{orders} =~ s/^(.*?)\n//) {
-		my $order = decode_json($1);
+		my $order = Weir::JSON::decode($1);
 		$self->_obey($order->{do}, $order);
 		$self->_report;
 	}
@@ -207,7 +207,7 @@ sub _report($self)
 	@open = @open[-100 .. -1] if @open > 100;
 	my $kept = 0;
 	$kept += @{$_->{kept}} for values %{$self->{conns}};
-	my $line = encode_json({ accepted => $self->{accepted}, peak => $self->{peak},
+	my $line = Weir::JSON::encode({ accepted => $self->{accepted}, peak => $self->{peak},
 	    lines => $self->{lines}, kept => $kept,
 	    open => scalar(keys %{$self->{conns}}), in => $self->{in}, out => $self->{out},
 	    conns => [sort { $a->{n} <=> $b->{n} } @{$self->{ended}}, @open] }) . "\n";
