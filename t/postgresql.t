@@ -80,7 +80,7 @@ it 'a large result comes unchanged' => sub {
 it 'pgbench' => sub {
 	pgbench('127.0.0.1', $port, '-i', '-q');
 	for my $way (['127.0.0.1', $port], ['127.0.0.1', $to_unix], [$w->path('run'), $port]) {
-		for my $more ([], ['-C', '-t', 10], ['-S', '-M', 'prepared']) {
+		for my $more ([], ['-C', '-t', 2], ['-S', '-M', 'prepared']) {
 			like pgbench(@$way, '-n', '-c', 10, '-t', 50, @$more),
 			    qr{processed: (\d+)/\1\b}, 'all transactions';
 		}
