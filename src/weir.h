@@ -157,6 +157,12 @@ struct weir_message {
 
 	/* Of a request: how many replies it has. 1 before the call; 0: none. */
 	uint8_t  replies;
+
+	/* Of a request, if its exchange is keyed: what it is about, a part of `in` within
+	 * the message. Where the balancer goes by keys (balance = hash key) those with
+	 * equal keys go to the same peer, whoever asks, and others of the client
+	 * elsewhere: replies come in order all the same. Empty: it has none. Since 1.5. */
+	struct weir_span key;
 };
 
 /* Why a request has no reply. */
@@ -194,6 +200,9 @@ struct weir_exchange {
 	 * bytes with its end; text is empty before the call, and may stay so. NULL: not
 	 * called. Since 1.3. */
 	void             (*advise)(const void *conf, uint32_t kind, char *text, size_t size);
+
+	/* Whether requests may have keys (weir_message). Since 1.5. */
+	bool               keyed;
 };
 
 #define WEIR_PARSER_MEMORY 32u
@@ -356,6 +365,12 @@ uint64_t weir_now(void);
 
 /* The client's address: 4 bytes, or 16 of IPv6, in network order; none of a UNIX socket. */
 struct weir_span weir_attempt_client(const struct weir_attempt *);
+
+/* The request's key; empty where there is none, and for sessions that are relayed. */
+struct weir_span weir_attempt_key(const struct weir_attempt *);
+
+/* In words: the balancer goes by keys. A server whose protocol has none is an error. */
+void weir_scope_want_keys(struct weir_scope *);
 
 /* Whether this attempt may go to the peer: it is not down, not failed, not
  * full, not tried before, and a backup only when no other peer is left. */

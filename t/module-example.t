@@ -354,6 +354,47 @@ it 'tells who may ask again from who had better not' => sub {
 	await { $c->send(frame('R')); framed($c) eq '!again' } 'nobody is there';
 };
 
+# Says its name to each request.
+sub named($name)
+{
+	return sub ($c, $bytes) {
+		my $my = $c->{my};
+		$my->{in} .= $bytes;
+		while (length($my->{in}) >= 4 && length($my->{in}) >= 4 + (my $n = unpack('N', $my->{in}))) {
+			substr($my->{in}, 0, 4 + $n, '');
+			$c->send(frame("R$name"));
+		}
+	};
+}
+
+it 'sends equal keys to the same peer, whoever asks' => sub {
+	my @named = map { backend('script', data => named($_)) } 'a' .. 'c';
+	my $port = free_port;
+	my $keyed = weir(<<"CONF");
+[weir]
+workers = 2
+load_module = $dir/frame.so
+[server frame]
+listen = 127.0.0.1:$port
+protocol = frame
+upstream = keys
+[upstream keys]
+balance = hash key consistent
+@{[join '', map { 'server = ' . $_->address . "\n" } @named]}
+CONF
+	my $c = client($port);
+	my @keys = map { "k$_" } 1 .. 40;
+	my %owner = map { $c->send(frame("R$_:x")); ($_ => framed($c)) } @keys;
+	is join(' ', sort keys %{{ reverse %owner }}), 'Ra Rb Rc', 'all peers have keys';
+	my @clients = map { client($port) } 1 .. 4;
+	$_->send(join('', map { frame("R$_:y") } @keys)) for @clients;
+	for my $other (@clients) {
+		is join(' ', map { framed($other) } @keys), join(' ', @owner{@keys}), 'many at once, in their order';
+	}
+	$_->reset for $c, @clients;
+	$keyed->stop;
+};
+
 it 'ends what is not the protocol' => sub {
 	for my $bytes ("\0\0\0\0R", frame('R1234567890'), "\xff" x 10) {
 		my $c = client($slow);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * hash: equal clients go to the same peer.
+ * hash: equal clients, or equal keys, go to the same peer.
  *
  *	client ──► 64 bits ──► spread      a place among the weights laid end to end
  *	                  ├──► consistent  the next point of a ring (ketama)
  *	                  └──► maglev      an entry of a table
  *
- * Nothing is remembered: which peer it is follows from the client and from the peers, so all
+ * Nothing is remembered: which peer it is follows from the client, or the key of its request,
+ * and from the peers, so all
  * workers, generations and machines agree. The tables are made in the template, over all
  * peers but backups, whether they can be used or not; a client whose peer cannot be goes to
  * the next that can, and comes back.
@@ -38,6 +39,7 @@ struct hash_point {
 
 struct hash_conf {
 	enum hash_way      way;
+	bool               keys;
 	unsigned           size;	/* of the ends, points or entries */
 	uint64_t          *ends;	/* spread: of each peer's weight; a backup has none */
 	struct hash_point *points;	/* consistent: in the order of `at` … */
@@ -54,7 +56,9 @@ struct hash_walk {
 };
 
 static uint64_t hash_mix(uint64_t);
+static uint64_t hash_of(const struct hash_conf *, const struct weir_attempt *);
 static uint64_t hash_client(struct weir_span);
+static uint64_t hash_key(struct weir_span);
 static unsigned hash_walk_next(struct hash_walk *, unsigned step);
 static unsigned hash_find_weight(const struct hash_conf *, uint64_t hash);
 static unsigned hash_ring_find(const struct hash_conf *, uint32_t at);
@@ -96,14 +100,18 @@ hash_words(struct weir_scope *scope, char *words)
 	struct hash_conf *c = weir_scope_conf(scope, &hash_module);
 	const char       *what = weir_word(&words), *way = weir_word(&words);
 
-	if (what == NULL || strcmp(what, "client") != 0)
-		return "write hash client, or hash client consistent, or hash client maglev";
+	c->keys = what != NULL && strcmp(what, "key") == 0;
+	if (what == NULL || (!c->keys && strcmp(what, "client") != 0))
+		return "write hash client or hash key, and behind that consistent, or maglev, or "
+		       "nothing";
+	if (c->keys)
+		weir_scope_want_keys(scope);
 	if (way != NULL && strcmp(way, "consistent") == 0)
 		c->way = HASH_CONSISTENT;
 	else if (way != NULL && strcmp(way, "maglev") == 0)
 		c->way = HASH_MAGLEV;
 	else if (way != NULL)
-		return "behind client may stand consistent, or maglev, or nothing";
+		return "behind client or key may stand consistent, or maglev, or nothing";
 	return weir_word(&words) == NULL ? NULL : "there is a word too many";
 }
 
@@ -150,7 +158,7 @@ static struct weir_peer *
 hash_pick(struct weir_upstream *u, const struct weir_attempt *attempt)
 {
 	const struct hash_conf *c = weir_upstream_conf(u);
-	struct hash_walk        w = { c, hash_client(weir_attempt_client(attempt)), 0 };
+	struct hash_walk        w = { c, hash_of(c, attempt), 0 };
 	unsigned                peer, last = UINT32_MAX;
 
 	for (unsigned i = 0; i < NEXT_MAX && c->size > 0; i++) {
@@ -226,6 +234,25 @@ hash_mix(uint64_t x)
 	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
 	return x ^ (x >> 31);
+}
+
+/* What has no key goes where its client's other requests without one go. */
+static uint64_t
+hash_of(const struct hash_conf *c, const struct weir_attempt *attempt)
+{
+	struct weir_span key = weir_attempt_key(attempt);
+
+	return c->keys && key.len > 0 ? hash_key(key) : hash_client(weir_attempt_client(attempt));
+}
+
+/* In front is the place on a ring that libmemcached and twemproxy (hash: md5) have for it. */
+static uint64_t
+hash_key(struct weir_span key)
+{
+	uint32_t digest[4];
+
+	hash_md5_text(key.data, key.len, digest);
+	return (uint64_t)digest[0] << 32 | digest[1];
 }
 
 /* The port changes from session to session, and is left out. */

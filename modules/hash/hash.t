@@ -80,6 +80,8 @@ it 'says what may stand behind it' => sub {
 	my $text = $w->command('-t')->{text};
 	like $text, qr/balance = hash: behind client may stand consistent, or maglev/;
 	like $text, qr/balance = hash: write hash client/;
+	$w->edit_conf(sub { s/hash client always/hash client maglev/; s/hash$/hash key maglev/m });
+	like $w->command('-t')->{text}, qr/protocol stream_proxy of \[server spread\] has no keys/, 'and who has no keys';
 };
 
 done_testing;

@@ -39,6 +39,7 @@ static void exchange_warn_of_tls(const struct weir_session *);
 static size_t exchange_ask_all(struct weir_session *, struct weir_span);
 static size_t exchange_ask_one(struct weir_session *, struct weir_span);
 static void   exchange_complain(const struct weir_session *, const struct weir_message *);
+static void   exchange_note_key(struct request *, struct weir_span message, struct weir_span key);
 static bool   exchange_ask(struct weir_session *, struct weir_span, const struct weir_message *);
 static bool   exchange_stall(struct weir_session *);
 static void   exchange_note_partial(struct weir_session *, bool begins);
@@ -430,6 +431,22 @@ exchange_complain(const struct weir_session *s, const struct weir_message *m)
 		    advice);
 }
 
+/* It may go to any peer: the balancer says to which. */
+static void
+exchange_note_key(struct request *r, struct weir_span message, struct weir_span key)
+{
+	if (key.len == 0)
+		return;
+	if (key.data < message.data || key.len > message.len ||
+	    (size_t)(key.data - message.data) > message.len - key.len) {
+		framing_fault(r->upstream->framed_by->name, "requests");
+		return;
+	}
+	r->flags |= REQUEST_KEYED;
+	r->key_at = (uint32_t)(key.data - message.data);
+	r->key_length = (uint32_t)key.len;
+}
+
 /* False: not now; it stays where it is. */
 static bool
 exchange_ask(struct weir_session *s, struct weir_span message, const struct weir_message *m)
@@ -445,6 +462,8 @@ exchange_ask(struct weir_session *s, struct weir_span message, const struct weir
 	}
 	r->kind = m->kind;
 	r->replies = m->replies;
+	if (u->keyed)
+		exchange_note_key(r, message, m->key);
 	switch (pool_ask(u, r, message, !e->given_up, &why)) {
 	case POOL_PLACED:
 		order_add(&e->requester, r);

@@ -23,6 +23,7 @@ static const char *server_parse_ranges(struct weir_scope *, const char *, void *
 static const char *server_check(struct weir_scope *);
 static void        server_check_protocol(struct weir_scope *, struct server *);
 static void        server_check_upstream(struct weir_scope *, struct server *);
+static void        server_check_keys(struct weir_scope *, const struct server *);
 static void        server_check_tls(struct weir_scope *, struct server *);
 static void        server_check_routes(struct weir_scope *, struct server *);
 static void        server_check_proxies(struct weir_scope *, const struct server *);
@@ -242,6 +243,7 @@ server_check(struct weir_scope *scope)
 			"raise it to at least that");
 	server_check_protocol(scope, s);
 	server_check_upstream(scope, s);
+	server_check_keys(scope, s);
 	server_check_tls(scope, s);
 	server_check_routes(scope, s);
 	if (s->proxy_protocol)
@@ -281,6 +283,23 @@ server_check_protocol(struct weir_scope *scope, struct server *s)
 		conf_error(scope, "protocol",
 		    "protocol %s needs an upstream: add upstream = NAME%s", s->protocol_name,
 		    s->protocol->exchange == NULL ? ", or routes" : "");
+}
+
+/* Of all that it may lead to: whether what its clients send is enough for their balancers. */
+static void
+server_check_keys(struct weir_scope *scope, const struct server *s)
+{
+	const struct weir_upstream *u;
+
+	if (s->protocol == NULL || (s->protocol->exchange != NULL && s->protocol->exchange->keyed))
+		return;
+	for (unsigned i = 0; i < server_upstreams(s); i++) {
+		u = upstream_find(scope_conf(scope), server_upstream_name(s, i));
+		if (u != NULL && u->keyed)
+			conf_error(conf_find(scope_conf(scope), SCOPE_UPSTREAM, u->name), "balance",
+			    "protocol %s of [server %s] has no keys to go by: write hash client",
+			    s->protocol_name, s->name);
+	}
 }
 
 static void

@@ -276,6 +276,12 @@ weir_peer_rank(struct weir_peer *peer, uint64_t rank)
 	roster_rank(peer, rank);
 }
 
+struct weir_span
+weir_attempt_key(const struct weir_attempt *a)
+{
+	return a->key;
+}
+
 uint64_t
 weir_now(void)
 {

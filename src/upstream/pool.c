@@ -21,8 +21,8 @@
 
 static enum pool_answer pool_place(struct weir_upstream *, struct request *,
     struct weir_span bytes, enum weir_failure *why);
-static enum pool_answer pool_find(struct weir_upstream *, struct request *, struct link **,
-    enum weir_failure *why);
+static enum pool_answer pool_find(struct weir_upstream *, struct request *,
+    struct weir_span bytes, struct link **, enum weir_failure *why);
 static bool pool_borrows(const struct weir_upstream *, const struct request *);
 static void pool_moved(struct request *, struct weir_span bytes, const struct weir_peer *failed);
 static void pool_settled(struct link *);
@@ -208,7 +208,7 @@ pool_place(struct weir_upstream *u, struct request *r, struct weir_span bytes,
 	enum pool_answer  answer;
 	struct link      *l;
 
-	answer = pool_find(u, r, &l, why);
+	answer = pool_find(u, r, bytes, &l, why);
 	if (answer != POOL_PLACED)
 		return answer;
 	*why = WEIR_FAILED_NO_MEMORY;
@@ -224,7 +224,8 @@ pool_place(struct weir_upstream *u, struct request *r, struct weir_span bytes,
 
 /* POOL_PLACED: this link takes it. */
 static enum pool_answer
-pool_find(struct weir_upstream *u, struct request *r, struct link **link, enum weir_failure *why)
+pool_find(struct weir_upstream *u, struct request *r, struct weir_span bytes, struct link **link,
+    enum weir_failure *why)
 {
 	struct requester   *q = r->requester;
 	struct weir_attempt fresh, *a = r->attempt;
@@ -243,6 +244,7 @@ pool_find(struct weir_upstream *u, struct request *r, struct link **link, enum w
 		a = &fresh;
 		attempt_begin(a, requester_ops->from(q), loop_now());
 	}
+	a->key = span_make(bytes.data + r->key_at, r->key_length);
 	a->now = loop_now();
 	a->pooled = true;
 	a->alone = alone || u->mode != POOL_PIPELINE;

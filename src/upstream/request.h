@@ -101,6 +101,8 @@ struct request {
 	uint64_t              started;		/* µs: the same, where a balancer wants to know */
 	uint64_t              end;		/* position on its link behind its last byte */
 	uint32_t              length;		/* bytes */
+	uint32_t              key_at;		/* KEYED: where its key is in them, */
+	uint32_t              key_length;	/* and how long */
 	uint32_t              kind;
 	uint8_t               state;		/* enum request_state */
 	uint8_t               flags;		/* enum request_flag */

@@ -514,6 +514,12 @@ upstream_check_balance(struct weir_scope *scope, struct weir_upstream *u)
 		conf_error(scope, "balance", "balance = %s: %s", u->balance, wrong);
 }
 
+void
+weir_scope_want_keys(struct weir_scope *scope)
+{
+	weir_scope_upstream(scope)->keyed = true;
+}
+
 struct weir_upstream *
 weir_scope_upstream(struct weir_scope *scope)
 {

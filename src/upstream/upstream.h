@@ -39,6 +39,7 @@ struct weir_upstream {
 	const struct weir_module *balancer;
 	const char               *balance;		/* its name … */
 	char                     *balance_words;	/* … and what follows it, or "" */
+	bool                      keyed;		/* it goes by keys */
 	const void               *balancer_conf;	/* its block here; NULL: it has none */
 	struct weir_peer         *peers;
 	unsigned                  peer_count;
@@ -142,6 +143,7 @@ enum attempt_stage {
 /* One search: begin with a zeroed one that says who asks. */
 struct weir_attempt {
 	struct addr_packed client;
+	struct weir_span   key;		/* of the request, while its bytes are at hand */
 	uint64_t           now;		/* ms, CLOCK_MONOTONIC */
 	uint8_t            stage;	/* enum attempt_stage */
 	uint8_t            tried;	/* connections attempted */
@@ -156,6 +158,7 @@ static inline void
 attempt_begin(struct weir_attempt *a, const struct addr_packed *client, uint64_t now)
 {
 	a->client = *client;
+	a->key = (struct weir_span){ NULL, 0 };
 	a->now = now;
 	a->stage = ATTEMPT_GOOD;
 	a->tried = a->ruled_out = 0;

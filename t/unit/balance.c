@@ -40,6 +40,13 @@ weir_scope_upstream(struct weir_scope *scope)
 	return &upstream;
 }
 
+void
+weir_scope_want_keys(struct weir_scope *scope)
+{
+	(void)scope;
+	upstream.keyed = true;
+}
+
 void *
 weir_scope_conf(struct weir_scope *scope, const struct weir_module *m)
 {
@@ -821,17 +828,20 @@ test_ketama(void)
 {
 	const unsigned keys = 100000;
 	char           text[32], begin[61];
-	unsigned       counts[3] = { 0 }, peer;
+	unsigned       counts[3] = { 0 }, peer, others = 0;
 	uint32_t       digest[4], all = 2166136261u;
 	int            n;
 
 	upstream_make(&hash_module, 3);
 	weigh("123");
-	hash_make("client consistent");
+	hash_make("key consistent");
+	ok(upstream.keyed, "it goes by keys");
+	upstream_start(1, 0);
 	for (unsigned i = 0; i < keys; i++) {
 		n = snprintf(text, sizeof text, "key:%u", i);
-		hash_md5_text(text, (size_t)n, digest);
-		peer = ring_owner(digest[0]);
+		attempt_anew(i);
+		attempt.key = (struct weir_span){ text, (size_t)n };
+		peer = upstream_pick(&upstream, &attempt)->index;
 		counts[peer]++;
 		all = (all ^ (peer + 1)) * 16777619u;
 		if (i < sizeof begin - 1)
@@ -844,6 +854,9 @@ test_ketama(void)
 	is_number(counts[1], 31678, "of the second");
 	is_number(counts[2], 49709, "of the third");
 	is_number(all, 0x66764c05, "all 100,000 keys, in their order");
+	for (unsigned i = 0; i < 50; i++)
+		others += chosen(i) != chosen(0);
+	ok(others > 10, "without a key the client counts: %u of 50 elsewhere", others);
 	is_number(hash_ring_find(&hash_conf, UINT32_MAX), 0, "behind the last the first");
 	strcpy(peers[0].name, "127.0.0.1:11211");
 	upstream_end();
@@ -851,18 +864,6 @@ test_ketama(void)
 	hash_md5_text("127.0.0.1-0", 11, digest);
 	is_number(ring_owner(digest[1]), 0, "the port that they leave out");
 	upstream_end();
-}
-
-static void
-test_hash_words(void)
-{
-	static const char *const wrong[] = { "", "key", "client twice", "client maglev now" };
-	char                     copy[64];
-
-	for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-		strcpy(copy, wrong[i]);
-		ok(hash_words(NULL, copy) != NULL, "hash '%s' is refused", wrong[i]);
-	}
 }
 
 int
@@ -894,6 +895,5 @@ main(void)
 	}
 	test_hash_slow_start();
 	test_ketama();
-	test_hash_words();
 	return done_testing();
 }
