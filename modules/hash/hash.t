@@ -78,7 +78,7 @@ it 'moves few when a peer is added' => sub {
 it 'says what may stand behind it' => sub {
 	$w->edit_conf(sub { s/hash client maglev/hash client always/; s/hash client$/hash/m });
 	my $text = $w->command('-t')->{text};
-	like $text, qr/balance = hash: behind client may stand consistent, or maglev/;
+	like $text, qr/balance = hash: behind client or key may stand consistent, or maglev/;
 	like $text, qr/balance = hash: write hash client/;
 	$w->edit_conf(sub { s/hash client always/hash client maglev/; s/hash$/hash key maglev/m });
 	like $w->command('-t')->{text}, qr/protocol stream_proxy of \[server spread\] has no keys/, 'and who has no keys';
