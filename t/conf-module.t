@@ -261,7 +261,7 @@ it 'a crash is told with what was being done' => sub {
 it 'modinfo and explain' => sub {
 	my $result = command('', 'modinfo', $gauge);
 	is $result->{exit}, 0;
-	like $result->{out}, $_ for qr/^module     gauge$/m, qr/^abi        1\.4$/m, qr/^roles      protocol$/m,
+	like $result->{out}, $_ for qr/^module     gauge$/m, qr/^abi        1\.5$/m, qr/^roles      protocol$/m,
 	    qr/^  gauge_depth = 2k$/m, qr/\[server\]: a size .*, at least 1, at most 1m$/m, qr/^      how deep$/m,
 	    qr/^  gauge_mark = .*\(\+\)$/m;
 	like command($load, 'explain', 'gauge_depth')->{out}, qr/^    module    gauge, from /m;

@@ -120,7 +120,7 @@ it 'modinfo tells of a module' => sub {
 	my $none = Weir::Daemon->new('');
 	my $result = $none->command('modinfo', $good);
 	is $result->{exit}, 0;
-	like $result->{out}, $_ for qr/parrot/, qr/protocol/, qr/\b1\.4\b/;
+	like $result->{out}, $_ for qr/parrot/, qr/protocol/, qr/\b1\.5\b/;
 };
 
 open(my $text, '>', "$dir/text.so") or die "text.so: $!\n";
