@@ -255,4 +255,47 @@ it 'another protocol' => sub {
 	$c->close;
 };
 
+# As /proc/net/tcp has it: 2 is a keepalive timer, 0 none.
+sub timers_of(@ports)
+{
+	my $ports = join '|', map { sprintf '%04X', $_ } @ports;
+	open(my $fh, '<', '/proc/net/tcp') or die "/proc/net/tcp: $!\n";
+	return join ' ', map { /^\s*\d+: \S+:($ports) \S+ 01 \S+ 0([0-4]):/ ? $2 : () } readline($fh);
+}
+
+it 'socket options of the new configuration' => sub {
+	my ($port, $far) = (free_port, backend('echo'));
+	my $x = weir(<<"CONF");
+[weir]
+workers = 1
+[server moved]
+listen = 127.0.0.1:$port
+protocol = stream_proxy
+upstream = far
+tcp_keepalive = off
+[upstream far]
+server = @{[$far->address]}
+tcp_keepalive = off
+CONF
+	my $c = client($port);
+	ok $c->ping;
+	# weir's side of the client's connection; of that to the peer it is the other address
+	my $of_peer = sub {
+		my $to = sprintf '%04X', $far->port;
+		open(my $fh, '<', '/proc/net/tcp') or die "/proc/net/tcp: $!\n";
+		return join ' ', map { /^\s*\d+: \S+ \S+:$to 01 \S+ 0([0-4]):/ ? $1 : () } readline($fh);
+	};
+	ok wait_for { timers_of($port) eq '0' && $of_peer->() eq '0' };
+	$x->edit_conf(sub { s/tcp_keepalive = off/tcp_keepalive = 10m/g });
+	is $x->reload->{exit}, 0;
+	ok wait_for { timers_of($port) eq '2' && $of_peer->() eq '2' } or diag timers_of($port), ' ', $of_peer->();
+	ok $c->ping;
+	$x->edit_conf(sub { s/tcp_keepalive = 10m/tcp_keepalive = off/g });
+	is $x->reload->{exit}, 0;
+	ok wait_for { timers_of($port) eq '0' && $of_peer->() eq '0' };
+	ok $c->ping;
+	$c->close;
+	$x->stop;
+};
+
 done_testing;

@@ -189,7 +189,7 @@ it 'a reload that is forced, and a stop, do not wait for one that hangs' => sub 
 it 'sessions wait for descriptors, and none is lost' => sub {
 	my $prlimit = program('prlimit') or plan skip_all => 'no prlimit here';
 	# whose limits we may change
-	my $w = echo_weir(my $port = free_port, $> == 0 ? 'user = root' : '');
+	my $w = echo_weir(my $port = free_port, ($> == 0 ? "user = root\n" : '') . 'worker_rlimit_nofile = 1000');
 	my @clients = map { client($port) } 1 .. 30;
 	$_->ping for @clients;
 	my $old = $w->worker(0);
@@ -204,6 +204,47 @@ it 'sessions wait for descriptors, and none is lost' => sub {
 	ok $_->ping for @clients;
 	ok gone($w, $old);
 	$_->close for @clients;
+	$w->stop;
+};
+
+it 'sessions for which there are no descriptors stay where they are served, and follow' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my @clients = map { client($port) } 1 .. 200;
+	$_->ping for @clients;
+	my $old = $w->worker(0);
+	$w->edit_conf(sub { s/\[server/worker_rlimit_nofile = 160\n[server/ });
+	my $result = $w->reload;
+	is $result->{exit}, 0;
+	my ($moved, $waiting) = $result->{text} =~
+	    /^sessions: (\d+) moved in \d+ ms, (\d+) wait in old workers: no new one has descriptors/m;
+	is(($moved // 0) + ($waiting // 0), 200, 'all are told of') or diag $result->{text};
+	cmp_ok $_ // 0, '>', 5 for $moved, $waiting;
+	ok !(grep { !$_->ping } @clients), 'and all are served';
+	is $w->status->sessions, 200;
+	# as they end, others go on in their place
+	$_->close for splice(@clients, 0, 20), splice(@clients, -150);
+	ok wait_for(sub { gone($w, $old) }, 60), 'until the old worker has none';
+	ok !(grep { !$_->ping } @clients);
+	$_->close for @clients;
+	$w->stop;
+};
+
+it 'more sessions than worker_connections allows: they go on, and accepting pauses' => sub {
+	my $w = echo_weir(my $port = free_port);
+	my @clients = map { client($port) } 1 .. 100;
+	$_->ping for @clients;
+	my $old = $w->worker(0);
+	$w->edit_conf(sub { s/\[server/worker_connections = 10\n[server/ });
+	like $w->reload->{text}, qr/^sessions: 100 moved/m;
+	ok gone($w, $old);
+	my $waits = client($port);
+	$waits->send('who?');
+	ok wait_for { ($w->status->server('echo')->{paused} // 0) == 1 };
+	ok !(grep { !$_->ping } @clients), 'those that there are go on';
+	is $w->status->sessions, 100, 'nobody else is accepted';
+	$_->close for splice(@clients, 5);
+	is $waits->recv(4), 'who?', 'until enough have ended';
+	$_->close for @clients, $waits;
 	$w->stop;
 };
 

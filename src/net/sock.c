@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/str.h"
 #include "net/ports.h"
 
@@ -249,6 +250,30 @@ int
 sock_settle(int fd, const struct addr *to, const struct sock_options *options)
 {
 	return sock_set_late(fd, to->sa.sa_family, options, true, NULL);
+}
+
+uint32_t
+sock_options_hash(const struct sock_options *o)
+{
+	const uint32_t numbers[] = { o->nodelay, o->keepalive_idle, o->keepalive_interval,
+		o->keepalive_count, o->user_timeout, o->rcvbuf, o->sndbuf };
+	uint32_t       hash = hash_text(HASH_START, o->congestion);
+
+	for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		hash = (hash ^ numbers[i]) * 16777619u;
+	return hash;
+}
+
+int
+sock_renew(int fd, const struct sock_options *options)
+{
+	int       family;
+	socklen_t len = sizeof family;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) < 0 ||
+	    sock_set_early(fd, family, options, false, NULL) < 0)
+		return -1;
+	return sock_set_late(fd, family, options, false, NULL);
 }
 
 int

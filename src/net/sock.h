@@ -108,6 +108,12 @@ int sock_connect(const struct addr *to, const struct addr *from, const struct so
  * wait until more than one small message is sent. Returns 0, or -1 with errno. */
 int sock_settle(int fd, const struct addr *to, const struct sock_options *);
 
+/* What two sockets' options have in common when they are the same; and gives an open
+ * connection those of another configuration. What was set and is the kernel's choice now stays.
+ * Returns 0, or -1 with errno. */
+uint32_t sock_options_hash(const struct sock_options *);
+int      sock_renew(int fd, const struct sock_options *);
+
 /* Whether connections may come from the local address. Returns 0, or -1 with
  * errno (EADDRNOTAVAIL: this machine does not have it). */
 int sock_try_source(const struct addr *) __attribute__((warn_unused_result));

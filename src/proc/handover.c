@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 #include "base/list.h"
@@ -25,6 +27,9 @@
 
 #define HANDOVER_PAUSE 100u	/* ms until what was not possible is tried again */
 #define HANDOVER_SPARE  32u	/* descriptors of the loop, logs, libraries */
+#define HANDOVER_KEPT    8u	/* a part of all, as far as HANDOVER_KEEPS: for what several */
+#define HANDOVER_KEEPS 500u	/* send at the same time, seeing the same room */
+#define HANDOVER_BYTES  64u	/* of a channel: each descriptor in it takes more */
 
 /* One channel that is read. */
 struct arrivals {
@@ -42,6 +47,7 @@ struct heir {
 static struct {
 	struct template       *template;
 	unsigned               slot;
+	unsigned               seat;
 	void                 (*over)(void);
 	bool                   open;
 	bool                   closed;		/* for good */
@@ -64,11 +70,15 @@ static struct {
 static void handover_advance(void);
 static bool handover_find_heir(struct move_heir *);
 static int  handover_send(struct weir_span, const int *fds, unsigned count);
-static void handover_settled(unsigned moved, unsigned busy, unsigned stay);
+static void handover_settled(const struct move_counts *);
 static void handover_tell_master(void);
 static void handover_try_again(void *);
 static void handover_pass_on(void);
 static bool handover_has_room(unsigned descriptors);
+static uint64_t handover_used(void);
+static uint64_t handover_limit(void);
+static void handover_tell_room(unsigned less);
+static bool handover_takes(struct move_heir *, unsigned at);
 static void handover_pause(void);
 static void handover_resume(void);
 static bool arrivals_open(int fd);
@@ -84,10 +94,11 @@ static const struct move_ops handover_move_ops = {
 };
 
 const struct move_ops *
-handover_start(struct template *t, unsigned slot, void (*over)(void))
+handover_start(struct template *t, unsigned slot, unsigned seat, void (*over)(void))
 {
 	handover.template = t;
 	handover.slot = slot;
+	handover.seat = seat;
 	handover.over = over;
 	handover.reported = true;
 	list_init(&handover.arrivals);
@@ -147,7 +158,7 @@ handover_take_heirs(struct message *m)
 		    m->a);
 		message_discard(m);
 		move_none();
-		handover_settled(0, 0, service_sessions());
+		handover_settled(&(struct move_counts){ .stay = service_sessions() });
 		return;
 	}
 	for (; handover.heir_count < m->fd_count; handover.heir_count++) {
@@ -242,6 +253,9 @@ arrivals_came(int fd, short what, void *argument)
 		handover_pause();
 		return;
 	}
+	/* Before it leaves the channel: who sends looks there first, and then at the room. */
+	if (got == 1)
+		handover_tell_room(m.a);
 	got = message_receive(fd, &m);
 	if (got == 0) {
 		arrivals_close(a);
@@ -251,6 +265,8 @@ arrivals_came(int fd, short what, void *argument)
 	}
 	if (got == 1 && m.kind == MESSAGE_SESSIONS) {
 		move_arrived(span_make(m.data, m.size), m.fds, m.fd_count, m.b);
+		service_hold(false);
+		handover_tell_room(0);
 		return;
 	}
 	if (got == 1) {
@@ -266,11 +282,53 @@ arrivals_came(int fd, short what, void *argument)
 static bool
 handover_has_room(unsigned descriptors)
 {
-	unsigned      used = handover.template->fds.count + handover.heir_count +
-	    handover.arrival_count + 2 * pipe_count() + conn_count() + HANDOVER_SPARE;
+	uint64_t      wanted = handover_used() + descriptors;
 	struct rlimit limit;
 
-	return getrlimit(RLIMIT_NOFILE, &limit) < 0 || used + descriptors <= limit.rlim_cur;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || wanted <= limit.rlim_cur)
+		return true;
+	/* There may come more sessions than the configuration allows for clients of its own. */
+	return wanted <= handover_limit() && settings_raise_nofile(wanted) >= wanted;
+}
+
+static uint64_t
+handover_used(void)
+{
+	return handover.template->fds.count + handover.heir_count + handover.arrival_count +
+	    2 * pipe_count() + conn_count() + HANDOVER_SPARE;
+}
+
+/* How many there may be. */
+static uint64_t
+handover_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return UINT32_MAX;
+	return handover.template->settings->nofile == WEIR_AUTOMATIC ? limit.rlim_max
+								     : limit.rlim_cur;
+}
+
+uint64_t
+handover_room(void)
+{
+	uint64_t limit = handover_limit(), kept = limit / HANDOVER_KEPT;
+
+	if (kept > HANDOVER_KEEPS)
+		kept = HANDOVER_KEEPS;
+	kept += handover_used();
+	return !handover.paused && limit > kept ? limit - kept : 0;
+}
+
+static void
+handover_tell_room(unsigned less)
+{
+	struct board_beat beat = board_beat_read(handover.seat);
+	uint64_t          room = handover_room();
+
+	beat.room = room > less ? room - less : 0;
+	board_beat_write(handover.seat, beat);
 }
 
 static void
@@ -284,6 +342,9 @@ handover_pause(void)
 	list_each(n, following, &handover.arrivals)
 		loop_watch_stop(&container_of(n, struct arrivals, link)->watch);
 	handover.paused = true;
+	handover_tell_room(0);
+	/* What becomes free is for them, and not for new clients, whom others accept. */
+	service_hold(true);
 	loop_timer_start(&handover.again, HANDOVER_PAUSE);
 }
 
@@ -303,15 +364,36 @@ handover_resume(void)
 
 /* ----------------------------------------------------------------- leaving */
 
+/* One that has no room is passed over. */
 static bool
 handover_find_heir(struct move_heir *h)
 {
-	if (handover.heir_count == 0)
-		return false;
+	for (unsigned i = 0; i < handover.heir_count; i++) {
+		if (handover_takes(h, handover.next))
+			return true;
+		if (!handover.retiring)
+			return false;
+		handover.next = (handover.next + 1) % handover.heir_count;
+	}
+	return false;
+}
+
+/* What lies in its channel, and is not counted there yet, takes room, too. */
+static bool
+handover_takes(struct move_heir *h, unsigned at)
+{
+	uint64_t room, lies = 0;
+	int      bytes;
+
+	if (ioctl(handover.heirs[at].fd, SIOCOUTQ, &bytes) == 0 && bytes > 0)
+		lies = (unsigned)bytes / HANDOVER_BYTES;
+	room = board_beat_read(handover.heirs[at].seat).room;
+	room = room > lies ? room - lies : 0;
 	h->generation = handover.generation;
 	h->index = handover.index;
-	h->seat = handover.heirs[handover.next].seat;
-	return true;
+	h->seat = handover.heirs[at].seat;
+	h->room = room < UINT32_MAX ? (unsigned)room : UINT32_MAX;
+	return room >= MOVE_ROOM;
 }
 
 /*
@@ -417,9 +499,10 @@ heirs_forget(void)
 /* ---------------------------------------------------------------- reporting */
 
 static void
-handover_settled(unsigned moved, unsigned busy, unsigned stay)
+handover_settled(const struct move_counts *c)
 {
-	handover.report = (struct handover_report){ handover.generation, moved, busy, stay };
+	handover.report = (struct handover_report){ handover.generation, c->moved, c->busy,
+		c->stay, c->wait };
 	handover.reported = false;
 	handover_tell_master();
 }

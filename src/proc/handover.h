@@ -26,11 +26,18 @@ struct handover_report {
 	uint32_t moved;
 	uint32_t busy;		/* go when they are at rest */
 	uint32_t stay;		/* cannot */
+	uint32_t wait;		/* until there is room for them */
 };
 
 /* Begins, before service_start, which gets these. over: called when nobody can send to us
  * any more. */
-const struct move_ops *handover_start(struct template *, unsigned slot, void (*over)(void));
+const struct move_ops *handover_start(struct template *, unsigned slot, unsigned seat,
+    void (*over)(void));
+
+/* How many descriptors may be sent to this worker, for its beats. Others look at that, and keep
+ * sessions that have no room here: what lies in a channel is served by nobody. */
+uint64_t handover_room(void);
+#define HANDOVER_LOW 4096u	/* below that it is told each second */
 
 /* While no newer generation runs, the heirs are the others of our own: hands some sessions
  * over where these have far fewer (proc/rebalance). now: of the beats. */

@@ -27,6 +27,7 @@ static struct {
 	uint64_t        moved;
 	uint64_t        busy;
 	uint64_t        stay;
+	uint64_t        wait;
 	uint64_t        lost;
 	struct deadline overdue;
 } succession;
@@ -98,7 +99,8 @@ succession_begin(void)
 	succession.awaited = true;
 	succession.number = heirs_number();
 	succession.since = wait_now();
-	succession.moved = succession.busy = succession.stay = succession.lost = 0;
+	succession.moved = succession.busy = succession.stay = 0;
+	succession.wait = succession.lost = 0;
 	succession_tell_all();
 	/* And to even out: one another. */
 	for (unsigned i = 0; running != NULL && i < running->post_count; i++)
@@ -120,6 +122,7 @@ succession_report(struct post *p, const struct message *m)
 		succession.moved += r.moved;
 		succession.busy += r.busy;
 		succession.stay += r.stay;
+		succession.wait += r.wait;
 	} else {
 		log_info("worker %u (generation %u): %u sessions have moved to generation %u, %u "
 			 "stay",
@@ -272,7 +275,7 @@ succession_say(unsigned missing)
 	uint64_t    silent = succession_silent(), sum = succession.moved + succession.busy;
 	struct text t = { 0 };
 
-	sum += succession.stay + succession.lost + missing + silent;
+	sum += succession.stay + succession.wait + succession.lost + missing + silent;
 	if (sum == 0)
 		return;
 	succession_add(&t, succession.busy, "follows when it is at rest",
@@ -280,6 +283,9 @@ succession_say(unsigned missing)
 	succession_add(&t, succession.stay,
 	    "stays in its old worker until it ends (the log says why)",
 	    "stay in old workers until they end (the log says why)");
+	succession_add(&t, succession.wait,
+	    "waits in its old worker: no new one has descriptors for it (worker_rlimit_nofile)",
+	    "wait in old workers: no new one has descriptors for them (worker_rlimit_nofile)");
 	succession_add(&t, succession.lost, "was lost with a worker that died",
 	    "were lost with workers that died");
 	succession_add(&t, missing, "old worker is still moving", "old workers are still moving");

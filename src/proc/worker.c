@@ -289,7 +289,8 @@ worker_start_servers(void)
 		.sockets = t->sockets,
 		.announce = worker_announce,
 		.tell = worker_tell_pools,
-		.moves = handover_start(worker.template, worker.slot, worker_end_if_over),
+		.moves = handover_start(worker.template, worker.slot, worker.seat,
+		    worker_end_if_over),
 	};
 
 	if (service_start(&params) < 0)
@@ -458,12 +459,13 @@ worker_beat(void *argument)
 		.at = clock_ns() / 1000000,
 		.oldest = session_oldest(),
 		.sessions = service_sessions(),
+		.room = handover_room(),
 	};
 
 	(void)argument;
 	next = s->watchdog > 0 ? watchdog_interval(s->watchdog) : WORKER_BEAT;
 	board_beat_write(worker.seat, beat);
-	if (s->rebalance && s->workers > 1 && next > REBALANCE_TICK)
+	if (((s->rebalance && s->workers > 1) || beat.room < HANDOVER_LOW) && next > REBALANCE_TICK)
 		next = REBALANCE_TICK;
 	handover_rebalance(beat.at, beat.sessions);
 	loop_timer_start(&worker.beat, next);

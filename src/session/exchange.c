@@ -246,8 +246,10 @@ exchange_pack(const struct weir_session *s, struct parcel *p)
 {
 	const struct link *l = exchange_own_link(s);
 
-	if (l != NULL)
-		parcel_put_fd(p, conn_fd(&l->conn));
+	if (l == NULL)
+		return;
+	parcel_put_fd(p, conn_fd(&l->conn));
+	record_write_options(p, &l->pool->peer->upstream->options);
 }
 
 /* The message that was beginning is parsed from its beginning. */
@@ -263,6 +265,7 @@ exchange_unpack(struct weir_session *s, struct parcel *p, struct weir_peer *peer
 		return true;
 	if (peer->upstream != u || u->mode != POOL_SESSION || (fd = parcel_get_fd(p)) < 0)
 		return false;
+	record_renew_options(p, fd, &u->options);
 	if (link_restore(peer->pool, fd, q) != NULL)
 		return true;
 	parcel_unget_fd(p);

@@ -15,13 +15,14 @@
 #define MOVE_SCAN     256u	/* sessions looked at in a pass */
 #define MOVE_EARLY      5u	/* ms, until that worker may serve */
 #define MOVE_FULL       2u	/* ms, until there may be room in its channel */
-#define MOVE_FAILED   100u	/* ms, after what is not about room */
+#define MOVE_FAILED   100u	/* ms, after what is not about room there */
+#define MOVE_PATIENCE   5u	/* times that nobody has room, until that is told */
 #define MOVE_TICK     100u	/* ms, on average, between looks at those that are drained */
 #define MOVE_REASONS    8u
 
 static void move_pass(void *);
 static bool move_collect(struct parcel *, const struct move_heir *);
-static bool move_add(struct parcel *, struct weir_session *);
+static bool move_add(struct parcel *, struct weir_session *, unsigned room);
 static void move_send(struct parcel *, const struct move_heir *);
 static void move_bind(struct weir_session *, const char *why);
 static void move_unpause(struct weir_session *, enum session_place);
@@ -39,6 +40,7 @@ static struct {
 	unsigned               wanted;	/* yet to go, by move_some */
 	unsigned               moved;
 	unsigned               told_busy;
+	unsigned               crowded;		/* times that nobody had room, in a row */
 	bool                   settled;
 
 	struct weir_session   *batch[MOVE_BATCH];
@@ -90,6 +92,7 @@ move_all(void)
 	moves.all = true;
 	moves.settled = false;
 	moves.moved = 0;
+	moves.crowded = 0;
 	move_again(0);
 }
 
@@ -127,9 +130,12 @@ move_pass(void *argument)
 
 	(void)argument;
 	if (!moves.ops->heir(&heir)) {
+		moves.crowded++;
 		move_again(MOVE_FAILED);
+		move_settle();
 		return;
 	}
+	moves.crowded = 0;
 	parcel_open(&p, move_data, move_fds);
 	moves.count = 0;
 	if (!move_collect(&p, &heir))
@@ -156,7 +162,7 @@ move_collect(struct parcel *p, const struct move_heir *heir)
 		following = session_next(s);
 		switch (record_check(s, heir, &why)) {
 		case RECORD_READY:
-			if (!move_add(p, s))
+			if (!move_add(p, s, heir->room))
 				return true;
 			break;
 		case RECORD_EARLY:
@@ -179,12 +185,12 @@ move_collect(struct parcel *p, const struct move_heir *heir)
 
 /* False: the parcel is full. */
 static bool
-move_add(struct parcel *p, struct weir_session *s)
+move_add(struct parcel *p, struct weir_session *s, unsigned room)
 {
 	struct parcel_mark m = parcel_mark(p);
 
 	record_write(s, p);
-	if (!p->bad) {
+	if (!p->bad && p->fd_count <= room) {
 		moves.batch[moves.count++] = s;
 		return true;
 	}
@@ -276,9 +282,11 @@ move_review(void)
 static void
 move_settle(void)
 {
-	unsigned busy = session_count_at(SESSION_BUSY);
+	unsigned           busy = session_count_at(SESSION_BUSY);
+	struct move_counts counts;
 
-	if (!moves.all || session_count_at(SESSION_HERE) > 0 ||
+	if (!moves.all ||
+	    (session_count_at(SESSION_HERE) > 0 && moves.crowded < MOVE_PATIENCE) ||
 	    (moves.settled && (moves.told_busy == 0 || busy > 0)))
 		return;
 	moves.settled = true;
@@ -289,8 +297,13 @@ move_settle(void)
 			    moves.reasons[i].sessions, moves.reasons[i].why);
 		moves.reasons[i].sessions = 0;
 	}
-	moves.ops->settled(moves.moved, busy,
-	    session_count_at(SESSION_STAYS) - session_ending_at(SESSION_STAYS));
+	counts = (struct move_counts){
+		.moved = moves.moved,
+		.busy = busy,
+		.stay = session_count_at(SESSION_STAYS) - session_ending_at(SESSION_STAYS),
+		.wait = session_count_at(SESSION_HERE) - session_ending_at(SESSION_HERE),
+	};
+	moves.ops->settled(&counts);
 }
 
 /* ------------------------------------------------------------------ staying */

@@ -25,12 +25,22 @@
 struct conf;
 
 #define MOVE_BATCH 64u		/* sessions in a message, and in a pass */
+#define MOVE_ROOM   8u		/* descriptors that one session may take */
 
 /* The worker that the next batch goes to. */
 struct move_heir {
 	uint32_t generation;	/* its number */
 	unsigned index;		/* what the board knows that by */
 	unsigned seat;
+	unsigned room;		/* descriptors that it can take, at least MOVE_ROOM */
+};
+
+/* What became of all sessions. */
+struct move_counts {
+	unsigned moved;
+	unsigned busy;	/* go when they are at rest */
+	unsigned stay;	/* cannot */
+	unsigned wait;	/* until some worker has room for them */
 };
 
 struct move_ops {
@@ -38,9 +48,9 @@ struct move_ops {
 	bool (*heir)(struct move_heir *);
 	/* Sends it there. Returns 0, or -1 with errno: not now (EAGAIN), or not at all. */
 	int (*send)(struct weir_span, const int *fds, unsigned count);
-	/* Every session has gone or been looked at once: `stay` of them cannot travel,
-	 * `busy` will go when they are at rest. Called again when that has changed to 0. */
-	void (*settled)(unsigned moved, unsigned busy, unsigned stay);
+	/* Every session has gone or been looked at once, or there has been no room for a while.
+	 * Called again when no more are busy. */
+	void (*settled)(const struct move_counts *);
 };
 
 /* Per worker: begin, end. */

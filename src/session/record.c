@@ -2,6 +2,7 @@
 /* record: one session as it is written into a parcel, and read from it. */
 #include "session/record.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -41,7 +42,7 @@ static bool record_read_state(struct weir_session *, struct parcel *);
 static struct {
 	const struct conf *conf;
 	unsigned           seat;
-	uint64_t           complained;	/* of loop_complain */
+	uint64_t           complained, refused;	/* of loop_complain */
 } records;
 
 void
@@ -214,6 +215,7 @@ record_write(const struct weir_session *s, struct parcel *p)
 	parcel_put_name(p, peer != NULL ? peer->name : NULL);
 	parcel_put(p, &holds, sizeof holds);
 	parcel_put_fd(p, conn_fd(c));
+	record_write_options(p, &s->server->options);
 	parcel_put_text(p, buf_span(c->in));
 	parcel_put_text(p, buf_span(c->out));
 	gate_write(s, p);
@@ -241,7 +243,26 @@ record_write_state(const struct weir_session *s, struct parcel *p)
 	parcel_put_text(p, state);
 }
 
+void
+record_write_options(struct parcel *p, const struct sock_options *options)
+{
+	uint32_t hash = sock_options_hash(options);
+
+	parcel_put(p, &hash, sizeof hash);
+}
+
 /* ----------------------------------------------------------------- reading */
+
+void
+record_renew_options(struct parcel *p, int fd, const struct sock_options *options)
+{
+	uint32_t hash;
+
+	parcel_get(p, &hash, sizeof hash);
+	if (!p->bad && hash != sock_options_hash(options) && sock_renew(fd, options) < 0 &&
+	    loop_complain(&records.refused))
+		log_warn("socket options of sessions that have come: %s", strerror(errno));
+}
 
 bool
 record_read(struct parcel *p, unsigned sent_to)
@@ -347,6 +368,7 @@ record_fill(struct weir_session *s, struct parcel *p, const struct record_head *
 	struct session_past        past = h->past;
 	bool                       resumed;
 
+	record_renew_options(p, conn_fd(c), &s->server->options);
 	if (buf_append(&c->in, parcel_get_text(p)) < 0 ||
 	    buf_append(&c->out, parcel_get_text(p)) < 0)
 		return SESSION_NO_MEMORY;

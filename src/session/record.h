@@ -2,7 +2,8 @@
 /*
  * record: one session as it is written into a parcel, and read from it.
  *
- *	server, protocol │ past │ peer, tokens │ client's fd, in, out │ gate │ the mode's │ state
+ *	server, protocol │ past │ peer, tokens │ client's fd, options, in, out │ gate │
+ *	    the mode's │ state
  *
  * Servers, upstreams and peers go by their names; the rest means the same in every
  * worker. Who sends looks whether it can go on there; but what lies in a channel may be read
@@ -18,6 +19,7 @@ struct conf;
 struct move_heir;
 struct parcel;
 struct server;
+struct sock_options;
 struct weir_session;
 
 /* Per worker: its configuration and seat. */
@@ -42,6 +44,11 @@ bool record_is_clean(struct weir_session *);
 
 /* A READY one. The parcel is bad when there was no room. */
 void record_write(const struct weir_session *, struct parcel *);
+
+/* The socket's options, in the place where a mode writes its own, too: those that it has are
+ * noted; and those of this configuration set, where they are others. */
+void record_write_options(struct parcel *, const struct sock_options *);
+void record_renew_options(struct parcel *, int fd, const struct sock_options *);
 
 /* Its tokens go ahead of it to the worker of that seat (upstream/token); then it was sent,
  * or was not. */

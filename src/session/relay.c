@@ -12,6 +12,7 @@
 #include "session/move.h"
 #include "session/parcel.h"
 #include "session/preface.h"
+#include "session/record.h"
 #include "session/server.h"
 #include "upstream/peer_handshake.h"
 #include "upstream/roster.h"
@@ -630,6 +631,7 @@ relay_pack(const struct weir_session *s, struct parcel *p)
 	past.finish = r->peer_conn.finish;
 	parcel_put(p, &past, sizeof past);
 	parcel_put_fd(p, conn_fd(&r->peer_conn));
+	record_write_options(p, &r->upstream->options);
 	parcel_put_text(p, buf_span(r->peer_conn.out));
 }
 
@@ -650,6 +652,7 @@ relay_unpack(struct weir_session *s, struct parcel *p, struct weir_peer *peer)
 	r->blocked = past.blocked;
 	r->half_closed = past.half_closed;
 	r->heard = past.heard;
+	record_renew_options(p, fd, &r->upstream->options);
 	if (conn_adopt(&r->peer_conn, fd, &relay_peer_handler) < 0)
 		goto fail;
 	if (buf_append(&r->peer_conn.out, parcel_get_text(p)) < 0 || p->bad) {

@@ -38,7 +38,8 @@ static struct {
 	unsigned                 listener_count;
 	struct slab             *slabs;	/* one a server */
 	bool                     serving;	/* between service_accept and service_retire */
-	bool                     paused;	/* at worker_connections */
+	bool                     paused;	/* at worker_connections, or held */
+	bool                     held;
 	void              (*empty)(void);
 	uint64_t            full, no_memory, starved;	/* of loop_complain */
 } service;
@@ -50,6 +51,7 @@ static void         service_starved(struct listener *, int error);
 static uint32_t     service_take_ids(void);
 static void         service_session_ending(const struct weir_session *);
 static void         service_session_ended(void);
+static void         service_go_on(void);
 static int          service_start_pools(void);
 static size_t       service_state_size(struct server *);
 static void         service_set_state(enum board_slot_state);
@@ -312,9 +314,12 @@ service_accepted(struct listener *l, int fd, const struct addr *from)
 static bool
 service_may_accept(struct listener *l)
 {
-	if (session_count() < service.params.worker_connections)
+	if (!service.held && session_count() < service.params.worker_connections)
 		return true;
-	if (!service.paused) {
+	if (!service.paused && service.held) {
+		service.paused = true;
+		service_set_state(BOARD_SLOT_PAUSED);
+	} else if (!service.paused) {
 		service.paused = true;
 		board_add(&service_listener_of(l)->server->cell[SERVER_PAUSED], 1);
 		if (loop_complain(&service.full))
@@ -345,18 +350,34 @@ service_session_ending(const struct weir_session *s)
 	board_add(&s->server->cell[SERVER_END + s->reason], 1);
 }
 
-/* Goes on a little below the limit, so as not to come and go with each client. */
+void
+service_hold(bool held)
+{
+	if (service.held == held)
+		return;
+	service.held = held;
+	service_go_on();
+}
+
+/* A little below the limit, so as not to come and go with each client. */
 static void
-service_session_ended(void)
+service_go_on(void)
 {
 	uint64_t limit = service.params.worker_connections;
 
-	if (service.serving && service.paused && session_count() < limit - limit / 16) {
-		service.paused = false;
-		service_set_state(BOARD_SLOT_ACCEPTING);
-		for (unsigned i = 0; i < service.listener_count; i++)
-			listener_resume(&service.listeners[i].listener);
-	}
+	if (!service.serving || !service.paused || service.held ||
+	    session_count() >= limit - limit / 16)
+		return;
+	service.paused = false;
+	service_set_state(BOARD_SLOT_ACCEPTING);
+	for (unsigned i = 0; i < service.listener_count; i++)
+		listener_resume(&service.listeners[i].listener);
+}
+
+static void
+service_session_ended(void)
+{
+	service_go_on();
 	move_review();
 	if (service.empty != NULL && session_count() == 0) {
 		void (*empty)(void) = service.empty;

@@ -161,6 +161,7 @@ struct board_beat {
 	uint64_t at;
 	uint64_t oldest;
 	uint64_t sessions;
+	uint64_t room;	/* descriptors that it may be sent (proc/handover) */
 };
 void              board_beat_write(unsigned seat, struct board_beat);
 struct board_beat board_beat_read(unsigned seat);

@@ -185,6 +185,7 @@ board_beat_write(unsigned seat, struct board_beat b)
 	assert(seating != NULL && seat < BOARD_SEATS);
 	atomic_store_explicit(&seating->beats[seat].oldest, b.oldest, memory_order_relaxed);
 	atomic_store_explicit(&seating->beats[seat].sessions, b.sessions, memory_order_relaxed);
+	atomic_store_explicit(&seating->beats[seat].room, b.room, memory_order_relaxed);
 	atomic_store_explicit(&seating->beats[seat].at, b.at, memory_order_relaxed);
 }
 
@@ -193,7 +194,7 @@ board_beat_read(unsigned seat)
 {
 	const struct board_seat_beat *b = &seating->beats[seat];
 
-	return (struct board_beat){ b->at, b->oldest, b->sessions };
+	return (struct board_beat){ b->at, b->oldest, b->sessions, b->room };
 }
 
 /* ------------------------------------------------------------------- slots */

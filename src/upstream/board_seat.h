@@ -16,6 +16,7 @@ struct board_seat_beat {
 	_Alignas(64) board_word at;
 	board_word oldest;	/* session: when it began */
 	board_word sessions;
+	board_word room;
 };
 
 struct board_seating {
