@@ -112,6 +112,7 @@ it 'deaths cost what the dead had, and no more' => sub {
 		my $ends = 0;
 		$ends += $s->{$_} for grep { /^end_/ } keys %$s;
 		cmp_ok $ends, '<=', $s->{accepted}, "$name: no end without a beginning";
+		cmp_ok $ends, '>=', $s->{accepted} - $lost, 'and what ended without being counted was seen to be lost';
 	}
 	$w->allow(qr/killed by/);
 };

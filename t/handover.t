@@ -207,6 +207,45 @@ it 'sessions wait for descriptors, and none is lost' => sub {
 	$w->stop;
 };
 
+# What is on its way to a worker that is stopped, of so many sessions; the old one has the rest.
+sub half_sent($count)
+{
+	my $w = echo_weir(my $port = free_port);
+	my @clients = map { client($port, timeout => 60) } 1 .. $count;
+	$_->ping for @clients;
+	my $old = $w->worker(0);
+	signal_to('STOP', $old);
+	reload_to($w, 2);
+	my $heir = $w->worker(0);
+	signal_to('STOP', $heir);
+	signal_to('CONT', $old);
+	my ($left, $before) = ($count, -1);
+	my $settled = wait_for {
+		($before, $left) = ($left, (map { $_->{sessions} } grep { $_->{pid} == $old } $w->status->workers)[0]);
+		$left < $count && $left == $before;
+	} 20;
+	ok $settled, ($count - $left) . ' are on their way';
+	return ($w, $old, $heir, $left, @clients);
+}
+
+sub all_follow($w, $old, $heir, @clients)
+{
+	signal_to('CONT', $heir);
+	ok gone($w, $old), 'all of them follow when the other reads';
+	ok !(grep { !$_->ping } @clients), 'and none is lost';
+	is $w->status->sessions, scalar(@clients);
+	$_->close for @clients;
+	$w->stop;
+}
+
+it 'a full channel: the rest stays where it is served, and follows' => sub {
+	my ($w, $old, $heir, $left, @clients) = half_sent(2000);
+	cmp_ok $left, '>', 100, "there is no room for $left sessions";
+	# those that came last are the last to go
+	ok !(grep { !$_->ping } @clients[-20 .. -1]), 'they are served';
+	all_follow($w, $old, $heir, @clients);
+};
+
 it 'sessions for which there are no descriptors stay where they are served, and follow' => sub {
 	my $w = echo_weir(my $port = free_port);
 	my @clients = map { client($port) } 1 .. 200;
