@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -84,6 +85,7 @@ static void handover_resume(void);
 static bool arrivals_open(int fd);
 static void arrivals_close(struct arrivals *);
 static void arrivals_came(int, short, void *);
+static bool arrivals_take(struct arrivals *, int fd);
 static void heirs_forget(void);
 static void heir_drop(unsigned at);
 
@@ -239,19 +241,28 @@ arrivals_close(struct arrivals *a)
 	handover.arrival_count--;
 }
 
-/* One message: those who are served here have their turn before the next. */
+/* Those who are served here wait no longer than MOVE_SHARE, or for one message. */
 static void
 arrivals_came(int fd, short what, void *argument)
 {
-	struct arrivals *a = argument;
-	struct message   m;
-	int              got;
+	uint64_t began = clock_ns();
 
 	(void)what;
+	while (arrivals_take(argument, fd) && clock_ns() - began < MOVE_SHARE)
+		;
+}
+
+/* One message. False: no more now, or none at all any more. */
+static bool
+arrivals_take(struct arrivals *a, int fd)
+{
+	struct message m;
+	int            got;
+
 	got = message_peek(fd, &m);
 	if (got == 1 && !handover_has_room(m.a)) {
 		handover_pause();
-		return;
+		return false;
 	}
 	/* Before it leaves the channel: who sends looks there first, and then at the room. */
 	if (got == 1)
@@ -261,13 +272,13 @@ arrivals_came(int fd, short what, void *argument)
 		arrivals_close(a);
 		if (handover.arrival_count == 0 && handover.over != NULL)
 			handover.over();
-		return;
+		return false;
 	}
 	if (got == 1 && m.kind == MESSAGE_SESSIONS) {
 		move_arrived(span_make(m.data, m.size), m.fds, m.fd_count, m.b);
 		service_hold(false);
 		handover_tell_room(0);
-		return;
+		return true;
 	}
 	if (got == 1) {
 		message_discard(&m);
@@ -275,6 +286,7 @@ arrivals_came(int fd, short what, void *argument)
 	}
 	if (errno != EAGAIN && loop_complain(&handover.garbled))
 		log_alert("channel for sessions: %s: some may be lost", strerror(errno));
+	return false;
 }
 
 /* The kernel throws away what a process has no room for, so it must never be asked

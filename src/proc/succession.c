@@ -19,6 +19,7 @@
 #include "proc/report.h"
 #include "proc/text.h"
 #include "proc/wait.h"
+#include "proc/watchdog.h"
 
 static struct {
 	bool            awaited;
@@ -39,6 +40,7 @@ static unsigned succession_silent(void);
 static unsigned succession_count(bool (*counts)(const struct post *));
 static bool     succession_awaits(const struct post *);
 static bool     succession_is_silent(const struct post *);
+static bool     succession_is_held(const struct post *);
 static void     succession_overdue(struct deadline *);
 static void     succession_say(unsigned missing);
 static void     succession_add(struct text *, uint64_t, const char *one, const char *many);
@@ -233,6 +235,15 @@ succession_is_silent(const struct post *p)
 	return p->state == POST_SERVING && p->silent;
 }
 
+/* Something keeps it from going on; on a busy machine others are only slow. */
+static bool
+succession_is_held(const struct post *p)
+{
+	char state = child_state(p->pid);
+
+	return state == 'T' || state == 't' || state == 'D' || watchdog_silence(p) > 0;
+}
+
 static void
 succession_overdue(struct deadline *d)
 {
@@ -249,12 +260,12 @@ succession_overdue(struct deadline *d)
 
 			if (!succession_awaits(p))
 				continue;
-			p->silent = true;
+			p->silent = succession_is_held(p);
 			report_say(WEIR_WARN,
 			    "warning: worker %u (generation %u, process %d) has not handed over "
-			    "all its sessions within %s, and %s: reloads do not wait for it any "
-			    "more",
-			    p->slot, g->number, (int)p->pid, limit, child_doing(p->pid));
+			    "all its sessions within %s, and %s",
+			    p->slot, g->number, (int)p->pid, limit,
+			    p->silent ? child_doing(p->pid) : "goes on with that");
 		}
 	}
 	succession_end();

@@ -7,9 +7,9 @@
  *
  * The master only says where to, and listens. While it does, the next generation is not
  * built, unless somebody cannot wait; what has not been told of by then goes on. A worker that
- * has not answered within SUCCESSION_LIMIT is `silent`: it may be stopped. Nobody waits for it
- * again, and it gets no newer heirs before it answers: their generations could not end while
- * it can still send to them.
+ * something holds up then, such as a signal, is `silent`: nobody waits for it again, and it gets
+ * no newer heirs before it answers: their generations could not end while it can still send to
+ * them.
  */
 #ifndef PROC_SUCCESSION_H
 #define PROC_SUCCESSION_H

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/loop.h"
 #include "session/parcel.h"
@@ -21,9 +22,10 @@
 #define MOVE_REASONS    8u
 
 static void move_pass(void *);
+static bool move_one_batch(void);
 static bool move_collect(struct parcel *, const struct move_heir *);
 static bool move_add(struct parcel *, struct weir_session *, unsigned room);
-static void move_send(struct parcel *, const struct move_heir *);
+static bool move_send(struct parcel *, const struct move_heir *);
 static void move_bind(struct weir_session *, const char *why);
 static void move_unpause(struct weir_session *, enum session_place);
 static void move_again(uint64_t ms);
@@ -121,19 +123,29 @@ move_again(uint64_t ms)
 	loop_timer_start(&moves.next, ms);
 }
 
-/* One batch. */
 static void
 move_pass(void *argument)
 {
-	struct parcel    p;
-	struct move_heir heir;
+	uint64_t began = clock_ns();
 
 	(void)argument;
+	while (move_one_batch() && clock_ns() - began < MOVE_SHARE)
+		;
+	move_settle();
+}
+
+/* False: no more for now. */
+static bool
+move_one_batch(void)
+{
+	struct parcel    p;
+	struct move_heir heir;
+	bool             more = false;
+
 	if (!moves.ops->heir(&heir)) {
 		moves.crowded++;
 		move_again(MOVE_FAILED);
-		move_settle();
-		return;
+		return false;
 	}
 	moves.crowded = 0;
 	parcel_open(&p, move_data, move_fds);
@@ -141,11 +153,11 @@ move_pass(void *argument)
 	if (!move_collect(&p, &heir))
 		move_again(MOVE_EARLY);
 	else if (moves.count > 0)
-		move_send(&p, &heir);
+		more = move_send(&p, &heir);
 	else if (moves.all && session_first(SESSION_HERE) != NULL)
 		move_again(0);
 	parcel_close(&p);
-	move_settle();
+	return more;
 }
 
 /* False: that worker serves nobody yet. */
@@ -201,7 +213,8 @@ move_add(struct parcel *p, struct weir_session *s, unsigned room)
 	return true;
 }
 
-static void
+/* Whether another batch can follow; then one does, at once or in the next pass. */
+static bool
 move_send(struct parcel *p, const struct move_heir *heir)
 {
 	int error = 0;
@@ -223,13 +236,16 @@ move_send(struct parcel *p, const struct move_heir *heir)
 			if (moves.batch[i]->pauses)	/* it may take long */
 				move_unpause(moves.batch[i], SESSION_HERE);
 		}
-	if (error == 0) {
-		if (!moves.all)
-			moves.wanted -= moves.count;
-		if ((moves.all || moves.wanted > 0) && session_first(SESSION_HERE) != NULL)
-			move_again(0);
-	} else
+	if (error != 0) {
 		move_again(error == EAGAIN ? MOVE_FULL : MOVE_FAILED);
+		return false;
+	}
+	if (!moves.all)
+		moves.wanted -= moves.count;
+	if ((!moves.all && moves.wanted == 0) || session_first(SESSION_HERE) == NULL)
+		return false;
+	move_again(0);
+	return true;
 }
 
 /* It stays. Of those that are only to be fewer it is the last that is tried. */

@@ -9,8 +9,8 @@
  *	             worker_shutdown_timeout such sessions are ended one after the other,
  *	             spread over that time, each at the next boundary of its messages
  *
- * A batch of MOVE_BATCH goes in a pass, so those that are served wait no longer than for
- * the packing of one batch. The other side unpacks one batch a pass. What a session holds
+ * In a pass as many batches go as MOVE_SHARE has time for, and those that are served wait no
+ * longer than that, or for the packing of one. The other side unpacks as many. What a session holds
  * of limits over all workers goes with it (upstream/token), and its times, which mean the
  * same everywhere; its counts stay where they were made.
  */
@@ -25,6 +25,7 @@
 struct conf;
 
 #define MOVE_BATCH 64u		/* sessions in a message, and in a pass */
+#define MOVE_SHARE  2000000u	/* ns of a pass */
 #define MOVE_ROOM   8u		/* descriptors that one session may take */
 
 /* The worker that the next batch goes to. */
