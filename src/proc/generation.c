@@ -33,6 +33,7 @@
 
 #define TEMPLATE_END_TIMEOUT  5000u	/* ms, from QUIT to KILL */
 #define TEMPLATE_AGAIN        5000u	/* ms to wait before a short-lived one is made anew */
+#define GENERATION_TRIAL     60000u	/* ms: what crashes later is not new */
 #define RETIRING_GRACE       30000u	/* ms beyond worker_shutdown_timeout */
 
 static int  generation_begin_loading(struct generation *);
@@ -95,11 +96,14 @@ static void generation_await_template(struct generation *);
 static void generation_template_again(struct deadline *);
 static void generation_template_kill(struct deadline *);
 static void generation_kill_posts(struct generation *);
+static void generation_crashes(struct generation *);
+static void generation_keep_good(const struct generation *);
 
 static const struct post_ops generation_post_ops = {
 	.changed = generation_advance,
 	.lost    = succession_lose,
 	.failed  = generation_fail,
+	.crashes = generation_crashes,
 };
 
 static struct loading loading;	/* what the template that loads does; it is one at a time */
@@ -121,7 +125,7 @@ generation_start(const struct options *given, const struct generation_ops *maste
 }
 
 void
-generation_build(struct generation *kept)
+generation_build(const char *kept)
 {
 	struct generation *g = calloc(1, sizeof *g);
 	int                index;
@@ -145,7 +149,8 @@ generation_build(struct generation *kept)
 	g->index = (unsigned)index;
 	g->channel = -1;
 	g->forced = kept != NULL || report_is_forced();
-	g->remade_from = kept;
+	g->restored = kept != NULL && strcmp(kept, GENERATION_GOOD) == 0;
+	snprintf(g->kept, sizeof g->kept, "%s", kept == NULL ? "" : kept);
 	snprintf(g->name, sizeof g->name, "%u", g->number);
 	list_append(&generations, &g->link);
 	generation_enter(g, GENERATION_LOADING);
@@ -277,9 +282,7 @@ generation_begin_loading(struct generation *g)
 	if (g->template == 0) {
 		job.channel = ends[1];
 		job.snapshot = fdtable_take(&master_fds, FD_SNAPSHOT, g->name, 0);
-		job.kept = g->remade_from == NULL
-		    ? -1
-		    : fdtable_take(&master_fds, FD_SNAPSHOT, g->remade_from->name, 0);
+		job.kept = fdtable_take(&master_fds, FD_SNAPSHOT, g->kept, 0);
 		wait_forget();
 		fdtable_close_all(&master_fds);
 		template_run(&job);
@@ -395,8 +398,10 @@ generation_begin_running(struct generation *g)
 	for (unsigned i = 0; i < g->post_count; i++)
 		post_go(&g->posts[i]);
 	watchdog_start(g);
-	if (previous != NULL)
+	if (previous != NULL) {
+		generation_keep_good(previous);
 		generation_enter(previous, GENERATION_RETIRING);
+	}
 	generation_hasten(g->digest.settings.shutdown_timeout);
 	listening_commit();
 	generation_tell_changes(g, previous);
@@ -672,6 +677,41 @@ generation_template_died(struct generation *g, int status)
 		log_error("template (generation %u) %s", g->number, how);
 	}
 	generation_advance(g);
+}
+
+/* A worker of it has died again and again, each time soon after its start. One that has
+ * run for long is not to blame, and there must be another one to go back to. */
+static void
+generation_crashes(struct generation *g)
+{
+	if (g->step != GENERATION_RUNNING || g->broken || g->restored ||
+	    wait_now() - g->since > GENERATION_TRIAL ||
+	    fdtable_find(&master_fds, FD_SNAPSHOT, GENERATION_GOOD, 0) < 0)
+		return;
+	log_alert("generation %u: its workers crash: going back to the configuration of before, "
+		  "whatever is in the files now; a reload reads those again",
+	    g->number);
+	g->broken = g->remake = true;
+}
+
+/* The text of one whose workers lived, for when those of the next do not. */
+static void
+generation_keep_good(const struct generation *g)
+{
+	int snapshot = fdtable_find(&master_fds, FD_SNAPSHOT, g->name, 0), kept;
+
+	if (g->broken)
+		return;
+	for (unsigned i = 0; i < g->post_count; i++)
+		if (g->posts[i].crashes > 1)
+			return;
+	kept = fcntl(snapshot, F_DUPFD_CLOEXEC, 0);
+	fdtable_close(&master_fds, FD_SNAPSHOT, GENERATION_GOOD, 0);
+	if (kept < 0 || fdtable_add(&master_fds, FD_SNAPSHOT, GENERATION_GOOD, 0, kept) < 0) {
+		log_error("the configuration of generation %u is not kept: %s", g->number,
+		    strerror(errno));
+		fd_close(&kept);
+	}
 }
 
 /* It was to get another one, and did not: a configuration that was refused, or an

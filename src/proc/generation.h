@@ -47,13 +47,15 @@ struct generation {
 	struct watchdog      answers;	/* of the template */
 	int                  channel;	/* -1: closed */
 	struct watch         watch;	/* of the channel */
-	struct generation   *remade_from;	/* LOADING: whose text is read; NULL: files are */
+	char                 kept[16];	/* LOADING: the snapshot that is read; "": files are */
 	struct digest        digest;
 	struct fdtable       offered;	/* to the template; owns nothing */
 	unsigned             sent;	/* of it */
 	unsigned             sockets;	/* slots that have sockets */
 	bool                 forced;	/* see requester.forced */
-	bool                 remake;	/* RUNNING: its template has ended, another is wanted */
+	bool                 remake;	/* RUNNING: another one is wanted in its place, because … */
+	bool                 broken;	/* … its workers crash: the last good one, or … */
+	bool                 restored;	/* (which this one is) … its template has ended */
 	bool                 reopen;	/* its logs, as soon as it runs */
 	struct post         *posts;
 	unsigned             post_count;
@@ -75,9 +77,13 @@ struct generation_ops {
 /* Once, before the first is built. */
 void generation_start(const struct options *, const struct generation_ops *);
 
-/* Starts building the next one, from the files, or from the text that was kept of another
- * one. What comes of it is reported; report_end is called when it runs or is dropped. */
-void generation_build(struct generation *kept);
+/* Starts building the next one, from the files, or from the text that was kept under this
+ * name: another one's, or GENERATION_GOOD. What comes of it is reported; report_end is
+ * called when it runs or is dropped. */
+void generation_build(const char *kept);
+
+/* The last one that ran before one whose workers crashed. */
+#define GENERATION_GOOD "good"
 
 /* The number of the last one that has run; one has that runs under another master. */
 uint32_t generation_last(void);

@@ -76,6 +76,7 @@ static int      master_open_all(void);
 static int      master_open_board(void);
 static void     master_loop(void);
 static void     master_build(void);
+static bool     master_wants(const char **kept);
 static void     master_look_at_files(void);
 static void     master_close_all(void);
 static bool     master_match(const char *written, struct text *);
@@ -258,14 +259,13 @@ static void
 master_build(void)
 {
 	struct generation *running = generation_running(), *building = generation_building();
-	bool               remake = !report_is_wanted() && running != NULL && running->remake;
-	bool               back = !report_is_wanted() && running == NULL && master.return_wanted;
+	const char        *kept = NULL;
 
 	if (upgrade_is_under_way())
 		return;
 	if (building != NULL && report_is_wanted() && master.ran)
 		generation_make_way(building);
-	if ((!report_is_wanted() && !remake && !back) || building != NULL)
+	if (building != NULL || !master_wants(&kept))
 		return;
 	/* Whoever forces it does not wait for sessions of the one before. */
 	if (report_wants_force())
@@ -284,10 +284,27 @@ master_build(void)
 	}
 	if (master.ran) {
 		master_look_at_files();
-		log_notice(remake ? "making the template anew" : "reloading");
+		log_notice(kept != NULL ? "loading what was kept" : "reloading");
 		notify_reloading();
 	}
-	generation_build(remake ? running : back ? generation_retiring() : NULL);
+	generation_build(kept);
+}
+
+/* Whether another generation is wanted, and from which text: NULL: the files. */
+static bool
+master_wants(const char **kept)
+{
+	const struct generation *running = generation_running(), *g;
+
+	if (report_is_wanted())
+		return true;
+	if (running != NULL && running->remake) {
+		*kept = running->broken ? GENERATION_GOOD : running->name;
+		return true;
+	}
+	g = generation_retiring();
+	*kept = g == NULL ? NULL : g->name;
+	return running == NULL && master.return_wanted;
 }
 
 /* They may have been removed, with their folder. */
@@ -320,6 +337,7 @@ master_close_all(void)
 	fdtable_close(&master_fds, FD_REPORTS, "", 0);
 	fdtable_close(&master_fds, FD_MASTER, "", 0);
 	fdtable_close(&master_fds, FD_BOARD, "", 0);
+	fdtable_close(&master_fds, FD_SNAPSHOT, GENERATION_GOOD, 0);
 	fdtable_close(&master_fds, FD_STARTER, "", 0);
 	for (unsigned i = 0; i < master_fds.count; i++)
 		log_alert("descriptor %d was left open: %s %u %s", master_fds.entries[i]->fd,

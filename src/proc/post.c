@@ -39,6 +39,7 @@ static void post_deliver(struct post *);
 static bool post_complete(const struct post *, struct message *);
 static bool post_set_limit(struct message *);
 static bool post_deliver_one(struct post *, const struct message *);
+static bool post_is_crash(int status);
 static void post_note_death(struct post *, pid_t, int status, uint64_t lost);
 
 static const struct post_ops *ops;
@@ -220,6 +221,9 @@ post_died(struct post *p, int status)
 		if (served)
 			post_set_absent(p);
 		p->failures = wait_now() - p->since >= POST_STABLE ? 0 : p->failures + 1;
+		p->crashes = p->failures == 0 || !post_is_crash(status) ? 0 : p->crashes + 1;
+		if (p->crashes == POST_CRASHES)
+			ops->crashes(g);
 		pause = post_backoff(p->failures);
 		if (pause > 0)
 			log_warn("worker %u has ended soon after its start %u times in a row: it "
@@ -442,11 +446,18 @@ post_deliver_one(struct post *p, const struct message *m)
 	}
 }
 
+/* Not by somebody's hand, as far as one can tell. */
+static bool
+post_is_crash(int status)
+{
+	return WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM
+				   : WEXITSTATUS(status) != 0;
+}
+
 static void
 post_note_death(struct post *p, pid_t pid, int status, uint64_t lost)
 {
-	bool ours = WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL &&
-	    WTERMSIG(status) != SIGTERM;
+	bool ours = WIFSIGNALED(status) && post_is_crash(status);
 	char how[96], with[48] = "";
 
 	if (lost > 0)

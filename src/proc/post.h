@@ -30,6 +30,7 @@ struct post {
 	pid_t              pid;		/* 0: nobody */
 	uint64_t           since;	/* ms: of its start */
 	unsigned           failures;	/* in a row, each within POST_STABLE of its start */
+	unsigned           crashes;	/* those of them that nobody else has caused */
 	struct deadline    deadline;	/* VACANT: to fill it again; ASKED, STARTING: overdue */
 	uint32_t           owed;	/* bits of enum message_kind: not in the mailbox yet */
 	uint32_t           owed_logs;	/* bits of FD_LOG's slots */
@@ -48,6 +49,8 @@ struct post_ops {
 	void (*changed)(struct generation *);
 	/* Its worker has died, and so many sessions with it. */
 	void (*lost)(uint64_t sessions);
+	/* A worker has crashed POST_CRASHES times in a row soon after its start. */
+	void (*crashes)(struct generation *);
 	/* It cannot come to run. */
 	void (*failed)(struct generation *, const char *format, ...)
 	    __attribute__((format(printf, 2, 3)));
@@ -57,6 +60,7 @@ struct post_ops {
 void posts_start(const struct post_ops *);
 
 #define POST_STABLE 10000u	/* ms */
+#define POST_CRASHES    5u
 
 /* Takes a seat, makes the mailbox and the channel for sessions. Returns 0, or -1 with
  * errno; post_close takes everything back either way. */
