@@ -167,7 +167,8 @@ it 'SIGUSR2: both serve; SIGWINCH: sessions go; SIGQUIT ends the older one' => s
 	my @more = map { client($port) } 1 .. 40;
 	ok $_->ping for @clients, @more;
 	my $older = $w->command('-g', 'control = run/weir.sock.oldbin', 'generations');
-	like $older->{out}, qr/^generation 1: running/, 'the older one is told by its own socket';
+	like $older->{out}, qr/^the newer weir: process $new, version 1\.2\.0, generation 2\ngeneration 1: running/, 'the older one is told by its own socket';
+	like $w->command('status')->{out}, qr/^the older weir: process $old, version 0\.9\.0, generation 1$/m;
 	kill('WINCH', $old);
 	ok wait_for { my $s = $w->status; 60 == map { ($_) x $_->{sessions} } $s->workers } 20;
 	ok alive($old);
@@ -263,6 +264,71 @@ it 'the older one is killed: the newer one serves on, and counts what was lost' 
 	ok $_->ping for @more;
 	$_->close for @more;
 	$w->stop;
+};
+
+it 'both are told to quit at once: both end with their last session' => sub {
+	my $w = upgradable(conf(my $port = free_port));
+	my ($old, $new) = beside($w);
+	my @clients = map { client($port) } 1 .. 20;
+	$_->ping for @clients;
+	kill('QUIT', $old, $new);
+	ok $_->ping for @clients;
+	$_->close for @clients;
+	ok gone($_) for $old, $new;
+	is run_files($w), '', 'all files are removed';
+	$w->gone;
+};
+
+it 'quit after an upgrade ends both' => sub {
+	my $w = upgradable(conf(my $port = free_port, 'handover = off'));
+	my $c = client($port);
+	ok $c->ping;
+	my $old = $w->pid;
+	is upgrade($w)->{exit}, 0;
+	my $new = $w->pid;
+	is $w->command('-s', 'quit')->{exit}, 0;
+	ok gone($new);
+	ok $c->ping, 'the last session goes on';
+	is Weir::Client->try("127.0.0.1:$port"), undef, 'nobody else comes in';
+	$c->close;
+	ok gone($old);
+	$w->gone;
+};
+
+it 'the older one serves again by what it had read' => sub {
+	for my $signal ('KILL', 'TERM', 'QUIT') {
+		my $w = upgradable(conf(my $port = free_port));
+		$w->allow(qr/the other weir serves no more/);
+		my ($old, $new) = beside($w);
+		kill('WINCH', $old);
+		ok wait_for { $w->log =~ /notice $old master: generation 1 has ended/ };
+		$w->edit_conf(sub { $_ .= "only_newer_knows = on\n" });
+		kill($signal, $new);
+		ok gone($new), $signal;
+		ok((wait_for { ($w->pid // 0) == $old && eval { $w->status->generation } } 20), 'it runs again');
+		ok client($port)->ping;
+		$w->stop;
+	}
+};
+
+it 'going back to fewer workers, and to more' => sub {
+	for my $n ([2, 4], [4, 2]) {
+		my $w = upgradable(conf(my $port = free_port) =~ s/workers = 2/workers = $n->[0]/r);
+		$w->edit_conf(sub { s/workers = \d/workers = $n->[1]/ });
+		my ($old, $new) = beside($w);
+		my @clients = map { client($port) } 1 .. 20;
+		$_->ping for @clients;
+		kill('QUIT', $new);
+		push @clients, map { client($port) } 1 .. 40;
+		ok !(grep { !$_->ping } @clients), "all are served: from $n->[1] workers to $n->[0]";
+		ok gone($new);
+		my @more = map { client($port) } 1 .. 60;
+		$_->ping for @more;
+		my @sessions = map { $_->{sessions} } $w->status->workers;
+		ok !(grep { !$_ } @sessions), "each of the workers has some: @sessions";
+		$_->close for @clients, @more;
+		$w->stop;
+	}
 };
 
 it 'one at a time, and reloads wait' => sub {

@@ -47,9 +47,13 @@ aside_swap(const char *path)
 int
 aside_return(const char *path)
 {
-	char *old = aside_old(path);
-	int   result = old == NULL ? -1 : rename(old, path);
+	char *made = aside_new(path), *old = aside_old(path);
+	int   result = -1;
 
+	if (made != NULL && old != NULL && (unlink(made) == 0 || errno == ENOENT) &&
+	    (rename(old, path) == 0 || errno == ENOENT))
+		result = 0;
+	free(made);
 	free(old);
 	return result;
 }

@@ -20,8 +20,8 @@ char *aside_old(const char *path) __attribute__((warn_unused_result));
  * Returns 0, or -1 with errno. */
 int aside_swap(const char *path) __attribute__((warn_unused_result));
 
-/* The newer one has gone, and perhaps its file has not: path.oldbin becomes path again.
- * Returns 0, or -1 with errno. */
+/* The newer one has gone, and perhaps its files have not: path.oldbin becomes path again,
+ * if it is there, and path.new is removed. Returns 0, or -1 with errno. */
 int aside_return(const char *path) __attribute__((warn_unused_result));
 
 /* The older one has gone: removes path.oldbin if it has not. */

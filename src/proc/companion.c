@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -39,6 +39,7 @@ enum companion_word {
 	COMPANION_RUNS,		/* or gone */
 	COMPANION_QUITS,
 	COMPANION_STOP,
+	COMPANION_RELOAD,
 	COMPANION_WORDS
 };
 
@@ -53,6 +54,7 @@ static const char *const words[COMPANION_WORDS] = {
 	[COMPANION_RUNS] = "runs",
 	[COMPANION_QUITS] = "quits",
 	[COMPANION_STOP] = "stop",
+	[COMPANION_RELOAD] = "reload",
 };
 
 struct companion companion;
@@ -123,7 +125,6 @@ companion_accept(struct companion_welcome *welcome)
 		if (poll(&p, 1, COMPANION_PATIENCE) <= 0 || !companion_take_first(welcome, &ready))
 			goto fail;
 	watch_start(&way.watch, way.fd, POLLIN, companion_came);
-	companion_owe(COMPANION_HELLO);
 	return 1;
 fail:
 	fprintf(stderr, "weir: the weir that is to be upgraded does not say what it has\n");
@@ -149,6 +150,9 @@ companion_take_first(struct companion_welcome *w, bool *ready)
 		    !companion_number(text, "number", &number))
 			return false;
 		(void)companion_number(text, "daemon", &daemon);
+		/* Another one between the two would be taken for this one. */
+		if ((pid_t)pid != getppid())
+			return false;
 		companion.pid = (pid_t)pid;
 		w->number = (uint32_t)number;
 		w->daemon = daemon != 0;
@@ -278,6 +282,9 @@ companion_take(struct message *m)
 	case COMPANION_STOP:
 		ops->stop();
 		break;
+	case COMPANION_RELOAD:
+		ops->reload();
+		break;
 	default:
 		break;
 	}
@@ -301,6 +308,7 @@ companion_take_runs(struct message *m, const char *text)
 	while (n < MESSAGE_FDS_MAX && (word = str_word(&rest)) != NULL && str_number(word, &seat))
 		seats[n++] = (uint32_t)seat;
 	companion.runs = (uint32_t)number;
+	companion.ran |= number != 0;
 	m->a = (uint32_t)number;
 	m->b = (uint32_t)index;
 	m->c = (uint32_t)version;
@@ -315,6 +323,12 @@ companion_take_runs(struct message *m, const char *text)
 }
 
 /* ---------------------------------------------------------------------- sending */
+
+void
+companion_greet(void)
+{
+	companion_owe(COMPANION_HELLO);
+}
 
 void
 companion_tell_line(enum weir_level level, const char *line)
@@ -359,6 +373,12 @@ void
 companion_tell_stop(void)
 {
 	companion_owe(COMPANION_STOP);
+}
+
+void
+companion_tell_reload(void)
+{
+	companion_owe(COMPANION_RELOAD);
 }
 
 void

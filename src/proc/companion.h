@@ -4,7 +4,7 @@
  *
  *	older ── WELCOME, DESCRIPTORS …, TICKETS, READY ──► newer	what it needs to begin
  *	older ◄── HELLO, LINE …, FILES ────────────────── newer	how it gets on
- *	older ◄── RUNS or GONE, QUITS, STOP ─────────────► newer	what each says of itself
+ *	older ◄── RUNS, QUITS, STOP, RELOAD ─────────────► newer	what each says of itself
  *
  * The two may be of different versions. So what they say is text: a word, then lines of
  * key and value; words and keys that one does not know it passes over. What either says
@@ -38,6 +38,7 @@ struct companion {
 	bool     apart;		/* its board is another: sessions cannot go there */
 	char     version[64];	/* "": not known yet */
 	uint32_t runs;		/* its generation; 0: none */
+	bool     ran;		/* it has had one */
 	bool     quits;		/* it ends with its last session */
 };
 
@@ -47,6 +48,7 @@ struct companion_ops {
 	void (*files)(const char *pid_file, const char *control);
 	void (*changed)(void);	/* runs, quits or version */
 	void (*stop)(void);	/* all is to end now */
+	void (*reload)(void);	/* somebody has asked the other one, which has left */
 	void (*ended)(void);	/* nothing more comes from it */
 };
 
@@ -70,6 +72,9 @@ int companion_accept(struct companion_welcome *) __attribute__((warn_unused_resu
 int companion_begin(int fd, pid_t, const struct companion_welcome *, struct fdtable *)
     __attribute__((warn_unused_result));
 
+/* The newer one: it has read what it got, and knows its board. */
+void companion_greet(void);
+
 /* A line for whoever has asked the older one, and what became of the files. */
 void companion_tell_line(enum weir_level, const char *text);
 void companion_send_line(int fd, enum weir_level, const char *text);	/* not begun yet */
@@ -80,6 +85,9 @@ void companion_tell_files(const char *pid_file, const char *control);
 void companion_tell_runs(void);
 void companion_tell_quits(void);
 void companion_tell_stop(void);
+
+/* A reload that was asked for here is for the other one. */
+void companion_tell_reload(void);
 
 /* Reads what has come. False: it has ended, and nothing more will. */
 bool companion_drain(void);

@@ -137,6 +137,8 @@ control_where(void)
 bool
 control_swap(void)
 {
+	if (strcmp(socket_name, socket_path) == 0)
+		return false;
 	if (aside_swap(socket_name) < 0) {
 		log_error("control socket: %s stays %s: %s", socket_name, socket_path,
 		    strerror(errno));
@@ -160,7 +162,7 @@ control_moved(void)
 void
 control_return(void)
 {
-	if (socket_name == NULL || strcmp(socket_name, socket_path) == 0)
+	if (socket_name == NULL)
 		return;
 	if (aside_return(socket_name) < 0)
 		log_error("control socket: %s does not become %s again: %s", socket_path,
@@ -213,6 +215,10 @@ control_listen(const char *path, const char **step)
 		.group = (gid_t)-1 };
 
 	*step = "socket";
+	if (strlen(path) >= sizeof spec.addr.un.sun_path) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
 	spec.addr.un.sun_family = AF_UNIX;
 	spec.addr.len = sizeof spec.addr.un;
 	snprintf(spec.addr.un.sun_path, sizeof spec.addr.un.sun_path, "%s", path);

@@ -145,7 +145,7 @@ generation_build(const char *kept)
 		report_end(false);
 		return;
 	}
-	g->number = last + 1;
+	g->number = board_number_take(last);
 	g->index = (unsigned)index;
 	g->channel = -1;
 	g->forced = kept != NULL || report_is_forced();
@@ -398,10 +398,8 @@ generation_begin_running(struct generation *g)
 	for (unsigned i = 0; i < g->post_count; i++)
 		post_go(&g->posts[i]);
 	watchdog_start(g);
-	if (previous != NULL) {
-		generation_keep_good(previous);
+	if (previous != NULL)
 		generation_enter(previous, GENERATION_RETIRING);
-	}
 	generation_hasten(g->digest.settings.shutdown_timeout);
 	listening_commit();
 	generation_tell_changes(g, previous);
@@ -447,6 +445,7 @@ generation_begin_retiring(struct generation *g)
 	struct message quit = { .kind = MESSAGE_QUIT };
 
 	deadline_clear(&g->again);
+	generation_keep_good(g);
 	succession_tell(g);
 	for (unsigned i = 0; i < g->post_count; i++) {
 		struct post *p = &g->posts[i];
@@ -486,6 +485,8 @@ generation_begin_ended(struct generation *g)
 {
 	bool was_built = g->since == 0;
 
+	if (was_built)
+		board_number_give(g->number);
 	deadline_clear(&g->overdue);
 	deadline_clear(&g->again);
 	watchdog_stop(g);
@@ -686,12 +687,18 @@ generation_crashes(struct generation *g)
 {
 	if (g->step != GENERATION_RUNNING || g->broken || g->restored ||
 	    wait_now() - g->since > GENERATION_TRIAL ||
-	    fdtable_find(&master_fds, FD_SNAPSHOT, GENERATION_GOOD, 0) < 0)
+	    !generation_has_good())
 		return;
 	log_alert("generation %u: its workers crash: going back to the configuration of before, "
 		  "whatever is in the files now; a reload reads those again",
 	    g->number);
 	g->broken = g->remake = true;
+}
+
+bool
+generation_has_good(void)
+{
+	return fdtable_find(&master_fds, FD_SNAPSHOT, GENERATION_GOOD, 0) >= 0;
 }
 
 /* The text of one whose workers lived, for when those of the next do not. */

@@ -84,6 +84,7 @@ void generation_build(const char *kept);
 
 /* The last one that ran before one whose workers crashed. */
 #define GENERATION_GOOD "good"
+bool generation_has_good(void);
 
 /* The number of the last one that has run; one has that runs under another master. */
 uint32_t generation_last(void);

@@ -155,9 +155,11 @@ handover_take_heirs(struct message *m)
 	heirs_forget();
 	handover.generation = m->a;
 	handover.index = m->b;
-	if (m->c != PARCEL_VERSION || m->size != m->fd_count * sizeof seat) {
-		log_notice("generation %u cannot read what this one would send it: sessions stay",
-		    m->a);
+	if (m->c != PARCEL_VERSION || m->size != m->fd_count * sizeof seat || m->fd_count == 0) {
+		if (m->fd_count > 0)
+			log_notice("generation %u cannot read what this one would send it: "
+				   "sessions stay",
+			    m->a);
 		message_discard(m);
 		move_none();
 		handover_settled(&(struct move_counts){ .stay = service_sessions() });

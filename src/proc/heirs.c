@@ -19,7 +19,7 @@ static struct {
 	unsigned count;
 	uint32_t seats[MESSAGE_FDS_MAX];
 	int      fds[MESSAGE_FDS_MAX];	/* FD_HEIR */
-} adopted;
+} adopted = { .version = PARCEL_VERSION };
 
 static bool heirs_name(const struct generation *, struct message *);
 
@@ -42,8 +42,7 @@ heirs_complete(const struct post *p, struct message *m)
 		return g->digest.settings.rebalance && heirs_name(g, m);
 	if (g != NULL)
 		return g->digest.settings.handover && heirs_name(g, m);
-	if (adopted.number == 0)
-		return false;
+	/* Without any this says so: those that were named before have gone. */
 	*m = (struct message){ .kind = MESSAGE_HEIRS,
 		.a = adopted.number,
 		.b = adopted.index,
@@ -115,6 +114,7 @@ void
 heirs_disown(void)
 {
 	fdtable_close_kind(&master_fds, FD_HEIR);
-	adopted.number = 0;
+	adopted.number = adopted.index = 0;
+	adopted.version = PARCEL_VERSION;
 	adopted.count = 0;
 }

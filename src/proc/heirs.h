@@ -19,7 +19,7 @@ uint32_t heirs_number(void);
 /*
  * Completes MESSAGE_HEIRS for this worker: the heirs of its sessions; for one of the
  * generation that runs the others of it, among whom sessions are evened out. Of very
- * many those that fit. False: there are none. Valid until the next call.
+ * many those that fit. False: nothing is to be said. Valid until the next call.
  */
 bool heirs_complete(const struct post *, struct message *);
 

@@ -30,7 +30,8 @@ struct group {
 	unsigned           active;	/* those of slots that have workers */
 	uint64_t           retired;	/* when the others lost theirs */
 	struct file_id     file;	/* a UNIX socket's: it may be replaced by others */
-	bool               lent;	/* another master has the sockets, too */
+	bool               lent;	/* another master has the sockets, too … */
+	unsigned           taken;	/* … so many of which we have from it */
 	bool               unread;	/* opened by it: how, is not known here */
 
 	/* the plan */
@@ -119,6 +120,7 @@ listening_take_over(void)
 			return -1;
 		g->count++;
 		g->active++;
+		g->taken++;
 	}
 	return 0;
 }
@@ -290,11 +292,46 @@ listening_close(void)
 
 	while ((n = list_first(&groups)) != NULL)
 		group_destroy(container_of(n, struct group, link));
+	fdtable_close_kind(&master_fds, FD_INHERITED);
+}
+
+void
+listening_forget(void)
+{
+	struct node *n;
+
 	while ((n = list_first(&lent)) != NULL) {
 		node_unlink(n);
 		free(container_of(n, struct group, link));
 	}
-	fdtable_close_kind(&master_fds, FD_INHERITED);
+}
+
+void
+listening_retreat(void)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &groups) {
+		struct group *g = container_of(n, struct group, link);
+
+		if (g->taken > 0 && g->taken < g->count && group_limit(g, g->taken) < 0)
+			log_error("listener %s: sharing among %u sockets: %s", g->spec.name,
+			    g->taken, strerror(errno));
+	}
+}
+
+void
+listening_share(void)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &groups) {
+		struct group *g = container_of(n, struct group, link);
+
+		if (!g->shared && g->count > 1 && group_limit(g, g->active) < 0)
+			log_error("listener %s: sharing among %u sockets: %s", g->spec.name,
+			    g->active, strerror(errno));
+	}
 }
 
 char *

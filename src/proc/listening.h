@@ -60,14 +60,21 @@ void listening_drop(void);
 /*
  * Between two masters, of which the newer one goes on for the older (proc/companion).
  * bequeath: lists all there is for it, in a table that owns nothing, FD_LISTEN and
- * FD_INHERITED; inherit takes over what master_fds has of these. Both have the sockets
+ * FD_INHERITED; take_over takes what master_fds has of these. Both have the sockets
  * then, and neither removes the file of one until it is alone. Return 0, or -1 with errno.
  */
 int  listening_bequeath(struct fdtable *) __attribute__((warn_unused_result));
 int  listening_take_over(void) __attribute__((warn_unused_result));
 void listening_alone(void);
 
-/* Closes everything: nobody shall listen any more. */
+/* The newer one goes back: from now on connections come to sockets that the older one has,
+ * too. The older one, or whoever is left: to those of its own workers. */
+void listening_retreat(void);
+void listening_share(void);
+
+/* Closes everything: nobody shall listen any more. Files of what another master has as
+ * well are removed when that one is gone (listening_alone), or left to it. */
 void listening_close(void);
+void listening_forget(void);
 
 #endif

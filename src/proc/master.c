@@ -37,6 +37,7 @@
 #include "upstream/board.h"
 
 #define MASTER_NOFILE  65536u	/* its own limit is raised to this, if it can be */
+#define MASTER_AGAIN    5000u	/* ms until serving is tried again */
 #define MASTER_REPORTS    64u	/* messages that are read before other things have their turn */
 
 enum stopping { SERVING, QUITTING, STOPPING };
@@ -50,7 +51,8 @@ static struct {
 	bool             failed;	/* the first one has not */
 	bool             broken;	/* it cannot wait */
 	bool             replaced;	/* QUITTING: because a newer master runs */
-	bool             return_wanted;	/* that one has gone: to serve again */
+	bool             return_wanted;	/* that one has gone: to serve again … */
+	struct deadline  again;		/* … which was tried without success */
 	struct watch     reports;
 	struct requester starter;	/* whoever typed the command */
 } master;
@@ -95,6 +97,7 @@ static void     master_print_status(struct text *, bool json);
 static int      master_settle(const struct digest_settings *);
 static void     master_swapped(const struct generation *);
 static void     master_dropped(void);
+static void     master_again(struct deadline *);
 static void     master_describe(char *out, size_t size);
 static void     master_catch_signals(void);
 static void     master_catch_signal(int);
@@ -119,6 +122,7 @@ static const struct upgrade_ops master_upgrade_ops = {
 	.retire = master_replaced,
 	.alone = master_alone,
 	.stop = master_stop_with,
+	.reload = master_reload,
 };
 
 static const struct generation_ops master_generation_ops = {
@@ -210,6 +214,7 @@ master_open_all(void)
 		goto fail;
 	}
 	watch_start(&master.reports, ends[0], POLLIN, master_reports_came);
+	companion_greet();
 	return 0;
 fail:
 	log_error("mailbox: %s", strerror(errno));
@@ -275,10 +280,18 @@ master_build(void)
 	if (running != NULL)
 		running->remake = false;
 	master.return_wanted = false;
+	if (master.stopping != SERVING && master.replaced && companion.runs != 0) {
+		report_begin();
+		companion_tell_reload();
+		report_say(WEIR_NOTICE,
+		    "process %d has taken over and reloads: its log tells what comes of it",
+		    (int)companion.pid);
+		report_end(true);
+		return;
+	}
 	if (master.stopping != SERVING) {
 		report_begin();
-		report_say(WEIR_ERROR, "error: weir is stopping%s",
-		    master.replaced ? ": another one has taken over, give the command again" : "");
+		report_say(WEIR_ERROR, "error: weir is stopping");
 		report_end(false);
 		return;
 	}
@@ -294,7 +307,7 @@ master_build(void)
 static bool
 master_wants(const char **kept)
 {
-	const struct generation *running = generation_running(), *g;
+	const struct generation *running = generation_running();
 
 	if (report_is_wanted())
 		return true;
@@ -302,8 +315,7 @@ master_wants(const char **kept)
 		*kept = running->broken ? GENERATION_GOOD : running->name;
 		return true;
 	}
-	g = generation_retiring();
-	*kept = g == NULL ? NULL : g->name;
+	*kept = generation_has_good() ? GENERATION_GOOD : NULL;
 	return running == NULL && master.return_wanted;
 }
 
@@ -326,13 +338,18 @@ master_look_at_files(void)
 static void
 master_close_all(void)
 {
+	/* Whoever ends last removes what both had. */
+	if (companion.pid == 0 || !companion_drain())
+		listening_alone();
 	listening_close();
+	listening_forget();
 	if (master.ran)
 		log_notice("ends");
 	tickets_stop();
 	pid_file_remove();
 	control_close(!master.failed);
 	companion_end();
+	deadline_clear(&master.again);
 	watch_stop(&master.reports);
 	fdtable_close(&master_fds, FD_REPORTS, "", 0);
 	fdtable_close(&master_fds, FD_MASTER, "", 0);
@@ -375,9 +392,9 @@ master_quit(void)
 	if (master.stopping != SERVING)
 		return;
 	log_notice("quitting: ends with the last session");
+	/* If that one dies, it has to come back. */
+	master.replaced = companion.newer && companion.runs != 0;
 	master_leave();
-	/* An older one that only waits for its last session would be alone then. */
-	companion_tell_quits();
 	if (companion.runs == 0)
 		listening_close();
 }
@@ -392,6 +409,10 @@ master_leave(void)
 		notify_main(companion.pid);
 	else
 		notify_stopping();
+	/* Before it is told that none runs here: it would be alone otherwise. */
+	companion_tell_quits();
+	if (companion.runs != 0)
+		listening_retreat();
 	children_retire();
 	companion_tell_runs();
 }
@@ -404,7 +425,6 @@ master_replaced(void)
 	master.replaced = true;
 	log_notice("ends with the last session: the newer weir serves");
 	master_leave();
-	companion_tell_quits();
 }
 
 /* SIGWINCH, which a terminal sends as well. */
@@ -414,6 +434,10 @@ master_give_sessions(void)
 	if (!companion.newer || companion.runs == 0 || master.stopping != SERVING ||
 	    generation_running() == NULL)
 		return;
+	if (generation_building() != NULL) {
+		log_notice("SIGWINCH comes while a generation is built: again, when that runs");
+		return;
+	}
 	log_notice("all sessions go to the newer weir, process %d: SIGHUP starts workers here "
 		   "again",
 	    (int)companion.pid);
@@ -428,17 +452,22 @@ master_alone(bool quits)
 {
 	struct generation *g = generation_running();
 
-	if (g != NULL)
+	if (g != NULL) {
 		generation_claim_slots(g);
-	if (quits || g != NULL || !master.ran || master.failed)
+		listening_share();
+	}
+	if (g != NULL || !master.ran || master.failed)
 		return;
-	if (master.replaced) {
+	if (master.stopping == QUITTING && master.replaced && !quits) {
 		master.stopping = SERVING;
 		master.replaced = false;
 	}
-	if (master.stopping != SERVING)
+	if (master.stopping != SERVING) {
+		listening_close();
 		return;
-	log_alert("the other weir serves no more: this one does again");
+	}
+	log_write(quits ? WEIR_NOTICE : WEIR_ALERT,
+	    "the other weir serves no more: workers are started here again");
 	master.return_wanted = true;
 }
 
@@ -525,7 +554,7 @@ master_swapped(const struct generation *g)
 	}
 	companion_tell_runs();
 	master_describe(status, sizeof status);
-	notify_ready(status);
+	notify_ready(status, companion.pid == 0 || companion.newer);
 }
 
 static void
@@ -535,8 +564,18 @@ master_dropped(void)
 
 	if (!master.ran || master.stopping != SERVING)
 		return;
+	/* Nobody serves: what hinders it may pass. */
+	if (generation_running() == NULL)
+		deadline_set(&master.again, MASTER_AGAIN, master_again);
 	master_describe(status, sizeof status);
-	notify_ready(status);
+	notify_ready(status, companion.pid == 0 || companion.newer);
+}
+
+static void
+master_again(struct deadline *d)
+{
+	(void)d;
+	master.return_wanted = true;
 }
 
 /* "generation 3 runs, 2 workers" */

@@ -37,11 +37,13 @@ notify_send(const char *state)
 }
 
 void
-notify_ready(const char *status)
+notify_ready(const char *status, bool main)
 {
-	char state[256];
+	char state[256], pid[32] = "";
 
-	snprintf(state, sizeof state, "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), status);
+	if (main)
+		snprintf(pid, sizeof pid, "MAINPID=%d\n", (int)getpid());
+	snprintf(state, sizeof state, "READY=1\n%sSTATUS=%s", pid, status);
 	notify_send(state);
 }
 

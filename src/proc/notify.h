@@ -3,10 +3,11 @@
 #ifndef PROC_NOTIFY_H
 #define PROC_NOTIFY_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* Each does nothing when there is no NOTIFY_SOCKET. STATUS is one line. */
-void notify_ready(const char *status);
+void notify_ready(const char *status, bool main);	/* main: this is the main process */
 void notify_reloading(void);
 void notify_stopping(void);
 

@@ -69,6 +69,8 @@ pid_file_where(void)
 bool
 pid_file_swap(void)
 {
+	if (strcmp(pid_file_name, pid_file_path) == 0)
+		return false;
 	if (aside_swap(pid_file_name) < 0) {
 		log_error("pid file: %s stays %s: %s", pid_file_name, pid_file_path,
 		    strerror(errno));
@@ -92,7 +94,7 @@ pid_file_moved(void)
 void
 pid_file_return(void)
 {
-	if (pid_file_name == NULL || strcmp(pid_file_name, pid_file_path) == 0)
+	if (pid_file_name == NULL)
 		return;
 	if (aside_return(pid_file_name) < 0)
 		log_error("pid file: %s does not become %s again: %s", pid_file_path,

@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "config.h"
+#include "proc/companion.h"
 #include "proc/generation.h"
 #include "proc/generations.h"
 #include "proc/loss.h"
@@ -22,6 +23,7 @@ static void status_json_generations(struct text *);
 static void status_json_workers(struct text *);
 static void status_json_board(struct text *);
 static uint64_t status_oldest(const struct post *);
+static void status_text_companion(struct text *);
 static void status_text_worker(struct text *, const struct post *);
 static void status_text_fields(struct text *, const struct board_view *);
 static void status_count_sessions(void);
@@ -55,6 +57,7 @@ status_print_generations(struct text *t)
 	char         age[STR_UNIT_MAX];
 
 	status_count_sessions();
+	status_text_companion(t);
 	list_each(n, following, &generations) {
 		const struct generation *g = container_of(n, struct generation, link);
 		unsigned                 workers = 0;
@@ -76,6 +79,23 @@ status_print_generations(struct text *t)
 			if (g->posts[i].state != POST_VACANT || g->step == GENERATION_RUNNING)
 				status_text_worker(t, &g->posts[i]);
 	}
+}
+
+/* "the older weir: process 4711, version 1.0, generation 3, ends with its last session" */
+static void
+status_text_companion(struct text *t)
+{
+	if (companion.pid == 0)
+		return;
+	text_add(t, "the %s weir: process %d", companion.newer ? "newer" : "older",
+	    (int)companion.pid);
+	if (companion.version[0] != '\0')
+		text_add(t, ", version %s", companion.version);
+	if (companion.runs != 0)
+		text_add(t, ", generation %u", companion.runs);
+	else
+		text_add(t, companion.ran ? ", no generation runs" : ", starting");
+	text_add(t, "%s\n", companion.quits ? ", ends with its last session" : "");
 }
 
 static const char *
@@ -103,6 +123,7 @@ status_print_text(struct text *t, uint64_t uptime, bool stopping)
 	} else {
 		text_add(t, "%s\n", stopping ? ", stopping" : "");
 	}
+	status_text_companion(t);
 	while (board_next(&view)) {
 		if (strcmp(kind, view.kind) != 0)
 			text_add(t, "\n");

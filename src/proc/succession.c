@@ -78,6 +78,26 @@ succession_hasten(struct generation *g, const struct generation *running)
 }
 
 void
+succession_revoke(void)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &generations) {
+		struct generation *g = container_of(n, struct generation, link);
+
+		for (unsigned i = 0; g->step == GENERATION_RETIRING && i < g->post_count; i++) {
+			struct post *p = &g->posts[i];
+
+			if (p->state != POST_SERVING || p->heirs == 0)
+				continue;
+			p->heirs = 0;
+			post_tell(p, MESSAGE_HEIRS);
+		}
+	}
+	succession_look();
+}
+
+void
 succession_tell_all(void)
 {
 	const struct generation *running = generation_running();

@@ -30,6 +30,9 @@ void succession_tell(struct generation *);
 /* The same for all that retire already: there are other heirs. */
 void succession_tell_all(void);
 
+/* Nobody goes on with their sessions any more. */
+void succession_revoke(void);
+
 /* A generation has come to run, here or under the other master: all that retire are told.
  * Ends the report of the reload or upgrade, at once when there is nothing to wait for. */
 void succession_begin(void);

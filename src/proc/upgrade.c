@@ -17,6 +17,7 @@
 #include "proc/fdtable.h"
 #include "proc/generation.h"
 #include "proc/generations.h"
+#include "proc/heirs.h"
 #include "proc/listening.h"
 #include "proc/message.h"
 #include "proc/notify.h"
@@ -62,15 +63,18 @@ static void upgrade_files(const char *pid_file, const char *control);
 static void upgrade_changed(void);
 static void upgrade_succeeded(void);
 static void upgrade_stop(void);
+static void upgrade_reload(void);
 static void upgrade_silent(void);
 static void upgrade_newer_ended(const char *how);
 static void upgrade_older_ended(void);
+static void upgrade_forget_names(void);
 
 static const struct companion_ops upgrade_companion_ops = {
 	.line = upgrade_line,
 	.files = upgrade_files,
 	.changed = upgrade_changed,
 	.stop = upgrade_stop,
+	.reload = upgrade_reload,
 	.ended = upgrade_silent,
 };
 
@@ -113,11 +117,12 @@ upgrade_shares(const char *path)
 void
 upgrade_take_names(void)
 {
-	bool pid_file = upgrade_shares(pid_file_where()) && pid_file_swap();
-	bool control = upgrade_shares(control_where()) && control_swap();
+	bool pid_file = pid_file_swap(), control = control_swap();
 
 	companion_tell_files(pid_file ? upgrade.older.pid_file : "",
 	    control ? upgrade.older.control : "");
+	if (companion.pid == 0)
+		upgrade_forget_names();
 }
 
 /* ------------------------------------------------------------------ the older */
@@ -161,6 +166,11 @@ upgrade_obstacle(char *out, size_t size)
 		snprintf(out, size,
 		    "process %d goes on for this one: tell that one (kill -QUIT %d ends this one)",
 		    (int)companion.pid, (int)getpid());
+	else if (companion.pid != 0 && companion.quits)
+		snprintf(out, size,
+		    "the weir before, process %d, still has sessions that cannot come here: they "
+		    "end by themselves, by worker_shutdown_timeout, or at once by kill -TERM %d",
+		    (int)companion.pid, (int)companion.pid);
 	else if (companion.pid != 0)
 		snprintf(out, size,
 		    "the weir before, process %d, has not ended: kill -QUIT %d lets its sessions "
@@ -175,7 +185,7 @@ void
 upgrade_look(void)
 {
 	char text[512];
-	bool ends = companion.pid != 0 && !companion.newer && companion.quits;
+	bool ends = companion.pid != 0 && companion.quits;
 
 	if (upgrade.step != UPGRADE_WANTED)
 		return;
@@ -183,6 +193,8 @@ upgrade_look(void)
 		deadline_set(&upgrade.overdue, UPGRADE_PATIENCE, upgrade_pass);
 		return;
 	}
+	if (deadline_is_set(&upgrade.inherit))
+		return;
 	if (upgrade_obstacle(text, sizeof text) != NULL) {
 		upgrade.step = companion.pid != 0 ? UPGRADE_BESIDE : UPGRADE_NONE;
 		upgrade_refuse(text);
@@ -209,8 +221,10 @@ upgrade_refuse(const char *why)
 	while ((n = list_first(&upgrade.requesters)) != NULL) {
 		struct requester *r = container_of(n, struct requester, link);
 
-		node_unlink(n);
 		r->line(r, WEIR_ERROR, line);
+		if (!node_linked(n))
+			continue;	/* it does not listen */
+		node_unlink(n);
 		r->done(r, false);
 	}
 }
@@ -300,8 +314,10 @@ upgrade_overdue(struct deadline *d)
 void
 upgrade_cancel(void)
 {
-	if (upgrade.step == UPGRADE_STARTING)
+	if (upgrade.step == UPGRADE_STARTING) {
 		kill(companion.pid, SIGKILL);
+		listening_alone();
+	}
 	if (upgrade.step == UPGRADE_WANTED) {
 		upgrade.step = companion.pid != 0 ? UPGRADE_BESIDE : UPGRADE_NONE;
 		upgrade_refuse("weir is stopping");
@@ -353,10 +369,13 @@ upgrade_changed(void)
 			upgrade_succeeded();
 		return;
 	}
-	if (companion.runs != 0)
+	if (companion.runs != 0) {
 		succession_tell_all();
-	else if (!companion.quits && companion.version[0] != '\0')
-		ops->alone(false);
+	} else if (companion.ran) {
+		if (heirs_number() == 0)
+			succession_revoke();
+		ops->alone(companion.quits);
+	}
 }
 
 static void
@@ -388,6 +407,12 @@ upgrade_stop(void)
 	ops->stop();
 }
 
+static void
+upgrade_reload(void)
+{
+	ops->reload();
+}
+
 /* Nothing more comes from it. What became of one that is our child its end tells. */
 static void
 upgrade_silent(void)
@@ -414,19 +439,23 @@ upgrade_newer_ended(const char *how)
 	deadline_clear(&upgrade.overdue);
 	companion_end();
 	listening_alone();
+	pid_file_return();
+	control_return();
 	deadline_set(&upgrade.inherit, UPGRADE_LEFT, upgrade_inherit);
 	if (upgrade.step == UPGRADE_STARTING) {
 		upgrade.step = UPGRADE_NONE;
+		ops->alone(false);
 		report_say(WEIR_ERROR,
-		    "error: process %d %s before it served: this weir goes on as before", (int)pid,
-		    how);
+		    "error: process %d %s before it served: this weir goes on as before; %s -t may "
+		    "say more",
+		    (int)pid, how, program_path());
 		report_end(false);
 		return;
 	}
-	upgrade.step = UPGRADE_NONE;
+	if (upgrade.step == UPGRADE_BESIDE)
+		upgrade.step = UPGRADE_NONE;
 	log_notice("the newer weir, process %d, %s", (int)pid, how);
-	pid_file_return();
-	control_return();
+	notify_main(getpid());
 	ops->alone(quits);
 }
 
@@ -436,12 +465,20 @@ upgrade_older_ended(void)
 	log_notice("the older weir, process %d, has ended", (int)companion.pid);
 	companion_end();
 	listening_alone();
-	aside_forget(upgrade.older.pid_file);
-	aside_forget(upgrade.older.control);
+	upgrade_forget_names();
 	deadline_clear(&upgrade.overdue);
 	deadline_set(&upgrade.inherit, UPGRADE_LEFT, upgrade_inherit);
 	if (upgrade.step == UPGRADE_BESIDE)
 		upgrade.step = UPGRADE_NONE;
+	ops->alone(true);
+}
+
+/* One that was killed has not removed what it had under other names. */
+static void
+upgrade_forget_names(void)
+{
+	aside_forget(upgrade.older.pid_file);
+	aside_forget(upgrade.older.control);
 }
 
 /* One that was killed has left something there. */

@@ -27,6 +27,7 @@ struct upgrade_ops {
 	 * has said that weir ends. */
 	void (*alone)(bool quits);
 	void (*stop)(void);	/* it has been told to end at once */
+	void (*reload)(void);	/* or to reload, which is for us to do */
 };
 
 /* Once, before the others. daemon: whether this master has left the terminal. */

@@ -657,7 +657,7 @@ schemas_differ(void)
 
 	for (unsigned i = 1; i < n; i++)
 		for (unsigned k = 0; k < i; k++)
-			if (strcmp(board->schemas[i].kind, board->schemas[k].kind) == 0)
+			if (strncmp(board->schemas[i].kind, board->schemas[k].kind, KIND_MAX) == 0)
 				return true;
 	return false;
 }
@@ -667,11 +667,12 @@ static void
 entry_bequeath(unsigned id)
 {
 	const struct schema   *own = entry_schema(entry_at(id)), *theirs;
-	const struct entry_key key = { .kind = own->kind,
-		.name = entry_at(id)->name,
-		.other = id };
+	char                   kind[KIND_MAX], name[BOARD_NAME_MAX];
+	const struct entry_key key = { .kind = kind, .name = name, .other = id };
 	int                    heir;
 
+	board_copy_name(kind, sizeof kind, own->kind);
+	board_copy_name(name, sizeof name, entry_at(id)->name);
 	if (board_know_entries() < 0)
 		return;
 	heir = (int)hash_find(&known.names, entry_hash(&key), entry_is, &key) - 1;
@@ -683,7 +684,7 @@ entry_bequeath(unsigned id)
 			if (own->fields[f].type == BOARD_COUNTER &&
 			    theirs->fields[t].type == BOARD_COUNTER &&
 			    strncmp(own->fields[f].name, theirs->fields[t].name, FIELD_MAX) == 0)
-				board_add(&board_cell(heir, BOARD_PAST)[t],
+				atomic_fetch_add(&board_cell(heir, BOARD_PAST)[t],
 				    board_sum((int)id, f));
 }
 
@@ -735,8 +736,8 @@ board_seat_settle(unsigned seat, bool keep_counters)
 			value = atomic_load_explicit(&cell[field], memory_order_relaxed);
 			if (value == 0)
 				continue;
-			if (counter)
-				board_add(&past[field], value);
+			if (counter)	/* two masters may do so at once */
+				atomic_fetch_add(&past[field], value);
 			atomic_store(&cell[field], 0);
 		}
 	}
@@ -785,7 +786,7 @@ entry_kind(const struct entry *e)
 	unsigned i = 0;
 
 	while (i < e->schema % BOARD_SCHEMAS &&
-	    strcmp(board->schemas[i].kind, entry_schema(e)->kind) != 0)
+	    strncmp(board->schemas[i].kind, entry_schema(e)->kind, KIND_MAX) != 0)
 		i++;
 	return i;
 }

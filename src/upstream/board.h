@@ -15,7 +15,7 @@
  * A seat is a worker's place on the board: one for each slot of each
  * generation; a respawned worker takes over the seat. A cell is written by its
  * seat's worker alone: counting is a plain store, never contended. Seat
- * BOARD_PAST belongs to the master: it keeps what ended generations counted.
+ * BOARD_PAST belongs to the masters: it keeps what ended generations counted.
  */
 #ifndef UPSTREAM_BOARD_H
 #define UPSTREAM_BOARD_H
@@ -109,6 +109,12 @@ void board_entering_end(void);
  * with errno ENOSPC. Gives it back, with its entries, when the generation has ended. */
 int  board_generation_take(void);
 void board_generation_give(unsigned generation);
+
+/* Master: the next number for a generation after this one, which no other master has, if
+ * they have one another's. Gives it back when it has not come to run: it is used again,
+ * unless a later one was taken meanwhile. */
+uint32_t board_number_take(uint32_t after);
+void     board_number_give(uint32_t);
 
 /* Master: the other master has died: gives back what it had, and counts its sessions as
  * lost. reclaim: called for each of its seats first. */

@@ -149,6 +149,26 @@ board_seating_has_foreign(unsigned generation)
 	return ((atomic_load(&seating->generations) & ~own_generations) >> generation & 1) != 0;
 }
 
+/* Numbers may wrap: the later one is less than half of all ahead. */
+uint32_t
+board_number_take(uint32_t after)
+{
+	unsigned number = atomic_load(&seating->number), next;
+
+	do
+		next = ((int32_t)(number - after) > 0 ? number : after) + 1;
+	while (!atomic_compare_exchange_weak(&seating->number, &number, next));
+	return next;
+}
+
+void
+board_number_give(uint32_t number)
+{
+	unsigned last = number;
+
+	atomic_compare_exchange_strong(&seating->number, &last, number - 1);
+}
+
 /* Whoever dies with it is seen by the next one, unless somebody else has its number by
  * now: so nobody waits for ever. */
 void

@@ -23,6 +23,7 @@ struct board_seating {
 	_Alignas(64) board_word seats[BOARD_SEATS / SEATS_PER_WORD];	/* a bit each: taken */
 	board_word  generations;	/* the same */
 	atomic_uint end;		/* one more than the highest seat that is taken */
+	atomic_uint number;		/* of the last generation that was begun */
 	atomic_uint entering;		/* the template that enters entries; 0: none */
 	_Alignas(64) board_word slots[BOARD_SLOTS];
 	struct board_seat_beat beats[BOARD_SEATS];
