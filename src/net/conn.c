@@ -171,7 +171,8 @@ conn_read(struct conn *c, char *into, size_t size)
 			c->readable = false;
 		return (size_t)n;
 	}
-	conn_read_ended(c, n < 0 ? errno : 0);
+	if (n == 0 || errno != EAGAIN || !c->pending)
+		conn_read_ended(c, n < 0 ? errno : 0);
 	return 0;
 }
 

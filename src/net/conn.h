@@ -55,7 +55,9 @@ struct conn_handler {
  *		could give now (bytes, the end, an error) shows in conn.pending, which it
  *		sets and clears: then a short read does not mean that nothing waits, and
  *		conn_read leaves `readable` set. EAGAIN means that the socket has said so,
- *		or was drained by a short read when it was not `closed`. No event tells
+ *		or was drained by a short read when it was not `closed`; with conn.pending,
+ *		that it has done its share without coming to any bytes, and goes on in
+ *		another turn, which it has asked for. No event tells
  *		of what is pending: owners go on for as long as `readable` is set, by
  *		conn_again when they have had their share
  *	send	takes bytes as a whole: what it has taken and the socket has not shows in
@@ -155,7 +157,7 @@ conn_fd(const struct conn *c)
 /*
  * Reads what there is, at most size bytes. Returns how many; 0 when nothing
  * can be read now: look at eof and broken. Clears `readable` when the socket
- * is drained.
+ * is drained; where it is set still, there will be another turn.
  */
 size_t conn_read(struct conn *, char *into, size_t size);
 

@@ -31,6 +31,9 @@
 #define RECORD_SMALL  1400u			/* one packet with it on any path but odd ones */
 #define SEND_MOST     (4 * RECORD_PLAIN)	/* of plain bytes, with one send(2) */
 #define HELD_MOST     (256u << 10)
+#define WORK_MOST     256u			/* of the library and the socket, with one read */
+#define FILLS_MOST    16u			/* with one call for a handshake */
+#define BARREN_MOST   64u			/* records without data, and no data between */
 #define IDLE_AFTER    1000u			/* ms */
 #define IDLE_BYTES    16384u			/* in small records after that */
 #define REKEY_RECORDS (1u << 23)		/* AES-GCM: far below what it bears with one key */
@@ -129,6 +132,7 @@ enum tls_state
 tls_handshake(struct conn *c, bool begin)
 {
 	struct tls_conn *t = tls_conn_of(c);
+	unsigned         fills = 0;
 
 	if (t->state >= TLS_DONE)
 		return t->state;
@@ -138,6 +142,10 @@ tls_handshake(struct conn *c, bool begin)
 	ERR_clear_error();
 	while (t->state < TLS_DONE) {
 		if (tls_input.at == tls_input.whole && (t->ssl == NULL || t->started)) {
+			if (fills++ == FILLS_MOST) {
+				conn_again(c);
+				break;
+			}
 			if (tls_conn_fill(c, t, RECORD_PLAIN) <= 0)
 				break;
 			continue;
@@ -174,7 +182,9 @@ tls_conn_step(struct tls_conn *t)
 	}
 	t->state = TLS_GOING;
 	t->started = true;
+	tls_input.limit = tls_input.whole;
 	result = SSL_do_handshake(t->ssl);
+	tls_input.limit = tls_input.at;
 	if (result == 1) {
 		t->state = TLS_DONE;
 		return false;
@@ -211,6 +221,7 @@ tls_conn_recv(struct conn *c, void *into, size_t size)
 {
 	struct tls_conn *t = tls_conn_of(c);
 	size_t           got = 0;
+	unsigned         work = 0;
 
 	if (t->state != TLS_DONE)
 		return tls_conn_discard(c);
@@ -218,7 +229,7 @@ tls_conn_recv(struct conn *c, void *into, size_t size)
 		tls_conn_fail(t, TLS_FAULT_GREEDY, EPROTO);
 	tls_records_open(&t->in, &t->out);
 	ERR_clear_error();
-	while (got < size && !tls_conn_has_ended(t)) {
+	for (; got < size && !tls_conn_has_ended(t) && work < WORK_MOST; work++) {
 		if (tls_input.at == tls_input.whole && SSL_pending(t->ssl) == 0) {
 			/* What a short read has drained is drained; but to say so takes
 			 * bytes, or an EAGAIN. */
@@ -230,7 +241,7 @@ tls_conn_recv(struct conn *c, void *into, size_t size)
 			got += tls_conn_read(t, (char *)into + got, size - got);
 	}
 	c->pending = tls_conn_has_ended(t) || SSL_pending(t->ssl) > 0 ||
-	    tls_input.at != tls_input.whole;
+	    tls_input.at != tls_input.whole || (work == WORK_MOST && c->readable);
 	if (!tls_records_close(&t->in))
 		tls_conn_fail(t, TLS_FAULT_SYSTEM, ENOMEM);
 	if (tls_conn_emit(c, t) < 0)
@@ -238,6 +249,11 @@ tls_conn_recv(struct conn *c, void *into, size_t size)
 	c->readable = true;	/* conn_read clears it */
 	if (got > 0)
 		return (ssize_t)got;
+	if (work == WORK_MOST && c->pending && !tls_conn_has_ended(t)) {
+		conn_again(c);
+		errno = EAGAIN;
+		return -1;
+	}
 	c->pending = false;
 	if (t->failure != 0) {
 		errno = t->failure;
@@ -264,6 +280,7 @@ tls_conn_send(struct conn *c, const void *from, size_t size)
 	if ((uint32_t)loop_now() - t->sent_at > IDLE_AFTER)
 		t->small = IDLE_BYTES;
 	t->sent_at = (uint32_t)loop_now();
+	t->barren = 0;
 	ERR_clear_error();
 	while (done < size && !c->held) {
 		batch = size - done < SEND_MOST ? size - done : SEND_MOST;
@@ -449,18 +466,30 @@ tls_conn_fill(struct conn *c, struct tls_conn *t, size_t wanted)
 	return 1;
 }
 
-/* One call of the library. Returns how many bytes. */
+/* One call of the library, with one record: it would go through all that have no data. Returns
+ * how many bytes. */
 static size_t
 tls_conn_read(struct tls_conn *t, char *into, size_t size)
 {
 	unsigned char *before = tls_input.at;
 	size_t         n = 0;
-	int            result = SSL_read_ex(t->ssl, into, size, &n);
+	int            result;
 
+	tls_records_limit();
+	result = SSL_read_ex(t->ssl, into, size, &n);
+	tls_input.limit = tls_input.at;
 	tls_session_note(t);
-	if (result != 1 && !tls_conn_library_failed(t, result) && tls_input.at == before)
+	if (result == 1) {
+		t->barren = 0;
+		return n;
+	}
+	if (tls_conn_library_failed(t, result))
+		return 0;
+	if (tls_input.at == before)
 		tls_conn_fail(t, TLS_FAULT_SYSTEM, EPROTO);	/* it would never go on */
-	return result == 1 ? n : 0;
+	else if (++t->barren > BARREN_MOST)
+		tls_conn_fail(t, TLS_FAULT_BARREN, EPROTO);
+	return 0;
 }
 
 /* All of it; it is no more than `staged` takes. */

@@ -14,6 +14,7 @@ enum tls_fault {
 	TLS_FAULT_LIBRARY,
 	TLS_FAULT_TRUNCATED,
 	TLS_FAULT_GREEDY,
+	TLS_FAULT_BARREN,
 	TLS_FAULT_SYSTEM,
 };
 
@@ -33,6 +34,7 @@ struct tls_conn {
 	uint16_t         verified;	/* X509_V_* of a certificate that was refused */
 	uint8_t          state;		/* enum tls_state */
 	uint8_t          fault;		/* enum tls_fault */
+	uint8_t          barren;	/* records that came without data since there was some */
 	bool             started : 1;	/* a client's first message is on its way */
 	bool             heard : 1;	/* something has come */
 	bool             ended : 1;	/* close_notify has come */

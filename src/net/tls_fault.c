@@ -26,6 +26,8 @@ tls_fault_explain(const struct conn *c)
 		    : "its end came without close_notify: what it sent may be cut short";
 	if (t->fault == TLS_FAULT_GREEDY)
 		return "it does not take the answers to its renegotiations";
+	if (t->fault == TLS_FAULT_BARREN)
+		return "it sends key updates or renegotiations, and no data between them";
 	if (t->fault == TLS_FAULT_SYSTEM)
 		return strerror(t->failure);
 	if (t->fault == TLS_FAULT_NONE)

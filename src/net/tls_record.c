@@ -22,6 +22,7 @@ struct tls_staged tls_staged;
 static BIO_METHOD *method;
 static BIO        *bio;
 
+static size_t record_size(const unsigned char *, size_t);
 static int  record_bio_read(BIO *, char *, size_t, size_t *);
 static int  record_bio_write(BIO *, const char *, size_t, size_t *);
 static long record_bio_ctrl(BIO *, int, long, void *);
@@ -77,6 +78,7 @@ tls_records_open(struct buf **in, struct buf **out)
 	tls_input.at = tls_input.lent ? (unsigned char *)(uintptr_t)waits.data : tls_input.bytes;
 	tls_input.end = tls_input.at + waits.len;
 	tls_input.whole = tls_input.at + tls_records_whole(tls_input.at, waits.len);
+	tls_input.limit = tls_input.at;
 }
 
 /* What it has not asked for waits. False: there is no memory for it. */
@@ -98,23 +100,38 @@ tls_records_close(struct buf **in)
 size_t
 tls_records_whole(const unsigned char *bytes, size_t length)
 {
-	size_t whole = 0, body;
+	size_t whole = 0, size = 1;
 
-	while (whole < length) {
-		const unsigned char *head = bytes + whole;
-
-		if (head[0] < SSL3_RT_CHANGE_CIPHER_SPEC || head[0] > SSL3_RT_APPLICATION_DATA)
-			return length;
-		if (length - whole < RECORD_HEAD)
-			break;
-		body = (size_t)head[3] << 8 | head[4];
-		if (head[1] != SSL3_VERSION_MAJOR || body > RECORD_MOST)
-			return length;
-		if (length - whole < RECORD_HEAD + body)
-			break;
-		whole += RECORD_HEAD + body;
+	while (whole < length && size > 0) {
+		size = record_size(bytes + whole, length - whole);
+		whole += size;
 	}
 	return whole;
+}
+
+void
+tls_records_limit(void)
+{
+	tls_input.limit =
+	    tls_input.at + record_size(tls_input.at, (size_t)(tls_input.whole - tls_input.at));
+}
+
+/* The first record's; 0: it is not whole. What is none is all that there is. */
+static size_t
+record_size(const unsigned char *head, size_t length)
+{
+	size_t body;
+
+	if (length == 0)
+		return 0;
+	if (head[0] < SSL3_RT_CHANGE_CIPHER_SPEC || head[0] > SSL3_RT_APPLICATION_DATA)
+		return length;
+	if (length < RECORD_HEAD)
+		return 0;
+	body = (size_t)head[3] << 8 | head[4];
+	if (head[1] != SSL3_VERSION_MAJOR || body > RECORD_MOST)
+		return length;
+	return length < RECORD_HEAD + body ? 0 : RECORD_HEAD + body;
 }
 
 /* How many bytes are wanting for the record that has begun. */
@@ -131,7 +148,7 @@ tls_record_missing(void)
 static int
 record_bio_read(BIO *b, char *into, size_t size, size_t *got)
 {
-	size_t here = (size_t)(tls_input.whole - tls_input.at);
+	size_t here = (size_t)(tls_input.limit - tls_input.at);
 
 	BIO_clear_retry_flags(b);
 	if (here == 0) {

@@ -16,7 +16,8 @@
 /* What the library has to read next. */
 struct tls_input {
 	unsigned char *at;		/* next byte for it */
-	unsigned char *whole;		/* it may have them up to here */
+	unsigned char *limit;		/* this call may have them up to here … */
+	unsigned char *whole;		/* … and calls to come up to here: whole records */
 	unsigned char *end;
 	bool           lent;		/* they lie in the buf that tls_records_open was given */
 	unsigned char *bytes;		/* TLS_INPUT_SIZE */
@@ -46,6 +47,9 @@ bool tls_records_close(struct buf **in) __attribute__((warn_unused_result));
 /* How many of the bytes are whole records. What can be none is taken for whole: the
  * library knows what to say about it. */
 size_t tls_records_whole(const unsigned char *, size_t);
+
+/* The library's next call is given the first whole record alone. */
+void tls_records_limit(void);
 
 /* How many bytes are wanting for the record that has begun. */
 size_t tls_record_missing(void);

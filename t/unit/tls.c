@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +13,8 @@
 
 #include "base/str.h"
 #include "net/conn.h"
+#include "net/tls_conn.h"
+#include "net/tls_record.h"
 #include "tap.h"
 #include "until.h"
 
@@ -299,6 +302,85 @@ test_closing_sends_notify(void)
 	conn_abort(&client.conn);
 	conn_close(&client.conn);
 	ok(run_until(server_broken), "but aborting does not");
+	close_pair();
+}
+
+/* What one end writes has come to the other when the call is over. */
+static void
+side_send_at_once(struct side *s)
+{
+	if (setsockopt(conn_fd(&s->conn), IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)) < 0)
+		bail_out("setsockopt: %s", strerror(errno));
+}
+
+/* Records without data, made by one side: it asks for other keys, or in TLS 1.2, where a
+ * server may, for another handshake. */
+static void
+side_flood(struct side *from, unsigned count)
+{
+	SSL *ssl = tls_conn_of(&from->conn)->ssl;
+
+	tls_staged.overflow = &tls_conn_of(&from->conn)->out;
+	SSL_clear_options(ssl, SSL_OP_NO_RENEGOTIATION);
+	while (count-- > 0) {
+		if (SSL_version(ssl) == TLS1_3_VERSION)
+			(void)SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED);
+		else
+			(void)SSL_renegotiate(ssl);
+		(void)SSL_do_handshake(ssl);
+	}
+	if (write(conn_fd(&from->conn), tls_staged.bytes, tls_staged.length) < 0)
+		bail_out("write: %s", strerror(errno));
+	tls_staged.length = 0;
+}
+
+static void
+test_flood(struct side *from, struct side *to)
+{
+	char block[1000];
+
+	open_pair(true, NULL, NULL);
+	ok(run_until(shaken), "shaken");
+	from->paused = true;
+	side_send_at_once(from);
+	for (unsigned i = 0; i < 3; i++) {
+		side_flood(from, 40);
+		from->total += 10;
+		conn_again(&from->conn);
+		ok(run_until(all_arrived), "key updates with data between them are taken");
+	}
+	side_flood(from, 1000);
+	to->conn.readable = true;
+	is_number((long long)conn_read(&to->conn, block, sizeof block), 0, "nothing comes of it");
+	ok(to->conn.broken, "a flood of them ends the connection");
+	is_string(conn_explain(&to->conn),
+	    "it sends key updates or renegotiations, and no data between them", "it is named");
+	ok(tls_conn_of(&to->conn)->barren < 100, "after some dozens");
+	close_pair();
+}
+
+/* Most of a flood waits while there is data in it. */
+static void
+test_work_is_shared(void)
+{
+	size_t got, most = 0, turns = 0;
+	char   block[70000];
+
+	open_pair(true, NULL, NULL);
+	ok(run_until(shaken), "shaken");
+	side_send_at_once(&client);
+	client.total = 900;
+	for (client.sent = 0; client.sent < client.total; client.sent++) {
+		if (SSL_version(tls_conn_of(&client.conn)->ssl) == TLS1_3_VERSION)
+			side_flood(&client, 1);
+		(void)conn_send(&client.conn, span_make("x", 1));
+	}
+	while ((got = conn_read(&server.conn, block, sizeof block)) > 0) {
+		most = got > most ? got : most;
+		turns++;
+		server.conn.readable = true;
+	}
+	ok(most <= 256 && turns > 3, "one read does not go through it all");
 	close_pair();
 }
 
@@ -662,6 +744,10 @@ main(void)
 		test_backpressure();
 		test_truncated();
 		test_closing_sends_notify();
+		if (settings.version13)
+			test_flood(&client, &server);
+		test_flood(&server, &client);
+		test_work_is_shared();
 		test_strangers();
 		test_server_speaks_first();
 		test_wrong_name();
