@@ -71,6 +71,41 @@ CONF
 	$w->stop;
 };
 
+# The one that is open goes, which wakes the first that waits; that one is reset before its turn comes.
+it 'a free place goes to the next that waits, whoever leaves' => sub {
+	my $port = free_port;
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+worker_handshakes = 1
+error_log = logs/error.log info
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+tls = edge
+handshake_timeout = 5m
+[tls edge]
+certificate = $certificate
+CONF
+	# When the third is open, those behind it have waited for so long that no event and no recheck is to come.
+	my @all = map {
+		my $c = client($port)->send($hello);
+		my $count = $_;
+		wait_for { $w->status->server('echo')->{handshakes} == $count };
+		$c;
+	} 1 .. 5;
+	ok length($all[2]->recv(1)), 'the oldest have given way';
+	my ($worker) = $w->workers;
+	kill STOP => $worker;
+	$all[2]->close;
+	$all[3]->reset;
+	kill CONT => $worker;
+	ok length($all[4]->recv(1)), 'the last has its turn';
+	is $w->status->server('echo')->{end_handshake_overload}, 2, 'nobody else was refused';
+	$_->close for @all[0, 1, 4];
+	$w->stop;
+};
+
 it "$MANY of them are bounded, refused by age, and leave little behind" => sub {
 	my $port = free_port;
 	my $w = weir(<<"CONF");

@@ -29,6 +29,7 @@ static enum tls_state handshake_begin(struct handshake *);
 static void        handshake_wait(struct handshake *);
 static void        handshake_done(struct weir_session *);
 static void        handshake_failed(struct weir_session *);
+static void        handshakes_wake(void);
 static void        handshakes_refuse_old(void *);
 
 const struct session_mode handshake_mode = {
@@ -138,7 +139,6 @@ static void
 handshake_leave(struct weir_session *s)
 {
 	struct handshake *h = s->handshake;
-	struct node      *next;
 
 	if (h == NULL)
 		return;
@@ -147,11 +147,10 @@ handshake_leave(struct weir_session *s)
 	board_give(s->server->board, SERVER_HANDSHAKES, all.seat);
 	if (node_linked(&h->link))
 		node_unlink(&h->link);
-	if (h->open) {
+	if (h->open)
 		all.count--;
-		if ((next = list_first(&all.waiting)) != NULL)
-			conn_again(&container_of(next, struct handshake, link)->session->client);
-	}
+	/* Whoever it is: this one may have been woken, and passes it on. */
+	handshakes_wake();
 	slab_give(&all.slab, h);
 }
 
@@ -196,10 +195,18 @@ handshake_begin(struct handshake *h)
 	h->since = loop_now();
 	list_append(&all.open, &h->link);
 	all.count++;
-	if (all.count < all.most && !list_empty(&all.waiting))
-		conn_again(&container_of(list_first(&all.waiting), struct handshake, link)
-				->session->client);
+	handshakes_wake();
 	return tls_handshake(c, true);
+}
+
+/* The first that waits, if there is room for it. */
+static void
+handshakes_wake(void)
+{
+	struct node *first = list_first(&all.waiting);
+
+	if (all.count < all.most && first != NULL)
+		conn_again(&container_of(first, struct handshake, link)->session->client);
 }
 
 static void
