@@ -150,13 +150,14 @@ CONF
 
 it 'an OCSP response is stapled' => sub {
 	my ($good, $other, $port) = ($pki->staple('ca', 'first'), $pki->staple('ca', 'wild'), free_port);
+	my $chain = spurt($pki->path('chain.pem'), slurp($pki->path('first.pem')) . slurp($pki->path('ca.pem')));
 	my $w = weir(<<"CONF");
 [server echo]
 listen = 127.0.0.1:$port
 protocol = echo
 tls = edge
 [tls edge]
-certificate = $pair{first} ocsp=$good
+certificate = $chain @{[$pki->path('first.key')]} ocsp=$good
 certificate = $pair{wild}
 CONF
 	like $pki->shake($port, args => ['-status']), qr/Cert Status: good/;
@@ -164,7 +165,10 @@ CONF
 	    'of the certificate that it speaks of only';
 	$w->edit_conf(sub { s/\Q$good\E/$other/ });
 	like $w->command('-t')->{text}, qr/error: \S+: it does not speak of this certificate/;
-	spurt($other, slurp($good) . "\n");
+	my $wrong = $pki->staple('stranger', 'first');
+	rename($wrong, $other);
+	like $w->command('-t')->{text}, qr/error: \S+: it does not speak of this certificate/, 'but of one with its number';
+	spurt($other, slurp($pki->staple('ca', 'first')) . "\n");
 	like $w->command('-t')->{text}, qr/error: \S+: there is something behind the OCSP response/;
 	$w->stop;
 };
@@ -197,7 +201,11 @@ it 'what is wrong is told, with its file' => sub {
 	like checked("certificate = $chain $empty"), qr{error: \Q$empty\E: no key in PEM};
 	like checked("certificate = $chain $locked"), qr/error: \Q$locked\E: the key is encrypted/;
 	like checked("certificate = $chain $key\nprotocols = SSLv3"), qr/there are TLSv1\.2 and TLSv1\.3/;
-	like checked("certificate = $chain $key\nciphers = NONE"), qr/error: no cipher match/;
+	like checked("certificate = $chain $key\nciphers = NONE"), qr/:7: error: no cipher match/;
+	like checked("certificate = $chain $key\nciphersuites = NONE"), qr/:7: error: no cipher match/;
+	like checked("certificate = $chain $key\ngroups = NONE"), qr/:7: error: \S/;
+	my $weak = $pki->certificate('weak', key => 'rsa', bits => 512);
+	like checked("certificate = $chain $key\ncertificate = $weak"), qr/:7: error: \S+weak\.pem: ee key too small/;
 	like checked("certificate = $chain $key\nclient_verify = on"), qr/add client_ca = FILE/;
 	like checked("certificate = $chain $key\nclient_ca = $empty"), qr/:7: error: \Q$empty\E: /;
 	like checked("certificate = $chain $key\nclient_ca = $chain\ncrl = $chain"), qr/no revocation list in PEM/;
@@ -212,6 +220,8 @@ it 'what is wrong is told, with its file' => sub {
 	chmod(0600, $key);
 	like checked('certificate = ' . $pki->certificate('soon', days => 13)), qr/warning: \S+: the certificate expires in 1[23] days: renew it/;
 	like checked("certificate = $pair{past}"), qr/warning: \S+: the certificate has expired/;
+	my $long = spurt($pki->path('long.pem'), slurp($chain) . slurp($pki->path('soon.pem')));
+	like checked("certificate = $long $key"), qr/warning: \Q$long\E: certificate 2 of the chain expires in 1[23] days/;
 	unlike checked('certificate = ' . $pki->certificate('later', days => 16)), qr/warning/;
 };
 

@@ -230,4 +230,21 @@ it 'not when other certificates are revoked since then' => sub {
 	$w->stop;
 };
 
+it 'not once the list of those revoked is out of date' => sub {
+	my $seconds = patience(3);
+	$pki->certificate('keeper', ca => 1);
+	$pki->certificate($_, by => 'keeper') for qw(fine fallen);
+	my $crl = $pki->revoke('keeper', 'fallen', $seconds);
+	my $until = time() + $seconds;
+	my $w = weir(conf(my $port = free_port, more => "client_ca = @{[$pki->path('keeper.pem')]}\ncrl = $crl"));
+	my @shown = ('-cert', $pki->path('fine.pem'), '-key', $pki->path('fine.key'));
+	my %ticket = map { $_ => session($port, "listed$_", @shown, $_) } '-tls1_3', '-tls1_2';
+	is resumes($port, $ticket{$_}, @shown, $_), 1, "$_: it may come back" for keys %ticket;
+	ok wait_for { time() > $until } $seconds + 5;
+	unlike $pki->shake($port, args => ['-sess_in', $ticket{$_}, @shown, $_]), qr/^Reused, /m, "$_: until then"
+	    for keys %ticket;
+	$w->wait_log(qr/handshake_failed: its certificate: CRL has expired/);
+	$w->stop;
+};
+
 done_testing;

@@ -27,6 +27,8 @@ struct tls_making {
 };
 
 static bool tls_make(const struct tls_making *);
+static bool tls_check_lists(const struct tls_making *);
+static bool tls_check_pairs(const struct tls_making *);
 static bool tls_make_store(const struct tls_making *);
 static bool tls_load_issuers(const struct tls_making *);
 static bool tls_add_issuer(struct tls *, X509_INFO *);
@@ -36,6 +38,8 @@ static bool tls_load_chain(const struct tls_making *, unsigned index);
 static bool tls_load_key(const struct tls_making *, unsigned index);
 static bool tls_load_staple(const struct tls_making *, unsigned index);
 static void tls_warn_time(const struct tls_making *, unsigned index);
+static void tls_warn_time_of(const struct tls_making *, unsigned index, const X509 *,
+    const char *which);
 static void tls_warn_readable(const struct tls_making *, unsigned index);
 static bool tls_complain(const struct tls_making *, bool warning, const char *key, unsigned index,
     const char *file, const char *what);
@@ -60,6 +64,7 @@ tls_create(const struct tls_settings *s, enum tls_role role, tls_say *say, void 
 		return NULL;
 	}
 	t->role = role;
+	t->crl_until = INT64_MAX;
 	t->next = all;
 	all = t;
 	ERR_clear_error();
@@ -99,7 +104,9 @@ tls_make(const struct tls_making *m)
 	for (t->pair_count = 0; t->pair_count < s->certificate_count; t->pair_count++)
 		if (!tls_load_pair(m, t->pair_count))
 			fine = false;
-	if (!fine)
+	if (!tls_check_lists(m))
+		fine = false;
+	if (!fine || !tls_check_pairs(m))
 		return false;
 	if (t->role == TLS_SERVER) {
 		t->names = tls_names_create(t, s, m->say, m->context);
@@ -113,6 +120,46 @@ tls_make(const struct tls_making *m)
 	if (t->ssl == NULL || (t->pair_count > 0 && !tls_context_add(t->ssl, &t->pairs[0])))
 		return tls_complain(m, false, NULL, 0, "", tls_error_text());
 	return true;
+}
+
+/* Each of the library's lists alone, so that the one that it refuses is named. */
+static bool
+tls_check_lists(const struct tls_making *m)
+{
+	const struct tls_settings *s = m->settings;
+	SSL_CTX                   *ctx = SSL_CTX_new(TLS_method());
+	bool                       fine = true;
+
+	if (ctx == NULL)
+		return tls_complain(m, false, NULL, 0, "", tls_error_text());
+	if (s->ciphers != NULL && SSL_CTX_set_cipher_list(ctx, s->ciphers) != 1)
+		fine = tls_complain(m, false, "ciphers", 0, "", tls_error_text());
+	if (s->ciphersuites != NULL && SSL_CTX_set_ciphersuites(ctx, s->ciphersuites) != 1)
+		fine = tls_complain(m, false, "ciphersuites", 0, "", tls_error_text());
+	if (s->groups != NULL && SSL_CTX_set1_groups_list(ctx, s->groups) != 1)
+		fine = tls_complain(m, false, "groups", 0, "",
+		    ERR_peek_error() != 0 ? tls_error_text() : "a group in it is not known");
+	SSL_CTX_free(ctx);
+	return fine;
+}
+
+/* What the library does not take for a certificate of ours: a key that is too weak, and the
+ * like. */
+static bool
+tls_check_pairs(const struct tls_making *m)
+{
+	struct tls *t = m->tls;
+	SSL_CTX    *ctx = tls_context_create(t, m->settings);
+	bool        fine = true;
+
+	if (ctx == NULL)
+		return tls_complain(m, false, NULL, 0, "", tls_error_text());
+	for (unsigned i = 0; i < t->pair_count; i++)
+		if (!tls_context_add(ctx, &t->pairs[i]))
+			fine = tls_complain(m, false, "certificate", i,
+			    m->settings->certificates[i].chain, tls_error_text());
+	SSL_CTX_free(ctx);
+	return fine;
 }
 
 static void
@@ -229,6 +276,7 @@ tls_load_crl(const struct tls_making *m)
 	BIO             *in = tls_open(m, "crl", 0, path, &file);
 	const ASN1_TIME *until;
 	X509_CRL        *crl;
+	struct tm        tm;
 	unsigned         count = 0;
 	bool             fine;
 
@@ -241,6 +289,9 @@ tls_load_crl(const struct tls_making *m)
 	while (fine && (crl = PEM_read_bio_X509_CRL(in, NULL, tls_no_passphrase, NULL)) != NULL) {
 		fine = X509_STORE_add_crl(m->tls->store, crl) == 1;
 		until = X509_CRL_get0_nextUpdate(crl);	/* NULL: for ever */
+		if (until != NULL && ASN1_TIME_to_tm(until, &tm) == 1 &&
+		    timegm(&tm) < m->tls->crl_until)
+			m->tls->crl_until = timegm(&tm);
 		if (until != NULL && X509_cmp_time(until, NULL) < 0)
 			(void)tls_complain(m, true, "crl", 0, path,
 			    "a list in it is out of date: its clients are refused until there is "
@@ -362,22 +413,35 @@ tls_load_staple(const struct tls_making *m, unsigned index)
 static void
 tls_warn_time(const struct tls_making *m, unsigned index)
 {
-	const X509 *leaf = m->tls->pairs[index].leaf;
+	const struct tls_pair *pair = &m->tls->pairs[index];
+	char                   which[48];
+
+	tls_warn_time_of(m, index, pair->leaf, "the certificate");
+	for (int i = 0; i < sk_X509_num(pair->chain); i++) {
+		snprintf(which, sizeof which, "certificate %d of the chain", i + 2);
+		tls_warn_time_of(m, index, sk_X509_value(pair->chain, i), which);
+	}
+}
+
+static void
+tls_warn_time_of(const struct tls_making *m, unsigned index, const X509 *x, const char *which)
+{
 	const char *file = m->settings->certificates[index].chain;
 	time_t      soon = time(NULL) + SOON;
 	int         days = 0, seconds = 0;
 	char        text[160];
 
-	if (X509_cmp_time(X509_get0_notBefore(leaf), NULL) > 0)
-		(void)tls_complain(m, true, "certificate", index, file,
-		    "the certificate is not valid yet");
-	if (X509_cmp_time(X509_get0_notAfter(leaf), &soon) > 0)
+	if (X509_cmp_time(X509_get0_notBefore(x), NULL) > 0) {
+		snprintf(text, sizeof text, "%s is not valid yet", which);
+		(void)tls_complain(m, true, "certificate", index, file, text);
+	}
+	if (X509_cmp_time(X509_get0_notAfter(x), &soon) > 0)
 		return;
-	ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(leaf));
+	ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(x));
 	if (days < 0 || seconds < 0)
-		snprintf(text, sizeof text, "the certificate has expired: it will be refused");
+		snprintf(text, sizeof text, "%s has expired: it will be refused", which);
 	else
-		snprintf(text, sizeof text, "the certificate expires in %d day%s: renew it", days,
+		snprintf(text, sizeof text, "%s expires in %d day%s: renew it", which, days,
 		    days == 1 ? "" : "s");
 	(void)tls_complain(m, true, "certificate", index, file, text);
 }

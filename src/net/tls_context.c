@@ -9,7 +9,7 @@
 
 static bool tls_context_set_protocols(SSL_CTX *, const struct tls_settings *);
 static bool tls_context_set_trust(SSL_CTX *, const struct tls *, const struct tls_settings *);
-static bool tls_context_set_sessions(SSL_CTX *, const struct tls *, const struct tls_settings *);
+static bool tls_context_set_sessions(SSL_CTX *, struct tls *, const struct tls_settings *);
 static bool tls_context_digest(const struct tls *, const struct tls_settings *, unsigned char *out,
     unsigned *size);
 static int  tls_context_choose_alpn(SSL *, const unsigned char **, unsigned char *,
@@ -106,7 +106,7 @@ tls_context_set_trust(SSL_CTX *ctx, const struct tls *t, const struct tls_settin
 
 /* Sessions are kept by clients alone, as tickets. */
 static bool
-tls_context_set_sessions(SSL_CTX *ctx, const struct tls *t, const struct tls_settings *s)
+tls_context_set_sessions(SSL_CTX *ctx, struct tls *t, const struct tls_settings *s)
 {
 	unsigned char id[EVP_MAX_MD_SIZE];
 	unsigned      size;
@@ -117,7 +117,7 @@ tls_context_set_sessions(SSL_CTX *ctx, const struct tls *t, const struct tls_set
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 		SSL_CTX_set_num_tickets(ctx, 0);
 	} else if (t->role == TLS_SERVER)
-		tls_tickets_enable(ctx);
+		tls_tickets_enable(ctx, t);
 	if (!tls_context_digest(t, s, id, &size))
 		return false;
 	return SSL_CTX_set_session_id_context(ctx, id, size) == 1;

@@ -29,6 +29,7 @@ struct tls {
 	X509_STORE       *store;	/* whom to trust; shared by all of them */
 	struct stack_st_X509_NAME *issuers;	/* a server's, whom clients are told of */
 	unsigned char     trust[32];	/* SHA-256 of ca and crl */
+	int64_t           crl_until;	/* seconds since 1970: a list is out of date */
 	unsigned char    *alpn;		/* as on the wire */
 	size_t            alpn_size;
 	enum tls_verify   verify;
@@ -52,7 +53,7 @@ struct tls_names *tls_names_create(struct tls *, const struct tls_settings *, tl
 void tls_names_destroy(struct tls_names *);
 
 /* Tickets for a context, of tls_ticket_keys_set. */
-void tls_tickets_enable(SSL_CTX *);
+void tls_tickets_enable(SSL_CTX *, struct tls *);
 void tls_tickets_stop(void);
 
 /* Takes an OCSP response for the pair. Returns NULL, or what is wrong with it; a warning, or

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* tls_staple: OCSP responses from files, stapled to the certificates that they speak of. */
+#include <string.h>
 #include <time.h>
 
 #include <openssl/err.h>
@@ -10,7 +11,8 @@
 #define STAPLE_MOST 65536u	/* bytes */
 
 static const char *tls_staple_check(struct tls_pair *, const char **warning);
-static OCSP_SINGLERESP *tls_staple_find(OCSP_BASICRESP *, const X509 *leaf);
+static OCSP_SINGLERESP *tls_staple_find(OCSP_BASICRESP *, const struct tls_pair *);
+static bool tls_staple_is_of(const OCSP_CERTID *, const struct tls_pair *);
 static const char *tls_staple_check_single(struct tls_pair *, OCSP_SINGLERESP *,
     const char **warning);
 static int tls_staple_send(SSL *, void *);
@@ -59,7 +61,7 @@ tls_staple_check(struct tls_pair *pair, const char **warning)
 		wrong = OCSP_response_status_str(OCSP_response_status(response));
 	else if ((basic = OCSP_response_get1_basic(response)) == NULL)
 		wrong = "no OCSP response of a kind that is known";
-	else if ((single = tls_staple_find(basic, pair->leaf)) == NULL)
+	else if ((single = tls_staple_find(basic, pair)) == NULL)
 		wrong = "it does not speak of this certificate";
 	else
 		wrong = tls_staple_check_single(pair, single, warning);
@@ -69,22 +71,48 @@ tls_staple_check(struct tls_pair *pair, const char **warning)
 	return wrong;
 }
 
-/* What it says of a certificate, which it knows by the serial number. */
+/* What it says of a certificate. */
 static OCSP_SINGLERESP *
-tls_staple_find(OCSP_BASICRESP *basic, const X509 *leaf)
+tls_staple_find(OCSP_BASICRESP *basic, const struct tls_pair *pair)
 {
-	const ASN1_INTEGER *wanted = X509_get0_serialNumber(leaf);
-	ASN1_INTEGER       *serial;
-	OCSP_SINGLERESP    *single;
+	OCSP_SINGLERESP *single;
 
 	for (int i = 0; i < OCSP_resp_count(basic); i++) {
 		single = OCSP_resp_get0(basic, i);
-		if (OCSP_id_get0_info(NULL, NULL, NULL, &serial,
-			(OCSP_CERTID *)(uintptr_t)OCSP_SINGLERESP_get0_id(single)) == 1 &&
-		    ASN1_INTEGER_cmp(serial, wanted) == 0)
+		if (tls_staple_is_of(OCSP_SINGLERESP_get0_id(single), pair))
 			return single;
 	}
 	return NULL;
+}
+
+/* By the serial number and the issuer's name; by the issuer's key, too, where the chain has it. */
+static bool
+tls_staple_is_of(const OCSP_CERTID *id, const struct tls_pair *pair)
+{
+	const X509        *leaf = pair->leaf;
+	X509              *issuer = NULL;
+	ASN1_OCTET_STRING *name, *key;
+	ASN1_OBJECT       *kind;
+	ASN1_INTEGER      *serial;
+	const EVP_MD      *digest;
+	unsigned char      hash[EVP_MAX_MD_SIZE];
+	unsigned           size;
+
+	if (OCSP_id_get0_info(&name, &kind, &key, &serial, (OCSP_CERTID *)(uintptr_t)id) != 1 ||
+	    ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(leaf)) != 0 ||
+	    (digest = EVP_get_digestbyobj(kind)) == NULL)
+		return false;
+	if (X509_NAME_digest(X509_get_issuer_name(leaf), digest, hash, &size) != 1 ||
+	    ASN1_STRING_length(name) != (int)size ||
+	    memcmp(ASN1_STRING_get0_data(name), hash, size) != 0)
+		return false;
+	if (sk_X509_num(pair->chain) > 0)
+		issuer = sk_X509_value(pair->chain, 0);
+	if (issuer == NULL || X509_check_issued(issuer, (X509 *)(uintptr_t)leaf) != X509_V_OK)
+		return true;
+	return X509_pubkey_digest(issuer, digest, hash, &size) == 1 &&
+	    ASN1_STRING_length(key) == (int)size &&
+	    memcmp(ASN1_STRING_get0_data(key), hash, size) == 0;
 }
 
 static const char *
@@ -101,7 +129,7 @@ tls_staple_check_single(struct tls_pair *pair, OCSP_SINGLERESP *single, const ch
 	if (status == V_OCSP_CERTSTATUS_REVOKED)
 		*warning = "it says that the certificate is revoked";
 	else if (pair->ocsp_until <= time(NULL))
-		*warning = "its time is over, so it is not stapled: fetch a new one and reload";
+		*warning = "it is out of date, so it is not stapled: fetch a new one and reload";
 	return NULL;
 }
 

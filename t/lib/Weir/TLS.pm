@@ -70,7 +70,7 @@ x509_extensions = v3
 basicConstraints = critical,CA:$ca
 subjectAltName = $alternatives
 CNF
-	my @kind = ($option{key} // 'ec') eq 'rsa' ? ('rsa:2048') : ('ec', '-pkeyopt', 'ec_paramgen_curve:P-256');
+	my @kind = ($option{key} // 'ec') eq 'rsa' ? ('rsa:' . ($option{bits} // 2048)) : ('ec', '-pkeyopt', 'ec_paramgen_curve:P-256');
 	my @by = $option{by}
 	    ? ('-CA', $self->path("$option{by}.pem"), '-CAkey', $self->path("$option{by}.key")) : ();
 	$self->openssl('req', '-x509', '-config', $self->path('request.cnf'), '-newkey', @kind, '-nodes',
@@ -123,7 +123,7 @@ sub _index($self, $ca, $name, $status)
 	return spurt($self->path("$ca.index"), "$status\t491231235959Z\t$revoked\t$serial\tunknown\t/CN=$name\n");
 }
 
-sub revoke($self, $ca, $name)
+sub revoke($self, $ca, $name, $seconds = 10 * 86400)
 {
 	my $index = $self->_index($ca, $name, 'R');
 	my $config = spurt($self->path('ca.cnf'), <<"CNF");
@@ -135,7 +135,7 @@ crlnumber = @{[$self->path("$ca.number")]}
 default_md = sha256
 CNF
 	my $list = $self->path("$ca.crl");
-	$self->openssl('ca', '-config', $config, '-gencrl', '-crldays', 10, '-cert', $self->path("$ca.pem"),
+	$self->openssl('ca', '-config', $config, '-gencrl', '-crlsec', $seconds, '-cert', $self->path("$ca.pem"),
 	    '-keyfile', $self->path("$ca.key"), '-out', $list);
 	return $list;
 }
