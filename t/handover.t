@@ -119,7 +119,8 @@ it 'descriptors are as many after many reloads' => sub {
 	my $count = sub {
 		return map { scalar(Weir::Process::descriptors($_)) } $w->pid, $w->template, $w->worker(0);
 	};
-	my $settled = sub { wait_for { scalar($w->processes) == 3 } };
+	# And what the master had of the one before is closed, too.
+	my $settled = sub { wait_for { scalar($w->processes) == 3 && $w->command('generations')->{out} !~ /^generation.*^generation/ms } 20 };
 	is $w->reload->{exit}, 0;
 	ok $settled->();
 	my @before = $count->();

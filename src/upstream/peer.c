@@ -186,8 +186,9 @@ peer_unreported(struct weir_peer *peer, const struct weir_attempt *a)
 {
 	uint64_t until = a->now + peer->fail_timeout;
 
-	if (a->probes)
-		atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until, a->now);
+	if (a->probes &&
+	    atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until, a->now))
+		peer_changed(peer);
 }
 
 /* ------------------------------------------------------------------ failures */
