@@ -193,7 +193,10 @@ it 'nothing grows over many reloads' => sub {
 	my $after = weight($w);
 	note join ', ', map { "$_ $before->{$_} -> $after->{$_}" } sort keys %$before;
 	is $after->{descriptors}, $before->{descriptors}, 'descriptors of master and template';
-	cmp_ok $after->{$_}, '<=', $before->{$_} * 1.05 + (1 << 20), "memory of the $_" for qw(master workers);
+	# A sanitizer keeps what was freed for a while.
+	if (!Weir::Build::sanitized() && !Weir::Build::valgrind()) {
+		cmp_ok $after->{$_}, '<=', $before->{$_} * 1.05 + (1 << 20), "memory of the $_" for qw(master workers);
+	}
 	ok !(grep { !$_->ping } @idle), 'and all sessions go on';
 	$_->close for @idle;
 };
