@@ -9,7 +9,14 @@ use Socket qw(MSG_DONTWAIT MSG_NOSIGNAL SOCK_SEQPACKET SOL_SOCKET SO_TYPE);
 use Weir::Test;
 
 use constant { PIDFD_OPEN => 434, PIDFD_GETFD => 438 };	# on every processor
-use constant REVIEW => pack('L4', 15, 0, 0, 0);		# what workers send, see message.h
+# What workers send one another, as message.h numbers it.
+sub review()
+{
+	my @kinds = slurp(Weir::Build::srcdir() . '/src/proc/message.h') =~ /^\t(MESSAGE_\w+),/mg;
+	my ($number) = grep { $kinds[$_] eq 'MESSAGE_REVIEW' } 0 .. $#kinds;
+	return pack('L4', $number, 0, 0, 0);
+}
+use constant REVIEW => review();
 
 # The channels that a process holds, as descriptors of ours.
 sub channels($pid)
