@@ -10,58 +10,100 @@
 
 #include "base/log.h"
 
+#define ASIDE_NEW ".new"
+#define ASIDE_OLD ".oldbin"
+
+/* malloc'ed; NULL: no memory. */
 static char *
-aside_name(const char *path, const char *ending)
+aside_path(const char *name, const char *ending)
 {
-	char *name;
+	char *path;
 
-	return asprintf(&name, "%s%s", path, ending) < 0 ? NULL : name;
-}
-
-char *
-aside_new(const char *path)
-{
-	return aside_name(path, ".new");
-}
-
-char *
-aside_old(const char *path)
-{
-	return aside_name(path, ".oldbin");
+	return asprintf(&path, "%s%s", name, ending) < 0 ? NULL : path;
 }
 
 int
-aside_swap(const char *path)
+aside_begin(struct aside *a, const char *name, bool aside)
 {
-	char *made = aside_new(path), *old = aside_old(path);
-	int   result = -1;
-
-	if (made != NULL && old != NULL && (unlink(old) == 0 || errno == ENOENT) &&
-	    (link(path, old) == 0 || errno == ENOENT))
-		result = rename(made, path);
-	free(made);
-	free(old);
-	return result;
-}
-
-int
-aside_return(const char *path)
-{
-	char *made = aside_new(path), *old = aside_old(path);
-	int   result = -1;
-
-	if (made != NULL && old != NULL && (unlink(made) == 0 || errno == ENOENT) &&
-	    (rename(old, path) == 0 || errno == ENOENT))
-		result = 0;
-	free(made);
-	free(old);
-	return result;
+	a->name = strdup(name);
+	a->path = aside_path(name, aside ? ASIDE_NEW : "");
+	return a->name == NULL || a->path == NULL ? -1 : 0;
 }
 
 void
-aside_forget(const char *path)
+aside_end(struct aside *a)
 {
-	char *old = *path == '\0' ? NULL : aside_old(path);
+	free(a->name);
+	free(a->path);
+	a->name = a->path = NULL;
+}
+
+const char *
+aside_name(const struct aside *a)
+{
+	return a->name == NULL ? "" : a->name;
+}
+
+/* It is at this path now, which is freed with it. */
+static void
+aside_set_path(struct aside *a, char *path)
+{
+	if (path == NULL)
+		return;
+	free(a->path);
+	a->path = path;
+}
+
+bool
+aside_swap(struct aside *a)
+{
+	char *old;
+	bool  done;
+
+	if (strcmp(a->name, a->path) == 0)
+		return false;
+	old = aside_path(a->name, ASIDE_OLD);
+	done = old != NULL && (unlink(old) == 0 || errno == ENOENT) &&
+	    (link(a->name, old) == 0 || errno == ENOENT) && rename(a->path, a->name) == 0;
+	if (done)
+		aside_set_path(a, strdup(a->name));
+	else
+		log_error("%s: %s does not become %s: %s", a->what, a->path, a->name,
+		    strerror(errno));
+	free(old);
+	return done;
+}
+
+void
+aside_moved(struct aside *a)
+{
+	if (a->name != NULL)
+		aside_set_path(a, aside_path(a->name, ASIDE_OLD));
+}
+
+void
+aside_return(struct aside *a)
+{
+	char *made, *old;
+
+	if (a->name == NULL)
+		return;
+	made = aside_path(a->name, ASIDE_NEW);
+	old = aside_path(a->name, ASIDE_OLD);
+	if (made != NULL && old != NULL && (unlink(made) == 0 || errno == ENOENT) &&
+	    (rename(old, a->name) == 0 || errno == ENOENT))
+		aside_set_path(a, strdup(a->name));
+	else
+		log_error("%s: %s does not become %s again: %s", a->what, a->path, a->name,
+		    strerror(errno));
+	free(made);
+	free(old);
+}
+
+void
+aside_forget(const char *name)
+{
+	char *old = *name == '\0' ? NULL : aside_path(name, ASIDE_OLD);
 
 	if (old != NULL && unlink(old) < 0 && errno != ENOENT)
 		log_error("removing %s: %s", old, strerror(errno));

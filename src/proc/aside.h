@@ -10,21 +10,33 @@
 #ifndef PROC_ASIDE_H
 #define PROC_ASIDE_H
 
-/* "path.new"; malloc'ed; NULL: no memory. */
-char *aside_new(const char *path) __attribute__((warn_unused_result));
+#include <stdbool.h>
 
-/* "path.oldbin", the same. */
-char *aside_old(const char *path) __attribute__((warn_unused_result));
+/* A file of this master. */
+struct aside {
+	const char *what;	/* "pid file": in the log */
+	char       *name;	/* what it is called, but for the time of an upgrade; NULL: none */
+	char       *path;	/* where it is now */
+};
 
-/* The newer one serves: path.new becomes path, which becomes path.oldbin if it is there.
- * Returns 0, or -1 with errno. */
-int aside_swap(const char *path) __attribute__((warn_unused_result));
+/* It is made now; aside: where an older master's has the name. Returns 0, or -1 with
+ * errno. The end frees both. */
+int  aside_begin(struct aside *, const char *name, bool aside) __attribute__((warn_unused_result));
+void aside_end(struct aside *);
 
-/* The newer one has gone, and perhaps its files have not: path.oldbin becomes path again,
- * if it is there, and path.new is removed. Returns 0, or -1 with errno. */
-int aside_return(const char *path) __attribute__((warn_unused_result));
+/* "": there is none. */
+const char *aside_name(const struct aside *);
 
-/* The older one has gone: removes path.oldbin if it has not. */
-void aside_forget(const char *path);
+/* The newer one serves: its file takes the name, and what had it becomes name.oldbin.
+ * Returns whether it has taken it from somebody: the log says why not. */
+bool aside_swap(struct aside *);
+
+/* The older one: a newer one has taken the name; has gone, wherever its file is, and the
+ * name is ours again. */
+void aside_moved(struct aside *);
+void aside_return(struct aside *);
+
+/* The newer one: the older one has gone: removes name.oldbin if it has not. */
+void aside_forget(const char *name);
 
 #endif

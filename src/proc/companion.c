@@ -86,6 +86,7 @@ static bool companion_send_table(void);
 static int  companion_send_runs(struct text *);
 static int  companion_send_tickets(const struct text *);
 static int  companion_send_text(int fd, const struct text *, const int *fds, unsigned count);
+static char *companion_text(const struct message *);
 static enum companion_word companion_word(const char *text);
 static bool companion_field(const char *text, const char *key, char *out, size_t size);
 static bool companion_number(const char *text, const char *key, uint64_t *);
@@ -136,14 +137,13 @@ static bool
 companion_take_first(struct companion_welcome *w, bool *ready)
 {
 	struct message         m;
-	static char            text[MESSAGE_DATA_MAX + 1];
+	char                  *text;
 	struct tls_ticket_keys keys;
 	uint64_t               pid = 0, number = 0, daemon = 0;
 
 	if (message_receive(way.fd, &m) != 1 || m.kind != MESSAGE_COMPANION)
 		return false;
-	memcpy(text, m.data, m.size);
-	text[m.size] = '\0';
+	text = companion_text(&m);
 	switch (companion_word(text)) {
 	case COMPANION_WELCOME:
 		if (!companion_number(text, "pid", &pid) ||
@@ -250,11 +250,9 @@ companion_drain(void)
 static void
 companion_take(struct message *m)
 {
-	static char text[MESSAGE_DATA_MAX + 1];
+	const char *text = companion_text(m);
 	char        pid_file[PATH_MAX] = "", control[PATH_MAX] = "", level[8] = "";
 
-	memcpy(text, m->data, m->size);
-	text[m->size] = '\0';
 	switch (companion_word(text)) {
 	case COMPANION_HELLO:
 		companion_field(text, "version", companion.version, sizeof companion.version);
@@ -533,6 +531,17 @@ companion_send_text(int fd, const struct text *text, const int *fds, unsigned co
 }
 
 /* ------------------------------------------------------------------------- text */
+
+/* What has come, with an end; valid until the next. */
+static char *
+companion_text(const struct message *m)
+{
+	static char text[MESSAGE_DATA_MAX + 1];
+
+	memcpy(text, m->data, m->size);
+	text[m->size] = '\0';
+	return text;
+}
 
 static enum companion_word
 companion_word(const char *text)

@@ -13,7 +13,6 @@
 
 #include "base/log.h"
 #include "net/sock.h"
-#include "proc/aside.h"
 #include "proc/fdtable.h"
 #include "proc/fileid.h"
 #include "proc/generation.h"
@@ -44,11 +43,11 @@ struct client {
 	size_t           sent;
 };
 
+struct aside control_aside = { .what = "control socket" };
+
 static const struct control_ops *ops;
 static struct client clients[CONTROL_CLIENTS];
 static struct watch  door;
-static char         *socket_path;
-static char         *socket_name;	/* path, but for the time of an upgrade */
 static struct file_id socket_file;
 static struct deadline door_shut;	/* while accepting pauses */
 static bool          starved;		/* and has been told of */
@@ -107,68 +106,23 @@ control_open(const char *path, const char *place, bool aside, const struct contr
 	const char *step = "memory";
 	int         fd = -1;
 
-	socket_name = strdup(path);
-	socket_path = aside ? aside_new(path) : strdup(path);
-	if (socket_name != NULL && socket_path != NULL)
-		fd = control_listen(socket_path, &step);
+	if (aside_begin(&control_aside, path, aside) == 0)
+		fd = control_listen(control_aside.path, &step);
 	if (fd < 0) {
 		report_say(WEIR_ERROR, "%s: error: control = %s: %s: %s%s", place, path, step,
 		    strerror(errno), errno == EADDRINUSE ? ": another weir answers there" : "");
 		return -1;
 	}
-	file_id_note(&socket_file, socket_path);
+	file_id_note(&socket_file, control_aside.path);
 	if (fdtable_add(&master_fds, FD_CONTROL, "", 0, fd) < 0) {
 		report_say(WEIR_ERROR, "%s: error: control = %s: %s", place, path, strerror(errno));
 		fd_close(&fd);
-		unlink(socket_path);
+		unlink(control_aside.path);
 		return -1;
 	}
 	ops = control_ops;
 	watch_start(&door, fd, POLLIN, client_accept);
 	return 0;
-}
-
-const char *
-control_where(void)
-{
-	return socket_name == NULL ? "" : socket_name;
-}
-
-bool
-control_swap(void)
-{
-	if (strcmp(socket_name, socket_path) == 0)
-		return false;
-	if (aside_swap(socket_name) < 0) {
-		log_error("control socket: %s stays %s: %s", socket_name, socket_path,
-		    strerror(errno));
-		return false;
-	}
-	strcpy(socket_path, socket_name);	/* which is shorter */
-	return true;
-}
-
-void
-control_moved(void)
-{
-	char *old = socket_name == NULL ? NULL : aside_old(socket_name);
-
-	if (old == NULL)
-		return;
-	free(socket_path);
-	socket_path = old;
-}
-
-void
-control_return(void)
-{
-	if (socket_name == NULL)
-		return;
-	if (aside_return(socket_name) < 0)
-		log_error("control socket: %s does not become %s again: %s", socket_path,
-		    socket_name, strerror(errno));
-	else
-		strcpy(socket_path, socket_name);
 }
 
 void
@@ -178,18 +132,18 @@ control_look(void)
 	struct stat st;
 	int         fd;
 
-	if (socket_path == NULL || file_id_is_at(&socket_file, socket_path))
+	if (control_aside.path == NULL || file_id_is_at(&socket_file, control_aside.path))
 		return;
-	if (lstat(socket_path, &st) == 0) {
+	if (lstat(control_aside.path, &st) == 0) {
 		log_warn("control socket: something else is at %s now, so commands do not reach "
 		    "weir: remove that, and reload (kill -HUP %d)",
-		    socket_path, (int)getpid());
+		    control_aside.path, (int)getpid());
 		return;
 	}
-	fd = control_listen(socket_path, &step);
+	fd = control_listen(control_aside.path, &step);
 	if (fd < 0) {
 		log_error("control socket: %s was removed, and cannot be made again: %s: %s",
-		    socket_path, step, strerror(errno));
+		    control_aside.path, step, strerror(errno));
 		return;
 	}
 	watch_stop(&door);
@@ -197,13 +151,13 @@ control_look(void)
 	fdtable_close(&master_fds, FD_CONTROL, "", 0);
 	if (fdtable_add(&master_fds, FD_CONTROL, "", 0, fd) < 0) {
 		log_error("control socket: %s", strerror(errno));
-		unlink(socket_path);
+		unlink(control_aside.path);
 		fd_close(&fd);
 		return;
 	}
-	file_id_note(&socket_file, socket_path);
+	file_id_note(&socket_file, control_aside.path);
 	watch_start(&door, fd, POLLIN, client_accept);
-	log_notice("control socket: %s was removed: it has been made again", socket_path);
+	log_notice("control socket: %s was removed: it has been made again", control_aside.path);
 }
 
 static int
@@ -231,12 +185,10 @@ control_close(bool ok)
 	watch_stop(&door);
 	deadline_clear(&door_shut);
 	if (fdtable_find(&master_fds, FD_CONTROL, "", 0) >= 0 &&
-	    file_id_is_at(&socket_file, socket_path))
-		unlink(socket_path);
+	    file_id_is_at(&socket_file, control_aside.path))
+		unlink(control_aside.path);
 	fdtable_close(&master_fds, FD_CONTROL, "", 0);
-	free(socket_path);
-	free(socket_name);
-	socket_path = socket_name = NULL;
+	aside_end(&control_aside);
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
 		struct client *c = &clients[i];
 

@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "proc/aside.h"
+
 struct requester;
 struct text;
 
@@ -60,11 +62,8 @@ struct control_ops {
 int  control_open(const char *path, const char *place, bool aside, const struct control_ops *)
     __attribute__((warn_unused_result));
 
-/* As those of proc/pid_file. */
-const char *control_where(void);
-bool        control_swap(void);
-void        control_moved(void);
-void        control_return(void);
+/* Its names. */
+extern struct aside control_aside;
 
 /* Makes the socket again when its file was removed; what somebody else has put there is
  * told. Those who are connected stay. */

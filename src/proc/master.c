@@ -78,6 +78,7 @@ static int      master_open_all(void);
 static int      master_open_board(void);
 static void     master_loop(void);
 static void     master_build(void);
+static void     master_turn_away(void);
 static bool     master_wants(const char **kept);
 static void     master_look_at_files(void);
 static void     master_close_all(void);
@@ -272,6 +273,10 @@ master_build(void)
 		generation_make_way(building);
 	if (building != NULL || !master_wants(&kept))
 		return;
+	if (master.stopping != SERVING) {
+		master_turn_away();
+		return;
+	}
 	/* Whoever forces it does not wait for sessions of the one before. */
 	if (report_wants_force())
 		succession_end();
@@ -280,27 +285,29 @@ master_build(void)
 	if (running != NULL)
 		running->remake = false;
 	master.return_wanted = false;
-	if (master.stopping != SERVING && master.replaced && companion.runs != 0) {
-		report_begin();
-		companion_tell_reload();
-		report_say(WEIR_NOTICE,
-		    "process %d has taken over and reloads: its log tells what comes of it",
-		    (int)companion.pid);
-		report_end(true);
-		return;
-	}
-	if (master.stopping != SERVING) {
-		report_begin();
-		report_say(WEIR_ERROR, "error: weir is stopping");
-		report_end(false);
-		return;
-	}
 	if (master.ran) {
 		master_look_at_files();
 		log_notice(kept != NULL ? "loading what was kept" : "reloading");
 		notify_reloading();
 	}
 	generation_build(kept);
+}
+
+/* A reload was asked for, and we end: it is for whoever has taken over. */
+static void
+master_turn_away(void)
+{
+	char text[128];
+
+	if (!master.replaced || companion.runs == 0) {
+		report_turn_away(WEIR_ERROR, "error: weir is stopping", false);
+		return;
+	}
+	companion_tell_reload();
+	snprintf(text, sizeof text,
+	    "process %d has taken over and reloads: its log tells what comes of it",
+	    (int)companion.pid);
+	report_turn_away(WEIR_NOTICE, text, true);
 }
 
 /* Whether another generation is wanted, and from which text: NULL: the files. */

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "proc/aside.h"
 #include "proc/fdtable.h"
 #include "proc/report.h"
 
@@ -29,21 +28,18 @@ static void pid_file_report_taken(const char *path, const char *place, int fd);
 static void pid_file_complain(const char *path, const char *place, const char *why);
 static bool pid_file_is_at(const char *path, int fd);
 
-static char *pid_file_path;
-static char *pid_file_name;	/* path, but for the time of an upgrade */
+struct aside pid_file_aside = { .what = "pid file" };
 
 int
 pid_file_open(const char *path, const char *place, bool aside)
 {
 	int fd;
 
-	pid_file_name = strdup(path);
-	pid_file_path = aside ? aside_new(path) : strdup(path);
-	if (pid_file_name == NULL || pid_file_path == NULL) {
+	if (aside_begin(&pid_file_aside, path, aside) < 0) {
 		pid_file_complain(path, place, strerror(errno));
 		return -1;
 	}
-	path = pid_file_path;
+	path = pid_file_aside.path;
 	fd = pid_file_open_locked(path, place);
 	if (fd < 0)
 		return -1;
@@ -60,73 +56,30 @@ pid_file_open(const char *path, const char *place, bool aside)
 	return 0;
 }
 
-const char *
-pid_file_where(void)
-{
-	return pid_file_name == NULL ? "" : pid_file_name;
-}
-
-bool
-pid_file_swap(void)
-{
-	if (strcmp(pid_file_name, pid_file_path) == 0)
-		return false;
-	if (aside_swap(pid_file_name) < 0) {
-		log_error("pid file: %s stays %s: %s", pid_file_name, pid_file_path,
-		    strerror(errno));
-		return false;
-	}
-	strcpy(pid_file_path, pid_file_name);	/* which is shorter */
-	return true;
-}
-
-void
-pid_file_moved(void)
-{
-	char *old = pid_file_name == NULL ? NULL : aside_old(pid_file_name);
-
-	if (old == NULL)
-		return;
-	free(pid_file_path);
-	pid_file_path = old;
-}
-
-void
-pid_file_return(void)
-{
-	if (pid_file_name == NULL)
-		return;
-	if (aside_return(pid_file_name) < 0)
-		log_error("pid file: %s does not become %s again: %s", pid_file_path,
-		    pid_file_name, strerror(errno));
-	else
-		strcpy(pid_file_path, pid_file_name);
-}
-
 void
 pid_file_look(void)
 {
 	int old = fdtable_find(&master_fds, FD_PID, "", 0), made;
 
-	if (old < 0 || pid_file_is_at(pid_file_path, old))
+	if (old < 0 || pid_file_is_at(pid_file_aside.path, old))
 		return;
-	made = open(pid_file_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	made = open(pid_file_aside.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (made < 0 && errno == EEXIST) {
 		log_warn("pid file: something else is at %s now: remove that, and reload",
-		    pid_file_path);
+		    pid_file_aside.path);
 		return;
 	}
 	old = fdtable_take(&master_fds, FD_PID, "", 0);
 	if (made >= 0 && pid_file_lock(made) && pid_file_write(made) == 0 &&
 	    fdtable_add(&master_fds, FD_PID, "", 0, made) == 0) {
 		fd_close(&old);
-		log_notice("pid file: %s was removed: it has been made again", pid_file_path);
+		log_notice("pid file: %s was removed: it has been made again", pid_file_aside.path);
 		return;
 	}
-	log_error("pid file: %s was removed, and cannot be made again: %s", pid_file_path,
+	log_error("pid file: %s was removed, and cannot be made again: %s", pid_file_aside.path,
 	    strerror(errno));
 	if (made >= 0)
-		unlink(pid_file_path);
+		unlink(pid_file_aside.path);
 	fd_close(&made);
 	if (fdtable_add(&master_fds, FD_PID, "", 0, old) < 0)
 		fd_close(&old);
@@ -162,12 +115,10 @@ pid_file_remove(void)
 {
 	int fd = fdtable_find(&master_fds, FD_PID, "", 0);
 
-	if (fd >= 0 && pid_file_is_at(pid_file_path, fd) && unlink(pid_file_path) < 0)
-		log_error("removing %s: %s", pid_file_path, strerror(errno));
+	if (fd >= 0 && pid_file_is_at(pid_file_aside.path, fd) && unlink(pid_file_aside.path) < 0)
+		log_error("removing %s: %s", pid_file_aside.path, strerror(errno));
 	fdtable_close(&master_fds, FD_PID, "", 0);
-	free(pid_file_path);
-	free(pid_file_name);
-	pid_file_path = pid_file_name = NULL;
+	aside_end(&pid_file_aside);
 }
 
 /* The one who removes a file holds its lock: what was opened before and locked

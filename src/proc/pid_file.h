@@ -6,21 +6,16 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "proc/aside.h"
+
 /* Opens and locks it (FD_PID of master_fds), and writes the process number. place:
  * where the path is configured. aside: an older master's file is there, see proc/aside.
  * Returns 0, or -1 after reporting why. */
 int  pid_file_open(const char *path, const char *place, bool aside)
     __attribute__((warn_unused_result));
 
-/* Where it is, but for the time of an upgrade; "": there is none. */
-const char *pid_file_where(void);
-
-/* It was opened aside, and takes its name. Returns whether it has: the log says why not. */
-bool pid_file_swap(void);
-
-/* A newer master has taken the name; has gone, and the name is ours again. */
-void pid_file_moved(void);
-void pid_file_return(void);
+/* Its names. */
+extern struct aside pid_file_aside;
 
 /* Makes the file again when it was removed; what somebody else has put there is told. */
 void pid_file_look(void);

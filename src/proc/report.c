@@ -24,6 +24,7 @@ static struct {
 static unsigned early_count;
 
 static bool        report_has_forced(const struct node *requesters);
+static void        report_note(enum weir_level, const char *text);
 static void        report_keep(enum weir_level, const char *text);
 static const char *report_without_level(const char *text);
 
@@ -85,6 +86,30 @@ report_begin(void)
 }
 
 void
+report_turn_away(enum weir_level level, const char *text, bool ok)
+{
+	by_nobody = false;
+	requesters_answer(&waiting, level, text, ok);
+}
+
+void
+requesters_answer(struct node *requesters, enum weir_level level, const char *text, bool ok)
+{
+	struct node *n;
+
+	report_note(level, text);
+	while ((n = list_first(requesters)) != NULL) {
+		struct requester *r = container_of(n, struct requester, link);
+
+		r->line(r, level, text);
+		if (!node_linked(n))
+			continue;	/* it does not listen, and has gone by that */
+		node_unlink(n);
+		r->done(r, ok);
+	}
+}
+
+void
 report_join(struct requester *r)
 {
 	list_append(&asking, &r->link);
@@ -112,11 +137,18 @@ report_say(enum weir_level level, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
+	report_note(level, text);
+	report_pass_on(level, text);
+}
+
+/* In the log, as soon as there is one. */
+static void
+report_note(enum weir_level level, const char *text)
+{
 	if (logging)
 		log_write(level, "%s", report_without_level(text));
 	else
 		report_keep(level, report_without_level(text));
-	report_pass_on(level, text);
 }
 
 void

@@ -39,6 +39,12 @@ bool report_wants_force(void);
 
 void report_begin(void);
 
+/* Those who wait for the next build are answered: there is none. The log gets it, too. */
+void report_turn_away(enum weir_level, const char *text, bool ok);
+
+/* The same for a list of others. */
+void requesters_answer(struct node *requesters, enum weir_level, const char *text, bool ok);
+
 /* It hears of what is going on now, although that is no build. */
 void report_join(struct requester *);
 

@@ -19,6 +19,7 @@
 
 static void status_print_text(struct text *, uint64_t uptime, bool stopping);
 static void status_print_json(struct text *, uint64_t uptime);
+static void status_json_companion(struct text *);
 static void status_json_generations(struct text *);
 static void status_json_workers(struct text *);
 static void status_json_board(struct text *);
@@ -147,11 +148,25 @@ status_print_json(struct text *t, uint64_t uptime)
 	text_json_number(t, "pid", (uint64_t)getpid());
 	text_json_number(t, "uptime_ms", uptime);
 	text_json_number(t, "generation", g == NULL ? 0 : g->number);
+	status_json_companion(t);
 	status_json_generations(t);
 	status_json_workers(t);
 	status_json_board(t);
 	text_json_close(t, '}');
 	text_add(t, "\n");
+}
+
+static void
+status_json_companion(struct text *t)
+{
+	if (companion.pid == 0)
+		return;
+	text_json_open(t, companion.newer ? "newer" : "older", '{');
+	text_json_number(t, "pid", (uint64_t)companion.pid);
+	text_json_string(t, "version", companion.version);
+	text_json_number(t, "generation", companion.runs);
+	text_json_number(t, "quits", companion.quits ? 1 : 0);
+	text_json_close(t, '}');
 }
 
 static void

@@ -62,19 +62,15 @@ static void upgrade_line(enum weir_level, const char *text);
 static void upgrade_files(const char *pid_file, const char *control);
 static void upgrade_changed(void);
 static void upgrade_succeeded(void);
-static void upgrade_stop(void);
-static void upgrade_reload(void);
 static void upgrade_silent(void);
 static void upgrade_newer_ended(const char *how);
 static void upgrade_older_ended(void);
 static void upgrade_forget_names(void);
 
-static const struct companion_ops upgrade_companion_ops = {
+static struct companion_ops upgrade_companion_ops = {
 	.line = upgrade_line,
 	.files = upgrade_files,
 	.changed = upgrade_changed,
-	.stop = upgrade_stop,
-	.reload = upgrade_reload,
 	.ended = upgrade_silent,
 };
 
@@ -83,6 +79,8 @@ upgrade_start(const struct upgrade_ops *given, bool daemon)
 {
 	ops = given;
 	upgrade.daemon = daemon;
+	upgrade_companion_ops.stop = ops->stop;
+	upgrade_companion_ops.reload = ops->reload;
 	companion_start(&upgrade_companion_ops);
 }
 
@@ -117,7 +115,7 @@ upgrade_shares(const char *path)
 void
 upgrade_take_names(void)
 {
-	bool pid_file = pid_file_swap(), control = control_swap();
+	bool pid_file = aside_swap(&pid_file_aside), control = aside_swap(&control_aside);
 
 	companion_tell_files(pid_file ? upgrade.older.pid_file : "",
 	    control ? upgrade.older.control : "");
@@ -213,20 +211,10 @@ upgrade_pass(struct deadline *d)
 static void
 upgrade_refuse(const char *why)
 {
-	struct node *n;
-	char         line[640];
+	char line[640];
 
 	snprintf(line, sizeof line, "error: there is no upgrade: %s", why);
-	log_error("there is no upgrade: %s", why);
-	while ((n = list_first(&upgrade.requesters)) != NULL) {
-		struct requester *r = container_of(n, struct requester, link);
-
-		r->line(r, WEIR_ERROR, line);
-		if (!node_linked(n))
-			continue;	/* it does not listen */
-		node_unlink(n);
-		r->done(r, false);
-	}
+	requesters_answer(&upgrade.requesters, WEIR_ERROR, line, false);
 }
 
 static void
@@ -259,8 +247,8 @@ upgrade_launch(void)
 	int                      ends[2], why;
 	pid_t                    pid;
 
-	snprintf(welcome.pid_file, sizeof welcome.pid_file, "%s", pid_file_where());
-	snprintf(welcome.control, sizeof welcome.control, "%s", control_where());
+	snprintf(welcome.pid_file, sizeof welcome.pid_file, "%s", aside_name(&pid_file_aside));
+	snprintf(welcome.control, sizeof welcome.control, "%s", aside_name(&control_aside));
 	if (message_pair(ends, false) < 0)
 		return -1;
 	if (listening_bequeath(&table) < 0 ||
@@ -354,9 +342,9 @@ static void
 upgrade_files(const char *pid_file, const char *control)
 {
 	if (*pid_file != '\0')
-		pid_file_moved();
+		aside_moved(&pid_file_aside);
 	if (*control != '\0')
-		control_moved();
+		aside_moved(&control_aside);
 }
 
 static void
@@ -401,18 +389,6 @@ upgrade_succeeded(void)
 	succession_begin();
 }
 
-static void
-upgrade_stop(void)
-{
-	ops->stop();
-}
-
-static void
-upgrade_reload(void)
-{
-	ops->reload();
-}
-
 /* Nothing more comes from it. What became of one that is our child its end tells. */
 static void
 upgrade_silent(void)
@@ -439,8 +415,8 @@ upgrade_newer_ended(const char *how)
 	deadline_clear(&upgrade.overdue);
 	companion_end();
 	listening_alone();
-	pid_file_return();
-	control_return();
+	aside_return(&pid_file_aside);
+	aside_return(&control_aside);
 	deadline_set(&upgrade.inherit, UPGRADE_LEFT, upgrade_inherit);
 	if (upgrade.step == UPGRADE_STARTING) {
 		upgrade.step = UPGRADE_NONE;
