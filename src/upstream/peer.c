@@ -20,7 +20,9 @@
 #define RAMP_STEPS    64u
 #define RAMP_STEP_MIN 10u	/* ms */
 
-static bool peer_is_down(const struct weir_peer *);
+static uint64_t peer_word(const struct weir_peer *, enum peer_word);
+static enum peer_state peer_judge(uint64_t setting, uint64_t failed, uint64_t now);
+static uint32_t peer_ramp(const struct weir_peer *, uint64_t share, uint64_t now, uint64_t *until);
 static void peer_changed(const struct weir_peer *);
 static void peer_recovered(struct weir_peer *, uint64_t now);
 static bool peer_blames(int error);
@@ -32,29 +34,48 @@ static void peer_count_failure(struct weir_peer *, const char *what, uint64_t no
 
 /* ----------------------------------------------------- what the words decide */
 
+static uint64_t
+peer_word(const struct weir_peer *peer, enum peer_word word)
+{
+	return atomic_load_explicit(&peer->shared[word], memory_order_relaxed);
+}
+
+static enum peer_state
+peer_judge(uint64_t setting, uint64_t failed, uint64_t now)
+{
+	if ((setting & SETTING_DOWN) != 0)
+		return PEER_OUT;
+	return now < failed ? PEER_FAILING : PEER_GOOD;
+}
+
 enum peer_state
 peer_state(const struct weir_peer *peer, uint64_t now)
 {
-	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
-	    memory_order_relaxed);
-
-	if (peer_is_down(peer))
-		return PEER_OUT;
-	return until != 0 && now < until ? PEER_FAILING : PEER_GOOD;
+	return peer_judge(peer_word(peer, PEER_SETTING), peer_word(peer, PEER_FAILED_UNTIL), now);
 }
 
-uint32_t
-peer_share(const struct weir_peer *peer, uint64_t now, uint64_t *until)
+struct peer_standing
+peer_assess(const struct weir_peer *peer, uint64_t now)
 {
-	uint64_t setting = atomic_load_explicit(&peer->shared[PEER_SETTING], memory_order_relaxed);
-	uint64_t failed = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
-	    memory_order_relaxed);
-	uint64_t returned = atomic_load_explicit(&peer->shared[PEER_RETURNED],
-	    memory_order_relaxed);
-	uint64_t slow = peer->upstream->slow_start,
-		 share = (setting & SETTING_WEIGHT) * WEIR_SHARE_ONE, gone, step;
+	uint64_t             setting = peer_word(peer, PEER_SETTING);
+	uint64_t             failed = peer_word(peer, PEER_FAILED_UNTIL);
+	struct peer_standing s = { peer_judge(setting, failed, now), 0, UINT64_MAX };
 
-	*until = failed > now ? failed : UINT64_MAX;
+	if (failed > now)
+		s.until = failed;
+	if (s.state != PEER_OUT)
+		s.share = peer_ramp(peer, (setting & SETTING_WEIGHT) * WEIR_SHARE_ONE, now,
+		    &s.until);
+	return s;
+}
+
+/* What of a share slow_start lets it have. *until: no later than the next step. */
+static uint32_t
+peer_ramp(const struct weir_peer *peer, uint64_t share, uint64_t now, uint64_t *until)
+{
+	uint64_t returned = peer_word(peer, PEER_RETURNED), slow = peer->upstream->slow_start;
+	uint64_t gone, step;
+
 	if (returned == 0 || slow == 0 || now >= returned + slow)
 		return (uint32_t)share;
 	/* Another worker's clock may be a little ahead. */
@@ -100,13 +121,6 @@ bool
 peer_failing(int board)
 {
 	return atomic_load(&board_shared(board)[PEER_FAILED_UNTIL]) != 0;
-}
-
-static bool
-peer_is_down(const struct weir_peer *peer)
-{
-	return (atomic_load_explicit(&peer->shared[PEER_SETTING], memory_order_relaxed) &
-		   SETTING_DOWN) != 0;
 }
 
 /* All workers look at the peers of the upstream again. */
@@ -172,8 +186,7 @@ peer_is_full(const struct weir_peer *peer)
 bool
 peer_may_probe(struct weir_peer *peer, struct weir_attempt *a)
 {
-	uint64_t until = atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
-	    memory_order_relaxed);
+	uint64_t until = peer_word(peer, PEER_FAILED_UNTIL);
 
 	a->probes = until != 0 && a->now >= until && a->stage != ATTEMPT_FAILED;
 	return !a->probes ||
@@ -201,9 +214,7 @@ peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64
 	if (outcome == PEER_REACHED)
 		return;
 	if (outcome == PEER_CONNECTED || outcome == PEER_ANSWERED) {
-		if (atomic_load_explicit(&peer->shared[PEER_FAILS], memory_order_relaxed) == 0 &&
-		    atomic_load_explicit(&peer->shared[PEER_FAILED_UNTIL],
-			memory_order_relaxed) == 0)
+		if (peer_word(peer, PEER_FAILS) == 0 && peer_word(peer, PEER_FAILED_UNTIL) == 0)
 			return;
 		atomic_store(&peer->shared[PEER_FAILS], 0);
 		if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], 0) != 0)

@@ -4,7 +4,7 @@
  * is to get.
  *
  *	configuration ── PEER_SETTING ──┐
- *	traffic ── PEER_FAILED_UNTIL ───┼──► peer_state, peer_share ──► roster, balancers
+ *	traffic ── PEER_FAILED_UNTIL ───┼──► peer_assess ──► roster, balancers
  *	its return ── PEER_RETURNED ────┘
  *
  * What decides lies in the words that the peer's board entry shares: so it is the same
@@ -97,13 +97,21 @@ enum peer_state {
 	PEER_OUT,	/* nothing at all */
 };
 
-/* The one place that decides, from the words on the board, for all who pick. now: ms. */
-enum peer_state peer_state(const struct weir_peer *, uint64_t now);
+/* What the words on the board say of a peer. */
+struct peer_standing {
+	enum peer_state state;
+	uint32_t        share;	/* what it is to get, in parts of WEIR_SHARE_ONE to a weight of 1:
+				   less while slow_start lasts, at least 1; 0: it is out */
+	uint64_t        until;	/* ms: this may be another without anybody's doing; UINT64_MAX:
+				   never */
+};
 
-/* What it is to get, in parts of WEIR_SHARE_ONE to a weight of 1; less while slow_start
- * lasts, at least 1. *until: when both may be another without anybody's doing, in ms;
- * UINT64_MAX: never. */
-uint32_t peer_share(const struct weir_peer *, uint64_t now, uint64_t *until);
+/* The one place that decides, for all who pick: it reads each word once, so the parts
+ * belong together whatever other processes write meanwhile. now: ms. */
+struct peer_standing peer_assess(const struct weir_peer *, uint64_t now);
+
+/* That part of it alone. */
+enum peer_state peer_state(const struct weir_peer *, uint64_t now);
 
 /* Worker, when it begins: writes its configuration's weight and `down` to the board,
  * unless a newer one has; a peer that is new to an upstream which others have served

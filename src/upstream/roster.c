@@ -62,8 +62,7 @@ static bool roster_takes(struct weir_upstream *, const struct weir_attempt *, st
 static void roster_put_back(struct weir_upstream *, const struct weir_attempt *,
     const struct roster_aside *);
 static void roster_place(struct weir_upstream *, struct weir_peer *, uint64_t now);
-static unsigned roster_stage(const struct roster *, const struct weir_peer *, unsigned kind,
-    uint64_t now);
+static unsigned roster_stage(const struct weir_peer *, enum peer_state);
 static void roster_reorder(struct roster *, unsigned peer);
 static void roster_set_leaf(struct roster *, unsigned kind, unsigned stage, unsigned peer,
     bool there);
@@ -167,20 +166,18 @@ roster_place(struct weir_upstream *u, struct weir_peer *peer, uint64_t now)
 	const struct weir_balancer *b = u->balancer->balancer;
 	struct roster              *r = u->roster;
 	struct contender           *c = &r->all[peer->index];
-	uint64_t                    until;
-	uint32_t                    share = peer_share(peer, now, &until), before = c->share;
+	struct peer_standing        s = peer_assess(peer, now);
+	uint32_t                    before = c->share;
 	unsigned                    stage;
 
-	if (peer_state(peer, now) == PEER_OUT)
-		share = 0;
-	c->share = share;
-	if (until < r->look_at)
-		r->look_at = until;
+	c->share = s.share;
+	if (s.until < r->look_at)
+		r->look_at = s.until;
 	for (unsigned kind = 0; kind < KINDS; kind++) {
 		if (!r->used[kind])
 			continue;
-		stage = roster_stage(r, peer, kind, now);
-		if (stage == c->stage[kind] && share == before)
+		stage = (kind == 0 ? c->full : peer->full) ? 0 : roster_stage(peer, s.state);
+		if (stage == c->stage[kind] && s.share == before)
 			continue;
 		if (c->stage[kind] != 0)
 			roster_set_leaf(r, kind, c->stage[kind] - 1u, peer->index, false);
@@ -188,17 +185,15 @@ roster_place(struct weir_upstream *u, struct weir_peer *peer, uint64_t now)
 			roster_set_leaf(r, kind, stage - 1, peer->index, true);
 		c->stage[kind] = (uint8_t)stage;
 	}
-	if (share != before && u->chosen && b->share != NULL)
+	if (s.share != before && u->chosen && b->share != NULL)
 		b->share(peer, before);
 }
 
-/* The number of its tree, from 1 on; 0: none. */
+/* The number of its tree while it is not full, from 1 on; 0: none. */
 static unsigned
-roster_stage(const struct roster *r, const struct weir_peer *peer, unsigned kind, uint64_t now)
+roster_stage(const struct weir_peer *peer, enum peer_state state)
 {
-	if (kind == 0 ? r->all[peer->index].full : peer->full)
-		return 0;
-	switch (peer_state(peer, now)) {
+	switch (state) {
 	case PEER_GOOD:
 		return (peer->backup ? ATTEMPT_BACKUP : ATTEMPT_GOOD) + 1;
 	case PEER_FAILING:

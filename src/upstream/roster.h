@@ -3,8 +3,8 @@
  * roster: the peers of an upstream that may be picked, in one worker, in the order that
  * its balancer gives them.
  *
- *	peer_state, peer_share ──► trees ──► roster_first: the lowest rank
- *	                                └──► roster_draw: by share
+ *	peer_assess ──► trees ──► roster_first: the lowest rank
+ *	                     └──► roster_draw: by share
  *
  * A tree has a leaf for each peer; a node knows the first of those below it, and the sum
  * of their shares: finding one, and changing its rank or state, takes a step for each

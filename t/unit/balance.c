@@ -1,195 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * balance: who is picked: what the board says of peers, the order that rosters keep, and
- * each balancer on top of them. Without sockets; the test sets the clock.
+ * the balancers on top of them.
  */
-#define WEIR_BUILTIN
-#include "../../modules/hash/hash.c"
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "net/loop.h"
-#include "unit/tap.h"
-#include "upstream/peer_tls.h"
-#include "upstream/roster.h"
-#include "upstream/upstream.h"
-
-enum { MOST = 1000, CLIENTS = 20000 };
+#include "unit/balance.h"
 
 extern const struct weir_module round_robin_module, least_conn_module, least_time_module,
     random_module;
 
-static struct weir_upstream upstream;
-static struct weir_peer     peers[MOST];
-static struct hash_conf     hash_conf;
-static struct weir_attempt  attempt;
-static void                *arena[4096];
-static unsigned             arena_count, seat, upstreams;
-
-/* ------------------------------------------------------------ what is not here */
-
-struct weir_upstream *
-upstream_at(const struct conf *conf, unsigned index)
-{
-	(void)conf;
-	return index == 0 ? &upstream : NULL;
-}
-
-struct weir_upstream *
-weir_scope_upstream(struct weir_scope *scope)
-{
-	(void)scope;
-	return &upstream;
-}
-
-void
-weir_scope_want_keys(struct weir_scope *scope)
-{
-	(void)scope;
-	upstream.keyed = true;
-}
-
-void *
-weir_scope_conf(struct weir_scope *scope, const struct weir_module *m)
-{
-	(void)scope, (void)m;
-	return &hash_conf;
-}
-
-void *
-weir_scope_alloc(struct weir_scope *scope, size_t size)
-{
-	(void)scope;
-	if (arena_count == sizeof arena / sizeof *arena)
-		bail_out("too many tables");
-	return arena[arena_count++] = calloc(1, size);
-}
-
-void
-peer_tls_stop(struct weir_upstream *u)
-{
-	(void)u;
-}
-
-/* ----------------------------------------------------------------------- frame */
-
 static const struct weir_balancer nothing = { .pick = weir_upstream_first };
 static const struct weir_module   plain_module = { .name = "plain", .balancer = &nothing };
-
-static const struct board_schema *
-schema_of(bool peer)
-{
-	static struct board_field        fields[PEER_FIELDS + UPSTREAM_FIELDS];
-	static const struct board_schema schemas[] = {
-		{ "upstream", fields, UPSTREAM_FIELDS }, { "peer", fields, PEER_FIELDS },
-	};
-
-	for (unsigned i = 0; i < sizeof fields / sizeof *fields; i++)
-		fields[i] = (struct board_field){ "field", BOARD_GAUGE };
-	return &schemas[peer];
-}
-
-/* An upstream that nobody has used: all peers alike. */
-static void
-upstream_make(const struct weir_module *balancer, unsigned count)
-{
-	upstream = (struct weir_upstream){ .name = "u", .balancer = balancer, .peers = peers,
-		.peer_count = count, .balancer_conf = &hash_conf };
-	for (unsigned i = 0; i < count; i++) {
-		peers[i] = (struct weir_peer){ .upstream = &upstream, .index = i, .weight = 1,
-			.max_fails = 1, .fail_timeout = 1000 };
-		snprintf(peers[i].name, sizeof peers[i].name, "127.0.0.1:%u", 21101 + i);
-	}
-	upstreams++;
-}
-
-/* A worker of this generation begins with it, as it is now. */
-static void
-upstream_start(unsigned generation, unsigned slot)
-{
-	char name[64];
-
-	snprintf(name, sizeof name, "%u", upstreams);
-	upstream.board = board_enter(schema_of(false), name, generation);
-	for (unsigned i = 0; i < upstream.peer_count; i++) {
-		snprintf(name, sizeof name, "%u/%s", upstreams, peers[i].name);
-		peers[i].board = board_enter(schema_of(true), name, generation);
-		peers[i].in_flight = 0;
-		peers[i].full = false;
-	}
-	upstream.chosen = false;
-	upstream.full = 0;
-	if (upstreams_start(NULL, seat, generation, slot) < 0)
-		bail_out("no memory");
-}
-
-static void
-upstream_end(void)
-{
-	upstreams_stop(NULL);
-	for (; arena_count > 0; arena_count--)
-		free(arena[arena_count - 1]);
-	memset(&hash_conf, 0, sizeof hash_conf);
-}
-
-/* All of them, from a to z. */
-static void
-weigh(const char *weights)
-{
-	for (unsigned i = 0; i < upstream.peer_count; i++)
-		peers[i].weight = (unsigned)(weights[i] - '0');
-}
-
-static void
-attempt_anew(unsigned client)
-{
-	struct addr_packed from = { .ip = { 10, (uint8_t)(client >> 16), (uint8_t)(client >> 8),
-					(uint8_t)client }, .family = AF_INET };
-
-	attempt_begin(&attempt, &from, loop_clock);
-}
-
-/* As a session does it; -1: nobody. */
-static int
-choose(unsigned client)
-{
-	struct weir_peer *peer;
-
-	attempt_anew(client);
-	peer = upstream_choose(&upstream, &attempt);
-	return peer != NULL ? (int)peer->index : -1;
-}
-
-static int
-chosen(unsigned client)
-{
-	int i = choose(client);
-
-	if (i >= 0)
-		peer_release(&peers[i]);
-	return i;
-}
-
-static const char *
-turns(unsigned count)
-{
-	static char text[256];
-
-	for (unsigned i = 0; i < count; i++)
-		text[i] = (char)('a' + chosen(0));
-	text[count] = '\0';
-	return text;
-}
-
-static void
-fail(unsigned i)
-{
-	peer_report(&peers[i], PEER_REFUSED, 111, loop_clock);
-}
-
-static void
-recover(unsigned i)
-{
-	peer_report(&peers[i], PEER_CONNECTED, 0, loop_clock);
-}
 
 /* ----------------------------------------------------------- peers on the board */
 
@@ -240,7 +65,6 @@ test_full(void)
 static void
 test_slow_start(void)
 {
-	uint64_t until;
 	uint32_t before = 0, share;
 	bool     grows = true;
 
@@ -248,18 +72,19 @@ test_slow_start(void)
 	upstream.slow_start = 6400;
 	weigh("41");
 	upstream_start(1, 0);
-	is_number(peer_share(&peers[0], loop_clock, &until), 4 * WEIR_SHARE_ONE,
+	is_number(peer_assess(&peers[0], loop_clock).share, 4 * WEIR_SHARE_ONE,
 	    "all at once when weir begins");
-	is_number(until, UINT64_MAX, "for ever");
+	is_number(peer_assess(&peers[0], loop_clock).until, UINT64_MAX, "for ever");
 	fail(0);
 	loop_clock += 2000;
 	recover(0);
-	is_number(peer_share(&peers[0], loop_clock, &until), 4 * WEIR_SHARE_ONE / 64,
+	is_number(peer_assess(&peers[0], loop_clock).share, 4 * WEIR_SHARE_ONE / 64,
 	    "little of it when it is back");
-	is_number(until, loop_clock + 100, "until the next step");
-	is_number(peer_share(&peers[0], loop_clock + 1600, &until), 4 * WEIR_SHARE_ONE * 17 / 64,
+	is_number(peer_assess(&peers[0], loop_clock).until, loop_clock + 100,
+	    "until the next step");
+	is_number(peer_assess(&peers[0], loop_clock + 1600).share, 4 * WEIR_SHARE_ONE * 17 / 64,
 	    "a quarter after a quarter of the time");
-	is_number(peer_share(&peers[0], loop_clock + 6400, &until), 4 * WEIR_SHARE_ONE,
+	is_number(peer_assess(&peers[0], loop_clock + 6400).share, 4 * WEIR_SHARE_ONE,
 	    "all of it in the end");
 	for (unsigned i = 0; i < 64; i++) {
 		chosen(0);
@@ -278,15 +103,13 @@ test_slow_start(void)
 static void
 test_reload(void)
 {
-	uint64_t until;
-
 	upstream_make(&plain_module, 3);
 	upstream.slow_start = 1000;
 	weigh("311");
 	upstream_start(7, 0);
 	fail(1);
 	upstreams_stop(NULL);
-	weigh("511");
+	weigh("313");
 	peers[0].down = true;
 	upstream_start(8, 0);
 	is_string(turns(3), "ccc", "what has failed has failed, and `down` is new");
@@ -294,7 +117,7 @@ test_reload(void)
 	weigh("211");
 	peers[0].down = false;
 	upstream_start(7, 1);
-	is_number(peer_share(&peers[0], loop_clock, &until), 5 * WEIR_SHARE_ONE,
+	is_number(peer_assess(&peers[2], loop_clock).share, 3 * WEIR_SHARE_ONE,
 	    "a worker of the old one that comes later changes nothing");
 	is_string(turns(3), "ccc", "and keeps to the new one");
 	upstreams_stop(NULL);
@@ -302,9 +125,48 @@ test_reload(void)
 	peers[3] = (struct weir_peer){ .upstream = &upstream, .index = 3, .weight = 1,
 		.max_fails = 1, .fail_timeout = 1000, .name = "127.0.0.1:1" };
 	upstream_start(9, 0);
-	is_number(peer_share(&peers[3], loop_clock, &until), WEIR_SHARE_ONE * 15 / 1000,
+	is_number(peer_assess(&peers[3], loop_clock).share, WEIR_SHARE_ONE * 15 / 1000,
 	    "one that joins others begins slowly");
-	is_number(peer_share(&peers[2], loop_clock, &until), WEIR_SHARE_ONE, "they do not");
+	is_number(peer_assess(&peers[2], loop_clock).share, WEIR_SHARE_ONE, "they do not");
+	upstream_end();
+}
+
+/* Another process takes a peer down and up again without end while this one picks. */
+static void
+test_torn(void)
+{
+	board_word *setting, *changes;
+	uint64_t    up, down, first;
+	unsigned    nobody = 0;
+	pid_t       pid, test = getpid();
+
+	upstream_make(&round_robin_module, 3);
+	upstream_start(1, 0);
+	setting = &peers[1].shared[PEER_SETTING];
+	up = atomic_load(setting);
+	peers[1].down = true;
+	upstreams_stop(NULL);
+	upstream_start(1, 0);
+	down = atomic_load(setting);
+	changes = &upstream.shared[UPSTREAM_CHANGES];
+	first = atomic_load(changes);
+	pid = fork();
+	while (pid == 0) {
+		atomic_store(setting, atomic_load(changes) % 2 == 0 ? up : down);
+		atomic_fetch_add(changes, 1);
+		for (volatile unsigned i = 0; i < 50; i++)
+			continue;
+		if (atomic_load(changes) % 4096 == 0 && getppid() != test)
+			_exit(0);
+	}
+	if (pid < 0)
+		bail_out("fork: %s", strerror(errno));
+	for (unsigned i = 0;
+	     i < 300000 || (i < 1000000000 && atomic_load(changes) < first + 100000); i++)
+		nobody += chosen(0) < 0;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	is_number(nobody, 0, "whoever is picked has a share, whatever changes meanwhile");
 	upstream_end();
 }
 
@@ -674,211 +536,15 @@ test_least_time(void)
 	upstream_end();
 }
 
-/* ------------------------------------------------------------------------- hash */
-
-static const char *const ways[] = { "client", "client consistent", "client maglev" };
-
-static void
-hash_make(const char *words)
-{
-	char        copy[64];
-	const char *wrong;
-
-	strcpy(copy, words);
-	wrong = hash_words(NULL, copy);
-	if (wrong == NULL)
-		wrong = hash_check(NULL);
-	if (wrong != NULL)
-		bail_out("%s: %s", words, wrong);
-}
-
-static void
-ask_all(int where[CLIENTS])
-{
-	for (unsigned i = 0; i < CLIENTS; i++)
-		where[i] = chosen(i);
-}
-
-static unsigned
-count_of(const int where[CLIENTS], int peer)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < CLIENTS; i++)
-		n += where[i] == peer;
-	return n;
-}
-
-/* Clients that have moved, but for those of one peer (-1: none). */
-static unsigned
-moved(const int before[CLIENTS], const int after[CLIENTS], int but)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < CLIENTS; i++)
-		n += before[i] != after[i] && before[i] != but;
-	return n;
-}
-
-static void
-test_hash_way(const char *words)
-{
-	static int before[CLIENTS], after[CLIENTS];
-	unsigned   most = 0, n;
-
-	upstream_make(&hash_module, 6);
-	weigh("111113");
-	peers[4].backup = true;
-	hash_make(words);
-	upstream_start(1, 0);
-	ask_all(before);
-	for (int i = 0; i < 4; i++) {
-		n = count_of(before, i);
-		ok(n > CLIENTS / 7 * 3 / 4 && n < CLIENTS / 7 * 5 / 4, "%s: its share: %u", words,
-		    n);
-	}
-	is_number(count_of(before, 4), 0, "none for the backup");
-	upstreams_stop(NULL);
-	upstream_start(2, 3);
-	ask_all(after);
-	is_number(moved(before, after, -1), 0, "another worker of another generation agrees");
-	fail(1);
-	ask_all(after);
-	is_number(moved(before, after, 1), 0, "one fails: nobody else moves");
-	is_number(count_of(after, 1), 0, "its own do");
-	for (int i = 0; i < 6; i++) {
-		n = count_of(after, i) - count_of(before, i);
-		most = i != 1 && n > most ? n : most;
-	}
-	ok(most < count_of(before, 1) * 7 / 10, "to all others: %u at most", most);
-	recover(1);
-	ask_all(after);
-	is_number(moved(before, after, -1), 0, "and come back");
-	for (unsigned i = 0; i < 6; i++)
-		if (i != 4)
-			fail(i);
-	is_number(chosen(1), 4, "the backup is used when all others fail");
-	upstream_end();
-}
-
-/* A peer more, or one less, by another configuration. */
-static void
-test_hash_grows(const char *words, bool stays)
-{
-	static int before[CLIENTS], after[CLIENTS];
-	unsigned   n;
-
-	upstream_make(&hash_module, 10);
-	hash_make(words);
-	upstream_start(1, 0);
-	ask_all(before);
-	upstream_end();
-	upstream_make(&hash_module, 11);
-	hash_make(words);
-	upstream_start(1, 0);
-	ask_all(after);
-	n = moved(before, after, -1);
-	ok((n < CLIENTS / 11 * 12 / 10) == stays, "%s: one joins: %u of %u move", words, n,
-	    CLIENTS);
-	upstream_end();
-	upstream_make(&hash_module, 9);
-	hash_make(words);
-	upstream_start(1, 0);
-	ask_all(after);
-	n = moved(before, after, 9);
-	ok((n < CLIENTS / 100 * 2) == stays, "one is taken out: %u others move", n);
-	upstream_end();
-}
-
-static void
-test_hash_slow_start(void)
-{
-	static int before[CLIENTS], after[CLIENTS];
-	unsigned   n, back = 0;
-
-	upstream_make(&hash_module, 5);
-	upstream.slow_start = 10000;
-	hash_make("client consistent");
-	upstream_start(1, 0);
-	ask_all(before);
-	fail(2);
-	chosen(0);
-	recover(2);
-	loop_clock += 2500;
-	ask_all(after);
-	n = count_of(after, 2);
-	ok(n > count_of(before, 2) / 5 && n < count_of(before, 2) / 3, "a quarter is back: %u", n);
-	for (unsigned i = 0; i < CLIENTS; i++)
-		back += after[i] == 2 && before[i] != 2;
-	is_number(back, 0, "all of them its own");
-	is_number(moved(before, after, 2), 0, "and nobody else has moved");
-	upstream_end();
-}
-
-static unsigned
-ring_owner(uint32_t at)
-{
-	return hash_conf.points[hash_ring_find(&hash_conf, at)].peer;
-}
-
-/* The same keys on nutcracker 0.5.0 (hash: md5, distribution: ketama) and on libmemcached 1.1.4
- * (KETAMA_WEIGHTED), which agreed in all of them. */
-static void
-test_ketama(void)
-{
-	const unsigned keys = 100000;
-	char           text[32], begin[61];
-	unsigned       counts[3] = { 0 }, peer, others = 0;
-	uint32_t       digest[4], all = 2166136261u;
-	int            n;
-
-	upstream_make(&hash_module, 3);
-	weigh("123");
-	hash_make("key consistent");
-	ok(upstream.keyed, "it goes by keys");
-	upstream_start(1, 0);
-	for (unsigned i = 0; i < keys; i++) {
-		n = snprintf(text, sizeof text, "key:%u", i);
-		attempt_anew(i);
-		attempt.key = (struct weir_span){ text, (size_t)n };
-		peer = upstream_pick(&upstream, &attempt)->index;
-		counts[peer]++;
-		all = (all ^ (peer + 1)) * 16777619u;
-		if (i < sizeof begin - 1)
-			begin[i] = (char)('0' + peer);
-	}
-	begin[sizeof begin - 1] = '\0';
-	is_string(begin, "110222222112212020122221001020220211222211121222002210002121",
-	    "ketama: the first 60 keys");
-	is_number(counts[0], 18613, "keys of the first");
-	is_number(counts[1], 31678, "of the second");
-	is_number(counts[2], 49709, "of the third");
-	is_number(all, 0x66764c05, "all 100,000 keys, in their order");
-	for (unsigned i = 0; i < 50; i++)
-		others += chosen(i) != chosen(0);
-	ok(others > 10, "without a key the client counts: %u of 50 elsewhere", others);
-	is_number(hash_ring_find(&hash_conf, UINT32_MAX), 0, "behind the last the first");
-	strcpy(peers[0].name, "127.0.0.1:11211");
-	upstream_end();
-	hash_make("client consistent");
-	hash_md5_text("127.0.0.1-0", 11, digest);
-	is_number(ring_owner(digest[1]), 0, "the port that they leave out");
-	upstream_end();
-}
-
 int
 main(void)
 {
-	int taken;
-
-	loop_clock = 1000000;
-	if (board_create() < 0 || (taken = board_seat_take()) < 0)
-		bail_out("there is no board");
-	seat = (unsigned)taken;
+	board_begin();
 	test_backup();
 	test_full();
 	test_slow_start();
 	test_reload();
+	test_torn();
 	test_roster(1);
 	test_roster(7);
 	test_roster(57);
@@ -889,11 +555,5 @@ main(void)
 	test_least_conn();
 	test_random();
 	test_least_time();
-	for (unsigned i = 0; i < sizeof ways / sizeof *ways; i++) {
-		test_hash_way(ways[i]);
-		test_hash_grows(ways[i], i > 0);
-	}
-	test_hash_slow_start();
-	test_ketama();
 	return done_testing();
 }

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* balance_hash: which peers clients and keys have, and who moves when they fail, come or go. */
+#define WEIR_BUILTIN
+#include "../../modules/hash/hash.c"
+
+#include "unit/balance.h"
+
+enum { CLIENTS = 20000 };
+
+static struct hash_conf hash_conf;
+static void            *arena[4096];
+static unsigned         arena_count;
+
+/* ------------------------------------------------------------ what is not here */
+
+struct weir_upstream *
+weir_scope_upstream(struct weir_scope *scope)
+{
+	(void)scope;
+	return &upstream;
+}
+
+void
+weir_scope_want_keys(struct weir_scope *scope)
+{
+	(void)scope;
+	upstream.keyed = true;
+}
+
+void *
+weir_scope_conf(struct weir_scope *scope, const struct weir_module *m)
+{
+	(void)scope, (void)m;
+	return &hash_conf;
+}
+
+void *
+weir_scope_alloc(struct weir_scope *scope, size_t size)
+{
+	(void)scope;
+	if (arena_count == sizeof arena / sizeof *arena)
+		bail_out("too many tables");
+	return arena[arena_count++] = calloc(1, size);
+}
+
+static void
+hash_make(const char *words)
+{
+	char        copy[64];
+	const char *wrong;
+
+	upstream.balancer_conf = &hash_conf;
+	strcpy(copy, words);
+	wrong = hash_words(NULL, copy);
+	if (wrong == NULL)
+		wrong = hash_check(NULL);
+	if (wrong != NULL)
+		bail_out("%s: %s", words, wrong);
+}
+
+static void
+hash_end(void)
+{
+	upstream_end();
+	for (; arena_count > 0; arena_count--)
+		free(arena[arena_count - 1]);
+	memset(&hash_conf, 0, sizeof hash_conf);
+}
+
+/* ------------------------------------------------------------------- picking */
+
+static const char *const ways[] = { "client", "client consistent", "client maglev" };
+
+static void
+ask_all(int where[CLIENTS])
+{
+	for (unsigned i = 0; i < CLIENTS; i++)
+		where[i] = chosen(i);
+}
+
+static unsigned
+count_of(const int where[CLIENTS], int peer)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CLIENTS; i++)
+		n += where[i] == peer;
+	return n;
+}
+
+/* Clients that have moved, but for those of one peer (-1: none). */
+static unsigned
+moved(const int before[CLIENTS], const int after[CLIENTS], int but)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CLIENTS; i++)
+		n += before[i] != after[i] && before[i] != but;
+	return n;
+}
+
+static void
+test_hash_way(const char *words)
+{
+	static int before[CLIENTS], after[CLIENTS];
+	unsigned   most = 0, n;
+
+	upstream_make(&hash_module, 6);
+	weigh("111113");
+	peers[4].backup = true;
+	hash_make(words);
+	upstream_start(1, 0);
+	ask_all(before);
+	for (int i = 0; i < 4; i++) {
+		n = count_of(before, i);
+		ok(n > CLIENTS / 7 * 3 / 4 && n < CLIENTS / 7 * 5 / 4, "%s: its share: %u", words,
+		    n);
+	}
+	is_number(count_of(before, 4), 0, "none for the backup");
+	upstreams_stop(NULL);
+	upstream_start(2, 3);
+	ask_all(after);
+	is_number(moved(before, after, -1), 0, "another worker of another generation agrees");
+	fail(1);
+	ask_all(after);
+	is_number(moved(before, after, 1), 0, "one fails: nobody else moves");
+	is_number(count_of(after, 1), 0, "its own do");
+	for (int i = 0; i < 6; i++) {
+		n = count_of(after, i) - count_of(before, i);
+		most = i != 1 && n > most ? n : most;
+	}
+	ok(most < count_of(before, 1) * 7 / 10, "to all others: %u at most", most);
+	recover(1);
+	ask_all(after);
+	is_number(moved(before, after, -1), 0, "and come back");
+	for (unsigned i = 0; i < 6; i++)
+		if (i != 4)
+			fail(i);
+	is_number(chosen(1), 4, "the backup is used when all others fail");
+	hash_end();
+}
+
+/* A peer more, or one less, by another configuration. */
+static void
+test_hash_grows(const char *words, bool stays)
+{
+	static int before[CLIENTS], after[CLIENTS];
+	unsigned   n;
+
+	upstream_make(&hash_module, 10);
+	hash_make(words);
+	upstream_start(1, 0);
+	ask_all(before);
+	hash_end();
+	upstream_make(&hash_module, 11);
+	hash_make(words);
+	upstream_start(1, 0);
+	ask_all(after);
+	n = moved(before, after, -1);
+	ok((n < CLIENTS / 11 * 12 / 10) == stays, "%s: one joins: %u of %u move", words, n,
+	    CLIENTS);
+	hash_end();
+	upstream_make(&hash_module, 9);
+	hash_make(words);
+	upstream_start(1, 0);
+	ask_all(after);
+	n = moved(before, after, 9);
+	ok((n < CLIENTS / 100 * 2) == stays, "one is taken out: %u others move", n);
+	hash_end();
+}
+
+static void
+test_hash_slow_start(void)
+{
+	static int before[CLIENTS], after[CLIENTS];
+	unsigned   n, back = 0;
+
+	upstream_make(&hash_module, 5);
+	upstream.slow_start = 10000;
+	hash_make("client consistent");
+	upstream_start(1, 0);
+	ask_all(before);
+	fail(2);
+	chosen(0);
+	recover(2);
+	loop_clock += 2500;
+	ask_all(after);
+	n = count_of(after, 2);
+	ok(n > count_of(before, 2) / 5 && n < count_of(before, 2) / 3, "a quarter is back: %u", n);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		back += after[i] == 2 && before[i] != 2;
+	is_number(back, 0, "all of them its own");
+	is_number(moved(before, after, 2), 0, "and nobody else has moved");
+	hash_end();
+}
+
+static unsigned
+ring_owner(uint32_t at)
+{
+	return hash_conf.points[hash_ring_find(&hash_conf, at)].peer;
+}
+
+/* The same keys on nutcracker 0.5.0 (hash: md5, distribution: ketama) and on libmemcached 1.1.4
+ * (KETAMA_WEIGHTED), which agreed in all of them. */
+static void
+test_ketama(void)
+{
+	const unsigned keys = 100000;
+	char           text[32], begin[61];
+	unsigned       counts[3] = { 0 }, peer, others = 0;
+	uint32_t       digest[4], all = 2166136261u;
+	int            n;
+
+	upstream_make(&hash_module, 3);
+	weigh("123");
+	hash_make("key consistent");
+	ok(upstream.keyed, "it goes by keys");
+	upstream_start(1, 0);
+	for (unsigned i = 0; i < keys; i++) {
+		n = snprintf(text, sizeof text, "key:%u", i);
+		attempt_anew(i);
+		attempt.key = (struct weir_span){ text, (size_t)n };
+		peer = upstream_pick(&upstream, &attempt)->index;
+		counts[peer]++;
+		all = (all ^ (peer + 1)) * 16777619u;
+		if (i < sizeof begin - 1)
+			begin[i] = (char)('0' + peer);
+	}
+	begin[sizeof begin - 1] = '\0';
+	is_string(begin, "110222222112212020122221001020220211222211121222002210002121",
+	    "ketama: the first 60 keys");
+	is_number(counts[0], 18613, "keys of the first");
+	is_number(counts[1], 31678, "of the second");
+	is_number(counts[2], 49709, "of the third");
+	is_number(all, 0x66764c05, "all 100,000 keys, in their order");
+	for (unsigned i = 0; i < 50; i++)
+		others += chosen(i) != chosen(0);
+	ok(others > 10, "without a key the client counts: %u of 50 elsewhere", others);
+	is_number(hash_ring_find(&hash_conf, UINT32_MAX), 0, "behind the last the first");
+	strcpy(peers[0].name, "127.0.0.1:11211");
+	hash_end();
+	hash_make("client consistent");
+	hash_md5_text("127.0.0.1-0", 11, digest);
+	is_number(ring_owner(digest[1]), 0, "the port that they leave out");
+	hash_end();
+}
+
+int
+main(void)
+{
+	board_begin();
+	for (unsigned i = 0; i < sizeof ways / sizeof *ways; i++) {
+		test_hash_way(ways[i]);
+		test_hash_grows(ways[i], i > 0);
+	}
+	test_hash_slow_start();
+	test_ketama();
+	return done_testing();
+}
