@@ -234,7 +234,7 @@ it 'all states that weir names are explained' => sub {
 		generation => [source('proc/generation.c') =~ /^\t\[GENERATION_\w+\] = \{ "([^"]+)"/mg],
 		worker => [body(source('proc/post.c'), 'post_state_name') =~ /"([^"]+)"/g,
 		    body($status, 'slot_states') =~ /"([^"]+)"/g, body($status, 'status_worker_state') =~ /"([^"]+)"/g],
-		peer => [body($status, 'status_peer_state') =~ /"([^"]+)"/g],
+		peer => [body(source('upstream/peer.c'), 'peer_account_state') =~ /"([^"]+)"/g],
 	);
 	for my $of (sort keys %word) {
 		my %unique = map { $_ => 1 } @{$word{$of}};

@@ -102,9 +102,10 @@ status_text_companion(struct text *t)
 static const char *
 status_peer_state(const struct board_view *v)
 {
-	if (peer_down(v->id))
-		return "down";
-	return peer_failing(v->id) ? "failed" : "up";
+	struct peer_account a;
+
+	peer_account_read(&a, v->id, wait_now());
+	return peer_account_state(&a, board_view_sum(v, PEER_CONNS));
 }
 
 static void

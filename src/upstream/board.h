@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 #define BOARD_FIELDS      48u	/* of one entry */
-#define BOARD_SHARED       8u
+#define BOARD_SHARED      16u
 #define BOARD_SEATS     1024u
 #define BOARD_ENTRIES 131072u
 #define BOARD_ENTRIES_EACH (BOARD_ENTRIES / 2)	/* of one generation: the next has as much room */

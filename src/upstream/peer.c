@@ -14,14 +14,30 @@
 #define SETTING_WEIGHT UINT64_C(0xffff)
 #define SETTING_DOWN   (UINT64_C(1) << 16)
 #define SETTING_THERE  (UINT64_C(1) << 17)
+#define SETTING_BACKUP (UINT64_C(1) << 18)
 #define SETTING_GENERATION_AT 32
+
+/* PEER_ORDER: a weight (0: none), and enum peer_order. */
+#define ORDER_WEIGHT UINT64_C(0xffff)
+#define ORDER_STATE_AT 16
+
+/* PEER_FAULT: ms below, the errno, and enum peer_outcome. */
+#define FAULT_TIME  ((UINT64_C(1) << 40) - 1)
+#define FAULT_ERROR_AT   40
+#define FAULT_OUTCOME_AT 56
 
 /* A ramp has so many steps, none of them shorter than that, and begins with the first. */
 #define RAMP_STEPS    64u
 #define RAMP_STEP_MIN 10u	/* ms */
 
 static uint64_t peer_word(const struct weir_peer *, enum peer_word);
-static enum peer_state peer_judge(uint64_t setting, uint64_t failed, uint64_t now);
+static enum peer_order peer_order_of(uint64_t order);
+static bool peer_is_out(uint64_t setting, uint64_t order);
+static enum peer_state peer_judge(uint64_t setting, uint64_t order, uint64_t failed, uint64_t now);
+static uint64_t peer_weight(uint64_t setting, uint64_t order);
+static void peer_drop_orders(struct weir_peer *, uint64_t before, uint64_t setting);
+static uint64_t peer_put_order(board_word *, uint64_t mask, uint64_t bits);
+static void peer_note_fault(struct weir_peer *, enum peer_outcome, int error, uint64_t now);
 static uint32_t peer_ramp(const struct weir_peer *, uint64_t share, uint64_t now, uint64_t *until);
 static void peer_changed(const struct weir_peer *);
 static void peer_recovered(struct weir_peer *, uint64_t now);
@@ -40,31 +56,59 @@ peer_word(const struct weir_peer *peer, enum peer_word word)
 	return atomic_load_explicit(&peer->shared[word], memory_order_relaxed);
 }
 
-static enum peer_state
-peer_judge(uint64_t setting, uint64_t failed, uint64_t now)
+static enum peer_order
+peer_order_of(uint64_t order)
 {
-	if ((setting & SETTING_DOWN) != 0)
+	return (enum peer_order)(order >> ORDER_STATE_AT & 3);
+}
+
+static bool
+peer_is_out(uint64_t setting, uint64_t order)
+{
+	switch (peer_order_of(order)) {
+	case PEER_ORDERED_UP:
+		return false;
+	case PEER_ORDERED_DOWN:
+	case PEER_ORDERED_DRAIN:
+		return true;
+	default:
+		return (setting & SETTING_DOWN) != 0;
+	}
+}
+
+static enum peer_state
+peer_judge(uint64_t setting, uint64_t order, uint64_t failed, uint64_t now)
+{
+	if (peer_is_out(setting, order))
 		return PEER_OUT;
 	return now < failed ? PEER_FAILING : PEER_GOOD;
+}
+
+static uint64_t
+peer_weight(uint64_t setting, uint64_t order)
+{
+	return (order & ORDER_WEIGHT) != 0 ? order & ORDER_WEIGHT : setting & SETTING_WEIGHT;
 }
 
 enum peer_state
 peer_state(const struct weir_peer *peer, uint64_t now)
 {
-	return peer_judge(peer_word(peer, PEER_SETTING), peer_word(peer, PEER_FAILED_UNTIL), now);
+	return peer_judge(peer_word(peer, PEER_SETTING), peer_word(peer, PEER_ORDER),
+	    peer_word(peer, PEER_FAILED_UNTIL), now);
 }
 
 struct peer_standing
 peer_assess(const struct weir_peer *peer, uint64_t now)
 {
 	uint64_t             setting = peer_word(peer, PEER_SETTING);
+	uint64_t             order = peer_word(peer, PEER_ORDER);
 	uint64_t             failed = peer_word(peer, PEER_FAILED_UNTIL);
-	struct peer_standing s = { peer_judge(setting, failed, now), 0, UINT64_MAX };
+	struct peer_standing s = { peer_judge(setting, order, failed, now), 0, UINT64_MAX };
 
 	if (failed > now)
 		s.until = failed;
 	if (s.state != PEER_OUT)
-		s.share = peer_ramp(peer, (setting & SETTING_WEIGHT) * WEIR_SHARE_ONE, now,
+		s.share = peer_ramp(peer, peer_weight(setting, order) * WEIR_SHARE_ONE, now,
 		    &s.until);
 	return s;
 }
@@ -97,6 +141,8 @@ peer_settle(struct weir_peer *peer, uint32_t generation, bool joins, uint64_t no
 	wanted |= (uint64_t)generation << SETTING_GENERATION_AT;
 	if (peer->down)
 		wanted |= SETTING_DOWN;
+	if (peer->backup)
+		wanted |= SETTING_BACKUP;
 
 	setting = atomic_load(word);
 	if (setting == 0 && joins)
@@ -106,21 +152,44 @@ peer_settle(struct weir_peer *peer, uint32_t generation, bool joins, uint64_t no
 	    (setting == 0 ||
 		(int32_t)(generation - (uint32_t)(setting >> SETTING_GENERATION_AT)) >= 0))
 		if (atomic_compare_exchange_weak(word, &setting, wanted)) {
+			atomic_store(&peer->shared[PEER_MOST], peer->max_conns);
+			if (setting == 0 || ((setting ^ wanted) & SETTING_DOWN) != 0)
+				atomic_store(&peer->shared[PEER_SINCE], now);
+			if (setting != 0)
+				peer_drop_orders(peer, setting, wanted);
 			peer_changed(peer);
 			break;
 		}
 }
 
-bool
-peer_down(int board)
+/* What was said at run time of that which the configuration has changed since: it was
+ * said of another one. */
+static void
+peer_drop_orders(struct weir_peer *peer, uint64_t before, uint64_t setting)
 {
-	return (atomic_load(&board_shared(board)[PEER_SETTING]) & SETTING_DOWN) != 0;
+	uint64_t mask = 0, dropped;
+
+	if (((before ^ setting) & SETTING_WEIGHT) != 0)
+		mask |= ORDER_WEIGHT;
+	if (((before ^ setting) & SETTING_DOWN) != 0)
+		mask |= UINT64_C(3) << ORDER_STATE_AT;
+	dropped = mask != 0 ? peer_put_order(&peer->shared[PEER_ORDER], mask, 0) & mask : 0;
+	if (dropped != 0)
+		log_notice("peer %s of upstream %s: its line in the configuration is another: the "
+			   "%s that was set by command is so no more",
+		    peer->name, peer->upstream->name,
+		    (dropped & ORDER_WEIGHT) != 0 ? "weight" : "state");
 }
 
-bool
-peer_failing(int board)
+/* Returns what stood there. */
+static uint64_t
+peer_put_order(board_word *word, uint64_t mask, uint64_t bits)
 {
-	return atomic_load(&board_shared(board)[PEER_FAILED_UNTIL]) != 0;
+	uint64_t order = atomic_load(word);
+
+	while (!atomic_compare_exchange_weak(word, &order, (order & ~mask) | bits))
+		;
+	return order;
 }
 
 /* All workers look at the peers of the upstream again. */
@@ -222,6 +291,7 @@ peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64
 		return;
 	}
 	peer_count(peer, outcome);
+	peer_note_fault(peer, outcome, error, now);
 	if (peer->max_fails > 0)
 		peer_count_failure(peer, peer_explain(outcome, error), now);
 }
@@ -256,6 +326,7 @@ peer_recovered(struct weir_peer *peer, uint64_t now)
 	struct log_subject outer;
 
 	atomic_store(&peer->shared[PEER_RETURNED], now);
+	atomic_store(&peer->shared[PEER_SINCE], now);
 	peer_changed(peer);
 	outer = log_about((struct log_subject){ NULL, NULL });
 	log_notice("peer %s of upstream %s answers again", peer->name, peer->upstream->name);
@@ -330,6 +401,7 @@ peer_count_failure(struct weir_peer *peer, const char *what, uint64_t now)
 		peer_changed(peer);
 	if (until != 0)
 		return;
+	atomic_store(&peer->shared[PEER_SINCE], now);
 	outer = log_about((struct log_subject){ NULL, NULL });
 	if (peer_has_other(peer, now))
 		log_warn("peer %s of upstream %s fails (%s; max_fails = %llu): not used for %s "
@@ -353,4 +425,85 @@ peer_has_other(const struct weir_peer *peer, uint64_t now)
 		if (i != peer->index && peer_state(&u->peers[i], now) == PEER_GOOD)
 			return true;
 	return false;
+}
+
+/* -------------------------------------------------- commands, and who looks on */
+
+static void
+peer_note_fault(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64_t now)
+{
+	atomic_store_explicit(&peer->shared[PEER_FAULT],
+	    (now & FAULT_TIME) | (uint64_t)(error & 0xffff) << FAULT_ERROR_AT |
+		(uint64_t)outcome << FAULT_OUTCOME_AT,
+	    memory_order_relaxed);
+}
+
+void
+peer_account_read(struct peer_account *a, int board, uint64_t now)
+{
+	const board_word *words = board_shared(board);
+	uint64_t          setting = atomic_load(&words[PEER_SETTING]);
+	uint64_t          order = atomic_load(&words[PEER_ORDER]);
+	uint64_t          failed = atomic_load(&words[PEER_FAILED_UNTIL]);
+	uint64_t          fault = atomic_load(&words[PEER_FAULT]);
+
+	*a = (struct peer_account){ .order = peer_order_of(order),
+		.down = (setting & SETTING_DOWN) != 0,
+		.backup = (setting & SETTING_BACKUP) != 0,
+		.failed = failed != 0,
+		.weight = (unsigned)peer_weight(setting, order),
+		.configured = (unsigned)(setting & SETTING_WEIGHT),
+		.max_conns = atomic_load(&words[PEER_MOST]),
+		.failed_until = failed > now ? failed : 0,
+		.since = atomic_load(&words[PEER_SINCE]),
+		.fault_at = fault & FAULT_TIME };
+	if (fault != 0)
+		a->fault = peer_explain((enum peer_outcome)(fault >> FAULT_OUTCOME_AT),
+		    (int)(fault >> FAULT_ERROR_AT & 0xffff));
+}
+
+const char *
+peer_account_state(const struct peer_account *a, uint64_t connections)
+{
+	if (a->order == PEER_ORDERED_DRAIN)
+		return connections > 0 ? "draining" : "drained";
+	if (a->order == PEER_ORDERED_DOWN || (a->down && a->order != PEER_ORDERED_UP))
+		return "down";
+	return a->failed ? "failed" : "up";
+}
+
+void
+peer_order_state(int board, int upstream, enum peer_order state, uint64_t now)
+{
+	board_word *words = board_shared(board);
+	uint64_t    setting = atomic_load(&words[PEER_SETTING]), before;
+	uint64_t    was_failed = 0;
+
+	if (state == PEER_ORDERED_UP) {
+		atomic_store(&words[PEER_FAILS], 0);
+		was_failed = atomic_exchange(&words[PEER_FAILED_UNTIL], 0);
+	}
+	if (state == ((setting & SETTING_DOWN) != 0 ? PEER_ORDERED_DOWN : PEER_ORDERED_UP))
+		state = PEER_AS_CONFIGURED;
+	before = peer_put_order(&words[PEER_ORDER], UINT64_C(3) << ORDER_STATE_AT,
+	    (uint64_t)state << ORDER_STATE_AT);
+	if (peer_order_of(before) != state || was_failed != 0)
+		atomic_store(&words[PEER_SINCE], now);
+	/* It was away for a while: slow_start begins. */
+	if (was_failed != 0 ||
+	    (peer_is_out(setting, before) &&
+		!peer_is_out(setting, (uint64_t)state << ORDER_STATE_AT)))
+		atomic_store(&words[PEER_RETURNED], now);
+	atomic_fetch_add(&board_shared(upstream)[UPSTREAM_CHANGES], 1);
+}
+
+void
+peer_order_weight(int board, int upstream, unsigned weight)
+{
+	board_word *words = board_shared(board);
+
+	if (weight == (atomic_load(&words[PEER_SETTING]) & SETTING_WEIGHT))
+		weight = 0;
+	peer_put_order(&words[PEER_ORDER], ORDER_WEIGHT, weight);
+	atomic_fetch_add(&board_shared(upstream)[UPSTREAM_CHANGES], 1);
 }

@@ -4,6 +4,7 @@
  * is to get.
  *
  *	configuration ── PEER_SETTING ──┐
+ *	commands ── PEER_ORDER ─────────┤
  *	traffic ── PEER_FAILED_UNTIL ───┼──► peer_assess ──► roster, balancers
  *	its return ── PEER_RETURNED ────┘
  *
@@ -67,6 +68,7 @@ enum peer_field {
 	PEER_LINKS_GIVEN_UP,	/* for another worker */
 	PEER_LINKS_CLOSED_IDLE,
 	PEER_LINKS_CLOSED_LIFETIME,
+	PEER_LINKS_WITHDRAWN,	/* the peer was not to be used any more */
 	PEER_LINKS_CLOSED_BY_PEER,	/* while idle */
 	PEER_UNSOLICITED,	/* links closed for bytes that nobody had asked for */
 	PEER_REPLY_TIMEOUTS,
@@ -86,8 +88,20 @@ enum peer_word {
 	PEER_WINDOW,		/* ms: when it began */
 	PEER_FAILED_UNTIL,	/* ms; 0: does not fail */
 	PEER_WANTED,		/* when a worker last found no token for a link, and which */
-	PEER_SETTING,		/* weight and `down` of the newest configuration; 0: none yet */
+	PEER_SETTING,		/* what the newest configuration says of it; 0: none yet */
 	PEER_RETURNED,		/* ms: when slow_start began; 0: it was there from the first */
+	PEER_ORDER,		/* what was said at run time against that; 0: nothing */
+	PEER_MOST,		/* max_conns of the newest configuration */
+	PEER_SINCE,		/* ms: it has been used, or not been, since then */
+	PEER_FAULT,		/* its last failure, and when; 0: none */
+};
+
+/* What an operator may say of a peer at run time, whatever its configuration says. */
+enum peer_order {
+	PEER_AS_CONFIGURED,
+	PEER_ORDERED_UP,	/* although it is `down` there */
+	PEER_ORDERED_DOWN,
+	PEER_ORDERED_DRAIN,	/* it is to be empty soon */
 };
 
 /* What may be done with a peer. */
@@ -153,12 +167,29 @@ enum peer_outcome {
 };
 void peer_report(struct weir_peer *, enum peer_outcome, int error, uint64_t now);
 
-/* Whether the peer with this board entry counts as failed: from max_fails on,
- * until an attempt succeeds. For whoever looks at the board. */
-bool peer_failing(int board);
+/* What the board says of the peer with this entry, for whoever has no configuration. */
+struct peer_account {
+	enum peer_order   order;
+	bool              down;		/* by its configuration */
+	bool              backup;
+	bool              failed;	/* from max_fails on, until an attempt succeeds */
+	unsigned          weight;	/* in force */
+	unsigned          configured;	/* its weight there */
+	uint64_t          max_conns;
+	uint64_t          failed_until;	/* ms: then one attempt may find out; 0: now */
+	uint64_t          since;	/* ms: of its state */
+	uint64_t          fault_at;	/* ms; 0: there was none */
+	const char       *fault;	/* in words, until the next call */
+};
+void peer_account_read(struct peer_account *, int board, uint64_t now);
 
-/* Whether its configuration says that it is down; the same. */
-bool peer_down(int board);
+/* One word for its state: "up", "down", "draining", "drained", "failed". */
+const char *peer_account_state(const struct peer_account *, uint64_t connections);
+
+/* An operator's word, for all workers at once: board entries of the peer and its upstream.
+ * What its configuration says already is no order. _UP: its failures are forgotten, too. */
+void peer_order_state(int board, int upstream, enum peer_order, uint64_t now);
+void peer_order_weight(int board, int upstream, unsigned weight);
 
 /* connect(2) has failed at once: reported, if that speaks of the other end, told
  * once in a while if of this machine. Returns whether it is the peer's fault. */

@@ -34,6 +34,7 @@ static void pools_watch(void);
 static void pools_tick(void *);
 static bool pool_look_after(struct weir_upstream *);
 static void pool_close_idle(struct pool *);
+static void pool_withdraw(struct pool *);
 static void pool_keep_ready(struct pool *);
 static void pool_ready_later(struct pool *);
 
@@ -448,6 +449,8 @@ pool_look_after(struct weir_upstream *u)
 	for (unsigned i = 0; i < u->peer_count; i++) {
 		p = u->peers[i].pool;
 		share_look(p);
+		if (p->count > p->leaving && peer_state(p->peer, loop_now()) == PEER_OUT)
+			pool_withdraw(p);
 		if (pools.retiring)
 			pool_close_idle(p);
 		else if (p->count < p->kept && loop_now() >= p->ready_after)
@@ -468,6 +471,21 @@ pool_close_idle(struct pool *p)
 		l = container_of(n, struct link, node);
 		if (l->depth == 0 && l->borrower == NULL && loop_now() >= l->since + RETIRING_IDLE)
 			link_drain(l, PEER_LINKS_CLOSED_IDLE);
+	}
+}
+
+/* Its peer is not to be used: links end with the requests that they have, but for those
+ * that are a client's alone, which knows what he has said there. */
+static void
+pool_withdraw(struct pool *p)
+{
+	struct node *n, *following;
+	struct link *l;
+
+	list_each(n, following, &p->links) {
+		l = container_of(n, struct link, node);
+		if (l->borrower == NULL && (l->state == LINK_OPEN || l->depth == 0))
+			link_drain(l, PEER_LINKS_WITHDRAWN);
 	}
 }
 

@@ -187,6 +187,7 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_LINKS_GIVEN_UP] = { "links_given_up", BOARD_COUNTER },
 	[PEER_LINKS_CLOSED_IDLE] = { "links_closed_idle", BOARD_COUNTER },
 	[PEER_LINKS_CLOSED_LIFETIME] = { "links_closed_lifetime", BOARD_COUNTER },
+	[PEER_LINKS_WITHDRAWN] = { "links_withdrawn", BOARD_COUNTER },
 	[PEER_LINKS_CLOSED_BY_PEER] = { "links_closed_by_peer", BOARD_COUNTER },
 	[PEER_UNSOLICITED] = { "unsolicited", BOARD_COUNTER },
 	[PEER_REPLY_TIMEOUTS] = { "reply_timeouts", BOARD_COUNTER },
