@@ -218,8 +218,8 @@ struct weir_balancer {
 	size_t upstream_size;	/* zeroed memory for each upstream in each worker */
 	size_t peer_size;	/* and for each peer */
 
-	/* Right before the first pick in a worker, and whenever the set of peers
-	 * has changed. NULL: not called. */
+	/* Right before the first pick in a worker, and before all that follows here but
+	 * `words`; and whenever the set of peers has changed. NULL: not called. */
 	void              (*change)(struct weir_upstream *);
 
 	/* One of the peers for which weir_peer_usable says yes, or NULL when

@@ -174,7 +174,7 @@ peer_done(struct weir_peer *peer, enum weir_outcome outcome, uint64_t started)
 {
 	const struct weir_balancer *b = peer->upstream->balancer->balancer;
 
-	if (b->done != NULL && started != 0)
+	if (b->done != NULL && started != 0 && peer->upstream->chosen)
 		b->done(peer, outcome, loop_micros() - started);
 }
 

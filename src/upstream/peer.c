@@ -257,10 +257,12 @@ peer_may_probe(struct weir_peer *peer, struct weir_attempt *a)
 {
 	uint64_t until = peer_word(peer, PEER_FAILED_UNTIL);
 
-	a->probes = until != 0 && a->now >= until && a->stage != ATTEMPT_FAILED;
-	return !a->probes ||
-	    atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until,
-		a->now + peer->fail_timeout);
+	a->probes = false;
+	if (until == 0 || a->now < until || a->stage == ATTEMPT_FAILED)
+		return true;
+	a->probes = atomic_compare_exchange_strong(&peer->shared[PEER_FAILED_UNTIL], &until,
+	    a->now + peer->fail_timeout);
+	return a->probes;
 }
 
 void
@@ -397,7 +399,9 @@ peer_count_failure(struct weir_peer *peer, const char *what, uint64_t now)
 	if (fails < peer->max_fails)
 		return;
 	until = atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], now + peer->fail_timeout);
-	if (until <= now)
+	/* Others look again when the time that they have seen is over: not when it comes
+	 * earlier now, by another configuration's fail_timeout. */
+	if (until <= now || until > now + peer->fail_timeout)
 		peer_changed(peer);
 	if (until != 0)
 		return;

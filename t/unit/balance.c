@@ -131,6 +131,76 @@ test_reload(void)
 	upstream_end();
 }
 
+/* A reload has made fail_timeout shorter, and the peer fails once more. */
+static void
+test_timeout_shorter(void)
+{
+	upstream_make(&plain_module, 2);
+	peers[0].fail_timeout = 3600000;
+	upstream_start(1, 0);
+	fail(0);
+	is_string(turns(2), "bb", "it fails");
+	peers[0].fail_timeout = 10000;
+	fail(0);
+	is_string(turns(2), "bb", "it still does");
+	loop_clock += 20000;
+	is_string(turns(2), "ab", "and is tried when the shorter time is over");
+	upstream_end();
+}
+
+/* Two attempts at once find that the time of a failed one is over. */
+static void
+test_probe_lost(void)
+{
+	struct weir_attempt first;
+
+	upstream_make(&plain_module, 1);
+	upstream_start(1, 0);
+	fail(0);
+	loop_clock += 1000;
+	attempt_anew(0);
+	first = attempt;
+	ok(peer_may_probe(&peers[0], &first) && first.probes, "the first finds out");
+	attempt.probes = true;
+	ok(peer_may_probe(&peers[0], &attempt) && !attempt.probes, "the second does not");
+	upstream_end();
+}
+
+static unsigned ready, early, dones;
+
+static void
+ready_change(struct weir_upstream *u)
+{
+	(void)u;
+	ready = 1;
+}
+
+static void
+ready_done(struct weir_peer *peer, enum weir_outcome outcome, uint64_t microseconds)
+{
+	(void)peer, (void)outcome, (void)microseconds;
+	dones++;
+	early += !ready;
+}
+
+/* A session that another generation has handed over ends before anybody has asked for a peer. */
+static void
+test_done_early(void)
+{
+	static const struct weir_balancer hooks = { .pick = weir_upstream_first,
+		.change = ready_change, .done = ready_done };
+	static const struct weir_module   module = { .name = "ready", .balancer = &hooks };
+
+	upstream_make(&module, 1);
+	upstream_start(1, 0);
+	peer_done(&peers[0], WEIR_REQUEST_ANSWERED, 1);
+	chosen(0);
+	peer_done(&peers[0], WEIR_REQUEST_ANSWERED, 1);
+	is_number(early, 0, "a balancer is told of nothing before it has begun");
+	is_number(dones, 1, "and then of all");
+	upstream_end();
+}
+
 /* Another process takes a peer down and up again without end while this one picks. */
 static void
 test_torn(void)
@@ -544,6 +614,9 @@ main(void)
 	test_full();
 	test_slow_start();
 	test_reload();
+	test_timeout_shorter();
+	test_probe_lost();
+	test_done_early();
 	test_torn();
 	test_roster(1);
 	test_roster(7);
