@@ -62,7 +62,7 @@ static uint64_t hash_key(struct weir_span);
 static unsigned hash_walk_next(struct hash_walk *, unsigned step);
 static unsigned hash_find_weight(const struct hash_conf *, uint64_t hash);
 static unsigned hash_ring_find(const struct hash_conf *, uint32_t at);
-static bool hash_takes(struct weir_peer *, const struct weir_attempt *, uint64_t hash);
+static bool hash_is_let_in(const struct weir_peer *, uint64_t hash);
 static const char *hash_make_spread(struct hash_conf *, const struct weir_upstream *,
     struct weir_scope *);
 static const char *hash_make_ring(struct hash_conf *, const struct weir_upstream *,
@@ -159,15 +159,21 @@ hash_pick(struct weir_upstream *u, const struct weir_attempt *attempt)
 {
 	const struct hash_conf *c = weir_upstream_conf(u);
 	struct hash_walk        w = { c, hash_of(c, attempt), 0 };
-	unsigned                peer, last = UINT32_MAX;
+	struct weir_peer       *peer, *slow = NULL;
+	unsigned                at, last = UINT32_MAX;
 
-	for (unsigned i = 0; i < NEXT_MAX && c->size > 0; i++) {
-		peer = hash_walk_next(&w, i);
-		if (peer != last && hash_takes(weir_upstream_peer(u, peer), attempt, w.hash))
-			return weir_upstream_peer(u, peer);
-		last = peer;
+	for (unsigned i = 0; i < NEXT_MAX && c->size > 0; i++, last = at) {
+		at = hash_walk_next(&w, i);
+		peer = weir_upstream_peer(u, at);
+		if (at == last || !weir_peer_usable(peer, attempt))
+			continue;
+		if (hash_is_let_in(peer, w.hash))
+			return peer;
+		if (slow == NULL)
+			slow = peer;
 	}
-	return weir_upstream_draw(u, attempt, w.hash);
+	/* When all begin slowly there is nobody to whom the others could go. */
+	return slow != NULL ? slow : weir_upstream_draw(u, attempt, w.hash);
 }
 
 /* Where the walk comes to in this step, from 0 on. */
@@ -217,13 +223,11 @@ hash_ring_find(const struct hash_conf *c, uint32_t at)
 
 /* One that begins slowly has its own clients come little by little, always the same first. */
 static bool
-hash_takes(struct weir_peer *peer, const struct weir_attempt *attempt, uint64_t hash)
+hash_is_let_in(const struct weir_peer *peer, uint64_t hash)
 {
 	uint64_t whole = (uint64_t)weir_peer_weight(peer) * WEIR_SHARE_ONE;
 	uint32_t share = weir_peer_share(peer);
 
-	if (!weir_peer_usable(peer, attempt))
-		return false;
 	return share >= whole || (hash_mix(~hash) >> 32) * whole >> 32 < share;
 }
 
@@ -364,8 +368,9 @@ hash_point_compare(const void *left, const void *right)
 struct maglev_order {
 	unsigned next;
 	unsigned step;
-	unsigned each;	/* entries that it takes in a round */
 	unsigned peer;
+	uint64_t share;	/* of all weights: what it takes in a round, times all weights */
+	uint64_t rest;	/* of that, which is no whole entry yet */
 };
 
 static unsigned maglev_orders_start(struct maglev_order *, const struct hash_conf *,
@@ -378,9 +383,9 @@ hash_make_maglev(struct hash_conf *c, const struct weir_upstream *u, struct weir
 {
 	const uint16_t       vacant = UINT16_MAX;
 	unsigned             peers, left, n;
+	uint64_t             weights = hash_weights(u, &peers);
 	struct maglev_order *orders, *o;
 
-	hash_weights(u, &peers);
 	for (unsigned i = 0; i < sizeof maglev_sizes / sizeof *maglev_sizes; i++)
 		if (c->size < MAGLEV_EACH * peers)
 			c->size = maglev_sizes[i];
@@ -389,11 +394,12 @@ hash_make_maglev(struct hash_conf *c, const struct weir_upstream *u, struct weir
 	orders = weir_scope_alloc(scope, peers * sizeof *orders);
 	n = maglev_orders_start(orders, c, u);
 	for (left = c->size; left > 0;)
-		for (o = orders; o < orders + n && left > 0; o++)
-			for (unsigned k = 0; k < o->each && left > 0; k++, left--) {
+		for (o = orders; o < orders + n; o++)
+			for (o->rest += o->share; o->rest >= weights && left > 0; left--) {
 				while (c->entries[o->next] != vacant)
 					o->next = (o->next + o->step) % c->size;
 				c->entries[o->next] = (uint16_t)o->peer;
+				o->rest -= weights;
 			}
 	return NULL;
 }
@@ -407,19 +413,18 @@ maglev_orders_start(struct maglev_order *orders, const struct hash_conf *c,
 	const struct weir_peer *peer;
 	uint32_t                digest[4];
 
+	/* Entries of a round: a hundredth of the table at most. */
+	if (round > weights)
+		round = weights;
 	for (unsigned i = 0; i < weir_upstream_peers(u); i++) {
 		peer = weir_upstream_peer(u, i);
 		if (weir_peer_backup(peer))
 			continue;
 		hash_md5_text(weir_peer_name(peer), strlen(weir_peer_name(peer)), digest);
-		orders[n] = (struct maglev_order){ digest[0] % c->size,
-			digest[1] % (c->size - 1) + 1, weir_peer_weight(peer), i };
-		/* A round fills a hundredth of the table at most. */
-		if (weights > round)
-			orders[n].each = (unsigned)(orders[n].each * round / weights);
-		if (orders[n].each == 0)
-			orders[n].each = 1;
-		n++;
+		/* The first entry comes in the first round: nobody is without one. */
+		orders[n++] = (struct maglev_order){ digest[0] % c->size,
+			digest[1] % (c->size - 1) + 1, i, weir_peer_weight(peer) * round,
+			weights - 1 };
 	}
 	return n;
 }

@@ -30,6 +30,9 @@ struct pace {
 struct course {
 	struct pace pace;
 	double      base;	/* the logarithm of it, and of its time */
+	uint32_t    busy;	/* weir_peer_in_flight, when it was last looked at */
+	bool        given;	/* was picked before anything was known of it … */
+	bool        trying;	/* … and something of that pick is under way */
 };
 
 /* 2 to the power of -x, within 1 in 10,000. x: 0 or more. */
@@ -76,20 +79,50 @@ pace_observe(struct pace *p, double micros)
 }
 
 static void
-least_time_load(struct weir_peer *peer)
+least_time_rank(struct weir_peer *peer)
 {
-	struct course *c = weir_peer_memory(peer);
-	uint32_t       busy = weir_peer_in_flight(peer), share = weir_peer_share(peer);
+	const struct course *c = weir_peer_memory(peer);
+	uint32_t             busy = weir_peer_in_flight(peer), share = weir_peer_share(peer);
 
 	if (share == 0)
 		return;
 	/* One at a time is sent to find out. */
 	if (c->pace.micros <= 0)
-		weir_peer_rank(peer, busy == 0 ? 0 : RANK_UNKNOWN + busy);
+		weir_peer_rank(peer, c->trying ? RANK_UNKNOWN + busy : 0);
 	else
 		weir_peer_rank(peer,
 		    (uint64_t)((c->base + RANK_MID + pace_log2(busy + 1.0) - pace_log2(share)) *
 			RANK_ONE));
+}
+
+static struct weir_peer *
+least_time_pick(struct weir_upstream *u, const struct weir_attempt *attempt)
+{
+	struct weir_peer *peer = weir_upstream_first(u, attempt);
+	struct course    *c = peer != NULL ? weir_peer_memory(peer) : NULL;
+
+	if (c != NULL && c->pace.micros <= 0)
+		c->given = true;
+	return peer;
+}
+
+/* What is under way does not tell whether anybody finds out: sessions that an older
+ * generation has handed over do not. Anything that ends may have been the trial, and
+ * have ended without an answer. */
+static void
+least_time_load(struct weir_peer *peer)
+{
+	struct course *c = weir_peer_memory(peer);
+	uint32_t       busy = weir_peer_in_flight(peer);
+
+	if (busy < c->busy)
+		c->trying = false;
+	else if (c->given) {
+		c->given = false;
+		c->trying = true;
+	}
+	c->busy = busy;
+	least_time_rank(peer);
 }
 
 static void
@@ -105,20 +138,20 @@ least_time_done(struct weir_peer *peer, enum weir_outcome outcome, uint64_t micr
 		micros = 2 * all->micros;
 	pace_observe(&c->pace, micros);
 	c->base = pace_log2(c->pace.micros) + (double)c->pace.at / HALF_LIFE;
-	least_time_load(peer);
+	least_time_rank(peer);
 }
 
 static void
 least_time_share(struct weir_peer *peer, uint32_t before)
 {
 	(void)before;
-	least_time_load(peer);
+	least_time_rank(peer);
 }
 
 static const struct weir_balancer least_time = {
 	.upstream_size = sizeof(struct pace),
 	.peer_size     = sizeof(struct course),
-	.pick          = weir_upstream_first,
+	.pick          = least_time_pick,
 	.done          = least_time_done,
 	.share         = least_time_share,
 	.load          = least_time_load,

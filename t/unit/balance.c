@@ -606,6 +606,27 @@ test_least_time(void)
 	upstream_end();
 }
 
+/* Sessions that an older generation has handed over are under way with all peers. */
+static void
+test_least_time_reload(void)
+{
+	upstream_make(&least_time_module, 3);
+	upstream_start(0, 0);
+	is_number(choose(0), 0, "the first is tried");
+	peer_begin(&peers[0]);
+	by_time_hooks()->done(&peers[0], WEIR_REQUEST_ANSWERED, 1000);
+	for (unsigned i = 0; i < 15; i++)
+		peer_begin(&peers[i % 3]);
+	is_number(choose(0), 1, "and so are the others, whatever else they have under way");
+	peer_begin(&peers[1]);
+	is_number(choose(0), 2, "each once");
+	peer_begin(&peers[2]);
+	is_string(turns(3), "aaa", "until it has answered");
+	peer_end(&peers[2]);
+	is_string(turns(1), "c", "or has been given up");
+	upstream_end();
+}
+
 int
 main(void)
 {
@@ -628,5 +649,6 @@ main(void)
 	test_least_conn();
 	test_random();
 	test_least_time();
+	test_least_time_reload();
 	return done_testing();
 }

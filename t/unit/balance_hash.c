@@ -194,6 +194,48 @@ test_hash_slow_start(void)
 	hash_end();
 }
 
+/* After an outage all peers begin slowly at once. */
+static void
+test_hash_slow_start_all(const char *words)
+{
+	static int before[CLIENTS], after[CLIENTS];
+
+	upstream_make(&hash_module, 5);
+	upstream.slow_start = 10000;
+	hash_make(words);
+	upstream_start(1, 0);
+	ask_all(before);
+	for (unsigned i = 0; i < 5; i++)
+		fail(i);
+	chosen(0);
+	for (unsigned i = 0; i < 5; i++)
+		recover(i);
+	ask_all(after);
+	is_number(moved(before, after, -1), 0, "%s: all are back at once: nobody has moved", words);
+	hash_end();
+}
+
+/* A round of the table has fewer entries than there are weights. */
+static void
+test_maglev_shares(void)
+{
+	unsigned weights = 0, part, wrong = 0, counts[100] = { 0 };
+
+	upstream_make(&hash_module, 100);
+	for (unsigned i = 0; i < 100; i++)
+		weights += peers[i].weight = i + 1;
+	hash_make("client maglev");
+	for (unsigned i = 0; i < hash_conf.size; i++)
+		counts[hash_conf.entries[i]]++;
+	for (unsigned i = 0; i < 100; i++) {
+		part = hash_conf.size * peers[i].weight / weights;
+		wrong += counts[i] + part / 100 + 1 < part || counts[i] > part + part / 100 + 2;
+	}
+	is_number(wrong, 0, "maglev: of 100 weights each has its share within one in 100");
+	upstream_start(1, 0);
+	hash_end();
+}
+
 static unsigned
 ring_owner(uint32_t at)
 {
@@ -254,6 +296,9 @@ main(void)
 		test_hash_grows(ways[i], i > 0);
 	}
 	test_hash_slow_start();
+	for (unsigned i = 0; i < sizeof ways / sizeof *ways; i++)
+		test_hash_slow_start_all(ways[i]);
+	test_maglev_shares();
 	test_ketama();
 	return done_testing();
 }
