@@ -79,8 +79,8 @@ children_nonsense(pid_t sender)
 		return;
 	last = sender;
 	if (p != NULL)
-		log_alert("worker %u (generation %u, process %d) is killed: it sends nonsense",
-		    p->slot, p->generation->number, (int)sender);
+		log_alert("%s (generation %u, process %d) is killed: it sends nonsense",
+		    p->name, p->generation->number, (int)sender);
 	else
 		log_error("process %d, which is no worker, writes to the mailbox of the master",
 		    (int)sender);
@@ -111,7 +111,7 @@ children_stop(void)
 	list_each(n, following, &generations) {
 		struct generation *g = container_of(n, struct generation, link);
 
-		for (unsigned i = 0; i < g->post_count; i++)
+		for (unsigned i = 0; i < g->process_count; i++)
 			if (g->posts[i].state == POST_SERVING)
 				post_tell(&g->posts[i], MESSAGE_STOP);
 	}
@@ -144,7 +144,7 @@ children_kill(void)
 
 		if (g->template != 0)
 			kill(g->template, SIGKILL);
-		for (unsigned i = 0; i < g->post_count; i++)
+		for (unsigned i = 0; i < g->process_count; i++)
 			post_kill(&g->posts[i], SIGKILL);
 	}
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "proc/keeper.h"
 #include "proc/message.h"
 #include "proc/settings.h"
 #include "session/server.h"
@@ -72,6 +73,7 @@ digest_send_settings(const struct conf *conf, int channel)
 		.watchdog = s->watchdog,
 		.handover = s->handover,
 		.rebalance = s->rebalance,
+		.keeper = keeper_is_needed(conf),
 		.ticket_lifetime = s->ticket_keys == NULL ? tls_scopes_ticket_lifetime(conf) : 0,
 	};
 	struct message         m = { .kind = MESSAGE_SETTINGS, .data = &d, .size = sizeof d };

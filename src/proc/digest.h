@@ -21,6 +21,7 @@ struct digest_settings {
 	uint64_t ticket_lifetime;	/* ms; 0: its workers need no keys for tickets */
 	bool     handover;		/* its workers take over sessions of earlier ones */
 	bool     rebalance;		/* and of one another */
+	bool     keeper;		/* there is something to do for one */
 	char     pid[1024];
 	char     control[128];
 	char     pid_place[256];	/* "weir.conf:3" */

@@ -365,8 +365,8 @@ static int
 generation_begin_starting(struct generation *g)
 {
 	fdtable_forget(&g->offered);
-	for (unsigned i = 0; i < g->post_count; i++) {
-		fdtable_close(&master_fds, FD_INBOX, g->name, i);
+	for (unsigned i = 0; i < g->process_count; i++) {
+		fdtable_close(&master_fds, FD_INBOX, g->name, g->posts[i].slot);
 		post_fill(&g->posts[i]);
 	}
 	return 0;
@@ -395,7 +395,9 @@ generation_begin_running(struct generation *g)
 	for (unsigned i = 0; i < g->sockets; i++)
 		board_slot_set(i, g->number,
 		    i < g->post_count ? BOARD_SLOT_ACCEPTING : BOARD_SLOT_ABSENT);
-	for (unsigned i = 0; i < g->post_count; i++)
+	/* Whoever has kept so far stands back, even if nobody does now. */
+	board_slot_set(BOARD_KEEPER, g->number, BOARD_SLOT_ABSENT);
+	for (unsigned i = 0; i < g->process_count; i++)
 		post_go(&g->posts[i]);
 	watchdog_start(g);
 	if (previous != NULL)
@@ -430,10 +432,15 @@ generation_hasten(uint64_t ms)
 void
 generation_claim_slots(struct generation *g)
 {
+	const struct post *keeper = generation_post(g, POST_KEEPER);
+
 	for (unsigned i = 0; i < g->sockets; i++)
 		board_slot_claim(i, g->number,
 		    i < g->post_count && g->posts[i].state == POST_SERVING ? BOARD_SLOT_ACCEPTING
 									   : BOARD_SLOT_ABSENT);
+	board_slot_claim(BOARD_KEEPER, g->number,
+	    keeper != NULL && keeper->state == POST_SERVING ? BOARD_SLOT_ACCEPTING
+							    : BOARD_SLOT_ABSENT);
 	for (unsigned i = 0; i < g->post_count; i++)
 		if (g->posts[i].state == POST_SERVING)
 			post_tell(&g->posts[i], MESSAGE_REVIEW);
@@ -447,11 +454,11 @@ generation_begin_retiring(struct generation *g)
 	deadline_clear(&g->again);
 	generation_keep_good(g);
 	succession_tell(g);
-	for (unsigned i = 0; i < g->post_count; i++) {
+	for (unsigned i = 0; i < g->process_count; i++) {
 		struct post *p = &g->posts[i];
 
 		/* Nobody new shall send to it: its end is in sight. */
-		fdtable_close(&master_fds, FD_HANDOVER, g->name, i);
+		fdtable_close(&master_fds, FD_HANDOVER, g->name, p->slot);
 		deadline_clear(&p->deadline);
 		if (p->state == POST_SERVING)
 			post_tell(p, MESSAGE_RETIRE);
@@ -491,7 +498,7 @@ generation_begin_ended(struct generation *g)
 	deadline_clear(&g->again);
 	watchdog_stop(g);
 	generation_channel_close(g);
-	for (unsigned i = 0; i < g->post_count; i++)
+	for (unsigned i = 0; i < g->process_count; i++)
 		post_close(&g->posts[i]);
 	for (unsigned i = 0; i < g->digest.log_count; i++)
 		fdtable_close(&master_fds, FD_LOG, g->name, i);
@@ -541,7 +548,7 @@ generation_is_sent(const struct generation *g)
 static bool
 generation_is_ready(const struct generation *g)
 {
-	for (unsigned i = 0; i < g->post_count; i++)
+	for (unsigned i = 0; i < g->process_count; i++)
 		if (g->posts[i].state != POST_READY)
 			return false;
 	return true;
@@ -552,9 +559,10 @@ generation_has_ended(const struct generation *g)
 {
 	if (g->template != 0)
 		return false;
-	for (unsigned i = 0; i < g->post_count; i++)
+	for (unsigned i = 0; i < g->process_count; i++)
 		if (g->posts[i].state != POST_VACANT ||
-		    (g->step == GENERATION_RETIRING && !g->posts[i].orphan.over))
+		    (g->step == GENERATION_RETIRING && i < g->post_count &&
+			!g->posts[i].orphan.over))
 			return false;
 	return true;
 }
@@ -630,8 +638,8 @@ generation_channel_message(struct generation *g, struct message *m)
 		report_say((enum weir_level)m->a, "%.*s", (int)m->size, (const char *)m->data);
 	else if (m->kind == MESSAGE_PONG)
 		g->answers.heard = wait_now();
-	else if (m->kind == MESSAGE_CLONED && m->a < g->post_count)
-		post_cloned(&g->posts[m->a], (pid_t)m->b, (int)m->c);
+	else if (m->kind == MESSAGE_CLONED && generation_post(g, m->a) != NULL)
+		post_cloned(generation_post(g, m->a), (pid_t)m->b, (int)m->c);
 	else if (g->step == GENERATION_LOADING && digest_take(&g->digest, m) < 0)
 		generation_fail(g, "what the template says of the configuration: %s",
 		    strerror(errno));
@@ -657,7 +665,7 @@ generation_template_died(struct generation *g, int status)
 	generation_channel_close(g);
 	g->template = 0;
 	child_status_print(status, how, sizeof how);
-	for (unsigned i = 0; i < g->post_count; i++)
+	for (unsigned i = 0; i < g->process_count; i++)
 		if (g->posts[i].state == POST_ASKED)
 			post_cloned(&g->posts[i], 0, ESRCH);
 	if (g->step < GENERATION_RUNNING && !(g->digest.whole && !g->digest.good)) {
@@ -680,8 +688,8 @@ generation_template_died(struct generation *g, int status)
 	generation_advance(g);
 }
 
-/* A worker of it has died again and again, each time soon after its start. One that has
- * run for long is not to blame, and there must be another one to go back to. */
+/* A worker of it, or its keeper, has died again and again, each time soon after its start.
+ * One that has run for long is not to blame, and there must be another one to go back to. */
 static void
 generation_crashes(struct generation *g)
 {
@@ -689,7 +697,7 @@ generation_crashes(struct generation *g)
 	    wait_now() - g->since > GENERATION_TRIAL ||
 	    !generation_has_good())
 		return;
-	log_alert("generation %u: its workers crash: going back to the configuration of before, "
+	log_alert("generation %u: its processes crash: going back to the configuration of before, "
 		  "whatever is in the files now; a reload reads those again",
 	    g->number);
 	g->broken = g->remake = true;
@@ -755,7 +763,7 @@ generation_template_kill(struct deadline *d)
 static void
 generation_kill_posts(struct generation *g)
 {
-	for (unsigned i = 0; i < g->post_count; i++) {
+	for (unsigned i = 0; i < g->process_count; i++) {
 		deadline_clear(&g->posts[i].deadline);
 		post_kill(&g->posts[i], SIGKILL);
 	}

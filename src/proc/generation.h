@@ -58,7 +58,8 @@ struct generation {
 	bool                 restored;	/* (which this one is) … its template has ended */
 	bool                 reopen;	/* its logs, as soon as it runs */
 	struct post         *posts;
-	unsigned             post_count;
+	unsigned             post_count;	/* of workers */
+	unsigned             process_count;	/* the same, and the keeper behind them */
 	struct deadline      overdue;	/* of a step */
 	struct deadline      again;	/* to make it anew, when its template has died */
 	struct deadline      look;	/* LOADING: at its template; then at its workers … */

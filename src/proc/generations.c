@@ -7,6 +7,7 @@
 
 #include "proc/generation.h"
 #include "proc/message.h"
+#include "proc/post.h"
 #include "upstream/board.h"
 
 struct node generations = { &generations, &generations };
@@ -83,11 +84,19 @@ generations_post(pid_t pid)
 	list_each(n, following, &generations) {
 		struct generation *g = container_of(n, struct generation, link);
 
-		for (unsigned i = 0; i < g->post_count; i++)
+		for (unsigned i = 0; i < g->process_count; i++)
 			if (g->posts[i].pid == pid && pid != 0)
 				return &g->posts[i];
 	}
 	return NULL;
+}
+
+struct post *
+generation_post(const struct generation *g, unsigned slot)
+{
+	if (slot == POST_KEEPER && g->process_count > g->post_count)
+		return &g->posts[g->post_count];
+	return slot < g->post_count ? &g->posts[slot] : NULL;
 }
 
 int
@@ -128,7 +137,7 @@ generations_forget_strays(void)
 	list_each(n, following, &generations) {
 		struct generation *g = container_of(n, struct generation, link);
 
-		for (unsigned i = 0; i < g->post_count; i++)
+		for (unsigned i = 0; i < g->process_count; i++)
 			if (g->posts[i].state == POST_ASKED)
 				return;
 	}

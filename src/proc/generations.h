@@ -27,8 +27,11 @@ bool generations_are_full(void);
 /* The newest one that retires; NULL: none does. */
 struct generation *generation_retiring(void);
 
-/* Whose process it is; NULL: no worker's. */
+/* Whose process it is; NULL: neither a worker's nor a keeper's. */
 struct post *generations_post(pid_t);
+
+/* That of a slot, or POST_KEEPER; NULL: there is none. */
+struct post *generation_post(const struct generation *, unsigned slot);
 
 /* Sends to its template. Returns 0, or -1 with errno. */
 int generation_tell(struct generation *, const struct message *)

@@ -109,7 +109,7 @@ logs_reopen_one(struct generation *g, unsigned log, int fd)
 		log_error("template (generation %u): a reopened log: %s", g->number,
 		    strerror(errno));
 	/* A vacant post's next worker may find an older one in the mailbox. */
-	for (unsigned i = 0; i < g->post_count; i++)
+	for (unsigned i = 0; i < g->process_count; i++)
 		if (runs || g->posts[i].state != POST_VACANT)
 			post_tell_log(&g->posts[i], log);
 	if (runs)

@@ -26,13 +26,13 @@ enum message_kind {
 	MESSAGE_LOG_SPEC,	/* data: struct digest_log */
 	MESSAGE_LISTEN,		/* data: struct digest_listen */
 	MESSAGE_LOADED,		/* a: 1 all is well, 0 what was reported is why not */
-	MESSAGE_CLONED,		/* a: slot, b: pid (0: c is the errno) */
+	MESSAGE_CLONED,		/* a: slot, or POST_KEEPER, b: pid (0: c is the errno) */
 	MESSAGE_PONG,		/* to PING */
 
 	/* master to template */
 	MESSAGE_DESCRIPTORS,	/* some of an fdtable, see fdtable_encode */
 	MESSAGE_EQUIPPED,	/* that were all of them; a: sockets, see service_params */
-	MESSAGE_CLONE,		/* a: slot, b: seat */
+	MESSAGE_CLONE,		/* a: slot, or POST_KEEPER, b: seat */
 	MESSAGE_PING,		/* say that you are there */
 
 	/* master to worker, and to the template what concerns it */
@@ -51,11 +51,14 @@ enum message_kind {
 	MESSAGE_ARRIVALS,	/* one descriptor: FD_ARRIVALS of a worker that has died */
 	MESSAGE_QUIT,		/* template: end */
 
+	/* keeper to workers */
+	MESSAGE_PEERS,		/* a: board entry of an upstream: look at its peers again */
+
 	/* worker to worker */
 	MESSAGE_LINK_WANTED,	/* a: board entry of a peer, b: slot that wants a link */
 	MESSAGE_LINK_FREED,	/* a: board entry of a peer: try again */
 
-	/* worker to master */
+	/* worker and keeper to master */
 	MESSAGE_READY,		/* a: generation, b: slot */
 	MESSAGE_FAILED,		/* the same; data: why it cannot start */
 	MESSAGE_MOVED,		/* the same; data: struct handover_report */

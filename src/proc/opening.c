@@ -109,19 +109,20 @@ opening_not_now(void)
 static int
 opening_open_posts(struct generation *g)
 {
-	unsigned n = g->digest.settings.workers;
+	unsigned n = g->digest.settings.workers, all = n + (g->digest.settings.keeper ? 1 : 0);
 
-	g->posts = calloc(n, sizeof *g->posts);
+	g->posts = calloc(all, sizeof *g->posts);
 	if (g->posts == NULL) {
 		report_say(WEIR_ERROR, "error: %s", strerror(errno));
 		return -1;
 	}
-	for (unsigned i = 0; i < n; i++) {
-		g->post_count++;
-		if (post_open(&g->posts[i], g, i) < 0) {
+	for (unsigned i = 0; i < all; i++) {
+		g->process_count++;
+		g->post_count += i < n;
+		if (post_open(&g->posts[i], g, i < n ? i : POST_KEEPER) < 0) {
 			bool full = errno == ENOSPC;
 
-			report_say(WEIR_ERROR, "error: a place for worker %u: %s", i,
+			report_say(WEIR_ERROR, "error: a place for %s: %s", g->posts[i].name,
 			    full ? "too many are alive in older generations: when their sessions "
 				   "have ended there is room again; weir -s reload --force ends "
 				   "those of the oldest"
@@ -150,9 +151,9 @@ opening_offer(struct generation *g)
 
 	if (sockets < 0 || opening_offer_one(g, FD_MASTER, "", 0) < 0)
 		goto fail;
-	for (unsigned i = 0; i < g->post_count; i++)
+	for (unsigned i = 0; i < g->process_count; i++)
 		for (unsigned k = 0; k < sizeof channels / sizeof *channels; k++)
-			if (opening_offer_one(g, channels[k], g->name, i) < 0)
+			if (opening_offer_one(g, channels[k], g->name, g->posts[i].slot) < 0)
 				goto fail;
 	for (unsigned i = 0; i < g->digest.log_count; i++)
 		if (opening_offer_one(g, FD_LOG, g->name, i) < 0)

@@ -56,14 +56,17 @@ post_open(struct post *p, struct generation *g, unsigned slot)
 	int seat;
 
 	*p = (struct post){ .generation = g, .slot = slot };
+	if (post_is_keeper(p))
+		strcpy(p->name, "keeper");
+	else
+		snprintf(p->name, sizeof p->name, "worker %u", slot);
 	seat = board_seat_take();
 	if (seat < 0)
 		return -1;
 	p->seat = (unsigned)seat;
-	if (post_open_channel(p, FD_MAILBOX, FD_INBOX) < 0 ||
-	    post_open_channel(p, FD_HANDOVER, FD_ARRIVALS) < 0)
+	if (post_open_channel(p, FD_MAILBOX, FD_INBOX) < 0)
 		return -1;
-	return 0;
+	return post_is_keeper(p) ? 0 : post_open_channel(p, FD_HANDOVER, FD_ARRIVALS);
 }
 
 static int
@@ -134,10 +137,10 @@ post_cloned(struct post *p, pid_t pid, int error)
 		p->state = POST_VACANT;
 		deadline_clear(&p->deadline);
 		if (p->generation->step == GENERATION_STARTING)
-			ops->failed(p->generation, "worker %u cannot be started: %s", p->slot,
+			ops->failed(p->generation, "%s cannot be started: %s", p->name,
 			    strerror(error));
 		else if (p->generation->step == GENERATION_RUNNING) {
-			log_error("worker %u cannot be started: %s", p->slot, strerror(error));
+			log_error("%s cannot be started: %s", p->name, strerror(error));
 			deadline_set(&p->deadline, post_backoff(++p->failures), post_fill_due);
 		}
 		return;
@@ -169,7 +172,8 @@ post_ready(struct post *p)
 	deadline_clear(&p->deadline);
 	if (p->generation->step == GENERATION_RUNNING) {
 		post_go(p);
-		post_tell(p, MESSAGE_HEIRS);
+		if (!post_is_keeper(p))
+			post_tell(p, MESSAGE_HEIRS);
 	}
 	ops->changed(p->generation);
 }
@@ -178,15 +182,18 @@ void
 post_failed(struct post *p, const char *why)
 {
 	if (p->generation->step == GENERATION_STARTING)
-		ops->failed(p->generation, "worker %u: %s", p->slot, why);
+		ops->failed(p->generation, "%s: %s", p->name, why);
 	else if (p->generation->step == GENERATION_RUNNING)
-		log_error("worker %u cannot start: %s", p->slot, why);
+		log_error("%s cannot start: %s", p->name, why);
 }
 
 void
 post_go(struct post *p)
 {
 	p->state = POST_SERVING;
+	/* A worker says so itself, when it does. */
+	if (post_is_keeper(p))
+		board_slot_set(BOARD_KEEPER, p->generation->number, BOARD_SLOT_ACCEPTING);
 	post_tell(p, MESSAGE_GO);
 }
 
@@ -212,7 +219,7 @@ post_died(struct post *p, int status)
 	if (lost > 0)
 		ops->lost(lost);
 	if (g->step == GENERATION_STARTING) {
-		ops->failed(g, "worker %u %s while it started", p->slot,
+		ops->failed(g, "%s %s while it started", p->name,
 		    child_status_print(status, how, sizeof how));
 		return;
 	}
@@ -226,9 +233,9 @@ post_died(struct post *p, int status)
 			ops->crashes(g);
 		pause = post_backoff(p->failures);
 		if (pause > 0)
-			log_warn("worker %u has ended soon after its start %u times in a row: it "
+			log_warn("%s has ended soon after its start %u times in a row: it "
 				 "is started again in %s",
-			    p->slot, p->failures, str_print_time(pause, text));
+			    p->name, p->failures, str_print_time(pause, text));
 		deadline_set(&p->deadline, pause, post_fill_due);
 	} else if (g->step == GENERATION_RETIRING && served && status != 0) {
 		post_note_death(p, pid, status, lost);
@@ -250,7 +257,8 @@ post_tell(struct post *p, enum message_kind kind)
 void
 post_tell_tickets(struct post *p)
 {
-	if (p->generation->digest.settings.ticket_lifetime > 0 && tickets_keys() != NULL)
+	if (!post_is_keeper(p) && p->generation->digest.settings.ticket_lifetime > 0 &&
+	    tickets_keys() != NULL)
 		post_tell(p, MESSAGE_TICKETS);
 }
 
@@ -280,7 +288,7 @@ post_set_absent(struct post *p)
 	struct generation *g = p->generation;
 
 	board_slot_set(p->slot, g->number, BOARD_SLOT_ABSENT);
-	for (unsigned i = 0; i < g->post_count; i++)
+	for (unsigned i = 0; !post_is_keeper(p) && i < g->post_count; i++)
 		if (g->posts[i].state == POST_SERVING)
 			post_tell(&g->posts[i], MESSAGE_REVIEW);
 }
@@ -329,13 +337,13 @@ post_start_slow(struct deadline *d)
 	str_print_time(POST_START_SLOW, text);
 	if (p->pid != 0)
 		report_say(WEIR_WARN,
-		    "warning: worker %u (generation %u, process %d) is not ready after %s, and %s",
-		    p->slot, g->number, (int)p->pid, text, child_doing(p->pid));
+		    "warning: %s (generation %u, process %d) is not ready after %s, and %s",
+		    p->name, g->number, (int)p->pid, text, child_doing(p->pid));
 	else if (g->template != 0)
 		report_say(WEIR_WARN,
-		    "warning: template (generation %u, process %d) has not started worker %u "
+		    "warning: template (generation %u, process %d) has not started %s "
 		    "for %s, and %s",
-		    g->number, (int)g->template, p->slot, text, child_doing(g->template));
+		    g->number, (int)g->template, p->name, text, child_doing(g->template));
 }
 
 static void
@@ -353,7 +361,7 @@ post_start_overdue(struct deadline *d)
 		return;
 	}
 	/* Asked again, it might make two of it some day; its end tells the post. */
-	log_error("template (generation %u) starts no worker %u: it is killed", g->number, p->slot);
+	log_error("template (generation %u) starts no %s: it is killed", g->number, p->name);
 	if (g->template != 0)
 		kill(g->template, SIGKILL);
 	else
@@ -440,7 +448,7 @@ post_deliver_one(struct post *p, const struct message *m)
 		deadline_set(&p->retry, POST_MAILBOX_FULL, post_retry_due);
 		return false;
 	default:
-		log_alert("worker %u (generation %u) cannot be told: %s", p->slot,
+		log_alert("%s (generation %u) cannot be told: %s", p->name,
 		    p->generation->number, strerror(errno));
 		return true;
 	}
@@ -462,7 +470,7 @@ post_note_death(struct post *p, pid_t pid, int status, uint64_t lost)
 
 	if (lost > 0)
 		snprintf(with, sizeof with, ": %" PRIu64 " sessions are lost", lost);
-	log_write(ours ? WEIR_ALERT : WEIR_ERROR, "worker %u (generation %u, process %d) %s%s",
-	    p->slot, p->generation->number, (int)pid,
+	log_write(ours ? WEIR_ALERT : WEIR_ERROR, "%s (generation %u, process %d) %s%s",
+	    p->name, p->generation->number, (int)pid,
 	    child_status_print(status, how, sizeof how), with);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * post: one worker's place in a generation, whoever holds it.
+ * post: one worker's place in a generation, or its keeper's, whoever holds it.
  *
  *	VACANT ─clone─► ASKED ─cloned─► STARTING ─READY─► READY ─GO─► SERVING
  *	   ▲                               │                │            │
@@ -17,14 +17,18 @@
 #include "proc/orphan.h"
 #include "proc/wait.h"
 #include "proc/watchdog.h"
+#include "upstream/board.h"
 
 struct generation;
+
+#define POST_KEEPER BOARD_KEEPER	/* as slot */
 
 enum post_state { POST_VACANT, POST_ASKED, POST_STARTING, POST_READY, POST_SERVING };
 
 struct post {
 	struct generation *generation;
-	unsigned           slot;
+	unsigned           slot;	/* or POST_KEEPER */
+	char               name[24];	/* "worker 3", "keeper" */
 	unsigned           seat;	/* on the board; 0: none */
 	enum post_state    state;
 	pid_t              pid;		/* 0: nobody */
@@ -62,13 +66,19 @@ void posts_start(const struct post_ops *);
 #define POST_STABLE 10000u	/* ms */
 #define POST_CRASHES    5u
 
-/* Takes a seat, makes the mailbox and the channel for sessions. Returns 0, or -1 with
- * errno; post_close takes everything back either way. */
+static inline bool
+post_is_keeper(const struct post *p)
+{
+	return p->slot == POST_KEEPER;
+}
+
+/* Takes a seat, makes the mailbox and, for a worker, the channel for sessions. Returns 0, or
+ * -1 with errno; post_close takes everything back either way. */
 int  post_open(struct post *, struct generation *, unsigned slot)
     __attribute__((warn_unused_result));
 void post_close(struct post *);
 
-/* Asks the template for a worker. */
+/* Asks the template for a process. */
 void post_fill(struct post *);
 
 /* The template has cloned one: pid, or 0 and an errno. */

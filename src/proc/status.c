@@ -22,14 +22,17 @@ static void status_print_json(struct text *, uint64_t uptime);
 static void status_json_companion(struct text *);
 static void status_json_generations(struct text *);
 static void status_json_workers(struct text *);
+static void status_json_keepers(struct text *);
 static void status_json_board(struct text *);
 static uint64_t status_oldest(const struct post *);
 static void status_text_companion(struct text *);
 static void status_text_worker(struct text *, const struct post *);
+static void status_text_keeper(struct text *, const struct generation *);
 static void status_text_fields(struct text *, const struct board_view *);
 static void status_count_sessions(void);
 static void status_add_up(int entry, unsigned field, uint64_t sums[BOARD_SEATS]);
 static const char *status_worker_state(const struct post *);
+static const char *status_keeper_state(const struct post *);
 
 static const char *const slot_states[] = {
 	[BOARD_SLOT_ABSENT] = "absent",
@@ -79,6 +82,7 @@ status_print_generations(struct text *t)
 		for (unsigned i = 0; i < g->post_count; i++)
 			if (g->posts[i].state != POST_VACANT || g->step == GENERATION_RUNNING)
 				status_text_worker(t, &g->posts[i]);
+		status_text_keeper(t, g);
 	}
 }
 
@@ -122,6 +126,7 @@ status_print_text(struct text *t, uint64_t uptime, bool stopping)
 		text_add(t, ", generation %u\n", g->number);
 		for (unsigned i = 0; i < g->post_count; i++)
 			status_text_worker(t, &g->posts[i]);
+		status_text_keeper(t, g);
 	} else {
 		text_add(t, "%s\n", stopping ? ", stopping" : "");
 	}
@@ -152,6 +157,7 @@ status_print_json(struct text *t, uint64_t uptime)
 	status_json_companion(t);
 	status_json_generations(t);
 	status_json_workers(t);
+	status_json_keepers(t);
 	status_json_board(t);
 	text_json_close(t, '}');
 	text_add(t, "\n");
@@ -218,6 +224,28 @@ status_json_workers(struct text *t)
 	text_json_close(t, ']');
 }
 
+static void
+status_json_keepers(struct text *t)
+{
+	struct node *n, *following;
+
+	text_json_open(t, "keepers", '[');
+	list_each(n, following, &generations) {
+		const struct generation *g = container_of(n, struct generation, link);
+		const struct post       *p = generation_post(g, POST_KEEPER);
+
+		if (p == NULL || (g->step != GENERATION_RUNNING && p->state == POST_VACANT))
+			continue;
+		text_json_open(t, NULL, '{');
+		text_json_number(t, "generation", g->number);
+		text_json_number(t, "pid", (uint64_t)p->pid);
+		text_json_string(t, "state", status_keeper_state(p));
+		text_json_number(t, "silence_ms", watchdog_silence(p));
+		text_json_close(t, '}');
+	}
+	text_json_close(t, ']');
+}
+
 /* {"server": {"web": {"sessions": 3, …}, …}, "peer": …} */
 static void
 status_json_board(struct text *t)
@@ -276,6 +304,23 @@ status_text_worker(struct text *t, const struct post *p)
 	if (oldest > 0)
 		text_add(t, ", the oldest begun %s ago",
 		    str_print_time(oldest / 1000 * 1000, time));
+	text_add(t, "\n");
+}
+
+static void
+status_text_keeper(struct text *t, const struct generation *g)
+{
+	const struct post *p = generation_post(g, POST_KEEPER);
+	char               time[STR_UNIT_MAX];
+
+	if (p == NULL || (g->step != GENERATION_RUNNING && p->state == POST_VACANT))
+		return;
+	text_add(t, "  keeper: ");
+	if (p->pid != 0)
+		text_add(t, "process %d, ", (int)p->pid);
+	text_add(t, "%s", status_keeper_state(p));
+	if (watchdog_silence(p) > 0)
+		text_add(t, " for %s", str_print_time(watchdog_silence(p) / 1000 * 1000, time));
 	text_add(t, "\n");
 }
 
@@ -349,4 +394,20 @@ status_worker_state(const struct post *p)
 	if (state >= sizeof slot_states / sizeof *slot_states)
 		state = BOARD_SLOT_ABSENT;
 	return slot_states[state];
+}
+
+/* Two may be alive for a moment: one of them works. */
+static const char *
+status_keeper_state(const struct post *p)
+{
+	uint32_t number;
+	bool     works = board_slot_get(BOARD_KEEPER, &number) == BOARD_SLOT_ACCEPTING;
+
+	if (watchdog_silence(p) > 0)
+		return "not answering";
+	if (p->state != POST_SERVING)
+		return post_state_name(p->state);
+	if (p->generation->step != GENERATION_RUNNING)
+		return "retiring";
+	return works && number == p->generation->number ? "working" : "standing by";
 }

@@ -22,10 +22,12 @@
 #include "proc/child.h"
 #include "proc/daemon.h"
 #include "proc/digest.h"
+#include "proc/keeper.h"
 #include "proc/listening.h"
 #include "proc/loss.h"
 #include "proc/message.h"
 #include "proc/options.h"
+#include "proc/post.h"
 #include "proc/settings.h"
 #include "proc/worker.h"
 #include "session/server.h"
@@ -45,7 +47,7 @@ static void template_take(struct template *, struct message *);
 static void template_take_descriptors(struct template *, struct message *);
 static _Noreturn void template_give_up(const struct template *, const char *what, const char *why);
 static void template_equip(struct template *);
-static void template_clone_worker(struct template *, unsigned slot, unsigned seat);
+static void template_clone(struct template *, unsigned slot, unsigned seat);
 
 static struct conf_progress *progress;
 
@@ -289,7 +291,7 @@ template_take(struct template *t, struct message *m)
 		template_equip(t);
 		break;
 	case MESSAGE_CLONE:
-		template_clone_worker(t, m->a, m->b);
+		template_clone(t, m->a, m->b);
 		break;
 	case MESSAGE_PING:
 		if (message_send_wait(t->job->channel, &pong) < 0)
@@ -346,11 +348,13 @@ template_equip(struct template *t)
 
 /* CLONE_PARENT makes it the master's child, which waits for it. */
 static void
-template_clone_worker(struct template *t, unsigned slot, unsigned seat)
+template_clone(struct template *t, unsigned slot, unsigned seat)
 {
 	long           pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
 	struct message m = { .kind = MESSAGE_CLONED, .a = slot };
 
+	if (pid == 0 && slot == POST_KEEPER)
+		keeper_run(t, seat);
 	if (pid == 0)
 		worker_run(t, slot, seat);
 	if (pid > 0)
@@ -358,5 +362,5 @@ template_clone_worker(struct template *t, unsigned slot, unsigned seat)
 	else
 		m.c = (uint32_t)errno;
 	if (message_send_wait(t->job->channel, &m) < 0)
-		log_alert("the master does not learn of worker %u: %s", slot, strerror(errno));
+		log_alert("the master does not learn of process %ld: %s", pid, strerror(errno));
 }

@@ -26,7 +26,7 @@ watchdog_start(struct generation *g)
 		return;
 	g->looked = wait_now();
 	watchdog_reset(&g->answers, g->looked);
-	for (unsigned i = 0; i < g->post_count; i++)
+	for (unsigned i = 0; i < g->process_count; i++)
 		watchdog_reset(&g->posts[i].watchdog, g->looked);
 	deadline_set(&g->look, watchdog_interval(g->digest.settings.watchdog), watchdog_look);
 }
@@ -59,7 +59,7 @@ watchdog_look(struct deadline *d)
 
 	g->looked = now;
 	deadline_set(&g->look, interval, watchdog_look);
-	for (unsigned i = 0; i < g->post_count; i++) {
+	for (unsigned i = 0; i < g->process_count; i++) {
 		struct post *p = &g->posts[i];
 
 		if (p->state != POST_READY && p->state != POST_SERVING)
@@ -130,7 +130,7 @@ watchdog_look_at(struct post *p, uint64_t now, uint64_t limit)
 			watchdog_abort(p, now);
 		} else if (silence < limit) {
 			w->state = WATCHDOG_ANSWERING;
-			log_notice("worker %u (generation %u, process %d) answers again", p->slot,
+			log_notice("%s (generation %u, process %d) answers again", p->name,
 			    p->generation->number, (int)p->pid);
 		}
 		break;
@@ -149,9 +149,9 @@ watchdog_report(struct post *p, uint64_t silence)
 	char time[STR_UNIT_MAX];
 
 	p->watchdog.state = WATCHDOG_SILENT;
-	log_error("worker %u (generation %u, process %d) does not answer: for %s it has handled "
+	log_error("%s (generation %u, process %d) does not answer: for %s it has handled "
 		  "no event, and %s",
-	    p->slot, p->generation->number, (int)p->pid,
+	    p->name, p->generation->number, (int)p->pid,
 	    str_print_time(silence / 1000 * 1000, time), child_doing(p->pid));
 }
 
@@ -161,9 +161,9 @@ watchdog_abort(struct post *p, uint64_t now)
 {
 	p->watchdog.state = WATCHDOG_ABORTED;
 	p->watchdog.aborted = now;
-	log_alert("worker %u (generation %u, process %d) still does not answer (worker_watchdog): "
+	log_alert("%s (generation %u, process %d) still does not answer (worker_watchdog): "
 		  "it is ended by SIGABRT, so that a core file can tell why, and replaced",
-	    p->slot, p->generation->number, (int)p->pid);
+	    p->name, p->generation->number, (int)p->pid);
 	post_kill(p, SIGABRT);
 	post_kill(p, SIGCONT);
 	post_set_absent(p);
@@ -173,7 +173,7 @@ static void
 watchdog_kill(struct post *p)
 {
 	p->watchdog.state = WATCHDOG_KILLED;
-	log_alert("worker %u (generation %u, process %d) does not end by SIGABRT: it is killed",
-	    p->slot, p->generation->number, (int)p->pid);
+	log_alert("%s (generation %u, process %d) does not end by SIGABRT: it is killed",
+	    p->name, p->generation->number, (int)p->pid);
 	post_kill(p, SIGKILL);
 }

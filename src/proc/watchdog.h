@@ -2,7 +2,7 @@
 /*
  * watchdog: finds workers that do not answer, and ends them.
  *
- * A worker writes the time to its seat's word on the board three times in each
+ * A worker, or the keeper, writes the time to its seat's word on the board three times in each
  * worker_watchdog; the master looks as often:
  *
  *	ANSWERING ─ worker_watchdog ─► SILENT ─ a third ─► ABORTED ─ worker_watchdog ─► KILLED

@@ -3,18 +3,12 @@
 #include "proc/worker.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -23,7 +17,7 @@
 #include "net/dial.h"
 #include "net/loop.h"
 #include "net/tls.h"
-#include "proc/child.h"
+#include "proc/clone.h"
 #include "proc/fdtable.h"
 #include "proc/handover.h"
 #include "proc/message.h"
@@ -37,7 +31,6 @@
 #include "session/session.h"
 #include "upstream/board.h"
 
-#define WORKER_START_TIMEOUT 10000	/* ms for the master to say START */
 #define WORKER_STOP_TIMEOUT   1000u	/* ms that closing everything may take */
 #define WORKER_SCRATCH_MIN   65536u
 #define WORKER_BEAT          10000u	/* ms, when nobody watches for it */
@@ -46,34 +39,24 @@ static struct {
 	struct template  *template;
 	unsigned          slot;
 	unsigned          seat;
-	int               inbox;
-	int               signals;
+	bool              review;	/* slots have changed, it was told */
 	bool              retiring;
 	bool              stopping;
-	struct loop_watch mail;
-	struct loop_watch signal;
 	struct loop_timer beat;
 	struct loop_timer end;		/* worker_shutdown_timeout, or that of a stop */
 	uint64_t          ends_at;	/* ms: when the former is over; 0: never */
 } worker;
 
-static bool worker_wait_start(void);
-static void worker_take_log(struct message *);
 static void worker_take_tickets(const struct message *);
-static void worker_let_go(void);
 static void worker_limit_descriptors(void);
 static void worker_choose_processor(void);
-static void worker_become_user(void);
 static void worker_open_loop(void);
 static void worker_start_servers(void);
 static int  worker_listen_fd(const char *name, unsigned slot, bool *shared);
 static void worker_announce(void);
 static void worker_tell_pools(enum share_word, int peer, unsigned slot);
-static void worker_tell_slot(unsigned slot, const struct message *);
-static void worker_tell_master(enum message_kind, const char *text);
-static _Noreturn void worker_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void worker_mail_came(int, short, void *);
-static void worker_signal_came(int, short, void *);
+static void worker_took_mail(struct message *);
+static void worker_signalled(int);
 static void worker_beat(void *);
 static void worker_retire(void);
 static void worker_hasten(uint64_t ms);
@@ -92,18 +75,13 @@ worker_run(struct template *t, unsigned slot, unsigned seat)
 	worker.slot = slot;
 	worker.seat = seat;
 	snprintf(role, sizeof role, "worker %u", slot);
-	log_identify(role);
-	child_title_set("%s (generation %u)", role, t->job->generation);
-	worker_let_go();
-	child_tie(t->job->master);
-	if (!worker_wait_start())
-		_exit(1);
+	clone_begin(t, slot, seat, role);
 	worker_limit_descriptors();
 	worker_choose_processor();
-	worker_become_user();
+	clone_become_user();
 	worker_open_loop();
 	worker_start_servers();
-	worker_tell_master(MESSAGE_READY, "");
+	clone_tell_master(MESSAGE_READY, "");
 	status = loop_run();
 	if (status < 0)
 		log_alert("waiting for events: %s", strerror(errno));
@@ -117,39 +95,6 @@ worker_run(struct template *t, unsigned slot, unsigned seat)
 	exit(status < 0 ? 1 : 0);
 }
 
-/* Before it, the mailbox may hold what a predecessor has not read. */
-static bool
-worker_wait_start(void)
-{
-	struct pollfd  p = { .fd = worker.inbox, .events = POLLIN };
-	struct message m;
-	int            got;
-
-	for (;;) {
-		got = message_receive(worker.inbox, &m);
-		if (got == 1 && m.kind == MESSAGE_START && m.a == (uint32_t)getpid())
-			return true;
-		if (got == 1) {
-			worker_take_log(&m);
-			continue;
-		}
-		if (got == 0 || (errno != EAGAIN && errno != EPROTO))
-			return false;
-		if (errno == EAGAIN && poll(&p, 1, WORKER_START_TIMEOUT) <= 0)
-			return false;
-	}
-}
-
-/* A log may be opened again at any time; any other message is thrown away. */
-static void
-worker_take_log(struct message *m)
-{
-	if (m->kind == MESSAGE_LOG && m->fd_count == 1)
-		log_replace(m->a, m->fds[0]);
-	else
-		message_discard(m);
-}
-
 static void
 worker_take_tickets(const struct message *m)
 {
@@ -161,23 +106,6 @@ worker_take_tickets(const struct message *m)
 		explicit_bzero(&keys, sizeof keys);
 	}
 	message_wipe(m);
-}
-
-/* What belongs to the template, or to other workers: so that its end is seen. */
-static void
-worker_let_go(void)
-{
-	struct template *t = worker.template;
-	int              channel = t->job->channel;
-
-	fd_close(&channel);
-	worker.inbox = fdtable_take(&t->fds, FD_INBOX, t->name, worker.slot);
-	fdtable_close_kind(&t->fds, FD_INBOX);
-	for (unsigned i = 0; i < BOARD_SLOTS; i++)
-		if (i != worker.slot)
-			fdtable_close(&t->fds, FD_ARRIVALS, t->name, i);
-	if (worker.inbox < 0)
-		worker_fail("no mailbox");
 }
 
 static void
@@ -217,59 +145,25 @@ worker_choose_processor(void)
 }
 
 static void
-worker_become_user(void)
-{
-	const struct settings_user *u = &worker.template->settings->user;
-
-	if (geteuid() == 0 && u->uid != 0) {
-		if (initgroups(u->name, u->gid) < 0)
-			worker_fail("groups of user %s: %s", u->name, strerror(errno));
-		if (setgid(u->gid) < 0)
-			worker_fail("group %u: %s", (unsigned)u->gid, strerror(errno));
-		if (setuid(u->uid) < 0)
-			worker_fail("user %s: %s", u->name, strerror(errno));
-	}
-	/* setuid has cleared both: core files, and the tie to the master. */
-	prctl(PR_SET_DUMPABLE, 1);
-	child_tie(worker.template->job->master);
-}
-
-static void
 worker_open_loop(void)
 {
 	const struct server *s;
 	size_t               scratch = WORKER_SCRATCH_MIN;
-	sigset_t             taken;
 
 	for (unsigned i = 0; (s = server_at(worker.template->conf, i)) != NULL; i++)
 		if (s->read_buffer > scratch)
 			scratch = s->read_buffer;
-	/* HUP and ^C of a terminal go to all: the master decides what they mean.
-	 * TERM and QUIT mean here what they mean there. */
-	child_ignore_signals();
-	sigemptyset(&taken);
-	sigaddset(&taken, SIGTERM);
-	sigaddset(&taken, SIGQUIT);
-	sigprocmask(SIG_BLOCK, &taken, NULL);
-	child_default(SIGTERM);
-	child_default(SIGQUIT);
-	worker.signals = signalfd(-1, &taken, SFD_NONBLOCK | SFD_CLOEXEC);
-	if (worker.signals < 0)
-		worker_fail("signals: %s", strerror(errno));
 	if (loop_open(scratch, conn_fired) < 0)
-		worker_fail("event loop: %s", strerror(errno));
+		clone_fail("event loop: %s", strerror(errno));
 	conn_start();
 	dial_init();
 	if (tls_start() < 0)
-		worker_fail("TLS: %s", strerror(errno));
+		clone_fail("TLS: %s", strerror(errno));
 	if (worker.template->settings->ticket_keys != NULL)
 		tls_ticket_keys_set(worker.template->settings->ticket_keys);
 	loop_timer_init(&worker.end, worker_close_all, NULL);
 	loop_timer_init(&worker.beat, worker_beat, NULL);
-	if (loop_watch_start(&worker.mail, worker.inbox, LOOP_READ, worker_mail_came, NULL) < 0 ||
-	    loop_watch_start(&worker.signal, worker.signals, LOOP_READ, worker_signal_came, NULL) <
-		0)
-		worker_fail("event loop: %s", strerror(errno));
+	clone_listen(worker_took_mail, worker_signalled);
 }
 
 static void
@@ -294,7 +188,7 @@ worker_start_servers(void)
 	};
 
 	if (service_start(&params) < 0)
-		worker_fail("starting the servers: %s", strerror(errno));
+		clone_fail("starting the servers: %s", strerror(errno));
 	worker_beat(NULL);
 }
 
@@ -314,8 +208,7 @@ worker_announce(void)
 {
 	const struct message m = { .kind = MESSAGE_REVIEW };
 
-	for (unsigned i = 0; i < worker.template->settings->workers; i++)
-		worker_tell_slot(i, &m);
+	clone_tell_workers(&m);
 }
 
 /* What does not fit is no loss: pools look for themselves, too. */
@@ -328,122 +221,73 @@ worker_tell_pools(enum share_word word, int peer, unsigned slot)
 		.b = slot };
 
 	if (word == SHARE_FREED)
-		worker_tell_slot(slot, &m);
+		clone_tell_slot(slot, &m);
 	else
-		for (unsigned i = 0; i < worker.template->settings->workers; i++)
-			worker_tell_slot(i, &m);
+		clone_tell_workers(&m);
 }
 
+/* NULL: that was all of it. */
 static void
-worker_tell_slot(unsigned slot, const struct message *m)
+worker_took_mail(struct message *m)
 {
-	const struct template *t = worker.template;
-
-	if (slot != worker.slot &&
-	    message_send(fdtable_find(&t->fds, FD_MAILBOX, t->name, slot), m) < 0)
-		log_debug("worker %u cannot be told: %s", slot, strerror(errno));
-}
-
-static void
-worker_tell_master(enum message_kind kind, const char *text)
-{
-	const struct template *t = worker.template;
-	struct message         m = { .kind = kind,
-		.a = t->job->generation,
-		.b = worker.slot,
-		.data = text,
-		.size = strlen(text) };
-
-	if (message_send_wait(fdtable_find(&t->fds, FD_MASTER, "", 0), &m) < 0)
-		log_alert("the master cannot be told: %s", strerror(errno));
-}
-
-static _Noreturn void
-worker_fail(const char *format, ...)
-{
-	char    text[512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	worker_tell_master(MESSAGE_FAILED, text);
-	_exit(1);
-}
-
-static void
-worker_mail_came(int fd, short what, void *argument)
-{
-	struct message m;
-	bool           review = false;
-	int            got;
-
-	(void)what;
-	(void)argument;
-	while ((got = message_receive(fd, &m)) == 1) {
-		switch (m.kind) {
-		case MESSAGE_GO:
-			if (!worker.retiring) {
-				service_accept();
-				handover_open();
-			}
-			break;
-		case MESSAGE_HEIRS:
-			handover_take_heirs(&m);
-			break;
-		case MESSAGE_ARRIVALS:
-			handover_take_arrivals(&m);
-			break;
-		case MESSAGE_RETIRE:
-			worker_retire();
-			break;
-		case MESSAGE_HASTEN:
-			worker_hasten(m.a);
-			break;
-		case MESSAGE_STOP:
-			worker_stop();
-			break;
-		case MESSAGE_REVIEW:
-			review = true;	/* once, however many have said so */
-			break;
-		case MESSAGE_LINK_WANTED:
-		case MESSAGE_LINK_FREED:
-			pool_heard(m.kind == MESSAGE_LINK_WANTED ? SHARE_WANTED : SHARE_FREED,
-			    (int)m.a, m.b);
-			break;
-		case MESSAGE_TICKETS:
-			worker_take_tickets(&m);
-			break;
-		case MESSAGE_LOG:
-			worker_take_log(&m);
-			break;
-		default:
-			log_alert("message %u makes no sense to a worker", m.kind);
-			message_discard(&m);
-			break;
-		}
+	if (m == NULL) {
+		if (worker.review && !worker.retiring)
+			service_review();
+		worker.review = false;	/* once, however many have said so */
+		return;
 	}
-	if (got < 0 && errno != EAGAIN)
-		log_alert("mailbox: %s", strerror(errno));
-	if (review && !worker.retiring)
-		service_review();
+	switch (m->kind) {
+	case MESSAGE_GO:
+		if (!worker.retiring) {
+			service_accept();
+			handover_open();
+		}
+		break;
+	case MESSAGE_HEIRS:
+		handover_take_heirs(m);
+		break;
+	case MESSAGE_ARRIVALS:
+		handover_take_arrivals(m);
+		break;
+	case MESSAGE_RETIRE:
+		worker_retire();
+		break;
+	case MESSAGE_HASTEN:
+		worker_hasten(m->a);
+		break;
+	case MESSAGE_STOP:
+		worker_stop();
+		break;
+	case MESSAGE_REVIEW:
+		worker.review = true;
+		break;
+	case MESSAGE_LINK_WANTED:
+	case MESSAGE_LINK_FREED:
+		pool_heard(m->kind == MESSAGE_LINK_WANTED ? SHARE_WANTED : SHARE_FREED, (int)m->a,
+		    m->b);
+		break;
+	case MESSAGE_TICKETS:
+		worker_take_tickets(m);
+		break;
+	case MESSAGE_LOG:
+		clone_take_log(m);
+		break;
+	default:
+		log_alert("message %u makes no sense to a worker", m->kind);
+		message_discard(m);
+		break;
+	}
 }
 
 static void
-worker_signal_came(int fd, short what, void *argument)
+worker_signalled(int signal)
 {
-	struct signalfd_siginfo s;
-
-	(void)what;
-	(void)argument;
-	while (read(fd, &s, sizeof s) == sizeof s) {
-		if (s.ssi_signo == SIGQUIT) {
-			/* Another one takes the slot, and what is sent to it. */
-			handover_yield();
-			worker_retire();
-		} else {
-			worker_stop();
-		}
+	if (signal == SIGQUIT) {
+		/* Another one takes the slot, and what is sent to it. */
+		handover_yield();
+		worker_retire();
+	} else {
+		worker_stop();
 	}
 }
 

@@ -34,7 +34,7 @@
 #include "upstream/board_seat.h"
 
 #define MAGIC      UINT64_C(0x6472616f62726965)	/* "eirboard", read backwards */
-#define VERSION    4u
+#define VERSION    5u
 #define CACHE_LINE 64u
 #define PAGES_AT   65536u	/* whole pages, whichever size they have */
 #define CHUNK      256u		/* entries that are mapped at once */

@@ -30,7 +30,8 @@
 #define BOARD_ENTRIES 131072u
 #define BOARD_ENTRIES_EACH (BOARD_ENTRIES / 2)	/* of one generation: the next has as much room */
 #define BOARD_SCHEMAS     64u
-#define BOARD_SLOTS      256u	/* workers of one generation */
+#define BOARD_SLOTS      256u	/* workers of one generation … */
+#define BOARD_KEEPER BOARD_SLOTS	/* … and behind them its keeper */
 #define BOARD_GENERATIONS 64u	/* alive at once */
 #define BOARD_PAST         0u
 #define BOARD_NAME_MAX   192u
@@ -177,8 +178,8 @@ enum board_slot_state {
 	BOARD_SLOT_ACCEPTING,
 	BOARD_SLOT_PAUSED,	/* at its limit: others accept */
 };
-/* One word a slot: who serves it and its state. The generation's number here is
- * the one that grows with every reload. What an older generation says of a slot
+/* One word a slot, and one for the keeper: who serves it and its state. The generation's
+ * number here is the one that grows with every reload. What an older generation says of a slot
  * that a newer one has taken over is ignored. */
 void board_slot_set(unsigned slot, uint32_t generation, enum board_slot_state);
 /* The newer one has gone, and an older one serves the slot again. */

@@ -227,7 +227,7 @@ board_slot_set(unsigned slot, uint32_t generation, enum board_slot_state state)
 {
 	uint64_t now, wanted = (uint64_t)generation << SLOT_STATE_BITS | (uint64_t)state;
 
-	assert(seating != NULL && slot < BOARD_SLOTS);
+	assert(seating != NULL && slot <= BOARD_KEEPER);
 	now = atomic_load(&seating->slots[slot]);
 	do {
 		/* Numbers may wrap: the later one is less than half of all ahead. */
@@ -239,7 +239,7 @@ board_slot_set(unsigned slot, uint32_t generation, enum board_slot_state state)
 void
 board_slot_claim(unsigned slot, uint32_t generation, enum board_slot_state state)
 {
-	assert(seating != NULL && slot < BOARD_SLOTS);
+	assert(seating != NULL && slot <= BOARD_KEEPER);
 	atomic_store(&seating->slots[slot],
 	    (uint64_t)generation << SLOT_STATE_BITS | (uint64_t)state);
 }
@@ -249,7 +249,7 @@ board_slot_get(unsigned slot, uint32_t *generation)
 {
 	uint64_t now;
 
-	assert(seating != NULL && slot < BOARD_SLOTS);
+	assert(seating != NULL && slot <= BOARD_KEEPER);
 	now = atomic_load(&seating->slots[slot]);
 	if (generation != NULL)
 		*generation = (uint32_t)(now >> SLOT_STATE_BITS);

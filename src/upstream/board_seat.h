@@ -25,7 +25,7 @@ struct board_seating {
 	atomic_uint end;		/* one more than the highest seat that is taken */
 	atomic_uint number;		/* of the last generation that was begun */
 	atomic_uint entering;		/* the template that enters entries; 0: none */
-	_Alignas(64) board_word slots[BOARD_SLOTS];
+	_Alignas(64) board_word slots[BOARD_KEEPER + 1];
 	struct board_seat_beat beats[BOARD_SEATS];
 };
 
