@@ -21,7 +21,8 @@ sub warned($text)
 
 my $server = "[server s]\nlisten = unix:run/s.sock\nprotocol = PROTOCOL\nupstream = u\npipeline_per_client = 3\n";
 my $upstream = "[upstream u]\nserver = unix:run/u.sock\n";
-my @pool = ('pool = session', 'pool_size = 3', 'pool_min_idle = 1', 'pool_idle_timeout = 5s', 'pool_lifetime = 1m',
+my @pool = ('pool = session', 'pool_size = 3', 'pool_min_idle = 1', 'pool_idle_timeout = 5s', 'pool_idle_check = 2s',
+    'pool_lifetime = 1m',
     'pool_queue = 9', 'pool_wait = 1s', 'pipeline_spread = 2', 'pipeline_depth = 4', 'reply_max = 2m',
     'reply_timeout = 3s');
 my $pool = join("\n", @pool, '');

@@ -334,6 +334,18 @@ conn_untaken_for(const struct conn *c)
 	return sent > untaken ? sent : untaken;
 }
 
+uint64_t
+conn_silent_for(const struct conn *c)
+{
+	struct tcp_info info;
+	socklen_t       len = sizeof info;
+
+	if (!c->open || getsockopt(conn_fd(c), IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return UINT64_MAX;
+	return info.tcpi_last_ack_recv < info.tcpi_last_data_recv ? info.tcpi_last_ack_recv
+								  : info.tcpi_last_data_recv;
+}
+
 size_t
 conn_unacknowledged(const struct conn *c)
 {

@@ -232,6 +232,10 @@ void conn_send_ended(struct conn *, int error);
  * of nothing new, make it no less, or by one round trip. UINT64_MAX: not known. */
 uint64_t conn_untaken_for(const struct conn *);
 
+/* For how many ms nothing at all has come from the other end, acknowledgments included
+ * (TCP_INFO). UINT64_MAX: not known. */
+uint64_t conn_silent_for(const struct conn *);
+
 /* Bytes the kernel holds that the peer has not acknowledged (SIOCOUTQ). */
 size_t conn_unacknowledged(const struct conn *);
 

@@ -33,7 +33,6 @@ static int  sock_set_back(int fd, const struct listen_spec *, const struct liste
 static int  sock_set_back_buffer(int fd, int fresh, int option, int lock);
 static int  sock_set_int(int fd, int level, int option, int value);
 static int  sock_set_before_bind(int fd, const struct listen_spec *, const char **step);
-static int  sock_set_keepalive(int fd, const struct sock_options *);
 static int  sock_try_owner(uid_t, gid_t);
 static int  sock_bind_source(int fd, const struct addr *);
 static int  sock_bind_unix(int fd, const struct listen_spec *, const char **step);
@@ -478,7 +477,7 @@ sock_set_before_bind(int fd, const struct listen_spec *spec, const char **step)
 	return 0;
 }
 
-static int
+int
 sock_set_keepalive(int fd, const struct sock_options *o)
 {
 	if (sock_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, o->keepalive_idle > 0) < 0)
@@ -493,6 +492,14 @@ sock_set_keepalive(int fd, const struct sock_options *o)
 	    sock_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)o->keepalive_count) < 0)
 		return -1;
 	return 0;
+}
+
+int
+sock_ping(int fd)
+{
+	if (sock_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1) < 0)
+		return -1;
+	return sock_set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 1);
 }
 
 /* Without this option bind(2) takes a port for itself alone, and one address

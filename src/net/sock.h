@@ -108,6 +108,14 @@ int sock_connect(const struct addr *to, const struct addr *from, const struct so
  * wait until more than one small message is sent. Returns 0, or -1 with errno. */
 int sock_settle(int fd, const struct addr *to, const struct sock_options *);
 
+/* The keepalive among them. Returns 0, or -1 with errno. */
+int sock_set_keepalive(int fd, const struct sock_options *);
+
+/* Has the kernel send a keepalive probe on a TCP connection at once, if nothing has come from
+ * the other end for a second, and so on until the options are set again. Returns 0, or -1 with
+ * errno. */
+int sock_ping(int fd) __attribute__((warn_unused_result));
+
 /* What two sockets' options have in common when they are the same; and gives an open
  * connection those of another configuration. What was set and is the kernel's choice now stays.
  * Returns 0, or -1 with errno. */

@@ -35,6 +35,7 @@ static void     link_unpin(struct link *);
 static void     link_answer_silent(struct link *);
 static void     link_discard(struct link *);
 static void     link_transmit(struct link *);
+static bool     link_has_ended(struct link *);
 static void     link_fail(struct link *, enum weir_failure, int error);
 static void     link_settle(struct link *);
 static void     link_break(struct link *);
@@ -47,6 +48,7 @@ static struct request *link_pop(struct link *);
 static uint64_t link_parting_time(const struct link *);
 static uint64_t link_deadline(const struct link *);
 static void     link_watch(struct link *);
+static void     link_look(struct link *);
 static void     link_free_closed(void);
 static void     link_describe(const void *link, char *out, size_t size);
 
@@ -252,15 +254,6 @@ link_abandon(struct link *l)
 	link_close(l);
 }
 
-bool
-link_rests(const struct link *l)
-{
-	const struct conn *c = &l->conn;
-
-	return l->state == LINK_OPEN && l->depth == 0 && l->out == NULL && l->fault == 0 &&
-	    c->in == NULL && !c->eof && !c->broken && !c->write_shut;
-}
-
 void
 link_depart(struct link *l)
 {
@@ -282,7 +275,7 @@ link_restore(struct pool *p, int fd, struct requester *q)
 	l->pool = p;
 	list_init(&l->requests);
 	l->state = LINK_OPEN;
-	l->since = loop_now();
+	l->since = l->idle.heard = loop_now();
 	l->expires = UINT64_MAX;
 	l->sent = 1;		/* something has been: the peer knows its client */
 	l->answered = true;
@@ -330,7 +323,7 @@ link_connected(struct link *l)
 	source_settle(l->pool->peer->upstream, l->pool->peer, conn_fd(&l->conn));
 	l->pool->connecting--;
 	l->state = LINK_OPEN;
-	l->since = loop_now();
+	l->since = l->idle.heard = loop_now();
 	link_watch(l);
 	return true;
 }
@@ -364,6 +357,7 @@ link_receive_once(struct link *l)
 
 	if (in.len == 0)
 		return false;
+	idle_heard(&l->idle, loop_now());
 	board_add(&l->pool->peer->cell[PEER_BYTES_RECEIVED], in.len - kept);
 	used = link_take_replies(l, in);
 	if (l->fault == 0 && in.len - used >= loop_scratch_size())
@@ -433,28 +427,18 @@ static void
 link_unsolicited(struct link *l)
 {
 	struct weir_upstream *u = l->pool->peer->upstream;
-	char                  from[ADDR_TEXT_MAX] = "(gone)", advice[FRAMING_ADVICE_MAX] = "";
 
 	board_add(&l->pool->peer->cell[PEER_UNSOLICITED], 1);
 	log_info("closed: bytes that nobody had asked for");
 	link_fail(l, WEIR_FAILED_BAD_REPLY, EPROTO);
 	if (!loop_complain(&u->complained_unsolicited))
 		return;
-	if (l->asked_in == NULL && !l->answered) {
+	if (l->asked_in == NULL && !l->answered)
 		log_warn("the peer speaks before it is asked, which %s cannot carry, and its "
 			 "connection is closed: protocol = stream_proxy can",
 		    u->framed_by->name);
-		return;
-	}
-	if (l->asked_in != NULL) {
-		addr_print_packed(&l->asked_by, from);
-		(void)framing_advise(l->asked_in, l->asked_kind, advice);
-	}
-	log_warn("the peer has sent more replies than were asked for, and its connection is "
-		 "closed; the last request was of client %s: if requests like its have more than "
-		 "one reply, they are not for protocol = %s%s%s",
-	    from, u->framed_by->name, *advice != '\0' ? "; " : "",
-	    advice);
+	else
+		framing_complain(u->framed_by->name, l->asked_in, l->asked_kind, &l->asked_by);
 }
 
 static void
@@ -542,7 +526,7 @@ link_transmit(struct link *l)
 {
 	size_t n;
 
-	if (l->out == NULL)
+	if (l->out == NULL || link_has_ended(l))
 		return;
 	l->usual = (uint32_t)buf_len(l->out);
 	n = conn_push(&l->conn, buf_span(l->out));
@@ -553,6 +537,20 @@ link_transmit(struct link *l)
 	/* What it had sent before it went is there to be read, and then its end. */
 	if (l->conn.write_shut && l->state != LINK_PARTING)
 		link_receive(l);
+}
+
+/* Between the last wait for events and now the peer may have ended what was idle for long. */
+static bool
+link_has_ended(struct link *l)
+{
+	const struct request *first = container_of(l->requests.next, struct request, of_link);
+
+	if (l->state != LINK_OPEN || loop_now() < l->idle.heard + IDLE_LEAST || l->depth == 0 ||
+	    first->end - first->length < l->sent)
+		return false;
+	l->conn.readable = true;
+	link_receive(l);
+	return l->fault != 0;
 }
 
 /* It breaks, but not under the feet of what is under way: at the end of the turn. */
@@ -781,6 +779,18 @@ link_idle_due(const struct link *l)
 								   : UINT64_MAX;
 }
 
+/* Whoever has it for himself would not want another one. */
+static uint64_t
+link_look_due(const struct link *l)
+{
+	uint64_t every = l->pool->peer->upstream->pool_idle_check;
+
+	if (every == 0 || l->state != LINK_OPEN || l->depth > 0 || l->borrower != NULL ||
+	    l->pool->peer->addr.sa.sa_family == AF_UNIX)
+		return UINT64_MAX;
+	return idle_due(&l->idle, every);
+}
+
 static uint64_t
 link_parting_time(const struct link *l)
 {
@@ -801,6 +811,8 @@ link_deadline(const struct link *l)
 	if (l->state == LINK_PARTING)
 		return l->since + link_parting_time(l);
 	at = l->depth > 0 ? link_reply_due(l) : link_idle_due(l);
+	if (link_look_due(l) < at)
+		at = link_look_due(l);
 	return at < l->expires || l->state == LINK_DRAINING ? at : l->expires;
 }
 
@@ -837,12 +849,33 @@ link_expired(struct conn *c)
 		link_drain(l, PEER_LINKS_CLOSED_IDLE);
 	else if (now >= link_idle_due(l))
 		l->since = now;
+	else if (now >= link_look_due(l))
+		link_look(l);
 	if (l->fault != 0)
 		link_break(l);
 	if (l->state != LINK_CLOSED)
 		link_watch(l);
 	links.ops->settled(l);
 	log_about(outer);
+}
+
+/* It takes requests again, or never more. */
+static void
+link_look(struct link *l)
+{
+	struct weir_peer     *peer = l->pool->peer;
+	struct weir_upstream *u = peer->upstream;
+	enum idle_answer      answer;
+
+	answer = idle_look(&l->idle, &l->conn, &u->options, loop_now(), u->connect_timeout);
+	if (answer == IDLE_THERE)
+		roster_set_full(peer, false);
+	if (answer != IDLE_GONE)
+		return;
+	log_info("closed: it was idle, and the peer does not answer any more");
+	board_add(&peer->cell[PEER_LINKS_FOUND_DEAD], 1);
+	conn_abort(&l->conn);
+	link_abandon(l);
 }
 
 static void

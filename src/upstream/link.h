@@ -32,6 +32,7 @@
 
 #include "net/conn.h"
 #include "net/dial.h"
+#include "upstream/idle.h"
 #include "upstream/request.h"
 
 enum link_state { LINK_CONNECTING, LINK_OPEN, LINK_DRAINING, LINK_PARTING, LINK_CLOSED };
@@ -76,6 +77,7 @@ struct link {
 	uint64_t           passing;	/* bytes of the present reply that are still to come */
 	uint64_t           since;	/* ms: began to connect; is open; is idle; is parting */
 	uint64_t           expires;	/* ms: pool_lifetime; UINT64_MAX: never */
+	struct idle        idle;	/* whether its peer is still there */
 	uint64_t           probing;	/* ms: when it was let through to a failed peer; or 0 */
 	struct addr_packed asked_by;	/* whose the last request was when none was left; */
 	const struct framing *asked_in;	/* its protocol's settings; NULL: there was none */
@@ -118,11 +120,13 @@ struct link *link_open(struct pool *, const struct weir_attempt *, bool *blamed)
 bool link_put(struct link *, struct request *, struct weir_span bytes)
     __attribute__((warn_unused_result));
 
-/* Whether it takes another request, by its state and its unsent bytes. */
+/* Whether it takes another request, by its state, its unsent bytes, and because nobody
+ * doubts that its peer is there. */
 static inline bool
 link_takes(const struct link *l)
 {
-	return l->state <= LINK_OPEN && (l->out == NULL || buf_len(l->out) < LINK_OUT_MAX);
+	return l->state <= LINK_OPEN && l->idle.asked == 0 &&
+	    (l->out == NULL || buf_len(l->out) < LINK_OUT_MAX);
 }
 
 /* Takes no more requests, and parts when it has none. */
@@ -137,7 +141,14 @@ void link_abandon(struct link *);
 
 /* Its client moves to another worker (session/move), and the link, which is his alone,
  * with him. Whether nothing is under way on it. */
-bool link_rests(const struct link *);
+static inline bool
+link_rests(const struct link *l)
+{
+	const struct conn *c = &l->conn;
+
+	return l->state == LINK_OPEN && l->depth == 0 && l->out == NULL && l->fault == 0 &&
+	    c->in == NULL && !c->eof && !c->broken && !c->write_shut;
+}
 
 /* It was sent there, and its tokens with it: ends here. */
 void link_depart(struct link *);

@@ -70,6 +70,7 @@ enum peer_field {
 	PEER_LINKS_CLOSED_LIFETIME,
 	PEER_LINKS_WITHDRAWN,	/* the peer was not to be used any more */
 	PEER_LINKS_CLOSED_BY_PEER,	/* while idle */
+	PEER_LINKS_FOUND_DEAD,	/* the same, without a word */
 	PEER_UNSOLICITED,	/* links closed for bytes that nobody had asked for */
 	PEER_REPLY_TIMEOUTS,
 	PEER_BAD_REPLIES,

@@ -37,6 +37,7 @@ static void pool_close_idle(struct pool *);
 static void pool_withdraw(struct pool *);
 static void pool_keep_ready(struct pool *);
 static void pool_ready_later(struct pool *);
+static uint64_t pool_spread(const struct pool *, uint64_t ms);
 
 static const struct link_ops pool_link_ops = {
 	.settled = pool_settled,
@@ -510,5 +511,14 @@ pool_ready_later(struct pool *p)
 {
 	if (p->ready_pause < READY_PAUSE_MOST)
 		p->ready_pause = p->ready_pause > 0 ? p->ready_pause * 2 : READY_PAUSE_LEAST;
-	p->ready_after = loop_now() + p->ready_pause;
+	p->ready_after = loop_now() + pool_spread(p, p->ready_pause);
+}
+
+/* Up to half of it less: workers that all have lost a peer do not come back as one. */
+static uint64_t
+pool_spread(const struct pool *p, uint64_t ms)
+{
+	uint32_t drawn = (uint32_t)(loop_micros() ^ ((uintptr_t)p->peer->cell >> 6)) * 2654435761u;
+
+	return ms - ((ms / 2 + 1) * (drawn >> 8) >> 24);
 }

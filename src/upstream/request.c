@@ -220,6 +220,22 @@ framing_advise(const struct framing *f, uint32_t kind, char text[FRAMING_ADVICE_
 }
 
 void
+framing_complain(const char *protocol, const struct framing *f, uint32_t kind,
+    const struct addr_packed *from)
+{
+	char client[ADDR_TEXT_MAX] = "(gone)", advice[FRAMING_ADVICE_MAX] = "";
+
+	if (f != NULL) {
+		addr_print_packed(from, client);
+		(void)framing_advise(f, kind, advice);
+	}
+	log_warn("the peer has sent more replies than were asked for, and its connection is "
+		 "closed; the last request was of client %s: if requests like its have more than "
+		 "one reply, they are not for protocol = %s%s%s",
+	    client, protocol, *advice != '\0' ? "; " : "", advice);
+}
+
+void
 framing_fault(const char *protocol, const char *what)
 {
 	static uint64_t complained;

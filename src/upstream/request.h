@@ -62,6 +62,11 @@ framing_reset_parser(const struct weir_exchange *x, void *memory)
 #define FRAMING_ADVICE_MAX 256u
 const char *framing_advise(const struct framing *, uint32_t kind, char text[FRAMING_ADVICE_MAX]);
 
+/* There were more replies than requests, of which this was the last; NULL: its requester had
+ * gone. */
+void framing_complain(const char *protocol, const struct framing *, uint32_t kind,
+    const struct addr_packed *from);
+
 /* A parser has said what makes no sense: the module's fault, told once a minute. */
 void framing_fault(const char *protocol, const char *what);
 

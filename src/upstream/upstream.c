@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "upstream/idle.h"
 #include "upstream/peer_tls.h"
 #include "upstream/sock_keys.h"
 
@@ -103,6 +104,10 @@ static const struct weir_key keys[] = {
 	  .offset = HERE(pool_idle_timeout), .initial = "60s", .min = 1, .max = UPSTREAM_TIME_MAX,
 	  .flags = WEIR_OFF | WEIR_FRAMED,
 	  .help = "a pooled connection that nobody needs is closed after this" },
+	{ .name = "pool_idle_check", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
+	  .offset = HERE(pool_idle_check), .initial = "10s", .min = IDLE_LEAST,
+	  .max = UPSTREAM_TIME_MAX, .flags = WEIR_OFF | WEIR_FRAMED,
+	  .help = "a pooled connection of which nothing was heard for this long is checked" },
 	{ .name = "pool_lifetime", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
 	  .offset = HERE(pool_lifetime), .initial = "1h", .min = 1, .max = UPSTREAM_TIME_MAX,
 	  .flags = WEIR_OFF | WEIR_FRAMED,
@@ -189,6 +194,7 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_LINKS_CLOSED_LIFETIME] = { "links_closed_lifetime", BOARD_COUNTER },
 	[PEER_LINKS_WITHDRAWN] = { "links_withdrawn", BOARD_COUNTER },
 	[PEER_LINKS_CLOSED_BY_PEER] = { "links_closed_by_peer", BOARD_COUNTER },
+	[PEER_LINKS_FOUND_DEAD] = { "links_found_dead", BOARD_COUNTER },
 	[PEER_UNSOLICITED] = { "unsolicited", BOARD_COUNTER },
 	[PEER_REPLY_TIMEOUTS] = { "reply_timeouts", BOARD_COUNTER },
 	[PEER_BAD_REPLIES] = { "bad_replies", BOARD_COUNTER },

@@ -61,6 +61,7 @@ struct weir_upstream {
 	uint64_t                  pool_size;		/* links to a peer, over all workers */
 	uint64_t                  pool_min_idle;	/* the same, kept although idle */
 	uint64_t                  pool_idle_timeout;
+	uint64_t                  pool_idle_check;
 	uint64_t                  pool_lifetime;
 	uint64_t                  pool_queue;		/* or WEIR_AUTOMATIC */
 	uint64_t                  pool_wait;

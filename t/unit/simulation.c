@@ -15,11 +15,9 @@
 #include "base/log.h"
 #include "net/dial.h"
 #include "session/order.h"
+#include "unit/simulation.h"
 #include "unit/tap.h"
-#include "upstream/peer_handshake.h"
-#include "upstream/peer_tls.h"
 #include "upstream/pool.h"
-#include "upstream/source.h"
 
 enum { CLIENTS = 12, PEERS = 3, SOCKETS = 64, ASKED_MAX = 24, REPLY_MOST = 400 };
 
@@ -54,7 +52,7 @@ static void               (*tick_function)(void *);
 static bool                 tick_set;
 static void               (*pass_end)(void);
 static uint64_t             state, events, event, done_answered, done_failed;
-static uint64_t             replies, failures, held_once, moved_once;
+static uint64_t             replies, failures, held_once, moved_once, doubted, looked_at;
 static unsigned long        seed;
 static char                 scratch[4096];
 
@@ -252,9 +250,16 @@ conn_keep(struct conn *c, struct weir_span taken, size_t used)
 size_t
 conn_push(struct conn *c, struct weir_span bytes)
 {
-	struct socket *s = socket_of(c);
+	struct socket     *s = socket_of(c);
+	const struct link *l = container_of(c, struct link, conn);
 
 	MUST(s->connected && !s->finished);
+	/* What has been idle for long is looked at before it is used. */
+	if (l->state == LINK_OPEN && loop_clock >= l->idle.heard + IDLE_LEAST &&
+	    container_of(l->requests.next, struct request, of_link)->end == l->sent + bytes.len) {
+		MUST(!s->ended);
+		looked_at++;
+	}
 	if (below(4) == 0)
 		bytes.len = below((unsigned)bytes.len + 1);
 	if (bytes.len > 0 && buf_append(&s->to_peer, bytes) < 0)
@@ -306,63 +311,19 @@ upstream_failure_name(enum weir_failure why)
 	return "failure";
 }
 
-int
-source_connect(struct weir_upstream *u, const struct weir_peer *peer)
+enum idle_answer
+idle_look(struct idle *i, const struct conn *c, const struct sock_options *options, uint64_t now,
+    uint64_t patience)
 {
-	(void)u, (void)peer;
-	return -1;
-}
-
-int
-loop_watch_fd(const struct loop_watch *w)
-{
-	(void)w;
-	return -1;
-}
-
-void
-source_settle(const struct weir_upstream *u, const struct weir_peer *peer, int fd)
-{
-	(void)u, (void)peer, (void)fd;
-}
-
-const char *
-peer_tls_host(struct weir_scope *scope, const char *address)
-{
-	(void)scope, (void)address;
-	return NULL;
-}
-
-void
-peer_tls_check(struct weir_scope *scope, struct weir_upstream *u)
-{
-	(void)scope, (void)u;
-}
-
-void
-peer_tls_stop(struct weir_upstream *u)
-{
-	(void)u;
-}
-
-void
-peer_handshake_done(struct weir_peer *peer, const struct conn *c)
-{
-	(void)peer, (void)c;
-}
-
-bool
-peer_handshake_failed(struct weir_peer *peer, const struct dial *d, uint64_t now)
-{
-	(void)peer, (void)d, (void)now;
-	return true;
-}
-
-bool
-peer_handshake_refused(struct weir_peer *peer, const struct conn *c, uint64_t now)
-{
-	(void)peer, (void)c, (void)now;
-	return false;
+	(void)c, (void)options, (void)patience;
+	i->asked = i->asked != 0 ? i->asked : now;
+	i->look = now + 10;
+	if (below(3) > 0)
+		return IDLE_ASKED;
+	doubted++;
+	i->heard = now;
+	i->asked = 0;
+	return below(2) == 0 ? IDLE_THERE : IDLE_GONE;
 }
 
 static enum weir_parse
@@ -612,6 +573,7 @@ check_link(const struct link *l)
 		check_request(l, container_of(n, struct request, of_link), depth++ == 0, &end);
 	MUST(depth == l->depth && depth <= upstream.pipeline_depth);
 	MUST(l->state != LINK_CLOSED && l->fault == 0);
+	MUST(l->idle.asked == 0 || depth == 0);
 	MUST(l->state != LINK_PARTING || (depth == 0 && l->borrower == NULL));
 	MUST(l->borrower == NULL || l->borrower->link == l);
 	MUST(upstream.mode != POOL_SESSION || depth == 0 || l->borrower != NULL);
@@ -711,7 +673,10 @@ peer_acts(struct socket *s)
 		s->connected = !s->refused;
 	} else if (what < 2)
 		s->ended = true;
-	else if (what < 3 && buf_append(&s->from_peer, (struct weir_span){ "!what\n", 6 }) < 0)
+	else if (what < 4) {
+		s->ended = true;	/* which no event has told yet */
+		return;
+	} else if (what < 5 && buf_append(&s->from_peer, (struct weir_span){ "!what\n", 6 }) < 0)
 		broken("memory");
 	for (unsigned n = 1 + below(8); n > 0; n--) {
 		in = buf_span(s->to_peer);
@@ -792,7 +757,7 @@ one_event(void)
 	} else if (what < 92)
 		run_turns();
 	else if (what < 99)
-		time_passes(below(10) == 0 ? 300 : below(20));
+		time_passes(below(10) > 0 ? below(20) : below(5) > 0 ? 300 : 1200);
 	else if (below(4) == 0)
 		c->over = true;
 	for (unsigned i = 0; i < CLIENTS; i++)
@@ -822,7 +787,8 @@ begin(enum pool_mode mode, unsigned size, unsigned depth)
 	upstream = (struct weir_upstream){ .name = "main", .balancer = &module, .peers = peers,
 		.peer_count = PEERS, .connect_timeout = 100, .retries = 1, .framed_by = &module,
 		.mode = mode, .pool_size = size, .pool_min_idle = mode == POOL_PIPELINE,
-		.pool_idle_timeout = 200, .pool_lifetime = 2000, .pool_queue = WEIR_AUTOMATIC,
+		.pool_idle_timeout = 200, .pool_idle_check = 100, .pool_lifetime = 2000,
+		.pool_queue = WEIR_AUTOMATIC,
 		.pool_wait = 60, .pipeline_spread = 4, .pipeline_depth = depth,
 		.reply_max = REPLY_MOST, .reply_timeout = 150 };
 	upstream.board = board_enter(&schemas[0], "main", 1);
@@ -861,7 +827,8 @@ end(void)
 static void
 simulate(const char *what, enum pool_mode mode, unsigned size, unsigned depth)
 {
-	replies = failures = held_once = moved_once = done_answered = done_failed = 0;
+	replies = failures = held_once = moved_once = doubted = looked_at = done_answered =
+	    done_failed = 0;
 	begin(mode, size, depth);
 	for (event = 0; event < events; event++) {
 		one_event();
@@ -869,6 +836,8 @@ simulate(const char *what, enum pool_mode mode, unsigned size, unsigned depth)
 	}
 	end();
 	ok(replies > events / 20, "%s: replies came, each to its client and in its turn", what);
+	ok(mode == POOL_SESSION ? looked_at > 0 : doubted > 0, "%s: links were in question",
+	    what);
 	ok(failures > 0 && done_answered > 0 && done_failed > 0,
 	    "%s: some requests failed, and balancers heard of all", what);
 	diag("%s: %" PRIu64 " replies, %" PRIu64 " failures, %" PRIu64 " held, %" PRIu64

@@ -42,7 +42,7 @@ syntax keyword weirDirective contained client_ca client_verify verify verify_dep
 syntax keyword weirDirective contained session_tickets ticket_lifetime ktls
 " [upstream]
 syntax keyword weirDirective contained server balance connect_timeout retries source
-syntax keyword weirDirective contained pool pool_size pool_min_idle pool_idle_timeout pool_lifetime
+syntax keyword weirDirective contained pool pool_size pool_min_idle pool_idle_timeout pool_idle_check pool_lifetime
 syntax keyword weirDirective contained pool_queue pool_wait pipeline_spread pipeline_depth
 syntax keyword weirDirective contained reply_timeout reply_max
 " line_proxy
