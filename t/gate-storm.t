@@ -100,6 +100,36 @@ CONF
 	$w->stop;
 }
 
+# A whole ClientHello waits in memory for as long as the peer is not reached.
+it 'clients whose peer does not accept' => sub {
+	my $full = backend('full');
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+worker_preread = $BOUND
+error_log = logs/error.log info
+[server quick]
+listen = 127.0.0.1:$quick
+protocol = stream_proxy
+route = sni:a u
+[upstream u]
+server = @{[$full->address]}
+connect_timeout = 1h
+CONF
+	my $long = pack('n/a*', "\3\3" . 'r' x 32 . "\0" . "\0\2\x13\1\1\0" . pack('n/a*', $named . "\0\x15" . pack('n/a*', "\0" x 15_000)));
+	my $bytes = "\x16\3\1" . pack('n/a*', "\1\0$long");
+	my @stalled;
+	for (1 .. $MANY) {
+		push @stalled, client($quick);
+		eval { $stalled[-1]->send($bytes) };
+	}
+	my $fit = int($BOUND / length($bytes));
+	ok wait_for { $w->status->server('quick')->{end_handshake_overload} >= $MANY - $fit }, 'the oldest give way';
+	cmp_ok $w->status->server('quick')->{sessions}, '>=', $fit / 4, 'not the others';
+	$_->reset for @stalled;	# a FIN alone would leave them waiting for their peer
+	$w->stop;
+};
+
 for my $kind (@kinds) {
 	it "$MANY that stop within $kind->{name}" => sub {
 		Weir::TLS->needs if $kind->{tls};

@@ -33,6 +33,16 @@ sub reload_to($w, $generation)
 	ok $runs, "generation $generation runs";
 }
 
+# The same, and until its worker serves: one that is stopped before that is not an heir yet.
+sub reload_to_serving($w, $generation, $port)
+{
+	reload_to($w, $generation);
+	my $c = client($port);
+	$c->send_fin('');
+	is $c->ending, 'eof', 'it serves';
+	$c->close;
+}
+
 sub gone($w, $pid)
 {
 	return wait_for { !grep { $_->{pid} == $pid } $w->processes } 20;
@@ -52,7 +62,7 @@ sub held_back()
 	ok $c->ping;
 	my $old = $w->worker(0);
 	signal_to('STOP', $old);
-	reload_to($w, 2);
+	reload_to_serving($w, 2, $port);
 	return ($w, $c, $old);
 }
 
@@ -195,7 +205,7 @@ it 'sessions wait for descriptors, and none is lost' => sub {
 	$_->ping for @clients;
 	my $old = $w->worker(0);
 	signal_to('STOP', $old);
-	reload_to($w, 2);
+	reload_to_serving($w, 2, $port);
 	my $heir = $w->worker(0);
 	my $limit = sub ($n) { system($prlimit, "--pid=$heir", "--nofile=$n:") == 0 or die "prlimit\n" };
 	$limit->(50);
@@ -216,7 +226,7 @@ sub half_sent($count)
 	$_->ping for @clients;
 	my $old = $w->worker(0);
 	signal_to('STOP', $old);
-	reload_to($w, 2);
+	reload_to_serving($w, 2, $port);
 	my $heir = $w->worker(0);
 	signal_to('STOP', $heir);
 	signal_to('CONT', $old);
@@ -266,6 +276,27 @@ it 'sessions for which there are no descriptors stay where they are served, and 
 	ok wait_for(sub { gone($w, $old) }, 60), 'until the old worker has none';
 	ok !(grep { !$_->ping } @clients);
 	$_->close for @clients;
+	$w->stop;
+};
+
+it 'a request in flight while there are no descriptors: it is answered, and so are the next' => sub {
+	my ($lines, $port) = free_ports(2);
+	my $answers = backend('line');
+	my $w = echo_weir($port, "[server lines]\nlisten = 127.0.0.1:$lines\nprotocol = line_proxy\nupstream = answers\n" .
+	    "idle_timeout = 1h\n[upstream answers]\nserver = @{[$answers->address]}\nreply_timeout = off\npool_size = 4");
+	my @busy = map { client($lines) } 1 .. 10;
+	my @idle = map { client($port) } 1 .. 200;
+	$_->ping for @idle;
+	$answers->tell('keep');
+	$_->send("one\n") for @busy;
+	ok wait_for { ($w->status->server('lines')->{bytes_in} // 0) >= 40 };
+	$w->edit_conf(sub { s/\[server/worker_rlimit_nofile = 160\n[server/ });
+	like $w->reload->{text}, qr/wait in old workers: no new one has descriptors/;
+	$answers->tell('release');
+	is join('', map { $_->line } @busy), "one\n" x @busy, 'what was asked';
+	$_->send("two\n") for @busy;
+	is join('', map { $_->line } @busy), "two\n" x @busy, 'what is asked then';
+	$_->close for @busy, @idle;
 	$w->stop;
 };
 

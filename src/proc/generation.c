@@ -453,7 +453,6 @@ generation_begin_retiring(struct generation *g)
 
 	deadline_clear(&g->again);
 	generation_keep_good(g);
-	succession_tell(g);
 	for (unsigned i = 0; i < g->process_count; i++) {
 		struct post *p = &g->posts[i];
 
@@ -465,6 +464,7 @@ generation_begin_retiring(struct generation *g)
 		else
 			post_kill(p, SIGKILL);	/* has no session yet */
 	}
+	succession_tell(g);
 	if (g->digest.settings.shutdown_timeout > 0)
 		deadline_set(&g->overdue, g->digest.settings.shutdown_timeout + RETIRING_GRACE,
 		    generation_template_kill);

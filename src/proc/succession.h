@@ -24,7 +24,8 @@ struct post;
 #define SUCCESSION_LIMIT 5000u	/* ms that a reload waits for old workers */
 
 /* The workers of this generation, which retires, are told who goes on with their
- * sessions, unless nobody does. Before they are told to retire. */
+ * sessions, unless nobody does. After they have been told to retire:
+ * that gives back descriptors, for which they may be short. */
 void succession_tell(struct generation *);
 
 /* The same for all that retire already: there are other heirs. */

@@ -12,6 +12,7 @@
 #include "session/parcel.h"
 #include "session/record.h"
 #include "session/session.h"
+#include "upstream/board.h"
 
 #define MOVE_SCAN     256u	/* sessions looked at in a pass */
 #define MOVE_EARLY      5u	/* ms, until that worker may serve */
@@ -23,6 +24,7 @@
 
 static void move_pass(void *);
 static bool move_one_batch(void);
+static void move_serve(void);
 static bool move_collect(struct parcel *, const struct move_heir *);
 static bool move_add(struct parcel *, struct weir_session *, unsigned room);
 static bool move_send(struct parcel *, const struct move_heir *);
@@ -108,6 +110,7 @@ move_none(void)
 	loop_timer_stop(&moves.next);
 	while ((s = session_first(SESSION_BUSY)) != NULL)
 		move_unpause(s, SESSION_HERE);
+	move_serve();
 }
 
 void
@@ -121,6 +124,16 @@ static void
 move_again(uint64_t ms)
 {
 	loop_timer_start(&moves.next, ms);
+}
+
+/* Nobody goes on with them now: those that pause for that are served on. */
+static void
+move_serve(void)
+{
+	struct weir_session *s;
+
+	while ((s = session_first(SESSION_HERE)) != NULL && s->pauses)
+		move_unpause(s, SESSION_HERE);
 }
 
 static void
@@ -144,6 +157,7 @@ move_one_batch(void)
 
 	if (!moves.ops->heir(&heir)) {
 		moves.crowded++;
+		move_serve();
 		move_again(MOVE_FAILED);
 		return false;
 	}
@@ -280,8 +294,8 @@ move_note(struct weir_session *s)
 
 	if (s->ends && s->step < STEP_FLUSH && record_is_clean(s))
 		session_finish(s, SESSION_SHUTDOWN);
-	else if (!s->ends && s->place == SESSION_BUSY && moves.ops->heir(&heir) &&
-	    record_check(s, &heir, &why) != RECORD_BUSY) {
+	else if (!s->ends && s->place == SESSION_BUSY &&
+	    (!moves.ops->heir(&heir) || record_check(s, &heir, &why) != RECORD_BUSY)) {
 		session_put(s, SESSION_HERE, true);
 		move_again(0);
 	}
@@ -353,19 +367,26 @@ move_drain_some(void *argument)
 	loop_timer_start(&moves.drain, MOVE_TICK / 2 + (uint64_t)random() % MOVE_TICK);
 }
 
-/* When nobody goes on with any, all of them stay. */
+/* When nobody goes on with any, or has had no room for long, all of them stay. */
+static bool
+move_all_stay(void)
+{
+	return !moves.all || moves.crowded >= MOVE_PATIENCE;
+}
+
 static struct weir_session *
 move_next_to_end(void)
 {
 	struct weir_session *s = session_first(SESSION_STAYS);
 
-	return s != NULL || moves.all ? s : session_first(SESSION_HERE);
+	return s == NULL && move_all_stay() ? session_first(SESSION_HERE) : s;
 }
 
 static unsigned
 move_left(void)
 {
-	return session_count_at(SESSION_STAYS) + (moves.all ? 0 : session_count_at(SESSION_HERE));
+	return session_count_at(SESSION_STAYS) +
+	    (move_all_stay() ? session_count_at(SESSION_HERE) : 0);
 }
 
 /* Those that were not clean have no event of becoming so by silence: some of them at a
@@ -394,6 +415,7 @@ move_arrived(struct weir_span data, const int *fds, unsigned count, unsigned sen
 	unsigned      strange = 0;
 
 	parcel_read(&p, data.data, data.len, fds, count);
+	p.bad |= sent_to >= BOARD_SEATS;
 	while (parcel_cut(&p, &part)) {
 		if (!record_read(&part, sent_to))
 			strange++;

@@ -146,10 +146,12 @@ relay_enter(struct weir_session *s)
 {
 	enum session_reason why;
 
-	if (relay_connect(s->relay, &why))
-		session_watch(s);
-	else
+	if (!relay_connect(s->relay, &why)) {
 		session_finish(s, why);
+		return;
+	}
+	session_watch(s);
+	preread_note(&s->relay->opening->preread, s, buf_memory(s->client.in));
 }
 
 static void
@@ -390,6 +392,7 @@ relay_connected(struct relay *r)
 	enum dial_state state = dial_check(&r->opening->dial);
 
 	if (state == DIAL_DONE) {
+		preread_leave(&r->opening->preread);
 		peer_report(r->peer, PEER_CONNECTED, 0, loop_now());
 		peer_done(r->peer, WEIR_REQUEST_ANSWERED, r->opening->started);
 		peer_handshake_done(r->peer, &r->peer_conn);
@@ -490,6 +493,7 @@ relay_free_opening(struct relay *r)
 {
 	if (r->opening == NULL)
 		return;
+	preread_leave(&r->opening->preread);
 	dial_cancel(&r->opening->dial);
 	if (node_linked(&r->opening->link))
 		node_unlink(&r->opening->link);

@@ -15,6 +15,7 @@
 
 #include "net/dial.h"
 #include "net/pipe.h"
+#include "session/preread.h"
 #include "session/session.h"
 #include "upstream/upstream.h"
 
@@ -31,6 +32,7 @@ struct relay_opening {
 	struct dial         dial;
 	struct weir_attempt attempt;
 	struct node         link;	/* of those that are connected */
+	struct preread      preread;	/* what its client has said meanwhile */
 	uint64_t            started;	/* µs: began to connect, where a balancer asks */
 	uint64_t            since;	/* ms: connected */
 	bool                sent;	/* something */
