@@ -23,6 +23,7 @@
 #include "proc/test.h"
 
 #define GLOBALS_MAX 64
+#define LONG_OPTION 256	/* enum command_option begins here */
 
 enum job { JOB_SERVE, JOB_TEST, JOB_PRINT, JOB_SIGNAL, JOB_COMMAND, JOB_NONE };
 
@@ -39,6 +40,7 @@ struct arguments {
 
 static int  arguments_read(struct arguments *, int argc, char **argv);
 static int  arguments_take_option(struct arguments *, int option, char **argv);
+static int  arguments_take_long(struct arguments *, enum command_option);
 static int  arguments_take_global(struct arguments *, const char *text);
 static int  arguments_locate(struct options *, const struct arguments *);
 static int  main_finish(const struct arguments *, int status);
@@ -102,9 +104,10 @@ arguments_read(struct arguments *a, int argc, char **argv)
 	static const struct option words[] = {
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "force", no_argument, NULL, 'f' },
-		{ "timeout", required_argument, NULL, 'w' },
+#define X(constant, name, value)                                               \
+	{ name, value ? required_argument : no_argument, NULL, LONG_OPTION + OPTION_##constant },
+		COMMAND_OPTIONS_EACH(X)
+#undef X
 		{ NULL, 0, NULL, 0 },
 	};
 	int                        option, status;
@@ -116,21 +119,10 @@ arguments_read(struct arguments *a, int argc, char **argv)
 			return status;
 	}
 	a->globals[a->global_count] = NULL;
-	if (a->command.force && (a->job != JOB_SIGNAL || strcmp(a->signal, "reload") != 0)) {
-		fprintf(stderr, "weir: --force: is for -s reload only\n");
-		return 2;
-	}
 	if (optind == argc) {
-		if (a->command.timeout > 0 && a->job != JOB_SIGNAL) {
-			fprintf(stderr,
-			    "weir: --timeout: is for -s, status and generations only\n");
-			return 2;
-		}
-		if (a->command.json) {
-			fprintf(stderr, "usage: weir status [--json]\n");
-			return 2;
-		}
-		return 0;
+		if (a->job == JOB_SIGNAL)
+			return 0;
+		return command_takes(&a->command, 0, "weir without a command") ? 0 : 2;
 	}
 	if (a->job != JOB_SERVE) {
 		fprintf(stderr, "weir: %s: not together with -s, -t, -T, -v, -V or -h\n",
@@ -147,19 +139,13 @@ arguments_read(struct arguments *a, int argc, char **argv)
 static int
 arguments_take_option(struct arguments *a, int option, char **argv)
 {
+	if (option >= LONG_OPTION)
+		return arguments_take_long(a, (enum command_option)(option - LONG_OPTION));
 	switch (option) {
 	case 'c': a->path = optarg; return 0;
 	case 'p': a->prefix = optarg; return 0;
 	case 'g': return arguments_take_global(a, optarg);
 	case 'q': a->quiet = true; return 0;
-	case 'j': a->command.json = true; return 0;
-	case 'w':
-		if (str_time(optarg, &a->command.timeout) && a->command.timeout > 0)
-			return 0;
-		fprintf(stderr,
-		    "weir: --timeout %s: write a time (500ms, 30s, 5m; small letters)\n", optarg);
-		return 2;
-	case 'f': a->command.force = true; return 0;
 	case 's':
 		a->job = JOB_SIGNAL;
 		a->signal = optarg;
@@ -192,6 +178,18 @@ arguments_take_option(struct arguments *a, int option, char **argv)
 		break;
 	}
 	main_print_usage(stderr);
+	return 2;
+}
+
+static int
+arguments_take_long(struct arguments *a, enum command_option option)
+{
+	a->command.options[option] = optarg != NULL ? optarg : "";
+	if (option != OPTION_TIMEOUT ||
+	    (str_time(optarg, &a->command.timeout) && a->command.timeout > 0))
+		return 0;
+	fprintf(stderr, "weir: --timeout %s: write a time (500ms, 30s, 5m; small letters)\n",
+	    optarg);
 	return 2;
 }
 
@@ -281,11 +279,14 @@ main_print_usage(FILE *to)
 	    "  -q                prints errors only\n"
 	    "  -s SIGNAL         tells the running weir to reload, upgrade, quit, stop or reopen\n"
 	    "  --force           with -s reload: even if that closes every listener\n"
-	    "  --timeout TIME    how long -s, status and generations wait for an answer\n"
+	    "  --timeout TIME    how long -s and commands wait for an answer\n"
 	    "  -v, -V            version; and how it was built\n"
 	    "\n"
 	    "  status [--json]   what the running weir counts\n"
 	    "  generations       its configurations and processes\n"
+	    "  peers [UPSTREAM]  its peers, as they are now [--json]\n"
+	    "  peer UPSTREAM ADDRESS up | down | drain | weight N\n"
+	    "                    what is to become of one, until it is said otherwise [--wait]\n"
 	    "  explain [KEY]     what a key of the configuration means\n"
 	    "  modinfo FILE      what a module is\n");
 }

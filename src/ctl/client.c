@@ -15,6 +15,7 @@
 
 #include "base/str.h"
 #include "proc/child.h"
+#include "proc/control_line.h"
 #include "proc/fdtable.h"
 #include "proc/options.h"
 #include "proc/pid_file.h"
@@ -124,7 +125,7 @@ client_send_command(int fd, const struct client_request *request)
 	struct text line = { 0 };
 	ssize_t     sent = -1;
 
-	text_add(&line, "%s", control_command_name(request->command));
+	text_add(&line, "%s", request->line);
 	options_write(request->options, &line);
 	text_add(&line, "\n");
 	if (line.cut || line.size > CONTROL_LINE_MAX)

@@ -6,14 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proc/control.h"
-
 struct options;
 
 struct client_request {
 	const struct options *options;
 	const char           *path;	/* of the control socket */
-	enum control_command  command;
+	const char           *line;	/* proc/control_line */
 	uint64_t              timeout;	/* ms until all of the answer has come; 0: as long as
 					 * the command may take */
 };

@@ -11,46 +11,66 @@
 #include "conf/module.h"
 #include "config.h"
 #include "ctl/client.h"
+#include "proc/control_line.h"
 #include "proc/options.h"
+#include "proc/text.h"
+
+#define BIT(option) (1u << (option))
 
 static int command_status(const struct options *, const struct command_line *);
 static int command_generations(const struct options *, const struct command_line *);
+static int command_peers(const struct options *, const struct command_line *);
+static int command_peer(const struct options *, const struct command_line *);
 static int command_explain(const struct options *, const struct command_line *);
 static int command_modinfo(const struct options *, const struct command_line *);
-static int command_ask(const struct options *, const struct command_line *,
-    enum control_command);
+static int command_ask(const struct options *, const struct command_line *, struct text *);
 
 static const struct command {
 	const char *name;
 	int         least, most;	/* arguments */
-	bool        asks;		/* the running weir: takes --timeout */
-	bool        json;		/* takes --json */
+	unsigned    options;		/* that it takes */
 	const char *usage;
 	int       (*run)(const struct options *, const struct command_line *);
 } commands[] = {
-	{ "status", 0, 0, true, true, "weir status [--json] [--timeout TIME]",
-	    command_status },
-	{ "generations", 0, 0, true, false, "weir generations [--timeout TIME]",
+	{ "status", 0, 0, BIT(OPTION_JSON) | BIT(OPTION_TIMEOUT),
+	    "weir status [--json] [--timeout TIME]", command_status },
+	{ "generations", 0, 0, BIT(OPTION_TIMEOUT), "weir generations [--timeout TIME]",
 	    command_generations },
-	{ "explain", 0, 1, false, false, "weir explain [KEY]", command_explain },
-	{ "modinfo", 1, 1, false, false, "weir modinfo FILE", command_modinfo },
+	{ "peers", 0, 1, BIT(OPTION_JSON) | BIT(OPTION_TIMEOUT),
+	    "weir peers [UPSTREAM] [--json] [--timeout TIME]", command_peers },
+	{ "peer", 3, 4, BIT(OPTION_WAIT) | BIT(OPTION_TIMEOUT),
+	    "weir peer UPSTREAM ADDRESS up | down | drain | weight N [--wait] [--timeout TIME]",
+	    command_peer },
+	{ "explain", 0, 1, 0, "weir explain [KEY]", command_explain },
+	{ "modinfo", 1, 1, 0, "weir modinfo FILE", command_modinfo },
 };
 
-static const enum control_command signals[] = {
-	CONTROL_RELOAD,
-	CONTROL_UPGRADE,
-	CONTROL_QUIT,
-	CONTROL_STOP,
-	CONTROL_REOPEN,
+static const char *const option_names[COMMAND_OPTIONS] = {
+#define X(constant, name, value) [OPTION_##constant] = name,
+	COMMAND_OPTIONS_EACH(X)
+#undef X
 };
+
+static const char *const signals[] = { "reload", "upgrade", "quit", "stop", "reopen" };
 
 int
 command_signal(const struct options *o, const char *name, const struct command_line *line)
 {
-	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
-		if (strcmp(control_command_name(signals[i]), name) == 0)
-			return command_ask(o, line,
-			    line->force ? CONTROL_RELOAD_FORCE : signals[i]);
+	unsigned    options = BIT(OPTION_TIMEOUT);
+	struct text text = { 0 };
+	char        what[32];
+
+	if (strcmp(name, "reload") == 0)
+		options |= BIT(OPTION_FORCE);
+	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) {
+		if (strcmp(signals[i], name) != 0)
+			continue;
+		snprintf(what, sizeof what, "-s %s", name);
+		if (!command_takes(line, options, what))
+			return 2;
+		text_add(&text, "%s%s", name, line->options[OPTION_FORCE] != NULL ? " force" : "");
+		return command_ask(o, line, &text);
+	}
 	fprintf(stderr,
 	    "weir: -s %s: there is no such; there are reload, upgrade, quit, stop, reopen\n",
 	    name);
@@ -67,30 +87,71 @@ command_run(const struct options *o, const struct command_line *line)
 
 		if (strcmp(c->name, line->words[0]) != 0)
 			continue;
-		if (arguments < c->least || arguments > c->most || (line->json && !c->json) ||
-		    (line->timeout > 0 && !c->asks)) {
-			fprintf(stderr, "usage: %s\n", c->usage);
-			return 2;
-		}
-		return c->run(o, line);
+		if (arguments >= c->least && arguments <= c->most &&
+		    command_takes(line, c->options, c->name))
+			return c->run(o, line);
+		fprintf(stderr, "usage: %s\n", c->usage);
+		return 2;
 	}
-	fprintf(stderr,
-	    "weir: %s: there is no such command; there are status, generations, "
-	    "explain, modinfo; weir -h tells more\n",
-	    line->words[0]);
+	fprintf(stderr, "weir: %s: there is no such command; there are", line->words[0]);
+	for (unsigned i = 0; i < sizeof commands / sizeof *commands; i++)
+		fprintf(stderr, "%s %s", i > 0 ? "," : "", commands[i].name);
+	fprintf(stderr, "; weir -h tells more\n");
 	return 2;
+}
+
+bool
+command_takes(const struct command_line *line, unsigned options, const char *what)
+{
+	for (unsigned i = 0; i < COMMAND_OPTIONS; i++)
+		if (line->options[i] != NULL && (options & BIT(i)) == 0) {
+			fprintf(stderr, "weir: --%s: %s does not take it\n", option_names[i],
+			    what);
+			return false;
+		}
+	return true;
 }
 
 static int
 command_status(const struct options *o, const struct command_line *line)
 {
-	return command_ask(o, line, line->json ? CONTROL_STATUS_JSON : CONTROL_STATUS);
+	struct text text = { 0 };
+
+	text_add(&text, "status%s", line->options[OPTION_JSON] != NULL ? " json" : "");
+	return command_ask(o, line, &text);
 }
 
 static int
 command_generations(const struct options *o, const struct command_line *line)
 {
-	return command_ask(o, line, CONTROL_GENERATIONS);
+	struct text text = { 0 };
+
+	text_add(&text, "generations");
+	return command_ask(o, line, &text);
+}
+
+static int
+command_peers(const struct options *o, const struct command_line *line)
+{
+	struct text text = { 0 };
+
+	text_add(&text, "peers%s", line->options[OPTION_JSON] != NULL ? " json" : "");
+	if (line->count > 1)
+		control_line_add(&text, "upstream=", line->words[1]);
+	return command_ask(o, line, &text);
+}
+
+static int
+command_peer(const struct options *o, const struct command_line *line)
+{
+	struct text text = { 0 };
+
+	text_add(&text, "peer");
+	for (int i = 1; i < line->count; i++)
+		control_line_add(&text, "", line->words[i]);
+	if (line->options[OPTION_WAIT] != NULL)
+		control_line_add(&text, "", "wait");
+	return command_ask(o, line, &text);
 }
 
 /* With a configuration its modules are explained, too; without one, or with a
@@ -129,21 +190,29 @@ command_modinfo(const struct options *o, const struct command_line *line)
 	return 0;
 }
 
+/* What the line lacks is known here, too. Frees the text. */
 static int
-command_ask(const struct options *o, const struct command_line *line, enum control_command command)
+command_ask(const struct options *o, const struct command_line *line, struct text *text)
 {
-	char                 *path = options_file(o, "control", "run/weir.sock");
-	struct client_request request = { .options = o,
-		.path = path,
-		.command = command,
-		.timeout = line->timeout };
-	int                   status;
+	static struct control_line parsed;
+	char                       why[512];
+	char                      *copy = text->cut ? NULL : strdup(text->data);
+	char                      *path = options_file(o, "control", "run/weir.sock");
+	struct client_request      request = { .options = o,
+		     .path = path,
+		     .line = text->data,
+		     .timeout = line->timeout };
+	int                        status = 1;
 
-	if (path == NULL) {
+	if (path == NULL || copy == NULL)
 		perror("weir");
-		return 1;
-	}
-	status = client_run(&request);
+	else if (!control_line_parse(copy, text->size, &parsed, why, sizeof why)) {
+		fprintf(stderr, "weir: %s\n", why);
+		status = 2;
+	} else
+		status = client_run(&request);
 	free(path);
+	free(copy);
+	text_free(text);
 	return status;
 }

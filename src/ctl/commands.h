@@ -8,18 +8,41 @@
 
 struct options;
 
-struct command_line {
-	int    count;		/* of words: the command and its arguments */
-	char **words;
-	bool   json;		/* --json */
-	bool   force;		/* --force: a reload may close every listener */
-	uint64_t timeout;	/* --timeout, ms; 0: the default */
+/* What a command may be told by options; those with a value. */
+#define COMMAND_OPTIONS_EACH(X)                                                \
+	X(FORCE, "force", false)	/* a reload may close every listener */ \
+	X(JSON, "json", false)                                                 \
+	X(WAIT, "wait", false)                                                 \
+	X(TIMEOUT, "timeout", true)                                            \
+	X(SERVER, "server", true)                                              \
+	X(PEER, "peer", true)                                                  \
+	X(FROM, "from", true)                                                  \
+	X(LIMIT, "limit", true)                                                \
+	X(RATE, "rate", true)                                                  \
+	X(GRACE, "grace", true)
+
+enum command_option {
+#define X(constant, name, value) OPTION_##constant,
+	COMMAND_OPTIONS_EACH(X)
+#undef X
+	    COMMAND_OPTIONS
 };
+
+struct command_line {
+	int         count;	/* of words: the command and its arguments */
+	char      **words;
+	const char *options[COMMAND_OPTIONS];	/* NULL: not given; "" without a value */
+	uint64_t    timeout;	/* --timeout, ms; 0: the default */
+};
+
+/* Whether all options that were given are of these (bits), for what is called so. Says
+ * which is not. */
+bool command_takes(const struct command_line *, unsigned options, const char *what);
 
 /* weir -s NAME. Returns the exit status; 2: there is no such. */
 int command_signal(const struct options *, const char *name, const struct command_line *);
 
-/* weir WORD …: status, generations, explain, modinfo. */
+/* weir WORD …: status, peers, sessions, explain … */
 int command_run(const struct options *, const struct command_line *);
 
 #endif

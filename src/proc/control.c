@@ -12,11 +12,15 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "net/sock.h"
+#include "proc/caller.h"
+#include "proc/control_line.h"
 #include "proc/fdtable.h"
 #include "proc/fileid.h"
 #include "proc/generation.h"
 #include "proc/generations.h"
+#include "proc/peers.h"
 #include "proc/report.h"
 #include "proc/text.h"
 #include "proc/wait.h"
@@ -24,6 +28,7 @@
 #define CLIENT_PATIENCE 10000u	/* ms without a step forward */
 #define DOOR_PAUSE        100u	/* ms without accepting, when accepting fails */
 #define CLIENT_REPORT   65536u	/* bytes of a reload's answer that may wait */
+#define CLIENT_LOOK        50u	/* ms, between looks at what it waits for */
 
 struct client {
 	bool             used;
@@ -31,9 +36,12 @@ struct client {
 	int              fd;
 	struct watch     watch;
 	struct deadline  deadline;
+	struct deadline  look;		/* at what it waits for */
 	struct requester requester;
+	struct caller    caller;
 	char             line[CONTROL_LINE_MAX + 2];
 	char            *written;	/* in it: what follows the command */
+	struct peer_place peer;		/* that is to be empty */
 	unsigned         length;
 	bool             commanded;	/* its line has come */
 	bool             gone;		/* it has closed its end: nobody hears an answer */
@@ -56,7 +64,7 @@ static int  control_listen(const char *path, const char **step);
 static void client_accept(struct watch *, short what);
 static void control_pause(int error);
 static void control_resume(struct deadline *);
-static bool client_may_command(int fd, uid_t *);
+static bool client_may_command(int fd, struct caller *);
 static void client_refuse(int fd, const char *why);
 static void client_open(struct client *, int fd);
 static void client_close(struct client *);
@@ -66,39 +74,17 @@ static void client_read(struct client *);
 static void client_flush(struct client *);
 static void client_finish(struct client *, bool ok);
 static void client_begin(struct client *);
-static enum control_command client_parse(struct client *, char *end);
-static void client_command(struct client *, enum control_command);
+static void client_take_line(struct client *, char *end);
+static void client_note(const struct client *, const struct control_line *, const char *text);
+static void client_command(struct client *, const struct control_line *);
+static void client_reload(struct client *, bool force);
+static void client_peers(struct client *, const struct control_line *);
+static void client_peer(struct client *, const struct control_line *);
+static void client_await_peer(struct deadline *);
 static void client_print_queue(struct client *);
 static void client_requester_line(struct requester *, enum weir_level, const char *);
 static void client_requester_done(struct requester *, bool ok);
 static void client_answer_text(struct client *, struct text *);
-
-static const char *const names[CONTROL_COMMANDS] = {
-	[CONTROL_RELOAD] = "reload",
-	[CONTROL_RELOAD_FORCE] = "reload force",
-	[CONTROL_UPGRADE] = "upgrade",
-	[CONTROL_QUIT] = "quit",
-	[CONTROL_STOP] = "stop",
-	[CONTROL_REOPEN] = "reopen",
-	[CONTROL_STATUS] = "status",
-	[CONTROL_STATUS_JSON] = "status json",
-	[CONTROL_GENERATIONS] = "generations",
-};
-
-enum control_command
-control_parse(const char *line, size_t len)
-{
-	for (unsigned i = 0; i < CONTROL_COMMANDS; i++)
-		if (strlen(names[i]) == len && memcmp(names[i], line, len) == 0)
-			return (enum control_command)i;
-	return CONTROL_COMMANDS;
-}
-
-const char *
-control_command_name(enum control_command c)
-{
-	return names[c];
-}
 
 int
 control_open(const char *path, const char *place, bool aside, const struct control_ops *control_ops)
@@ -202,8 +188,8 @@ control_close(bool ok)
 static void
 client_accept(struct watch *w, short what)
 {
-	int   fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	uid_t uid;
+	int           fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct caller caller;
 
 	(void)what;
 	if (fd < 0) {
@@ -212,14 +198,14 @@ client_accept(struct watch *w, short what)
 		return;
 	}
 	starved = false;
-	if (!client_may_command(fd, &uid)) {
-		log_warn("control socket: user %u may not command", (unsigned)uid);
+	if (!client_may_command(fd, &caller)) {
+		log_warn("control socket: %s may not command", caller.text);
 		client_refuse(fd, "!only root and the user who started weir may command it\n=1\n");
 		return;
 	}
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
 		if (!clients[i].used) {
-			clients[i] = (struct client){ .slot = i };
+			clients[i] = (struct client){ .slot = i, .caller = caller };
 			client_open(&clients[i], fd);
 			return;
 		}
@@ -246,16 +232,10 @@ control_resume(struct deadline *d)
 }
 
 static bool
-client_may_command(int fd, uid_t *uid)
+client_may_command(int fd, struct caller *caller)
 {
-	struct ucred peer;
-	socklen_t    len = sizeof peer;
-
-	*uid = (uid_t)-1;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return false;
-	*uid = peer.uid;
-	return peer.uid == 0 || peer.uid == geteuid();
+	return caller_read(caller, fd) == 0 &&
+	    (caller->uid == 0 || caller->uid == geteuid());
 }
 
 static void
@@ -285,6 +265,7 @@ client_close(struct client *c)
 {
 	report_unwanted(&c->requester);
 	deadline_clear(&c->deadline);
+	deadline_clear(&c->look);
 	watch_stop(&c->watch);
 	fdtable_close(&master_fds, FD_CLIENT, "", c->slot);
 	text_free(&c->out);
@@ -347,47 +328,63 @@ client_read(struct client *c)
 	if (end == NULL && c->length < sizeof c->line - 1)
 		return;
 	c->commanded = true;
-	client_command(c, client_parse(c, end == NULL ? c->line + c->length : end));
+	client_take_line(c, end == NULL ? c->line + c->length : end);
 }
 
 /* end: of its line, where there is room for a NUL. */
-static enum control_command
-client_parse(struct client *c, char *end)
-{
-	*end = '\0';
-	c->written = memchr(c->line, '\t', (size_t)(end - c->line));
-	if (c->written == NULL)
-		c->written = end;
-	return control_parse(c->line, (size_t)(c->written - c->line));
-}
-
 static void
-client_command(struct client *c, enum control_command which)
+client_take_line(struct client *c, char *end)
 {
-	struct text text = { 0 };
+	static struct control_line l;
+	char                       text[512], why[512];
+	char                      *tab = memchr(c->line, '\t', (size_t)(end - c->line));
+	size_t                     len = (size_t)((tab != NULL ? tab : end) - c->line);
 
+	*end = '\0';
+	c->written = tab != NULL ? tab + 1 : end;
+	c->line[len] = '\0';
 	deadline_clear(&c->deadline);
+	str_printable(span_make(c->line, len), text, sizeof text);
+	if (!control_line_parse(c->line, len, &l, why, sizeof why)) {
+		text_add(&c->out, "!%s", why);
+		if (l.command == CONTROL_COMMANDS) {
+			text_add(&c->out, "; there are ");
+			control_line_print_forms(&c->out);
+		}
+		text_add(&c->out, "\n");
+		client_finish(c, false);
+		return;
+	}
 	/* It was given up, and has been reported as not done. */
 	if (c->gone) {
-		if (which != CONTROL_COMMANDS)
-			log_notice("control socket: %s is dropped: whoever asked for it has gone",
-			    names[which]);
+		log_notice("control socket: %s is dropped: whoever asked for it has gone", text);
 		client_close(c);
 		return;
 	}
-	switch (which) {
+	client_note(c, &l, text);
+	client_command(c, &l);
+}
+
+/* Who has changed something, or has looked at what concerns others. */
+static void
+client_note(const struct client *c, const struct control_line *l, const char *text)
+{
+	enum weir_level level = WEIR_NOTICE;
+
+	if (l->command == CONTROL_STATUS || l->command == CONTROL_GENERATIONS ||
+	    l->command == CONTROL_PEERS)
+		level = WEIR_DEBUG;
+	log_write(level, "command: %s: by %s", text, c->caller.text);
+}
+
+static void
+client_command(struct client *c, const struct control_line *l)
+{
+	struct text text = { 0 };
+
+	switch (l->command) {
 	case CONTROL_RELOAD:
-	case CONTROL_RELOAD_FORCE:
-		if (!ops->match(c->written, &c->out)) {
-			client_finish(c, false);
-			return;
-		}
-		c->requester = (struct requester){ .line = client_requester_line,
-			.done = client_requester_done,
-			.forced = which == CONTROL_RELOAD_FORCE };
-		report_wanted(&c->requester);
-		client_print_queue(c);
-		client_begin(c);
+		client_reload(c, l->force);
 		return;
 	case CONTROL_UPGRADE:
 		c->requester = (struct requester){ .line = client_requester_line,
@@ -410,22 +407,84 @@ client_command(struct client *c, enum control_command which)
 	case CONTROL_REOPEN:
 		client_finish(c, ops->reopen(&c->out) == 0);
 		return;
+	case CONTROL_PEERS:
+		client_peers(c, l);
+		return;
+	case CONTROL_PEER:
+		client_peer(c, l);
+		return;
 	case CONTROL_STATUS:
-	case CONTROL_STATUS_JSON:
-		ops->status(&text, which == CONTROL_STATUS_JSON);
+		ops->status(&text, l->json);
 		break;
 	case CONTROL_GENERATIONS:
 		ops->generations(&text);
 		break;
 	case CONTROL_COMMANDS:
-		text_add(&c->out, "!no such command; there are");
-		for (unsigned i = 0; i < CONTROL_COMMANDS; i++)
-			text_add(&c->out, "%s %s", i == 0 ? "" : ",", names[i]);
-		text_add(&c->out, "\n");
+		break;		/* control_line_parse has refused it */
+	}
+	client_answer_text(c, &text);
+}
+
+static void
+client_reload(struct client *c, bool force)
+{
+	if (!ops->match(c->written, &c->out)) {
 		client_finish(c, false);
 		return;
 	}
-	client_answer_text(c, &text);
+	c->requester = (struct requester){ .line = client_requester_line,
+		.done = client_requester_done,
+		.forced = force };
+	report_wanted(&c->requester);
+	client_print_queue(c);
+	client_begin(c);
+}
+
+static void
+client_peers(struct client *c, const struct control_line *l)
+{
+	struct text text = { 0 }, err = { 0 };
+
+	if (peers_print(l, &text, &err)) {
+		client_answer_text(c, &text);
+	} else {
+		text_add(&c->out, "!%s", err.data);
+		client_finish(c, false);
+		text_free(&text);
+	}
+	text_free(&err);
+}
+
+static void
+client_peer(struct client *c, const struct control_line *l)
+{
+	struct text err = { 0 };
+
+	if (!peers_find(l, &c->peer, &err)) {
+		text_add(&c->out, "!%s", err.data);
+		text_free(&err);
+		client_finish(c, false);
+		return;
+	}
+	peers_order(l, &c->peer);
+	if (!l->wait) {
+		client_finish(c, true);
+		return;
+	}
+	client_begin(c);
+	if (c->used)
+		client_await_peer(&c->look);
+}
+
+static void
+client_await_peer(struct deadline *d)
+{
+	struct client *c = container_of(d, struct client, look);
+
+	if (peers_connections(&c->peer) == 0)
+		client_finish(c, true);
+	else
+		deadline_set(&c->look, CLIENT_LOOK, client_await_peer);
 }
 
 static void

@@ -2,9 +2,9 @@
 /*
  * control: the socket on which the master takes commands.
  *
- * A client sends one line: a command, and behind it what options_write says of its
- * command line, which a reload compares. The answer is lines; what the first byte of
- * each says:
+ * A client sends one line: a command (proc/control_line), and behind a tab what
+ * options_write says of its command line, which a reload compares. The answer is lines;
+ * what the first byte of each says:
  *
  *	' '  text, for stdout
  *	'!'  an error or a warning, for stderr
@@ -22,25 +22,7 @@
 struct requester;
 struct text;
 
-#define CONTROL_LINE_MAX 8192u	/* of a command */
-#define CONTROL_CLIENTS  16u
-
-enum control_command {
-	CONTROL_RELOAD,
-	CONTROL_RELOAD_FORCE,
-	CONTROL_UPGRADE,
-	CONTROL_QUIT,
-	CONTROL_STOP,
-	CONTROL_REOPEN,
-	CONTROL_STATUS,
-	CONTROL_STATUS_JSON,
-	CONTROL_GENERATIONS,
-	CONTROL_COMMANDS,	/* how many; and: no such command */
-};
-
-/* Of a line without its end, and without what follows a tab. */
-enum control_command control_parse(const char *line, size_t len);
-const char          *control_command_name(enum control_command);
+#define CONTROL_CLIENTS 16u
 
 /* What the commands do that concern the whole of weir. */
 struct control_ops {

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "proc/child.h"
-#include "proc/control.h"
+#include "proc/control_line.h"
 #include "proc/post.h"
 #include "proc/report.h"
 #include "proc/paths.h"
@@ -75,18 +75,40 @@ test_limits(void)
 	    "nor what they are in");
 }
 
+static char why[512];
+
+static bool
+parse_line(const char *text, struct control_line *l)
+{
+	static char line[CONTROL_LINE_MAX + 2];
+
+	snprintf(line, sizeof line, "%s", text);
+	return control_line_parse(line, strlen(line), l, why, sizeof why);
+}
+
 static void
 test_control(void)
 {
-	for (unsigned i = 0; i < CONTROL_COMMANDS; i++) {
-		const char *name = control_command_name((enum control_command)i);
+	static struct control_line l;
+	static const char *const   wrong[] = { "", " ", "statu", "status json please",
+		      "status json json", "status wait", "peers upstream=", "peers upstream=%zz",
+		      "peers upstream=a%00", "peer u 1.2.3.4:5", "peer u 1.2.3.4:5 weight",
+		      "peer u 1.2.3.4:5 weight 0", "peer u 1.2.3.4:5 weight 65536", "peer u a left",
+		      "peer u a up wait" };
 
-		is_number(control_parse(name, strlen(name)), i, "%s", name);
+	for (unsigned i = 0; i < CONTROL_COMMANDS; i++) {
+		const char *name = control_line_name((enum control_command)i);
+
+		parse_line(name, &l);
+		is_number(l.command, i, "%s", name);
 	}
-	is_number(control_parse("status json please", 18), CONTROL_COMMANDS, "no such command");
-	is_number(control_parse("statu", 5), CONTROL_COMMANDS, "half a command");
-	is_number(control_parse("status", 4), CONTROL_COMMANDS, "the length counts");
-	is_number(control_parse("", 0), CONTROL_COMMANDS, "nothing");
+	for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++)
+		ok(!parse_line(wrong[i], &l) && why[0] != '\0', "'%s' is none: %s", wrong[i], why);
+	ok(!control_line_parse((char[]){ "status\0x" }, 8, &l, why, sizeof why), "a NUL");
+	ok(parse_line("peer a%20b unix:/x%25 weight 7", &l) && l.command == CONTROL_PEER &&
+		strcmp(l.upstream, "a b") == 0 && strcmp(l.address, "unix:/x%") == 0 &&
+		l.verb == VERB_WEIGHT && l.weight == 7,
+	    "a peer's weight");
 }
 
 static void
