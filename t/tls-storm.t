@@ -106,6 +106,53 @@ CONF
 	$w->stop;
 };
 
+it 'handshakes with peers are bounded, too, and wait for their turn' => sub {
+	my $mute = backend('sink');
+	my ($far, $near, $dead) = free_ports(3);
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+worker_handshakes = 1
+error_log = logs/error.log info
+[server far]
+listen = 127.0.0.1:$far
+protocol = echo
+tls = edge
+handshake_timeout = 5m
+[server near]
+listen = 127.0.0.1:$near
+protocol = stream_proxy
+upstream = far
+[server dead]
+listen = 127.0.0.1:$dead
+protocol = stream_proxy
+upstream = dead
+[upstream far]
+server = 127.0.0.1:$far
+tls = back
+handshake_timeout = 5m
+[upstream dead]
+server = @{[$mute->address]}
+tls = back
+handshake_timeout = 5m
+[tls edge]
+certificate = $certificate
+[tls back]
+verify = off
+CONF
+	my $first = client($dead);
+	$mute->wait_report(sub ($r) { $r->{in} > 0 });
+	my $c = client($near)->send('hello');
+	await { $w->status->server('far')->{handshakes} == 1 } 'a second one is connected';
+	is $w->status->peer('far', "127.0.0.1:$far")->{tls_full}, 0, 'and waits';
+	$first->reset;
+	is $c->recv(5), 'hello', 'until the first has gone';
+	my $peer = $w->status->peer('far', "127.0.0.1:$far");
+	is "$peer->{tls_full} $peer->{tls_waited}", '1 1';
+	$c->reset;
+	$w->stop;
+};
+
 it "$MANY of them are bounded, refused by age, and leave little behind" => sub {
 	my $port = free_port;
 	my $w = weir(<<"CONF");

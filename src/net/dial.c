@@ -22,6 +22,15 @@ static struct {
 	struct loop_timer timer;	/* runs while there are some */
 } busy;
 
+/* Handshakes. */
+static struct {
+	struct node waiting;	/* the oldest first */
+	uint64_t    count;	/* that are open */
+	uint64_t    most;
+	uint64_t    pass;	/* of loop_micros … */
+	unsigned    computed;	/* … and how many have in it */
+} secure;
+
 /* What the last one that has failed in its handshake had to say. */
 static struct {
 	const struct dial *dial;
@@ -32,6 +41,10 @@ static enum dial_state dial_check_connect(struct dial *);
 static enum dial_state dial_secure(struct dial *);
 static int             dial_send_preface(struct dial *);
 static enum dial_state dial_check_handshake(struct dial *);
+static bool            dial_may_begin(struct dial *);
+static bool            dial_may_compute(void);
+static enum dial_state dial_begin_handshake(struct dial *);
+static void            dial_end_handshake(struct dial *);
 static enum dial_state dial_fail_handshake(struct dial *, const char *why, const char *advice,
     int error);
 static void            dial_attempt(struct dial *);
@@ -42,8 +55,11 @@ static enum dial_state dial_fail(struct dial *, int error);
 static bool            dial_reached_itself(const struct dial *);
 
 void
-dial_init(void)
+dial_init(uint64_t handshakes)
 {
+	list_init(&secure.waiting);
+	secure.count = 0;
+	secure.most = handshakes;
 	list_init(&busy.list);
 	busy.count = 0;
 	loop_timer_init(&busy.timer, dial_retry, NULL);
@@ -118,14 +134,72 @@ dial_secure(struct dial *d)
 
 	if (t == NULL)
 		return d->state = DIAL_DONE;
-	if (d->ops->preface != NULL && dial_send_preface(d) < 0)
-		return dial_fail(d, errno);
-	if (tls_connect(d->conn, t->context, t->name, t->session) < 0)
-		return dial_fail(d, errno);
-	tls_session_keep(d->conn, &t->session);
 	d->secures = true;
 	d->give_up = loop_now() + t->timeout;
 	return dial_check_handshake(d);
+}
+
+/* What fails before the first record speaks of the connection. */
+static enum dial_state
+dial_begin_handshake(struct dial *d)
+{
+	struct dial_tls *t = d->ops->tls(d);
+
+	if (node_linked(&d->link))
+		node_unlink(&d->link);
+	d->open = true;
+	secure.count++;
+	if ((d->ops->preface != NULL && dial_send_preface(d) < 0) ||
+	    tls_connect(d->conn, t->context, t->name, t->session) < 0) {
+		d->secures = false;
+		return dial_fail(d, errno);
+	}
+	tls_session_keep(d->conn, &t->session);
+	d->give_up = loop_now() + t->timeout;
+	return DIAL_GOING;
+}
+
+/* It is over, or is given up while it waits: another one may have its turn. */
+static void
+dial_end_handshake(struct dial *d)
+{
+	struct node *first;
+
+	if (d->open)
+		secure.count--;
+	else if (node_linked(&d->link))
+		node_unlink(&d->link);
+	d->open = false;
+	if (secure.count < secure.most && (first = list_first(&secure.waiting)) != NULL)
+		conn_again(container_of(first, struct dial, link)->conn);
+}
+
+static bool
+dial_may_begin(struct dial *d)
+{
+	const struct node *first = list_first(&secure.waiting);
+
+	if (secure.count >= secure.most || (first != NULL && first != &d->link)) {
+		d->waited = true;
+		if (!node_linked(&d->link))
+			list_append(&secure.waiting, &d->link);
+		return false;
+	}
+	if (dial_may_compute())
+		return true;
+	conn_again(d->conn);
+	return false;
+}
+
+/* Established sessions have their turn in between. */
+static bool
+dial_may_compute(void)
+{
+	if (loop_micros() != secure.pass) {
+		secure.pass = loop_micros();
+		secure.computed = 0;
+	}
+	return secure.computed++ < DIAL_BATCH;
 }
 
 /* It leaves with the first record: a socket that has just been connected has room for it. */
@@ -149,10 +223,24 @@ static enum dial_state
 dial_check_handshake(struct dial *d)
 {
 	struct conn   *c = d->conn;
-	enum tls_state state = tls_handshake(c, true);
+	enum tls_state state;
 
-	if (state == TLS_DONE)
+	if (!d->open && !dial_may_begin(d))
+		return loop_now() < d->give_up ? DIAL_GOING
+					       : dial_fail_handshake(d,
+						     "it had no turn within its time", NULL, EBUSY);
+	if (!d->open) {
+		if (dial_begin_handshake(d) == DIAL_FAILED)
+			return DIAL_FAILED;
+	} else if (c->readable && !dial_may_compute()) {
+		conn_again(c);
+		return DIAL_GOING;
+	}
+	state = tls_handshake(c, true);
+	if (state == TLS_DONE) {
+		dial_end_handshake(d);
 		return d->state = DIAL_DONE;
+	}
 	if (state == TLS_GONE)
 		return dial_fail_handshake(d, "it has gone without a word",
 		    "is TLS what it speaks on this port?", ECONNRESET);
@@ -176,8 +264,10 @@ dial_fail_handshake(struct dial *d, const char *why, const char *advice, int err
 	snprintf(words.text, sizeof words.text, "%s%s%s", why, advice != NULL ? ": " : "",
 	    advice != NULL ? advice : "");
 	/* It may have been what was resumed. */
-	tls_session_free(t->session);
-	t->session = NULL;
+	if (d->open) {
+		tls_session_free(t->session);
+		t->session = NULL;
+	}
 	return dial_fail(d, error);
 }
 
@@ -237,7 +327,10 @@ dial_stop_waiting(struct dial *d)
 static enum dial_state
 dial_fail(struct dial *d, int error)
 {
-	dial_stop_waiting(d);
+	if (d->secures || d->open)
+		dial_end_handshake(d);
+	else
+		dial_stop_waiting(d);
 	conn_hang_up(d->conn);
 	d->error = (uint16_t)error;
 	return d->state = DIAL_FAILED;

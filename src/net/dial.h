@@ -13,7 +13,9 @@
  * DONE the dial is of no use any more until it is started again.
  *
  * Where TLS is spoken its handshake is part of it: it begins when the socket is connected,
- * and has a time of its own, so that give_up changes.
+ * and has a time of its own, so that give_up changes. After a storm of connects sessions that
+ * are there have their turn all the same: only so many handshakes are open at a time, and
+ * DIAL_BATCH of them compute in a pass; others wait, in the order they came.
  *
  * Found out here, for all who connect:
  *
@@ -28,6 +30,7 @@
  *	too late	give_up has come: ETIMEDOUT
  *	TLS		the handshake has failed: EPROTO, what the socket said, or ECONNRESET
  *			when the other end has gone
+ *	crowded		the handshake had no turn within its time: EBUSY
  */
 #ifndef NET_DIAL_H
 #define NET_DIAL_H
@@ -49,6 +52,7 @@ struct tls_session;
 
 #define DIAL_RETRY 10u	/* ms between attempts to reach UNIX sockets that are busy … */
 #define DIAL_SHARE 128u	/* … of which there are so many at a time, in turn */
+#define DIAL_BATCH 4u	/* handshakes that compute in a pass: a few ms */
 
 enum dial_state {
 	DIAL_NONE,	/* never started, or cancelled */
@@ -82,11 +86,13 @@ struct dial {
 	struct conn           *conn;
 	const struct dial_ops *ops;
 	uint64_t               give_up;	/* ms, of loop_now */
-	struct node            link;	/* of those whose peer is busy */
+	struct node            link;	/* of those whose peer is busy, or whose handshake waits */
 	uint16_t               port;	/* of the peer; 0: it has none */
 	uint16_t               error;	/* errno of DIAL_FAILED */
 	uint8_t                state;	/* enum dial_state */
 	bool                   secures;	/* it is connected: what goes on, or has failed, is TLS */
+	bool                   open;	/* its handshake has begun, and is not over */
+	bool                   waited;	/* its handshake had to */
 };
 
 /*
@@ -110,7 +116,7 @@ const char *dial_explain(const struct dial *);
  * changes nothing. Before the memory of either goes. */
 void dial_cancel(struct dial *);
 
-/* Per process, after loop_open: no dial is going. */
-void dial_init(void);
+/* Per process, after loop_open: no dial is going. handshakes: most that are open. */
+void dial_init(uint64_t handshakes);
 
 #endif

@@ -156,7 +156,7 @@ worker_open_loop(void)
 	if (loop_open(scratch, conn_fired) < 0)
 		clone_fail("event loop: %s", strerror(errno));
 	conn_start();
-	dial_init();
+	dial_init(worker.template->settings->handshakes);
 	if (tls_start() < 0)
 		clone_fail("TLS: %s", strerror(errno));
 	if (worker.template->settings->ticket_keys != NULL)

@@ -395,7 +395,7 @@ relay_connected(struct relay *r)
 		preread_leave(&r->opening->preread);
 		peer_report(r->peer, PEER_CONNECTED, 0, loop_now());
 		peer_done(r->peer, WEIR_REQUEST_ANSWERED, r->opening->started);
-		peer_handshake_done(r->peer, &r->peer_conn);
+		peer_handshake_done(r->peer, &r->opening->dial);
 		relay_gather_first(r);
 		/* Behind a handshake there is a second time. */
 		if (conn_is_plain(&r->peer_conn))

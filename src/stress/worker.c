@@ -121,7 +121,7 @@ stress_worker_run(const struct run *run, struct shared *shared, unsigned number,
 	if (alarm_fd < 0 || loop_open(SCRATCH, conn_fired) < 0 || stress_tls_start(&run->tls) < 0)
 		_exit(1);
 	conn_start();
-	dial_init();
+	dial_init(UINT64_MAX);
 	stress_client_setup();
 	if (loop_watch_start(&wake_watch, shared->wake, LOOP_READ | LOOP_EDGE, stress_worker_woken,
 		NULL) < 0 ||

@@ -319,7 +319,7 @@ link_connected(struct link *l)
 	if (state != DIAL_DONE)
 		return false;
 	peer_report(l->pool->peer, PEER_REACHED, 0, loop_now());
-	peer_handshake_done(l->pool->peer, &l->conn);
+	peer_handshake_done(l->pool->peer, &l->dial);
 	source_settle(l->pool->peer->upstream, l->pool->peer, conn_fd(&l->conn));
 	l->pool->connecting--;
 	l->state = LINK_OPEN;

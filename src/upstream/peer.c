@@ -373,6 +373,9 @@ peer_remedy(int error)
 		       "connect from (source), or widen net.ipv4.ip_local_port_range";
 	case EMFILE:
 		return "raise worker_rlimit_nofile or lower worker_connections";
+	case EBUSY:
+		return "so many TLS handshakes are open that it had no turn within "
+		       "handshake_timeout: raise worker_handshakes, or that";
 	case ENFILE:
 		return "raise fs.file-max";
 	case ENOMEM:

@@ -80,6 +80,7 @@ enum peer_field {
 	PEER_TLS_FULL,		/* handshakes */
 	PEER_TLS_RESUMED,
 	PEER_TLS_FAILED,
+	PEER_TLS_WAITED,	/* for others that were open */
 	PEER_FIELDS
 };
 

@@ -14,13 +14,14 @@
 static void peer_handshake_report(struct weir_peer *, const char *why, uint64_t now);
 
 void
-peer_handshake_done(struct weir_peer *peer, const struct conn *c)
+peer_handshake_done(struct weir_peer *peer, const struct dial *d)
 {
 	struct tls_info info;
 
 	if (peer->tls == NULL)
 		return;
-	info = tls_info(c);
+	board_add(&peer->cell[PEER_TLS_WAITED], d->waited);
+	info = tls_info(d->conn);
 	board_add(&peer->cell[info.resumed ? PEER_TLS_RESUMED : PEER_TLS_FULL], 1);
 	if (log_wanted(WEIR_DEBUG))
 		log_debug("%s, %s%s", info.version, info.cipher, info.resumed ? ", resumed" : "");
@@ -29,8 +30,9 @@ peer_handshake_done(struct weir_peer *peer, const struct conn *c)
 bool
 peer_handshake_failed(struct weir_peer *peer, const struct dial *d, uint64_t now)
 {
-	if (d->error == ENOMEM)
-		return peer_refused(peer, ENOMEM, now);
+	board_add(&peer->cell[PEER_TLS_WAITED], d->waited);
+	if (d->error == ENOMEM || d->error == EBUSY)
+		return peer_refused(peer, d->error, now);
 	peer_handshake_report(peer, dial_explain(d), now);
 	return true;
 }

@@ -11,7 +11,7 @@ struct dial;
 struct weir_peer;
 
 /* It is connected: counts the handshake, if there was one. */
-void peer_handshake_done(struct weir_peer *, const struct conn *);
+void peer_handshake_done(struct weir_peer *, const struct dial *);
 
 /* The handshake has failed: counted, told, and reported, if it speaks of the other end.
  * Returns whether it does. */

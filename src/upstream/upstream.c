@@ -204,6 +204,7 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_TLS_FULL] = { "tls_full", BOARD_COUNTER },
 	[PEER_TLS_RESUMED] = { "tls_resumed", BOARD_COUNTER },
 	[PEER_TLS_FAILED] = { "tls_failed", BOARD_COUNTER },
+	[PEER_TLS_WAITED] = { "tls_waited", BOARD_COUNTER },
 };
 static const struct board_schema upstream_schema = { "upstream", upstream_fields, UPSTREAM_FIELDS };
 static const struct board_schema peer_schema = { "peer", peer_fields, PEER_FIELDS };

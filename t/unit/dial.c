@@ -16,6 +16,15 @@
 #include "tap.h"
 #include "until.h"
 
+/* Handshakes that may be open, and how many want to be. */
+enum { HANDSHAKES = 6, CROWD = 14 };
+
+static struct crowded {
+	struct conn conn;
+	struct dial dial;
+} crowd[CROWD];
+static unsigned          begun, most_begun;	/* handshakes: in all; in one pass */
+
 static struct conn       conn;
 static struct dial       dial;
 static struct addr       target;
@@ -302,13 +311,115 @@ test_tls(void)
 	is_string(dial_explain(&dial), strerror(ECONNREFUSED), "in words");
 }
 
+static void
+crowd_ready(struct conn *c)
+{
+	struct crowded *one = container_of(c, struct crowded, conn);
+	bool            open = one->dial.open;
+
+	(void)dial_check(&one->dial);
+	begun += one->dial.open && !open;
+}
+
+static const struct conn_handler crowd_handler = { crowd_ready, crowd_ready };
+
+static void
+crowd_pass_ends(void)
+{
+	static unsigned before;
+
+	most_begun = begun - before > most_begun ? begun - before : most_begun;
+	before = begun;
+}
+
+static unsigned
+crowd_count(bool open)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CROWD; i++)
+		n += crowd[i].dial.state == DIAL_GOING && crowd[i].dial.secures &&
+		    crowd[i].dial.open == open;
+	return n;
+}
+
+static bool
+crowd_is_secured(void)
+{
+	return crowd_count(true) == HANDSHAKES && crowd_count(false) == CROWD - HANDSHAKES;
+}
+
+static bool
+crowd_goes_on(void)
+{
+	return begun > HANDSHAKES && crowd_count(true) == HANDSHAKES;
+}
+
+static bool
+crowd_is_over(void)
+{
+	for (unsigned i = 0; i < CROWD; i++)
+		if (crowd[i].dial.state == DIAL_GOING)
+			return false;
+	return true;
+}
+
+static struct crowded *
+crowd_find(bool open)
+{
+	for (unsigned i = 0; i < CROWD; i++)
+		if (crowd[i].dial.state == DIAL_GOING && crowd[i].dial.open == open)
+			return &crowd[i];
+	bail_out("there is none");
+}
+
+static void
+test_crowd(void)
+{
+	int      fd = tcp_bind(), far[CROWD];
+	unsigned n = 0;
+
+	listen(fd, CROWD + 1);
+	whom.timeout = GUARD;
+	for (unsigned i = 0; i < CROWD; i++)
+		if (dial_start(&crowd[i].dial, &crowd[i].conn, &crowd_handler, &by_tls, &target,
+			GUARD) != DIAL_GOING)
+			bail_out("a dial does not begin");
+	ok(run_until(crowd_is_secured), "some handshakes are open, others wait");
+	ok(most_begun <= DIAL_BATCH, "not all began in one pass, but %u at the most", most_begun);
+	for (unsigned i = 0; i < CROWD; i++)
+		n += crowd[i].dial.waited;
+	is_number(n, CROWD - HANDSHAKES, "those that had to wait know it");
+	dial_cancel(&crowd_find(false)->dial);
+	is_number(crowd_count(true), HANDSHAKES, "one that waits is cancelled");
+	dial_cancel(&crowd_find(true)->dial);
+	ok(run_until(crowd_goes_on), "one that is open is: the next begins");
+	whom.timeout = 50;
+	ops = &by_tls;
+	dial_begin(GUARD);
+	ok(run_until(is_securing), "another one is connected");
+	conn_arm(&conn, dial.give_up);
+	ok(run_until(is_over) && dial.state == DIAL_FAILED, "and has no turn in time");
+	is_number(dial.error, EBUSY, "which is nobody's fault");
+	is_string(dial_explain(&dial), "it had no turn within its time", "in words");
+	ops = &to_target;
+	for (unsigned i = 0; i < CROWD; i++)
+		far[i] = accept(fd, NULL, NULL);
+	for (unsigned i = 0; i < CROWD; i++)
+		close(far[i]);
+	close(fd);
+	ok(run_until(crowd_is_over), "when the peers go all have their turn, and fail");
+	for (unsigned i = 0; i < CROWD; i++)
+		conn_close(&crowd[i].conn);
+}
+
 int
 main(void)
 {
 	if (mkdtemp(folder) == NULL || loop_open(65536, conn_fired) < 0)
 		bail_out("loop_open: %s", strerror(errno));
 	conn_start();
-	dial_init();
+	dial_init(HANDSHAKES);
 	if (tls_start() < 0)
 		bail_out("tls_start: %s", strerror(errno));
 	until_init();
@@ -318,6 +429,8 @@ main(void)
 	test_busy();
 	test_late();
 	test_tls();
+	loop_on_pass_end(crowd_pass_ends);
+	test_crowd();
 	tls_stop();
 	tls_free_all();
 	rmdir(folder);

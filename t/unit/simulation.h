@@ -49,9 +49,9 @@ peer_tls_stop(struct weir_upstream *u)
 }
 
 void
-peer_handshake_done(struct weir_peer *peer, const struct conn *c)
+peer_handshake_done(struct weir_peer *peer, const struct dial *d)
 {
-	(void)peer, (void)c;
+	(void)peer, (void)d;
 }
 
 bool
