@@ -14,8 +14,8 @@
  */
 #include <weir.h>
 
-#define STRIDE   (UINT64_C(1) << 44)	/* times the largest share: far below 2^63 */
-#define TIME_MAX (UINT64_C(1) << 62)
+#define STRIDE   (UINT64_C(1) << 44)	/* what the smallest share has to wait */
+#define TIME_MAX (UINT64_C(1) << 62)	/* and one more wait is below 2^63 */
 
 struct clock {
 	uint64_t now;
@@ -95,7 +95,8 @@ turn_set(struct weir_peer *peer, struct turn *turn, uint64_t due)
 	weir_peer_rank(peer, due);
 }
 
-/* Once in many years: the time begins anew. */
+/* The time begins anew, after 2^28 turns of a single peer with a weight of 1, or after more:
+ * it goes on more slowly the more shares there are. */
 static void
 clock_rewind(struct weir_upstream *u, struct clock *c)
 {

@@ -21,21 +21,15 @@ static void balance_begin(struct weir_upstream *);
 
 static char *memories;		/* of all upstreams */
 
-static size_t
-balance_aligned(size_t size)
-{
-	return (size + 15) & ~(size_t)15;
-}
-
 static struct balance_sizes
 balance_sizes_of(const struct weir_upstream *u)
 {
 	const struct weir_balancer *b = u->balancer->balancer;
 
 	return (struct balance_sizes){
-		.roster = balance_aligned(roster_size(u->peer_count)),
-		.upstream = balance_aligned(b->upstream_size),
-		.peer = balance_aligned(b->peer_size),
+		.roster = roster_size(u->peer_count),
+		.upstream = roster_aligned(b->upstream_size),
+		.peer = roster_aligned(b->peer_size),
 	};
 }
 
@@ -210,18 +204,6 @@ weir_upstream_memory(struct weir_upstream *u)
 	return u->memory;
 }
 
-struct weir_peer *
-weir_upstream_first(struct weir_upstream *u, const struct weir_attempt *a)
-{
-	return roster_first(u, a);
-}
-
-struct weir_peer *
-weir_upstream_draw(struct weir_upstream *u, const struct weir_attempt *a, uint64_t at)
-{
-	return roster_draw(u, a, at);
-}
-
 struct weir_upstream *
 weir_peer_upstream(const struct weir_peer *peer)
 {
@@ -259,21 +241,9 @@ weir_peer_weight(const struct weir_peer *peer)
 }
 
 uint32_t
-weir_peer_share(const struct weir_peer *peer)
-{
-	return roster_share(peer);
-}
-
-uint32_t
 weir_peer_in_flight(const struct weir_peer *peer)
 {
 	return peer->in_flight;
-}
-
-void
-weir_peer_rank(struct weir_peer *peer, uint64_t rank)
-{
-	roster_rank(peer, rank);
 }
 
 struct weir_span

@@ -10,13 +10,18 @@
 /* To look at all peers takes so long that it is not done more often than once in as many
  * ms as there are times so many of them: a fraction of the processor's time, whatever flaps. */
 #define LOOKS_EACH 128u
-/* The same for those that were full. */
+/* The same for those that are full. */
 #define FULL_EACH  64u
+
+/* What decides among equal ranks: when the peer was picked last, a number of 48 bits, which
+ * lasts for years of a million picks a second; and below it its index + 1. */
+#define SERIAL_ONE (UINT64_C(1) << 16)
+#define LEAF_MASK  (SERIAL_ONE - 1)
+_Static_assert(UPSTREAM_PEERS_MAX < LEAF_MASK, "all indices fit");
 
 struct roster_node {
 	uint64_t rank;
-	uint32_t serial;	/* when it was picked last; of equal ones the lower is first */
-	uint32_t leaf;		/* its index + 1; 0: nobody is below this node */
+	uint64_t order;		/* 0: nobody is below this node */
 };
 
 /* Nodes 1 … count-1 have two below them, the leaves are count … 2 * count - 1. What is above
@@ -30,10 +35,10 @@ struct roster_tree {
 
 struct contender {
 	uint64_t rank;
-	uint32_t serial;
+	uint64_t order;
 	uint32_t share;
 	uint8_t  stage[KINDS];	/* of the tree that it is in, + 1; 0: none */
-	bool     full;		/* max_conns was reached when it was looked at */
+	uint16_t full;		/* its place in roster.full, + 1; 0: max_conns was not reached */
 };
 
 struct roster {
@@ -41,8 +46,9 @@ struct roster {
 	struct contender  *all;
 	struct roster_tree trees[KINDS][STAGES];
 	bool               used[KINDS];
-	uint32_t           serial;
-	unsigned           full;		/* contenders that are */
+	uint64_t           serial;		/* the next one, as it stands in order */
+	uint16_t          *full;		/* contenders that are, by index */
+	unsigned           full_count;
 	uint64_t           full_until;		/* ms: they are looked at again */
 	uint64_t           changes;		/* of UPSTREAM_CHANGES, that it has seen */
 	uint64_t           look_at;		/* ms: something on the board will be another */
@@ -56,6 +62,9 @@ struct roster_aside {
 };
 
 static void roster_look(struct weir_upstream *, uint64_t now);
+static void roster_look_at_full(struct weir_upstream *, uint64_t now);
+static void roster_set_aside(struct weir_upstream *, struct weir_peer *, uint64_t now);
+static void roster_take_back(struct weir_upstream *, struct weir_peer *, uint64_t now);
 static void roster_open(struct weir_upstream *, unsigned kind, uint64_t now);
 static bool roster_takes(struct weir_upstream *, const struct weir_attempt *, struct weir_peer *,
     struct roster_aside *);
@@ -71,19 +80,13 @@ static void roster_set_first(struct roster_tree *, unsigned count, unsigned peer
 static void roster_climb(struct roster_tree *);
 static void roster_set_share(struct roster_tree *, unsigned count, unsigned peer, uint64_t share);
 
-static size_t
-roster_aligned(size_t size)
-{
-	return (size + 15) & ~(size_t)15;
-}
-
 size_t
 roster_size(unsigned peers)
 {
 	size_t n = peers;
 
 	return roster_aligned(sizeof(struct roster)) +
-	    roster_aligned(n * sizeof(struct contender)) +
+	    roster_aligned(n * sizeof(struct contender)) + roster_aligned(n * sizeof(uint16_t)) +
 	    KINDS * STAGES *
 	    (roster_aligned(2 * n * sizeof(struct roster_node)) +
 		roster_aligned(2 * n * sizeof(uint64_t)));
@@ -101,6 +104,8 @@ roster_start(struct weir_upstream *u, void *memory)
 	at += roster_aligned(sizeof *r);
 	r->all = (void *)at;
 	at += roster_aligned(n * sizeof *r->all);
+	r->full = (void *)at;
+	at += roster_aligned(n * sizeof *r->full);
 	for (unsigned i = 0; i < KINDS * STAGES; i++) {
 		struct roster_tree *t = &r->trees[i / STAGES][i % STAGES];
 
@@ -124,8 +129,9 @@ roster_refresh(struct weir_upstream *u, uint64_t now)
 	    now >= r->looked + r->count / LOOKS_EACH) {
 		r->changes = changes;
 		roster_look(u, now);
-	} else if (r->full > 0 && now >= r->full_until)
-		roster_look(u, now);
+	}
+	if (r->full_count > 0 && now >= r->full_until)
+		roster_look_at_full(u, now);
 }
 
 static void
@@ -135,11 +141,49 @@ roster_look(struct weir_upstream *u, uint64_t now)
 
 	r->looked = now;
 	r->look_at = UINT64_MAX;
-	r->full = 0;
-	for (unsigned i = 0; i < r->count; i++) {
-		r->all[i].full = false;
+	for (unsigned i = 0; i < r->count; i++)
 		roster_place(u, &u->peers[i], now);
+}
+
+/* Whether another process has given a connection back, to those that had none left. */
+static void
+roster_look_at_full(struct weir_upstream *u, uint64_t now)
+{
+	struct roster    *r = u->roster;
+	struct weir_peer *peer;
+
+	for (unsigned i = r->full_count; i-- > 0;) {
+		peer = &u->peers[r->full[i]];
+		if (!peer_is_full(peer))
+			roster_take_back(u, peer, now);
 	}
+	r->full_until = now + 1 + r->full_count / FULL_EACH;
+}
+
+/* In no tree until it has room. */
+static void
+roster_set_aside(struct weir_upstream *u, struct weir_peer *peer, uint64_t now)
+{
+	struct roster *r = u->roster;
+
+	if (r->full_count == 0)
+		r->full_until = now + 1;
+	r->full[r->full_count++] = (uint16_t)peer->index;
+	r->all[peer->index].full = (uint16_t)r->full_count;
+	roster_place(u, peer, now);
+}
+
+static void
+roster_take_back(struct weir_upstream *u, struct weir_peer *peer, uint64_t now)
+{
+	struct roster    *r = u->roster;
+	struct contender *c = &r->all[peer->index];
+	unsigned          last = r->full[--r->full_count];
+
+	r->full[c->full - 1] = (uint16_t)last;
+	r->all[last].full = c->full;
+	c->full = 0;
+	roster_place(u, peer, now);
 }
 
 /* Those of a kind of attempt are kept in order from its first one on. */
@@ -152,8 +196,9 @@ roster_open(struct weir_upstream *u, unsigned kind, uint64_t now)
 	/* The first to be picked is another in each worker. */
 	if (r->serial == 0) {
 		for (unsigned i = 0; i < r->count; i++)
-			r->all[i].serial = (i + r->count - turn) % r->count + 1;
-		r->serial = r->count + 1;
+			r->all[i].order = i + 1 + SERIAL_ONE +
+			    SERIAL_ONE * ((i + r->count - turn) % r->count);
+		r->serial = (r->count + 1) * SERIAL_ONE;
 	}
 	r->used[kind] = true;
 	roster_look(u, now);
@@ -176,7 +221,7 @@ roster_place(struct weir_upstream *u, struct weir_peer *peer, uint64_t now)
 	for (unsigned kind = 0; kind < KINDS; kind++) {
 		if (!r->used[kind])
 			continue;
-		stage = (kind == 0 ? c->full : peer->full) ? 0 : roster_stage(peer, s.state);
+		stage = (kind == 0 ? c->full > 0 : peer->full) ? 0 : roster_stage(peer, s.state);
 		if (stage == c->stage[kind] && s.share == before)
 			continue;
 		if (c->stage[kind] != 0)
@@ -218,19 +263,16 @@ roster_set_full(struct weir_peer *peer, bool full)
 void
 roster_give(struct weir_peer *peer)
 {
-	struct roster *r = peer->upstream->roster;
+	const struct roster *r = peer->upstream->roster;
 
-	if (!r->all[peer->index].full)
-		return;
-	r->all[peer->index].full = false;
-	r->full--;
-	roster_place(peer->upstream, peer, r->looked);
+	if (r->all[peer->index].full > 0)
+		roster_take_back(peer->upstream, peer, r->looked);
 }
 
 /* ------------------------------------------------------------------- picking */
 
 struct weir_peer *
-roster_first(struct weir_upstream *u, const struct weir_attempt *a)
+weir_upstream_first(struct weir_upstream *u, const struct weir_attempt *a)
 {
 	struct roster      *r = u->roster;
 	struct roster_tree *t = &r->trees[a->pooled][a->stage];
@@ -241,22 +283,23 @@ roster_first(struct weir_upstream *u, const struct weir_attempt *a)
 		return NULL;
 	if (!r->used[a->pooled])
 		roster_open(u, a->pooled, a->now);
-	for (roster_climb(t); t->first[1].leaf != 0; roster_climb(t)) {
-		peer = &u->peers[t->first[1].leaf - 1];
+	for (roster_climb(t); t->first[1].order != 0; roster_climb(t)) {
+		peer = &u->peers[(t->first[1].order & LEAF_MASK) - 1];
 		if (roster_takes(u, a, peer, &aside))
 			break;
 		peer = NULL;
 	}
 	roster_put_back(u, a, &aside);
 	if (peer != NULL) {
-		r->all[peer->index].serial = r->serial++;
+		r->all[peer->index].order = r->serial + peer->index + 1;
+		r->serial += SERIAL_ONE;
 		roster_reorder(r, peer->index);
 	}
 	return peer;
 }
 
 struct weir_peer *
-roster_draw(struct weir_upstream *u, const struct weir_attempt *a, uint64_t at)
+weir_upstream_draw(struct weir_upstream *u, const struct weir_attempt *a, uint64_t at)
 {
 	struct roster      *r = u->roster;
 	struct roster_tree *t = &r->trees[a->pooled][a->stage];
@@ -308,12 +351,7 @@ roster_takes(struct weir_upstream *u, const struct weir_attempt *a, struct weir_
 	/* Another process has changed a word just now: it is placed anew. */
 	if (a->pooled || !peer_fits(peer, a))
 		return false;
-	c->full = true;
-	if (r->full++ == 0)
-		r->full_until = a->now + 1;
-	else if (r->full % FULL_EACH == 0)
-		r->full_until++;
-	roster_place(u, peer, a->now);
+	roster_set_aside(u, peer, a->now);
 	return false;
 }
 
@@ -326,7 +364,7 @@ roster_put_back(struct weir_upstream *u, const struct weir_attempt *a,
 }
 
 void
-roster_rank(struct weir_peer *peer, uint64_t rank)
+weir_peer_rank(struct weir_peer *peer, uint64_t rank)
 {
 	struct roster    *r = peer->upstream->roster;
 	struct contender *c = &r->all[peer->index];
@@ -338,7 +376,7 @@ roster_rank(struct weir_peer *peer, uint64_t rank)
 }
 
 uint32_t
-roster_share(const struct weir_peer *peer)
+weir_peer_share(const struct weir_peer *peer)
 {
 	return peer->upstream->roster->all[peer->index].share;
 }
@@ -350,7 +388,7 @@ static void
 roster_reorder(struct roster *r, unsigned peer)
 {
 	const struct contender  *c = &r->all[peer];
-	const struct roster_node leaf = { c->rank, c->serial, peer + 1 };
+	const struct roster_node leaf = { c->rank, c->order };
 
 	for (unsigned kind = 0; kind < KINDS; kind++)
 		if (c->stage[kind] != 0)
@@ -362,7 +400,7 @@ roster_set_leaf(struct roster *r, unsigned kind, unsigned stage, unsigned peer, 
 {
 	struct roster_tree *t = &r->trees[kind][stage];
 	struct contender   *c = &r->all[peer];
-	struct roster_node  leaf = { c->rank, c->serial, there ? peer + 1 : 0 };
+	struct roster_node  leaf = { c->rank, there ? c->order : 0 };
 
 	roster_set_first(t, r->count, peer, leaf);
 	roster_set_share(t, r->count, peer, there ? c->share : 0);
@@ -371,12 +409,9 @@ roster_set_leaf(struct roster *r, unsigned kind, unsigned stage, unsigned peer, 
 static inline bool
 roster_goes_before(const struct roster_node *a, const struct roster_node *b)
 {
-	if (a->leaf == 0 || b->leaf == 0)
-		return a->leaf != 0;
-	if (a->rank != b->rank)
-		return a->rank < b->rank;
-	/* Numbers may wrap. */
-	return (int32_t)(a->serial - b->serial) < 0;
+	if (a->order == 0 || b->order == 0)
+		return a->order != 0;
+	return a->rank != b->rank ? a->rank < b->rank : a->order < b->order;
 }
 
 static void
@@ -401,8 +436,7 @@ roster_climb(struct roster_tree *t)
 		pair = &t->first[2 * node];
 		winner = roster_goes_before(&pair[0], &pair[1]) ? &pair[0] : &pair[1];
 		above = &t->first[node];
-		if (above->rank == winner->rank && above->serial == winner->serial &&
-		    above->leaf == winner->leaf)
+		if (above->rank == winner->rank && above->order == winner->order)
 			break;
 		*above = *winner;
 	}

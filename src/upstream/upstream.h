@@ -124,10 +124,11 @@ struct weir_upstream *upstream_at(const struct conf *, unsigned index);
 /* Its peer of that name, or NULL. */
 struct weir_peer *upstream_peer(const struct weir_upstream *, const char *name);
 
-/* template: board entries. Returns 0, or -1 with errno. */
-/* template: how many upstreams and peers there are, for which: */
+/* Template: how many entries of the board they take, upstreams and peers; and takes them.
+ * Returns 0, or -1 with errno. */
 uint64_t upstreams_entries(const struct conf *);
-int upstreams_enter(const struct conf *, unsigned generation) __attribute__((warn_unused_result));
+int      upstreams_enter(const struct conf *, unsigned generation)
+    __attribute__((warn_unused_result));
 
 /* Worker: cells, rosters and the balancers' memory. Returns 0, or -1 with errno. */
 int  upstreams_start(const struct conf *, unsigned seat, unsigned generation, unsigned slot)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * balance: who is picked: what the board says of peers, the order that rosters keep, and
- * the balancers on top of them.
+ * balance: who is picked: what the board says of peers, and the balancers on top of it.
  */
 #include <errno.h>
 #include <signal.h>
@@ -41,24 +40,6 @@ test_backup(void)
 	ok(peer_claim(&peers[0], &attempt) && attempt.probes, "once");
 	peer_release(&peers[0]);
 	is_string(turns(3), "bbb", "and not by others until that is known");
-	upstream_end();
-}
-
-static void
-test_full(void)
-{
-	upstream_make(&plain_module, 2);
-	peers[0].max_conns = 1;
-	upstream_start(0, 0);
-	is_number(choose(0), 0, "the first is taken");
-	is_string(turns(3), "bbb", "max_conns is reached");
-	peer_release(&peers[0]);
-	roster_give(&peers[0]);
-	is_number(choose(0), 0, "a place is free, and taken");
-	is_string(turns(2), "bb", "none is left");
-	atomic_store(&board_cell(peers[0].board, seat)[PEER_CONNS], 0);
-	loop_clock += 2;
-	is_number(chosen(0), 0, "another worker has given one back");
 	upstream_end();
 }
 
@@ -237,113 +218,6 @@ test_torn(void)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	is_number(nobody, 0, "whoever is picked has a share, whatever changes meanwhile");
-	upstream_end();
-}
-
-/* ---------------------------------------------------------------------- rosters */
-
-static int
-first_of_all(const uint64_t *ranks, const uint32_t *serials)
-{
-	int first = -1;
-
-	for (unsigned i = 0; i < upstream.peer_count; i++)
-		if (weir_peer_usable(&peers[i], &attempt) &&
-		    (first < 0 || ranks[i] < ranks[first] ||
-			(ranks[i] == ranks[first] && serials[i] < serials[first])))
-			first = (int)i;
-	return first;
-}
-
-/* One of all that may happen to a peer. */
-static void
-happen(unsigned i, uint64_t *ranks)
-{
-	switch (random_below(8)) {
-	case 0:
-		fail(i);
-		break;
-	case 1:
-		recover(i);
-		break;
-	case 2:
-		peers[i].max_conns = random_below(2);
-		atomic_store(&peers[i].cell[PEER_CONNS], random_below(2));
-		loop_clock += 5;
-		break;
-	case 3:
-		roster_set_full(&peers[i], random_below(2) == 0);
-		break;
-	case 4:
-		loop_clock += random_below(300);
-		break;
-	default:
-		ranks[i] = random_below(20);
-		weir_peer_rank(&peers[i], ranks[i]);
-	}
-}
-
-static void
-test_roster(unsigned count)
-{
-	static uint64_t   ranks[MOST];
-	static uint32_t   serials[MOST];
-	uint32_t          serial = count;
-	unsigned          wrong = 0, astray = 0;
-	int               wanted;
-	struct weir_peer *got;
-
-	upstream_make(&plain_module, count);
-	for (unsigned i = 0; i < count; i++)
-		peers[i].backup = i % 5 == 4;
-	upstream_start(1, 0);
-	for (unsigned i = 0; i < count; i++) {
-		ranks[i] = 0;
-		serials[i] = (i + count - upstream.turn % count) % count;
-	}
-	for (unsigned i = 0; i < 20000; i++) {
-		happen((unsigned)random_below(count), ranks);
-		attempt_anew(i);
-		attempt.pooled = random_below(2) == 0;
-		attempt.stage = (uint8_t)random_below(ATTEMPT_FAILED + 1);
-		for (unsigned k = (unsigned)random_below(3); k > 0; k--)
-			attempt_rule_out(&attempt, &peers[random_below(count)]);
-		/* What works is in no tree of those that do not: it was asked first. */
-		for (unsigned k = 0; attempt.stage == ATTEMPT_FAILED && k < count; k++)
-			if (peer_state(&peers[k], loop_clock) == PEER_GOOD)
-				attempt_rule_out(&attempt, &peers[k]);
-		wanted = first_of_all(ranks, serials);
-		got = upstream_pick(&upstream, &attempt);
-		if (attempt.ruled_out > UPSTREAM_RETRIES_MAX)
-			continue;
-		if ((got != NULL ? (int)got->index : -1) != wanted)
-			wrong++;
-		if (got != NULL)
-			serials[got->index] = serial++;
-		got = weir_upstream_draw(&upstream, &attempt, random_number());
-		astray += (got == NULL) != (wanted < 0) ||
-		    (got != NULL && !weir_peer_usable(got, &attempt));
-	}
-	is_number(wrong, 0, "%u peers: the first of those that are usable", count);
-	is_number(astray, 0, "and whoever is drawn is");
-	upstream_end();
-}
-
-static void
-test_draw(void)
-{
-	unsigned counts[5] = { 0 };
-
-	upstream_make(&plain_module, 5);
-	weigh("12345");
-	upstream_start(1, 0);
-	chosen(0);
-	attempt_anew(0);
-	for (unsigned i = 0; i < 15000; i++)
-		counts[weir_upstream_draw(&upstream, &attempt, i * (UINT64_MAX / 15000))->index]++;
-	for (unsigned i = 0; i < 5; i++)
-		ok(counts[i] >= 1000 * (i + 1) - 1 && counts[i] <= 1000 * (i + 1) + 1,
-		    "drawn by its share: %u", counts[i]);
 	upstream_end();
 }
 
@@ -632,17 +506,12 @@ main(void)
 {
 	board_begin();
 	test_backup();
-	test_full();
 	test_slow_start();
 	test_reload();
 	test_timeout_shorter();
 	test_probe_lost();
 	test_done_early();
 	test_torn();
-	test_roster(1);
-	test_roster(7);
-	test_roster(57);
-	test_draw();
 	test_round_robin();
 	test_round_robin_exact();
 	test_round_robin_returns();
