@@ -218,6 +218,23 @@ it 'sessions wait for descriptors, and none is lost' => sub {
 	$w->stop;
 };
 
+it 'a worker without a descriptor left gets its new log, and hands over' => sub {
+	program('prlimit') or plan skip_all => 'no prlimit here';
+	my $w = echo_weir(my $port = free_port);
+	my @clients = map { client($port) } 1 .. 5;
+	$_->ping for @clients;
+	$w->leave_descriptors(0);
+	my $log = $w->path('logs/error.log');
+	rename($log, "$log.old") or die "$log: $!\n";
+	is $w->command('-s', 'reopen')->{exit}, 0;
+	(pop @clients)->close;
+	$w->wait_log(qr/worker 0: closed: client_closed/);
+	like $w->reload->{text}, qr/^sessions: 4 moved/m;
+	ok $_->ping for @clients;
+	$_->close for @clients;
+	$w->stop;
+};
+
 # What is on its way to a worker that is stopped, of so many sessions; the old one has the rest.
 sub half_sent($count)
 {

@@ -25,6 +25,7 @@
 struct clone clone_self;
 
 static struct loop_watch mail, signals;
+static uint64_t          mail_lost;	/* when that was told */
 static void            (*mail_took)(struct message *);
 static void            (*signal_came)(int);
 
@@ -41,6 +42,7 @@ clone_begin(struct template *t, unsigned slot, unsigned seat, const char *role)
 	child_title_set("%s (generation %u)", role, t->job->generation);
 	clone_let_go();
 	child_tie(t->job->master);
+	message_reserve();
 	if (!clone_wait_start())
 		_exit(1);
 }
@@ -146,8 +148,12 @@ clone_mail_came(int fd, short what, void *argument)
 
 	(void)what;
 	(void)argument;
-	while ((got = message_receive(fd, &m)) == 1)
+	while ((got = message_receive_some(fd, &m)) == 1) {
+		if (m.lost && loop_complain(&mail_lost))
+			log_alert("mailbox: no descriptor is left for what the master sends: raise "
+				  "worker_rlimit_nofile");
 		mail_took(&m);
+	}
 	mail_took(NULL);
 	if (got < 0 && errno != EAGAIN)
 		log_alert("mailbox: %s", strerror(errno));

@@ -155,7 +155,8 @@ handover_take_heirs(struct message *m)
 	heirs_forget();
 	handover.generation = m->a;
 	handover.index = m->b;
-	if (m->c != PARCEL_VERSION || m->size != m->fd_count * sizeof seat || m->fd_count == 0) {
+	/* Those whose descriptor is lost are the last: the others take what there is. */
+	if (m->c != PARCEL_VERSION || m->size < m->fd_count * sizeof seat || m->fd_count == 0) {
 		if (m->fd_count > 0)
 			log_notice("generation %u cannot read what this one would send it: "
 				   "sessions stay",

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -17,12 +18,18 @@ struct head {
 	uint32_t c;
 };
 
+static void message_reserve_take(void);
+static void message_reserve_give(void);
 static int  message_take_control(struct msghdr *, struct message *);
 static void message_wait(int channel, short event);
 
 /* What was received last: a process reads its channels one after the other. */
 static char     inbox[MESSAGE_DATA_MAX];
 static int      inbox_fds[MESSAGE_FDS_MAX];
+
+static int      reserve[MESSAGE_RESERVE];
+static unsigned reserve_count;
+static bool     reserves;
 
 int
 message_pair(int ends[2], bool credentials)
@@ -72,8 +79,43 @@ message_send(int channel, const struct message *m)
 	return 0;
 }
 
+void
+message_reserve(void)
+{
+	reserves = true;
+	message_reserve_take();
+}
+
+/* As many as there are: more of them another time. */
+static void
+message_reserve_take(void)
+{
+	while (reserves && reserve_count < MESSAGE_RESERVE &&
+	    (reserve[reserve_count] = eventfd(0, EFD_CLOEXEC)) >= 0)
+		reserve_count++;
+}
+
+static void
+message_reserve_give(void)
+{
+	while (reserve_count > 0)
+		fd_close(&reserve[--reserve_count]);
+}
+
 int
 message_receive(int channel, struct message *m)
+{
+	int got = message_receive_some(channel, m);
+
+	if (got != 1 || !m->lost)
+		return got;
+	message_discard(m);
+	errno = EPROTO;
+	return -1;
+}
+
+int
+message_receive_some(int channel, struct message *m)
 {
 	struct head  head;
 	struct iovec parts[2] = {
@@ -87,15 +129,20 @@ message_receive(int channel, struct message *m)
 		.msg_control = control,
 		.msg_controllen = sizeof control };
 	ssize_t       n;
+	int           error;
 
 	memset(m, 0, sizeof *m);
+	message_reserve_give();
 	do
 		n = recvmsg(channel, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
+	error = errno;
+	message_reserve_take();
+	errno = error;
 	if (n < 0)
 		return -1;
 	if (message_take_control(&h, m) < 0 || (size_t)n < sizeof head ||
-	    head.kind >= MESSAGE_KINDS || (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+	    head.kind >= MESSAGE_KINDS || (h.msg_flags & MSG_TRUNC) != 0) {
 		message_discard(m);
 		if (n == 0 && m->sender == 0)
 			return 0;
@@ -108,6 +155,7 @@ message_receive(int channel, struct message *m)
 	m->c = head.c;
 	m->data = inbox;
 	m->size = (size_t)n - sizeof head;
+	m->lost = (h.msg_flags & MSG_CTRUNC) != 0;
 	return 1;
 }
 

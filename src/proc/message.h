@@ -79,6 +79,7 @@ struct message {
 	const int        *fds;
 	unsigned          fd_count;
 	pid_t             sender;	/* received: as the kernel says, 0 without SO_PASSCRED */
+	bool              lost;		/* received: the last of its descriptors are missing */
 };
 
 /*
@@ -103,7 +104,19 @@ int message_send(int channel, const struct message *) __attribute__((warn_unused
  */
 int message_receive(int channel, struct message *) __attribute__((warn_unused_result));
 
-/* The same for those that have nothing else to do: they wait, instead of EAGAIN. */
+/* The same, but one that has lost descriptors (`lost`) is not thrown away. */
+int message_receive_some(int channel, struct message *) __attribute__((warn_unused_result));
+
+/*
+ * From now on this process keeps MESSAGE_RESERVE descriptors for what it is sent: they are
+ * given back right before a message is received, and taken again after it. The kernel
+ * throws away what a process at its limit has no room for.
+ */
+#define MESSAGE_RESERVE 8u
+
+void message_reserve(void);
+
+/* As message_receive for those that have nothing else to do: they wait, instead of EAGAIN. */
 int message_send_wait(int channel, const struct message *) __attribute__((warn_unused_result));
 int message_receive_wait(int channel, struct message *) __attribute__((warn_unused_result));
 

@@ -491,9 +491,9 @@ test_growth(void)
 {
 	unsigned many = getenv("WEIR_VALGRIND") != NULL ? 200 : 5000;
 	unsigned own = (unsigned)seat();
-	char name[32];
-	int id = -1, status, ends[2];
-	pid_t pid;
+	char     name[32];
+	int      id = -1, status, ends[2];
+	pid_t    pid;
 
 	if (pipe(ends) < 0)
 		return;

@@ -151,6 +151,45 @@ test_lost(void)
 	is_number(status, 0, "lost descriptors are an error");
 }
 
+/* One that keeps some for what it is sent receives as many, though it has none left. */
+static void
+test_reserve(void)
+{
+	struct rlimit  limit;
+	int            fds[MESSAGE_RESERVE + 1] = { 0 };
+	struct message out = { .kind = MESSAGE_HEIRS, .fds = fds, .fd_count = MESSAGE_RESERVE };
+	struct message in;
+	int            status;
+	pid_t          pid = fork();
+
+	if (pid == 0) {
+		message_reserve();
+		getrlimit(RLIMIT_NOFILE, &limit);
+		limit.rlim_cur = 64;
+		setrlimit(RLIMIT_NOFILE, &limit);
+		while (open("/dev/null", O_RDONLY) >= 0)
+			;
+		for (unsigned i = 0; i < 2; i++) {
+			if (message_send(ends[1], &out) < 0 || message_receive(ends[0], &in) != 1 ||
+			    in.fd_count != MESSAGE_RESERVE)
+				_exit(2);
+			message_discard(&in);
+			while (i == 0 && message_receive(ends[0], &in) > 0)
+				;
+		}
+		out.fd_count++;
+		if (message_receive(ends[0], &in) >= 0 || errno != EAGAIN ||
+		    message_send(ends[1], &out) < 0 || message_receive_some(ends[0], &in) != 1)
+			_exit(3);
+		if (!in.lost || in.fd_count != MESSAGE_RESERVE)
+			_exit(4);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	is_number(status, 0, "one that keeps some in reserve receives as many, again and again");
+	ok(message_receive(ends[0], &in) < 0 && errno == EAGAIN, "that was all");
+}
+
 /* Whoever shares a channel can make it blocking, and fill it. */
 static void
 test_full(void)
@@ -193,10 +232,12 @@ main(void)
 	test_limits();
 	test_descriptors();
 	test_full();
-	if (getenv("WEIR_VALGRIND") == NULL)
+	if (getenv("WEIR_VALGRIND") == NULL) {
 		test_lost();
-	else
-		skip(1, "valgrind keeps the limit of descriptors from the kernel");
+		test_reserve();
+	} else {
+		skip(3, "valgrind keeps the limit of descriptors from the kernel");
+	}
 	fd_close(&ends[1]);
 	is_number(message_receive(ends[0], &in), 0, "the end");
 	fd_close(&ends[0]);
