@@ -222,15 +222,34 @@ it 'going back without having left: the newer one ends, and gives its sessions' 
 };
 
 it 'the newer one is killed: the older one serves on' => sub {
-	my $w = upgradable(conf(my $port = free_port));
+	my ($a, $b) = map { backend('named', name => $_) } 'a', 'b';
+	my ($port, $stream) = (free_port, free_port);
+	my $w = upgradable(conf($port) . <<"CONF");
+[upstream named]
+server = @{[$a->address]}
+server = @{[$b->address]}
+[server stream]
+listen = 127.0.0.1:$stream
+protocol = stream_proxy
+upstream = named
+CONF
+	my $named = sub ($names) {
+		return wait_for {
+			join('', sort map { client($stream)->line =~ s/\n//r } 1 .. 8) eq $names;
+		};
+	};
 	my $c = client($port);
 	ok $c->ping;
+	$w->edit_conf(sub { s/^server = \Q@{[$b->address]}\E$/$& down/m });
 	my ($old, $new) = beside($w);
+	ok $named->('aaaaaaaa'), 'what the newer one says of peers holds for both';
 	kill('KILL', $new);
 	ok gone($new);
 	ok wait_for { $w->log =~ /the newer weir, process $new, was killed by SIGKILL/ };
 	ok wait_for { ($w->pid // 0) == $old && run_files($w) eq 'weir.pid weir.sock' };
 	ok $c->ping;
+	ok $named->('aaaabbbb'), 'until then';
+	$w->edit_conf(sub { s/ down$//m });
 	for (1 .. 20) {
 		my $d = client($port);
 		ok $d->ping;

@@ -443,7 +443,7 @@ generation_claim_slots(struct generation *g)
 							    : BOARD_SLOT_ABSENT);
 	for (unsigned i = 0; i < g->post_count; i++)
 		if (g->posts[i].state == POST_SERVING)
-			post_tell(&g->posts[i], MESSAGE_REVIEW);
+			post_tell(&g->posts[i], MESSAGE_CLAIM);
 }
 
 static int

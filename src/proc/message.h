@@ -41,6 +41,7 @@ enum message_kind {
 	MESSAGE_RETIRE,		/* accept no more, end when all sessions have */
 	MESSAGE_STOP,		/* close all sessions, end */
 	MESSAGE_REVIEW,		/* a slot's state has changed; workers send it, too */
+	MESSAGE_CLAIM,		/* a newer generation is gone, and this one runs again */
 	MESSAGE_TICKETS,	/* data: struct tls_ticket_keys; wipe it */
 	MESSAGE_LOG,		/* a: index of the log; one descriptor, reopened */
 	MESSAGE_HEIRS,		/* a, b: the generation that runs, and its index; c:

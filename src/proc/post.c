@@ -379,7 +379,8 @@ static void
 post_deliver(struct post *p)
 {
 	static const enum message_kind orders[] = { MESSAGE_START, MESSAGE_TICKETS, MESSAGE_GO,
-		MESSAGE_RETIRE, MESSAGE_HEIRS, MESSAGE_HASTEN, MESSAGE_STOP, MESSAGE_REVIEW };
+		MESSAGE_CLAIM, MESSAGE_RETIRE, MESSAGE_HEIRS, MESSAGE_HASTEN, MESSAGE_STOP,
+		MESSAGE_REVIEW };
 	const char                    *name = p->generation->name;
 	struct message                 m = { .kind = MESSAGE_LOG, .fd_count = 1 };
 	int                            fd;

@@ -261,6 +261,10 @@ worker_took_mail(struct message *m)
 	case MESSAGE_REVIEW:
 		worker.review = true;
 		break;
+	case MESSAGE_CLAIM:
+		if (!worker.retiring)
+			service_claim();
+		break;
 	case MESSAGE_LINK_WANTED:
 	case MESSAGE_LINK_FREED:
 		pool_heard(m->kind == MESSAGE_LINK_WANTED ? SHARE_WANTED : SHARE_FREED, (int)m->a,

@@ -148,6 +148,7 @@ void
 service_accept(void)
 {
 	service.serving = true;
+	upstreams_settle(service.params.conf, service.params.generation, false);
 	board_slot_set(service.params.slot, service.params.generation, BOARD_SLOT_ACCEPTING);
 	for (unsigned i = 0; server_at(service.params.conf, i) != NULL; i++)
 		record_announce(server_at(service.params.conf, i), service.params.generation);
@@ -156,6 +157,14 @@ service_accept(void)
 			listener_start(&service.listeners[i].listener);
 	service_review();
 	service.params.announce();
+}
+
+void
+service_claim(void)
+{
+	if (service.serving)
+		upstreams_settle(service.params.conf, service.params.generation, true);
+	service_review();
 }
 
 void

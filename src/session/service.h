@@ -42,6 +42,7 @@ struct service_params {
 int  service_start(const struct service_params *) __attribute__((warn_unused_result));
 void service_accept(void);	/* begin */
 void service_review(void);	/* another slot came or went */
+void service_claim(void);	/* a newer generation is gone: this one's word holds again */
 void service_hold(bool);	/* accept no more for now, as at worker_connections; go on */
 /* Accepts no more. sweep: what waits in queues that nobody else will serve is
  * accepted first. */

@@ -16,7 +16,7 @@ struct balance_sizes {
 };
 
 static struct balance_sizes balance_sizes_of(const struct weir_upstream *);
-static void balance_settle_peers(struct weir_upstream *, unsigned generation);
+static void balance_introduce_peers(struct weir_upstream *, unsigned generation);
 static void balance_begin(struct weir_upstream *);
 
 static char *memories;		/* of all upstreams */
@@ -63,19 +63,29 @@ upstreams_start(const struct conf *conf, unsigned seat, unsigned generation, uns
 			u->peers[k].memory = at;
 			at += s.peer;
 		}
-		balance_settle_peers(u, generation);
+		balance_introduce_peers(u, generation);
 	}
 	return 0;
 }
 
 static void
-balance_settle_peers(struct weir_upstream *u, unsigned generation)
+balance_introduce_peers(struct weir_upstream *u, unsigned generation)
 {
 	bool joins = atomic_load(&u->shared[UPSTREAM_SERVED]) != 0;
 
 	for (unsigned k = 0; k < u->peer_count; k++)
-		peer_settle(&u->peers[k], generation, joins, loop_now());
+		peer_introduce(&u->peers[k], generation, joins, loop_now());
 	atomic_store(&u->shared[UPSTREAM_SERVED], 1);
+}
+
+void
+upstreams_settle(const struct conf *conf, unsigned generation, bool claims)
+{
+	struct weir_upstream *u;
+
+	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++)
+		for (unsigned k = 0; k < u->peer_count; k++)
+			peer_settle(&u->peers[k], generation, claims, loop_now());
 }
 
 void

@@ -132,31 +132,45 @@ peer_ramp(const struct weir_peer *peer, uint64_t share, uint64_t now, uint64_t *
 	return (uint32_t)(share > 0 ? share : 1);
 }
 
-void
-peer_settle(struct weir_peer *peer, uint32_t generation, bool joins, uint64_t now)
+static uint64_t
+peer_setting(const struct weir_peer *peer, uint32_t generation)
 {
-	board_word *word = &peer->shared[PEER_SETTING];
-	uint64_t    setting, wanted = SETTING_THERE | peer->weight;
+	return (uint64_t)generation << SETTING_GENERATION_AT | SETTING_THERE |
+	    (peer->down ? SETTING_DOWN : 0) | (peer->backup ? SETTING_BACKUP : 0) | peer->weight;
+}
 
-	wanted |= (uint64_t)generation << SETTING_GENERATION_AT;
-	if (peer->down)
-		wanted |= SETTING_DOWN;
-	if (peer->backup)
-		wanted |= SETTING_BACKUP;
+void
+peer_introduce(struct weir_peer *peer, uint32_t generation, bool joins, uint64_t now)
+{
+	uint64_t none = 0;
 
-	setting = atomic_load(word);
-	if (setting == 0 && joins)
+	if (peer_word(peer, PEER_SETTING) != 0)
+		return;
+	if (joins)
 		atomic_store(&peer->shared[PEER_RETURNED], now);
+	if (!atomic_compare_exchange_strong(&peer->shared[PEER_SETTING], &none,
+		peer_setting(peer, generation)))
+		return;
+	atomic_store(&peer->shared[PEER_MOST], peer->max_conns);
+	atomic_store(&peer->shared[PEER_SINCE], now);
+	peer_changed(peer);
+}
+
+void
+peer_settle(struct weir_peer *peer, uint32_t generation, bool claims, uint64_t now)
+{
+	uint64_t setting = atomic_load(&peer->shared[PEER_SETTING]);
+	uint64_t wanted = peer_setting(peer, generation);
+
 	/* Numbers may wrap: the later one is less than half of all ahead. */
 	while (setting != wanted &&
-	    (setting == 0 ||
+	    (claims ||
 		(int32_t)(generation - (uint32_t)(setting >> SETTING_GENERATION_AT)) >= 0))
-		if (atomic_compare_exchange_weak(word, &setting, wanted)) {
+		if (atomic_compare_exchange_weak(&peer->shared[PEER_SETTING], &setting, wanted)) {
 			atomic_store(&peer->shared[PEER_MOST], peer->max_conns);
-			if (setting == 0 || ((setting ^ wanted) & SETTING_DOWN) != 0)
+			if (((setting ^ wanted) & SETTING_DOWN) != 0)
 				atomic_store(&peer->shared[PEER_SINCE], now);
-			if (setting != 0)
-				peer_drop_orders(peer, setting, wanted);
+			peer_drop_orders(peer, setting, wanted);
 			peer_changed(peer);
 			break;
 		}

@@ -129,10 +129,13 @@ struct peer_standing peer_assess(const struct weir_peer *, uint64_t now);
 /* That part of it alone. */
 enum peer_state peer_state(const struct weir_peer *, uint64_t now);
 
-/* Worker, when it begins: writes its configuration's weight and `down` to the board,
- * unless a newer one has; a peer that is new to an upstream which others have served
- * begins slowly. */
-void peer_settle(struct weir_peer *, uint32_t generation, bool joins, uint64_t now);
+/* What the worker's configuration says of the peer, for the board: when the worker begins,
+ * if nothing stands there yet; one that joins others begins slowly. */
+void peer_introduce(struct weir_peer *, uint32_t generation, bool joins, uint64_t now);
+
+/* When its generation runs: in place of what older ones have written. claims: also in place
+ * of a newer one's, which is gone. */
+void peer_settle(struct weir_peer *, uint32_t generation, bool claims, uint64_t now);
 
 /* Takes a connection token: false when there is none left, or somebody else is probing the peer. */
 bool peer_claim(struct weir_peer *, struct weir_attempt *) __attribute__((warn_unused_result));

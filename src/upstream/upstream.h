@@ -135,6 +135,10 @@ int  upstreams_start(const struct conf *, unsigned seat, unsigned generation, un
     __attribute__((warn_unused_result));
 void upstreams_stop(const struct conf *);
 
+/* Worker, when its generation runs: what the configuration says of peers holds for all
+ * workers, unless a newer one's does. claims: the generation that had that is gone. */
+void upstreams_settle(const struct conf *, unsigned generation, bool claims);
+
 /* How far a search had to go. */
 enum attempt_stage {
 	ATTEMPT_GOOD,		/* peers that do not fail */

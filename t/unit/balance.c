@@ -112,6 +112,34 @@ test_reload(void)
 	upstream_end();
 }
 
+/* A generation that never comes to run changes nothing; what one that did has written is
+ * over when it is gone and the older one goes on. */
+static void
+test_generation_gone(void)
+{
+	upstream_make(&plain_module, 2);
+	upstream_start(1, 0);
+	upstreams_stop(NULL);
+	peers[0].down = true;
+	if (upstreams_start(NULL, seat, 2, 0) < 0)
+		bail_out("no memory");
+	upstreams_stop(NULL);
+	peers[0].down = false;
+	upstream_start(1, 1);
+	is_string(turns(2), "ab", "one that failed to start has said nothing");
+	upstreams_stop(NULL);
+	peers[0].down = true;
+	upstream_start(3, 0);
+	is_string(turns(2), "bb", "one that runs has");
+	upstreams_stop(NULL);
+	peers[0].down = false;
+	upstream_start(1, 0);
+	is_string(turns(2), "bb", "what an older one does then changes nothing");
+	upstreams_settle(NULL, 1, true);
+	is_string(turns(2), "ab", "unless the newer one is gone");
+	upstream_end();
+}
+
 /* A reload has made fail_timeout shorter, and the peer fails once more. */
 static void
 test_timeout_shorter(void)
@@ -508,6 +536,7 @@ main(void)
 	test_backup();
 	test_slow_start();
 	test_reload();
+	test_generation_gone();
 	test_timeout_shorter();
 	test_probe_lost();
 	test_done_early();

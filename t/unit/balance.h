@@ -93,6 +93,7 @@ upstream_start(unsigned generation, unsigned slot)
 	upstream.full = 0;
 	if (upstreams_start(NULL, seat, generation, slot) < 0)
 		bail_out("no memory");
+	upstreams_settle(NULL, generation, false);
 }
 
 static void
