@@ -287,6 +287,10 @@ main_print_usage(FILE *to)
 	    "  peers [UPSTREAM]  its peers, as they are now [--json]\n"
 	    "  peer UPSTREAM ADDRESS up | down | drain | weight N\n"
 	    "                    what is to become of one, until it is said otherwise [--wait]\n"
+	    "  sessions [SERVER] [--peer ADDRESS] [--from NET] [--limit N] [--json]\n"
+	    "                    the sessions that are open\n"
+	    "  close SESSION ... | --peer ADDRESS | --from NET | --server NAME\n"
+	    "                    ends them, each between two messages [--rate N/s] [--wait]\n"
 	    "  explain [KEY]     what a key of the configuration means\n"
 	    "  modinfo FILE      what a module is\n");
 }

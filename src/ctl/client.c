@@ -17,6 +17,7 @@
 #include "proc/child.h"
 #include "proc/control_line.h"
 #include "proc/fdtable.h"
+#include "proc/message.h"
 #include "proc/options.h"
 #include "proc/pid_file.h"
 #include "proc/text.h"
@@ -36,24 +37,26 @@ struct reply {
 	size_t   room;
 	uint64_t since;		/* ms; when the command was given */
 	uint64_t patience;	/* ms from then on */
+	int     *passed;	/* a descriptor that has come with it */
 };
 
 static int  client_connect(const struct client_request *, uint64_t timeout);
 static void client_print_absence(const struct client_request *);
 static int  client_send_command(int fd, const struct client_request *);
-static int  client_print_answer(int fd, uint64_t timeout, bool quiet);
+static int  client_print_answer(int fd, uint64_t timeout, bool quiet, struct client_channel *);
 static void client_print_silence(int fd, uint64_t timeout, bool begun);
 static void client_print_time(const char *path, uint64_t timeout);
 static char *reply_next_line(struct reply *, int fd);
 static bool reply_wait(const struct reply *, int fd);
 
 int
-client_run(const struct client_request *request)
+client_run(const struct client_request *request, struct client_channel *channel)
 {
 	uint64_t timeout = request->timeout;
 	int      fd = client_connect(request, timeout > 0 ? timeout : CLIENT_BEGIN);
 	int      status = 1;
 
+	*channel = (struct client_channel){ .fd = -1 };
 	if (fd < 0)
 		return 1;
 	/* One that was refused has been told why, and its line may find the other
@@ -61,7 +64,7 @@ client_run(const struct client_request *request)
 	if (client_send_command(fd, request) < 0 && errno != EPIPE && errno != ECONNRESET)
 		fprintf(stderr, "weir: %s: %s\n", request->path, strerror(errno));
 	else
-		status = client_print_answer(fd, timeout, request->options->quiet);
+		status = client_print_answer(fd, timeout, request->options->quiet, channel);
 	fd_close(&fd);
 	return status;
 }
@@ -137,9 +140,11 @@ client_send_command(int fd, const struct client_request *request)
 }
 
 static int
-client_print_answer(int fd, uint64_t timeout, bool quiet)
+client_print_answer(int fd, uint64_t timeout, bool quiet, struct client_channel *channel)
 {
-	struct reply r = { .since = wait_now(), .patience = timeout > 0 ? timeout : CLIENT_BEGIN };
+	struct reply r = { .since = wait_now(),
+		.patience = timeout > 0 ? timeout : CLIENT_BEGIN,
+		.passed = &channel->fd };
 	char        *line;
 	int          status = -1;
 	bool         begun = false;
@@ -153,7 +158,9 @@ client_print_answer(int fd, uint64_t timeout, bool quiet)
 		else if (*line == '!') {
 			fflush(stdout);
 			fprintf(stderr, "%s\n", line + 1);
-		} else if (*line == ' ' && !quiet)
+		} else if (*line == '>' && channel->asked == NULL)
+			channel->asked = strdup(line + 1);
+		else if (*line == ' ' && !quiet)
 			printf("%s\n", line + 1);
 	}
 	fflush(stdout);
@@ -214,6 +221,7 @@ static char *
 reply_next_line(struct reply *r, int fd)
 {
 	char   *end, *line, *grown;
+	int     passed = -1;
 	ssize_t n;
 
 	while ((end = r->size == r->used
@@ -230,9 +238,15 @@ reply_next_line(struct reply *r, int fd)
 			r->data = grown;
 			r->room += CLIENT_READ;
 		}
-		n = reply_wait(r, fd) ? recv(fd, r->data + r->size, r->room - r->size, 0) : 0;
+		n = reply_wait(r, fd)
+		    ? message_receive_bytes(fd, r->data + r->size, r->room - r->size, &passed)
+		    : 0;
 		if (n <= 0)
 			return NULL;
+		if (passed >= 0) {
+			fd_close(r->passed);
+			*r->passed = passed;
+		}
 		r->size += (size_t)n;
 	}
 	line = r->data + r->used;

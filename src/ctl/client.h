@@ -16,11 +16,17 @@ struct client_request {
 					 * the command may take */
 };
 
+/* What may come with an answer: a descriptor, and what is said of it ('>'), malloc'ed. */
+struct client_channel {
+	int   fd;	/* -1: none has come */
+	char *asked;	/* NULL: the same */
+};
+
 /*
  * Sends the command and prints the answer, errors to stderr, the rest to
  * stdout (unless -q). Returns the exit status: the answer's, or 1 when there is
- * none, which is explained.
+ * none, which is explained. The channel's parts are the caller's then.
  */
-int client_run(const struct client_request *);
+int client_run(const struct client_request *, struct client_channel *);
 
 #endif

@@ -2,18 +2,23 @@
 /* commands: the words of weir's command line that do not start it. */
 #include "ctl/commands.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "conf/module.h"
 #include "config.h"
+#include "ctl/answers.h"
 #include "ctl/client.h"
 #include "proc/control_line.h"
+#include "proc/fdtable.h"
 #include "proc/options.h"
 #include "proc/text.h"
+#include "session/survey.h"
 
 #define BIT(option) (1u << (option))
 
@@ -21,9 +26,18 @@ static int command_status(const struct options *, const struct command_line *);
 static int command_generations(const struct options *, const struct command_line *);
 static int command_peers(const struct options *, const struct command_line *);
 static int command_peer(const struct options *, const struct command_line *);
+static int command_sessions(const struct options *, const struct command_line *);
+static int command_close(const struct options *, const struct command_line *);
 static int command_explain(const struct options *, const struct command_line *);
 static int command_modinfo(const struct options *, const struct command_line *);
+static void command_add_choice(struct text *, const struct command_line *);
 static int command_ask(const struct options *, const struct command_line *, struct text *);
+static int command_survey(const struct options *, const struct command_line *, struct text *,
+    uint64_t limit);
+static struct control_line *command_check_line(const struct text *);
+static int command_send(const struct options *, const struct command_line *, const char *text,
+    struct client_channel *);
+static void command_drop_channel(struct client_channel *);
 
 static const struct command {
 	const char *name;
@@ -41,6 +55,18 @@ static const struct command {
 	{ "peer", 3, 4, BIT(OPTION_WAIT) | BIT(OPTION_TIMEOUT),
 	    "weir peer UPSTREAM ADDRESS up | down | drain | weight N [--wait] [--timeout TIME]",
 	    command_peer },
+	{ "sessions", 0, 1,
+	    BIT(OPTION_JSON) | BIT(OPTION_TIMEOUT) | BIT(OPTION_PEER) | BIT(OPTION_FROM) |
+		BIT(OPTION_LIMIT),
+	    "weir sessions [SERVER] [--peer ADDRESS] [--from NET] [--limit N] [--json] "
+	    "[--timeout TIME]",
+	    command_sessions },
+	{ "close", 0, SURVEY_IDS,
+	    BIT(OPTION_TIMEOUT) | BIT(OPTION_PEER) | BIT(OPTION_FROM) | BIT(OPTION_SERVER) |
+		BIT(OPTION_RATE) | BIT(OPTION_GRACE) | BIT(OPTION_WAIT),
+	    "weir close [SESSION …] [--peer ADDRESS] [--from NET] [--server NAME] [--rate N/s] "
+	    "[--grace TIME] [--wait] [--timeout TIME]",
+	    command_close },
 	{ "explain", 0, 1, 0, "weir explain [KEY]", command_explain },
 	{ "modinfo", 1, 1, 0, "weir modinfo FILE", command_modinfo },
 };
@@ -154,6 +180,68 @@ command_peer(const struct options *o, const struct command_line *line)
 	return command_ask(o, line, &text);
 }
 
+/* Which sessions are meant. */
+static void
+command_add_choice(struct text *t, const struct command_line *line)
+{
+	if (line->options[OPTION_SERVER] != NULL)
+		control_line_add(t, "server=", line->options[OPTION_SERVER]);
+	if (line->options[OPTION_PEER] != NULL)
+		control_line_add(t, "peer=", line->options[OPTION_PEER]);
+	if (line->options[OPTION_FROM] != NULL)
+		control_line_add(t, "from=", line->options[OPTION_FROM]);
+}
+
+static int
+command_sessions(const struct options *o, const struct command_line *line)
+{
+	const char *limit = line->options[OPTION_LIMIT];
+	struct text text = { 0 };
+	uint64_t    lines = 0;
+
+	if (limit != NULL && (!str_number(limit, &lines) || lines == 0)) {
+		fprintf(stderr, "weir: --limit %s: write a number of lines\n", limit);
+		return 2;
+	}
+	text_add(&text, "sessions");
+	if (line->count > 1)
+		control_line_add(&text, "server=", line->words[1]);
+	command_add_choice(&text, line);
+	return command_survey(o, line, &text, lines);
+}
+
+static int
+command_close(const struct options *o, const struct command_line *line)
+{
+	const char *rate = line->options[OPTION_RATE], *grace = line->options[OPTION_GRACE];
+	struct text text = { 0 };
+	char        number[32];
+	size_t      len;
+	uint64_t    ms;
+
+	text_add(&text, "close");
+	for (int i = 1; i < line->count; i++)
+		control_line_add(&text, "id=", line->words[i]);
+	command_add_choice(&text, line);
+	if (rate != NULL) {
+		len = strlen(rate);
+		if (len > 2 && strcmp(rate + len - 2, "/s") == 0)
+			len -= 2;
+		snprintf(number, sizeof number, "%.*s", (int)len, rate);
+		control_line_add(&text, "rate=", number);
+	}
+	if (grace != NULL && !str_time(grace, &ms)) {
+		fprintf(stderr, "weir: --grace %s: write a time (500ms, 30s, 5m)\n", grace);
+		text_free(&text);
+		return 2;
+	}
+	if (grace != NULL)
+		text_add(&text, " grace=%" PRIu64, ms);
+	if (line->options[OPTION_WAIT] != NULL)
+		text_add(&text, " wait");
+	return command_survey(o, line, &text, 0);
+}
+
 /* With a configuration its modules are explained, too; without one, or with a
  * broken one, there are still the others. */
 static int
@@ -190,29 +278,97 @@ command_modinfo(const struct options *o, const struct command_line *line)
 	return 0;
 }
 
-/* What the line lacks is known here, too. Frees the text. */
 static int
 command_ask(const struct options *o, const struct command_line *line, struct text *text)
 {
-	static struct control_line parsed;
-	char                       why[512];
-	char                      *copy = text->cut ? NULL : strdup(text->data);
-	char                      *path = options_file(o, "control", "run/weir.sock");
-	struct client_request      request = { .options = o,
-		     .path = path,
-		     .line = text->data,
-		     .timeout = line->timeout };
-	int                        status = 1;
+	struct control_line  *parsed = command_check_line(text);
+	struct client_channel channel;
+	int                   status = 2;
 
-	if (path == NULL || copy == NULL)
-		perror("weir");
-	else if (!control_line_parse(copy, text->size, &parsed, why, sizeof why)) {
-		fprintf(stderr, "weir: %s\n", why);
-		status = 2;
-	} else
-		status = client_run(&request);
-	free(path);
-	free(copy);
+	if (parsed != NULL) {
+		status = command_send(o, line, text->data, &channel);
+		command_drop_channel(&channel);
+	}
 	text_free(text);
 	return status;
+}
+
+/* The same, and the workers answer. */
+static int
+command_survey(const struct options *o, const struct command_line *line, struct text *text,
+    uint64_t limit)
+{
+	struct control_line   *parsed = command_check_line(text);
+	struct client_channel  channel;
+	struct answers_request answers;
+	int                    status;
+
+	if (parsed == NULL) {
+		text_free(text);
+		return 2;
+	}
+	status = command_send(o, line, text->data, &channel);
+	if (channel.fd >= 0 && channel.asked != NULL) {
+		answers = (struct answers_request){ .channel = channel.fd,
+			.asked = channel.asked,
+			.closes = parsed->command == CONTROL_CLOSE,
+			.waits = parsed->wait,
+			.json = line->options[OPTION_JSON] != NULL,
+			.quiet = o->quiet,
+			.limit = limit,
+			.timeout = line->timeout,
+			.ids = parsed->ids,
+			.id_count = parsed->id_count };
+		if (answers_print(&answers) != 0)
+			status = 1;
+	}
+	command_drop_channel(&channel);
+	text_free(text);
+	return status;
+}
+
+/* What it lacks is known here, too. NULL: it has been told. */
+static struct control_line *
+command_check_line(const struct text *text)
+{
+	static struct control_line parsed;
+	char                       why[512];
+	static char                copy[CONTROL_LINE_MAX + 2];
+
+	if (text->cut || text->size > CONTROL_LINE_MAX) {
+		fprintf(stderr, "weir: that is too long for one command\n");
+		return NULL;
+	}
+	memcpy(copy, text->data, text->size + 1);
+	if (control_line_parse(copy, text->size, &parsed, why, sizeof why))
+		return &parsed;
+	fprintf(stderr, "weir: %s\n", why);
+	return NULL;
+}
+
+static int
+command_send(const struct options *o, const struct command_line *line, const char *text,
+    struct client_channel *channel)
+{
+	char                 *path = options_file(o, "control", "run/weir.sock");
+	struct client_request request = { .options = o,
+		.path = path,
+		.line = text,
+		.timeout = line->timeout };
+	int                   status = 1;
+
+	*channel = (struct client_channel){ .fd = -1 };
+	if (path == NULL)
+		perror("weir");
+	else
+		status = client_run(&request, channel);
+	free(path);
+	return status;
+}
+
+static void
+command_drop_channel(struct client_channel *channel)
+{
+	fd_close(&channel->fd);
+	free(channel->asked);
 }

@@ -20,6 +20,8 @@
 #include "proc/fileid.h"
 #include "proc/generation.h"
 #include "proc/generations.h"
+#include "proc/inquiry.h"
+#include "proc/message.h"
 #include "proc/peers.h"
 #include "proc/report.h"
 #include "proc/text.h"
@@ -42,6 +44,8 @@ struct client {
 	char             line[CONTROL_LINE_MAX + 2];
 	char            *written;	/* in it: what follows the command */
 	struct peer_place peer;		/* that is to be empty */
+	struct inquiry   inquiry;	/* of the workers */
+	int              channel;	/* to be sent with the first byte; -1: none is */
 	unsigned         length;
 	bool             commanded;	/* its line has come */
 	bool             gone;		/* it has closed its end: nobody hears an answer */
@@ -81,6 +85,9 @@ static void client_reload(struct client *, bool force);
 static void client_peers(struct client *, const struct control_line *);
 static void client_peer(struct client *, const struct control_line *);
 static void client_await_peer(struct deadline *);
+static void client_sessions(struct client *, const struct control_line *);
+static void client_inquiry_told(struct inquiry *, const char *failed);
+static ssize_t client_send(struct client *);
 static void client_print_queue(struct client *);
 static void client_requester_line(struct requester *, enum weir_level, const char *);
 static void client_requester_done(struct requester *, bool ok);
@@ -205,7 +212,10 @@ client_accept(struct watch *w, short what)
 	}
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
 		if (!clients[i].used) {
-			clients[i] = (struct client){ .slot = i, .caller = caller };
+			memset(&clients[i], 0, sizeof clients[i]);
+			clients[i].slot = i;
+			clients[i].caller = caller;
+			clients[i].channel = -1;
 			client_open(&clients[i], fd);
 			return;
 		}
@@ -266,6 +276,7 @@ client_close(struct client *c)
 	report_unwanted(&c->requester);
 	deadline_clear(&c->deadline);
 	deadline_clear(&c->look);
+	inquiry_end(&c->inquiry);
 	watch_stop(&c->watch);
 	fdtable_close(&master_fds, FD_CLIENT, "", c->slot);
 	text_free(&c->out);
@@ -413,6 +424,10 @@ client_command(struct client *c, const struct control_line *l)
 	case CONTROL_PEER:
 		client_peer(c, l);
 		return;
+	case CONTROL_SESSIONS:
+	case CONTROL_CLOSE:
+		client_sessions(c, l);
+		return;
 	case CONTROL_STATUS:
 		ops->status(&text, l->json);
 		break;
@@ -487,6 +502,41 @@ client_await_peer(struct deadline *d)
 		deadline_set(&c->look, CLIENT_LOOK, client_await_peer);
 }
 
+/* The workers answer, over a channel that goes to the client. */
+static void
+client_sessions(struct client *c, const struct control_line *l)
+{
+	if (l->server != NULL && !peers_know_server(l->server)) {
+		text_add(&c->out, "!there is no server %s: weir status has them\n", l->server);
+		client_finish(c, false);
+		return;
+	}
+	if (l->peer != NULL && !peers_know_address(l->peer)) {
+		text_add(&c->out, "!there is no peer %s: weir peers has them\n", l->peer);
+		client_finish(c, false);
+		return;
+	}
+	if ((c->channel = inquiry_begin(&c->inquiry, c->slot, l, client_inquiry_told)) < 0) {
+		text_add(&c->out, "!error: a channel for the answer: %s\n", strerror(errno));
+		client_finish(c, false);
+		return;
+	}
+	text_add(&c->out, ">");
+	inquiry_print(&c->inquiry, &c->out);
+	text_add(&c->out, "\n");
+	inquiry_tell(&c->inquiry);
+}
+
+static void
+client_inquiry_told(struct inquiry *q, const char *failed)
+{
+	struct client *c = container_of(q, struct client, inquiry);
+
+	if (failed != NULL)
+		text_add(&c->out, "!%s\n", failed);
+	client_finish(c, failed == NULL);
+}
+
 static void
 client_answer_text(struct client *c, struct text *text)
 {
@@ -527,8 +577,7 @@ client_flush(struct client *c)
 	ssize_t n;
 
 	while (c->sent < c->out.size) {
-		n = send(c->fd, c->out.data + c->sent, c->out.size - c->sent,
-		    MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = client_send(c);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN) {
@@ -547,6 +596,22 @@ client_flush(struct client *c)
 	c->watch.events &= (short)~POLLOUT;
 	if (c->finished)
 		client_close(c);
+}
+
+static ssize_t
+client_send(struct client *c)
+{
+	ssize_t n;
+
+	if (c->channel < 0)
+		return send(c->fd, c->out.data + c->sent, c->out.size - c->sent,
+		    MSG_NOSIGNAL | MSG_DONTWAIT);
+	n = message_send_byte(c->fd, c->out.data[c->sent], c->channel);
+	if (n > 0) {
+		inquiry_sent(&c->inquiry);
+		c->channel = -1;
+	}
+	return n;
 }
 
 static void

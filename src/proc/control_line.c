@@ -24,6 +24,7 @@ enum control_word {
 };
 
 #define BIT(word) (1u << (word))
+#define SELECTS   (BIT(WORD_SERVER) | BIT(WORD_PEER) | BIT(WORD_FROM))
 
 static const char *const word_names[WORDS] = {
 	[WORD_FORCE] = "force",
@@ -55,6 +56,12 @@ static const struct control_form {
 	    "peers [json] [upstream=NAME]" },
 	[CONTROL_PEER] = { "peer", BIT(WORD_WAIT),
 	    "peer UPSTREAM ADDRESS up|down|drain|weight N [wait]" },
+	[CONTROL_SESSIONS] = { "sessions", SELECTS,
+	    "sessions [server=NAME] [peer=ADDRESS] [from=NET]" },
+	[CONTROL_CLOSE] = { "close",
+	    SELECTS | BIT(WORD_ID) | BIT(WORD_RATE) | BIT(WORD_GRACE) | BIT(WORD_WAIT),
+	    "close [id=SESSION …] [server=NAME] [peer=ADDRESS] [from=NET] [rate=N] [grace=MS] "
+	    "[wait]" },
 };
 
 static const char *const verb_names[] = {
@@ -257,6 +264,9 @@ control_line_read_verb(struct control_line *l, char **rest)
 static const char *
 control_line_check(const struct control_line *l)
 {
+	if (l->command == CONTROL_CLOSE && l->id_count == 0 && l->server == NULL &&
+	    l->peer == NULL && l->from == NULL)
+		return "which sessions?";
 	if (l->command == CONTROL_PEER && l->wait && l->verb != VERB_DRAIN && l->verb != VERB_DOWN)
 		return "only what is drained or down can be waited for";
 	return NULL;

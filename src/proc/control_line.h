@@ -35,6 +35,8 @@ enum control_command {
 	CONTROL_GENERATIONS,
 	CONTROL_PEERS,
 	CONTROL_PEER,
+	CONTROL_SESSIONS,
+	CONTROL_CLOSE,
 	CONTROL_COMMANDS,	/* how many; and: no such command */
 };
 

@@ -25,6 +25,7 @@ static const char *const kind_names[FD_KINDS] = {
 	[FD_PID] = "pid",
 	[FD_CONTROL] = "control",
 	[FD_CLIENT] = "client",
+	[FD_SURVEY] = "survey",
 	[FD_STARTER] = "starter",
 	[FD_REPORTS] = "reports",
 	[FD_MASTER] = "master",

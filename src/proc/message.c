@@ -202,6 +202,45 @@ message_receive_wait(int channel, struct message *m)
 	return got;
 }
 
+ssize_t
+message_send_byte(int stream, char byte, int fd)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fd)] = { 0 };
+	struct iovec    part = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr   h = { .msg_iov = &part,
+		  .msg_iovlen = 1,
+		  .msg_control = control,
+		  .msg_controllen = sizeof control };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof fd);
+	memcpy(CMSG_DATA(c), &fd, sizeof fd);
+	return sendmsg(stream, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+ssize_t
+message_receive_bytes(int stream, void *data, size_t size, int *fd)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof *fd)];
+	struct iovec    part = { .iov_base = data, .iov_len = size };
+	struct msghdr   h = { .msg_iov = &part,
+		  .msg_iovlen = 1,
+		  .msg_control = control,
+		  .msg_controllen = sizeof control };
+	struct cmsghdr *c;
+	ssize_t         n;
+
+	*fd = -1;
+	n = recvmsg(stream, &h, MSG_CMSG_CLOEXEC);
+	if (n < 0 || (c = CMSG_FIRSTHDR(&h)) == NULL || c->cmsg_level != SOL_SOCKET ||
+	    c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof *fd))
+		return n;
+	memcpy(fd, CMSG_DATA(c), sizeof *fd);
+	return n;
+}
+
 void
 message_wipe(const struct message *m)
 {

@@ -50,6 +50,7 @@ enum message_kind {
 	MESSAGE_HASTEN,		/* a: worker_shutdown_timeout of the generation that runs, in ms:
 				 * yours is over then at the latest */
 	MESSAGE_ARRIVALS,	/* one descriptor: FD_ARRIVALS of a worker that has died */
+	MESSAGE_SURVEY,		/* data: struct survey_query; the channel for what is found */
 	MESSAGE_QUIT,		/* template: end */
 
 	/* keeper to workers */
@@ -123,6 +124,12 @@ int message_receive_wait(int channel, struct message *) __attribute__((warn_unus
 
 /* Kind, a, b and c of the next one, which stays where it is. Returns as message_receive. */
 int message_peek(int channel, struct message *) __attribute__((warn_unused_result));
+
+/* Over a stream: one byte and a descriptor, as send(2); what has come, with the descriptor
+ * that has (or -1), as recv(2). */
+ssize_t message_send_byte(int stream, char byte, int fd) __attribute__((warn_unused_result));
+ssize_t message_receive_bytes(int stream, void *data, size_t, int *fd)
+    __attribute__((warn_unused_result));
 
 /* Overwrites the data of a received message, which is a secret. */
 void message_wipe(const struct message *);

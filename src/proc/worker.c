@@ -29,6 +29,7 @@
 #include "session/server.h"
 #include "session/service.h"
 #include "session/session.h"
+#include "session/survey.h"
 #include "upstream/board.h"
 
 #define WORKER_STOP_TIMEOUT   1000u	/* ms that closing everything may take */
@@ -56,6 +57,7 @@ static int  worker_listen_fd(const char *name, unsigned slot, bool *shared);
 static void worker_announce(void);
 static void worker_tell_pools(enum share_word, int peer, unsigned slot);
 static void worker_took_mail(struct message *);
+static void worker_look_for_sessions(struct message *);
 static void worker_signalled(int);
 static void worker_beat(void *);
 static void worker_retire(void);
@@ -246,6 +248,9 @@ worker_took_mail(struct message *m)
 	case MESSAGE_HEIRS:
 		handover_take_heirs(m);
 		break;
+	case MESSAGE_SURVEY:
+		worker_look_for_sessions(m);
+		break;
 	case MESSAGE_ARRIVALS:
 		handover_take_arrivals(m);
 		break;
@@ -281,6 +286,21 @@ worker_took_mail(struct message *m)
 		message_discard(m);
 		break;
 	}
+}
+
+/* Part of what the master was asked, for the sessions that are here. */
+static void
+worker_look_for_sessions(struct message *m)
+{
+	static struct survey_query query;
+
+	if (m->size != sizeof query || m->fd_count != 1) {
+		log_alert("a search for sessions makes no sense");
+		message_discard(m);
+		return;
+	}
+	memcpy(&query, m->data, sizeof query);
+	survey_begin(&query, m->fds[0]);
 }
 
 static void

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/loop.h"
+#include "session/closing.h"
 #include "session/parcel.h"
 #include "session/record.h"
 #include "session/session.h"
@@ -90,7 +91,7 @@ move_all(void)
 {
 	struct weir_session *s;
 
-	for (unsigned i = SESSION_BUSY; i < SESSION_PLACES; i++)
+	for (unsigned i = SESSION_BUSY; i <= SESSION_STAYS; i++)
 		while ((s = session_first((enum session_place)i)) != NULL)
 			move_unpause(s, SESSION_HERE);
 	moves.all = true;
@@ -293,7 +294,8 @@ move_note(struct weir_session *s)
 	struct move_heir heir;
 
 	if (s->ends && s->step < STEP_FLUSH && record_is_clean(s))
-		session_finish(s, SESSION_SHUTDOWN);
+		session_finish(s,
+		    s->place >= SESSION_CLOSING ? SESSION_CLOSED_BY_OPERATOR : SESSION_SHUTDOWN);
 	else if (!s->ends && s->place == SESSION_BUSY &&
 	    (!moves.ops->heir(&heir) || record_check(s, &heir, &why) != RECORD_BUSY)) {
 		session_put(s, SESSION_HERE, true);
@@ -327,10 +329,14 @@ move_settle(void)
 			    moves.reasons[i].sessions, moves.reasons[i].why);
 		moves.reasons[i].sessions = 0;
 	}
+	if (closing_count() > 0)
+		log_notice("%u sessions stay in this worker: they are about to be closed",
+		    closing_count());
 	counts = (struct move_counts){
 		.moved = moves.moved,
 		.busy = busy,
-		.stay = session_count_at(SESSION_STAYS) - session_ending_at(SESSION_STAYS),
+		.stay = session_count_at(SESSION_STAYS) - session_ending_at(SESSION_STAYS) +
+		    closing_count(),
 		.wait = session_count_at(SESSION_HERE) - session_ending_at(SESSION_HERE),
 	};
 	moves.ops->settled(&counts);

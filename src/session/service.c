@@ -10,6 +10,7 @@
 #include "base/slab.h"
 #include "conf/conf.h"
 #include "net/listener.h"
+#include "session/closing.h"
 #include "session/exchange.h"
 #include "session/gate.h"
 #include "session/handshake.h"
@@ -19,6 +20,7 @@
 #include "session/relay.h"
 #include "session/server.h"
 #include "session/session.h"
+#include "session/survey.h"
 #include "session/talk.h"
 #include "upstream/pool.h"
 
@@ -99,6 +101,8 @@ service_start(const struct service_params *params)
 		return -1;
 	session_start(service_modes, &service_session_ops, params->generation);
 	moves_start(conf, params->seat, params->moves);
+	closings_start(surveys_go_on);
+	surveys_start(params->slot, params->generation);
 	prereads_start(params->worker_preread);
 	handshakes_start(params->worker_handshakes, params->seat);
 	relay_start();
@@ -230,6 +234,8 @@ service_stop(void)
 	for (unsigned i = 0; i < service.listener_count; i++)
 		listener_stop(&service.listeners[i].listener);
 	service.empty = NULL;
+	surveys_stop();
+	closings_stop();
 	moves_stop();
 	session_stop();
 	pools_stop();

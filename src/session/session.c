@@ -26,6 +26,7 @@ static void session_flush(struct weir_session *);
 static void session_linger(struct weir_session *);
 static void session_rest(struct weir_session *);
 static void session_drop(struct weir_session *);
+static void session_leave_place(struct weir_session *);
 static bool session_is_ending(const struct weir_session *);
 static void session_count_ending(struct weir_session *, int n);
 static size_t session_unsent(const struct weir_session *);
@@ -65,6 +66,7 @@ static struct {
 	const struct session_ops         *ops;
 	struct node                       open[SESSION_PLACES];
 	struct node                       closed;	/* to be freed after the pass */
+	struct node                       walks;
 	unsigned                          count;
 	unsigned                          counts[SESSION_PLACES];	/* of them */
 	unsigned                          ending[SESSION_PLACES];	/* of these */
@@ -89,6 +91,7 @@ session_start(const struct session_mode *const modes[STEP_COUNT], const struct s
 	for (unsigned i = 0; i < SESSION_PLACES; i++)
 		list_init(&all.open[i]);
 	list_init(&all.closed);
+	list_init(&all.walks);
 	all.count = 0;
 	memset(all.counts, 0, sizeof all.counts);
 	memset(all.ending, 0, sizeof all.ending);
@@ -172,18 +175,66 @@ session_next(const struct weir_session *s)
 void
 session_put(struct weir_session *s, enum session_place place, bool first)
 {
-	node_unlink(&s->link);
+	session_leave_place(s);
 	all.counts[s->place]--;
 	all.counts[place]++;
 	if (session_is_ending(s)) {
 		all.ending[s->place]--;
 		all.ending[place]++;
 	}
-	s->place = place & 3;
+	s->place = place & 7;
 	if (first)
 		list_prepend(&all.open[place], &s->link);
 	else
 		list_append(&all.open[place], &s->link);
+}
+
+/* Walks that were about to come to it go on behind it. */
+static void
+session_leave_place(struct weir_session *s)
+{
+	struct node *n, *following;
+
+	list_each(n, following, &all.walks) {
+		struct session_walk *w = container_of(n, struct session_walk, link);
+
+		if (w->next == s)
+			w->next = session_next(s);
+	}
+	node_unlink(&s->link);
+}
+
+void
+session_walk_begin(struct session_walk *w)
+{
+	w->place = SESSION_HERE;
+	w->next = session_first(SESSION_HERE);
+	w->left = 2 * (uint64_t)all.count;	/* they may be put behind the others */
+	list_append(&all.walks, &w->link);
+}
+
+struct weir_session *
+session_walk_next(struct session_walk *w)
+{
+	struct weir_session *s;
+
+	while (w->next == NULL && w->place + 1 < SESSION_PLACES)
+		w->next = session_first(++w->place);
+	s = w->next;
+	if (s == NULL || w->left == 0) {
+		session_walk_end(w);
+		return NULL;
+	}
+	w->left--;
+	w->next = session_next(s);
+	return s;
+}
+
+void
+session_walk_end(struct session_walk *w)
+{
+	if (node_linked(&w->link))
+		node_unlink(&w->link);
 }
 
 bool
@@ -297,7 +348,7 @@ static void
 session_drop(struct weir_session *s)
 {
 	conn_close(&s->client);
-	node_unlink(&s->link);
+	session_leave_place(s);
 	list_append(&all.closed, &s->link);
 	all.count--;
 	all.counts[s->place]--;

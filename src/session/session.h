@@ -76,6 +76,7 @@ struct weir_peer;
 	X(NO_MEMORY, "no_memory")                                              \
 	X(NOT_RESUMED, "not_resumed")		/* the new worker could not go on with it */ \
 	X(SHUTDOWN, "shutdown")			/* the worker ends */ \
+	X(CLOSED_BY_OPERATOR, "closed_by_operator")                            \
 	X(WORKER_DIED, "worker_died")		/* the master's count of what was open */
 
 enum session_reason {
@@ -98,12 +99,17 @@ enum session_step {
 	STEP_COUNT
 };
 
-/* Where it stands with those that move to another worker (session/move). */
+#define SESSION_COHORTS 4
+
+/* Where it stands with those that move to another worker (session/move), or are to be
+ * closed (session/closing). */
 enum session_place {
 	SESSION_HERE,		/* nobody wants it to go, or its turn has yet to come */
 	SESSION_BUSY,		/* it goes when it is at rest */
 	SESSION_STAYS,		/* it cannot travel */
-	SESSION_PLACES
+	SESSION_DOOMED,		/* an operator wants it closed; its turn has yet to come */
+	SESSION_CLOSING,	/* the same, and it ends when it is at rest; so many places, */
+	SESSION_PLACES = SESSION_CLOSING + SESSION_COHORTS	/* by when that began */
 };
 
 #define SESSION_LINGER 5000u	/* ms, at most, after our side has ended */
@@ -128,7 +134,7 @@ struct weir_session {
 	uint8_t              step;	/* enum session_step */
 	uint8_t              mode;	/* the last step that had one: its mode describes */
 	uint8_t              reason;	/* enum session_reason, from FLUSH on */
-	uint8_t              place : 2;	/* enum session_place */
+	uint8_t              place : 3;	/* enum session_place */
 	bool                 told : 1;	/* open was called: close has to be */
 	bool                 pauses : 1;	/* begins nothing more: it goes soon, or … */
 	bool                 ends : 1;	/* … ends, as soon as it is at rest */
@@ -248,6 +254,21 @@ bool session_open(struct server *, int fd, const struct addr *from)
 struct weir_session *session_first(enum session_place);
 struct weir_session *session_next(const struct weir_session *);
 void                 session_put(struct weir_session *, enum session_place, bool first);
+
+/*
+ * A walk through all of them, some in each pass: begin with a zeroed one. Those that there
+ * are at its beginning and that stay in their place come once; what moves may come twice, or
+ * not. It is over after a NULL, or session_walk_end.
+ */
+struct session_walk {
+	struct node          link;	/* of all walks */
+	struct weir_session *next;
+	enum session_place   place;
+	uint64_t             left;	/* at most so many more */
+};
+void                 session_walk_begin(struct session_walk *);
+struct weir_session *session_walk_next(struct session_walk *);
+void                 session_walk_end(struct session_walk *);
 
 /* It was sent: it ends here, and nobody outside sees anything of it. */
 void session_depart(struct weir_session *);

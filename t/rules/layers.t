@@ -30,6 +30,7 @@ my %closes = map { $_ => 1 } qw(
 	src/net/ports.c
 	src/net/sock.c
 	src/session/parcel.c
+	src/session/survey.c
 	src/proc/fdtable.c
 	src/stress/across.c
 	src/stress/serve.c

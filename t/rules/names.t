@@ -22,7 +22,7 @@ sub begins_with_object($name, @objects)
 {
 	for my $object (@objects) {
 		my $singular = $object =~ s/ies$/y/r =~ s/(?<!s)s$//r;
-		my $plural = $object =~ s/y$/ie/r . 's';
+		my $plural = $object =~ s/(?<![aeiou])y$/ie/r . 's';
 		return 1 if $name =~ /^(?:\Q$object\E|\Q$singular\E|\Q$plural\E)_./;
 	}
 	return 0;

@@ -94,7 +94,9 @@ test_control(void)
 		      "status json json", "status wait", "peers upstream=", "peers upstream=%zz",
 		      "peers upstream=a%00", "peer u 1.2.3.4:5", "peer u 1.2.3.4:5 weight",
 		      "peer u 1.2.3.4:5 weight 0", "peer u 1.2.3.4:5 weight 65536", "peer u a left",
-		      "peer u a up wait" };
+		      "peer u a up wait", "close", "close rate=1", "close id=3", "close id=3.x",
+		      "close id=4294967296.1", "close from=here", "close peer=a rate=1000001",
+		      "sessions id=1.1" };
 
 	for (unsigned i = 0; i < CONTROL_COMMANDS; i++) {
 		const char *name = control_line_name((enum control_command)i);
@@ -109,6 +111,10 @@ test_control(void)
 		strcmp(l.upstream, "a b") == 0 && strcmp(l.address, "unix:/x%") == 0 &&
 		l.verb == VERB_WEIGHT && l.weight == 7,
 	    "a peer's weight");
+	ok(parse_line("close id=3.17 id=4.1 peer=b:1 from=10.0.0.0/8 rate=5 grace=20 wait", &l) &&
+		l.id_count == 2 && l.ids[0] == (UINT64_C(3) << 32 | 17) && l.rate == 5 &&
+		l.grace == 20 && l.wait && l.range.bits == 8,
+	    "sessions to be closed");
 }
 
 static void
