@@ -434,6 +434,15 @@ addr_port(const struct addr *a)
 	}
 }
 
+void
+addr_set_port(struct addr *a, uint16_t port)
+{
+	if (a->sa.sa_family == AF_INET)
+		a->in.sin_port = htons(port);
+	else if (a->sa.sa_family == AF_INET6)
+		a->in6.sin6_port = htons(port);
+}
+
 bool
 addr_is_abstract(const struct addr *a)
 {

@@ -57,6 +57,7 @@ bool addr_equal(const struct addr *, const struct addr *);
 
 /* In host order; 0: it has none. */
 uint16_t addr_port(const struct addr *);
+void     addr_set_port(struct addr *, uint16_t port);	/* of one that has a port */
 
 /* Whether it is a UNIX address that has no file: no mode, no owner, nothing to
  * remove, and it is gone with its listener. */

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "net/dial.h"
 #include "net/loop.h"
 #include "net/tls.h"
 #include "proc/clone.h"
@@ -21,6 +22,7 @@
 #include "proc/template.h"
 #include "proc/watchdog.h"
 #include "upstream/board.h"
+#include "upstream/checker.h"
 #include "upstream/duty.h"
 
 #define KEEPER_SCRATCH 65536u
@@ -28,6 +30,7 @@
 
 /* In the order of their start. */
 static const struct duty *const duties[] = {
+	&checker_duty,
 	NULL
 };
 
@@ -72,6 +75,7 @@ keeper_run(struct template *t, unsigned seat)
 		log_alert("waiting for events: %s", strerror(errno));
 	while (keeper.started > 0)
 		duties[--keeper.started]->stop();
+	tls_stop();
 	loop_close();
 	conf_free(t->conf);
 	tls_free_all();
@@ -85,6 +89,9 @@ keeper_open_loop(void)
 	if (loop_open(KEEPER_SCRATCH, conn_fired) < 0)
 		clone_fail("event loop: %s", strerror(errno));
 	conn_start();
+	dial_init(keeper.template->settings->handshakes);
+	if (tls_start() < 0)
+		clone_fail("TLS: %s", strerror(errno));
 	clone_listen(keeper_took_mail, keeper_signalled);
 	loop_timer_init(&keeper.beat, keeper_beat, NULL);
 	keeper_beat(NULL);

@@ -42,6 +42,7 @@ static const char *const not_reloaded[] = { "control", "pid", "daemon", NULL };
 static const struct conf_option *const option_tables[] = {
 	listen_option_table,
 	peer_option_table,
+	health_option_table,
 	NULL,
 };
 

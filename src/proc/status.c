@@ -103,13 +103,33 @@ status_text_companion(struct text *t)
 	text_add(t, "%s\n", companion.quits ? ", ends with its last session" : "");
 }
 
-static const char *
-status_peer_state(const struct board_view *v)
+static void
+status_text_peer(struct text *t, const struct board_view *v)
 {
 	struct peer_account a;
+	char                ago[STR_UNIT_MAX];
+	uint64_t            now = wait_now();
 
-	peer_account_read(&a, v->id, wait_now());
-	return peer_account_state(&a, board_view_sum(v, PEER_CONNS));
+	peer_account_read(&a, v->id, now);
+	text_add(t, "  %-24s %s\n", "state",
+	    peer_account_state(&a, board_view_sum(v, PEER_CONNS)));
+	if (a.checked_at != 0)
+		text_add(t, "  %-24s %s, %s ago\n", "health_check", a.check,
+		    str_print_time(
+			now > a.checked_at ? (now - a.checked_at) / 1000 * 1000 : 0, ago));
+}
+
+static void
+status_json_peer(struct text *t, const struct board_view *v)
+{
+	struct peer_account a;
+	uint64_t            now = wait_now();
+
+	peer_account_read(&a, v->id, now);
+	text_json_string(t, "state", peer_account_state(&a, board_view_sum(v, PEER_CONNS)));
+	text_json_string(t, "health_check", a.check);
+	text_json_number(t, "health_check_ms",
+	    a.checked_at != 0 && now > a.checked_at ? now - a.checked_at : 0);
 }
 
 static void
@@ -137,7 +157,7 @@ status_print_text(struct text *t, uint64_t uptime, bool stopping)
 		strcpy(kind, view.kind);
 		text_add(t, "%s %s\n", view.kind, view.name);
 		if (strcmp(view.kind, "peer") == 0)
-			text_add(t, "  %-24s %s\n", "state", status_peer_state(&view));
+			status_text_peer(t, &view);
 		if (strcmp(view.kind, "log") == 0 && loss_lines(view.id) > 0)
 			text_add(t, "  %-24s %" PRIu64 "\n", "lines_lost", loss_lines(view.id));
 		status_text_fields(t, &view);
@@ -264,7 +284,7 @@ status_json_board(struct text *t)
 		strcpy(kind, view.kind);
 		text_json_open(t, view.name, '{');
 		if (strcmp(view.kind, "peer") == 0)
-			text_json_string(t, "state", status_peer_state(&view));
+			status_json_peer(t, &view);
 		if (strcmp(view.kind, "log") == 0)
 			text_json_number(t, "lines_lost", loss_lines(view.id));
 		for (unsigned f = 0; (name = board_field_name(view.id, f, &type)) != NULL; f++)

@@ -33,14 +33,16 @@
 static uint64_t peer_word(const struct weir_peer *, enum peer_word);
 static enum peer_order peer_order_of(uint64_t order);
 static bool peer_is_out(uint64_t setting, uint64_t order);
-static enum peer_state peer_judge(uint64_t setting, uint64_t order, uint64_t failed, uint64_t now);
+static enum peer_state peer_judge(const struct weir_peer *, uint64_t setting, uint64_t order,
+    uint64_t failed, uint64_t now);
 static uint64_t peer_weight(uint64_t setting, uint64_t order);
 static void peer_drop_orders(struct weir_peer *, uint64_t before, uint64_t setting);
+static void peer_forget_checks(struct weir_peer *);
 static uint64_t peer_put_order(board_word *, uint64_t mask, uint64_t bits);
 static void peer_note_fault(struct weir_peer *, enum peer_outcome, int error, uint64_t now);
 static uint32_t peer_ramp(const struct weir_peer *, uint64_t share, uint64_t now, uint64_t *until);
 static void peer_changed(const struct weir_peer *);
-static void peer_recovered(struct weir_peer *, uint64_t now);
+static void peer_recovered(struct weir_peer *, const char *how, uint64_t now);
 static bool peer_blames(int error);
 static void peer_count(const struct weir_peer *, enum peer_outcome);
 static const char *peer_explain(enum peer_outcome, int error);
@@ -77,9 +79,12 @@ peer_is_out(uint64_t setting, uint64_t order)
 }
 
 static enum peer_state
-peer_judge(uint64_t setting, uint64_t order, uint64_t failed, uint64_t now)
+peer_judge(const struct weir_peer *peer, uint64_t setting, uint64_t order, uint64_t failed,
+    uint64_t now)
 {
-	if (peer_is_out(setting, order))
+	if (peer_is_out(setting, order) ||
+	    (peer->upstream->health.on &&
+		health_read(peer_word(peer, PEER_HEALTH)).state == HEALTH_DOWN))
 		return PEER_OUT;
 	return now < failed ? PEER_FAILING : PEER_GOOD;
 }
@@ -93,7 +98,7 @@ peer_weight(uint64_t setting, uint64_t order)
 enum peer_state
 peer_state(const struct weir_peer *peer, uint64_t now)
 {
-	return peer_judge(peer_word(peer, PEER_SETTING), peer_word(peer, PEER_ORDER),
+	return peer_judge(peer, peer_word(peer, PEER_SETTING), peer_word(peer, PEER_ORDER),
 	    peer_word(peer, PEER_FAILED_UNTIL), now);
 }
 
@@ -103,7 +108,7 @@ peer_assess(const struct weir_peer *peer, uint64_t now)
 	uint64_t             setting = peer_word(peer, PEER_SETTING);
 	uint64_t             order = peer_word(peer, PEER_ORDER);
 	uint64_t             failed = peer_word(peer, PEER_FAILED_UNTIL);
-	struct peer_standing s = { peer_judge(setting, order, failed, now), 0, UINT64_MAX };
+	struct peer_standing s = { peer_judge(peer, setting, order, failed, now), 0, UINT64_MAX };
 
 	if (failed > now)
 		s.until = failed;
@@ -168,6 +173,8 @@ peer_settle(struct weir_peer *peer, uint32_t generation, bool claims, uint64_t n
 		(int32_t)(generation - (uint32_t)(setting >> SETTING_GENERATION_AT)) >= 0))
 		if (atomic_compare_exchange_weak(&peer->shared[PEER_SETTING], &setting, wanted)) {
 			atomic_store(&peer->shared[PEER_MOST], peer->max_conns);
+			if (!peer->upstream->health.on)
+				peer_forget_checks(peer);
 			if (((setting ^ wanted) & SETTING_DOWN) != 0)
 				atomic_store(&peer->shared[PEER_SINCE], now);
 			peer_drop_orders(peer, setting, wanted);
@@ -193,6 +200,14 @@ peer_drop_orders(struct weir_peer *peer, uint64_t before, uint64_t setting)
 			   "%s that was set by command is so no more",
 		    peer->name, peer->upstream->name,
 		    (dropped & ORDER_WEIGHT) != 0 ? "weight" : "state");
+}
+
+/* Nobody makes any more: what they said is no longer so. */
+static void
+peer_forget_checks(struct weir_peer *peer)
+{
+	atomic_store(&peer->shared[PEER_HEALTH], 0);
+	atomic_store(&peer->shared[PEER_CHECKED], 0);
 }
 
 /* Returns what stood there. */
@@ -303,7 +318,7 @@ peer_report(struct weir_peer *peer, enum peer_outcome outcome, int error, uint64
 			return;
 		atomic_store(&peer->shared[PEER_FAILS], 0);
 		if (atomic_exchange(&peer->shared[PEER_FAILED_UNTIL], 0) != 0)
-			peer_recovered(peer, now);
+			peer_recovered(peer, "", now);
 		return;
 	}
 	peer_count(peer, outcome);
@@ -337,7 +352,7 @@ peer_refused(struct weir_peer *peer, int error, uint64_t now)
 
 /* It was away for a while: slow_start begins. */
 static void
-peer_recovered(struct weir_peer *peer, uint64_t now)
+peer_recovered(struct weir_peer *peer, const char *how, uint64_t now)
 {
 	struct log_subject outer;
 
@@ -345,7 +360,7 @@ peer_recovered(struct weir_peer *peer, uint64_t now)
 	atomic_store(&peer->shared[PEER_SINCE], now);
 	peer_changed(peer);
 	outer = log_about((struct log_subject){ NULL, NULL });
-	log_notice("peer %s of upstream %s answers again", peer->name, peer->upstream->name);
+	log_notice("peer %s of upstream %s answers again%s", peer->name, peer->upstream->name, how);
 	log_about(outer);
 }
 
@@ -448,6 +463,56 @@ peer_has_other(const struct weir_peer *peer, uint64_t now)
 	return false;
 }
 
+/* -------------------------------------------------------------- health checks */
+
+void
+peer_checked(struct weir_peer *peer, enum health_result result, int error, const char *why,
+    uint64_t now)
+{
+	const struct health_check *check = &peer->upstream->health;
+	struct health              h = health_read(peer_word(peer, PEER_HEALTH));
+	bool                       good = result == HEALTH_GOOD;
+	enum health_change         change;
+
+	board_add(&peer->cell[PEER_CHECKS], 1);
+	board_add(&peer->cell[PEER_CHECKS_FAILED], !good);
+	atomic_store(&peer->shared[PEER_CHECKED], health_note(result, error, now));
+	change = health_take(&h, good, peer_is_failing(peer), check);
+	atomic_store(&peer->shared[PEER_HEALTH], health_write(h));
+	if (change == HEALTH_FELL) {
+		atomic_store(&peer->shared[PEER_SINCE], now);
+		peer_changed(peer);
+		log_warn("peer %s of upstream %s is down: health check: %s: not used until checks "
+			 "are good again (rise = %llu)",
+		    peer->name, peer->upstream->name, why, (unsigned long long)check->rise);
+	} else if (change != HEALTH_STAYS) {
+		atomic_store(&peer->shared[PEER_FAILS], 0);
+		atomic_store(&peer->shared[PEER_FAILED_UNTIL], 0);
+		peer_recovered(peer, ": its health checks are good", now);
+	}
+}
+
+void
+peer_doubt(struct weir_peer *peer)
+{
+	struct health h = health_read(peer_word(peer, PEER_HEALTH));
+
+	health_doubt(&h);
+	atomic_store(&peer->shared[PEER_HEALTH], health_write(h));
+}
+
+bool
+peer_is_failing(const struct weir_peer *peer)
+{
+	return peer_word(peer, PEER_FAILED_UNTIL) != 0;
+}
+
+bool
+peer_is_withdrawn(const struct weir_peer *peer)
+{
+	return peer_is_out(peer_word(peer, PEER_SETTING), peer_word(peer, PEER_ORDER));
+}
+
 /* -------------------------------------------------- commands, and who looks on */
 
 static void
@@ -462,16 +527,20 @@ peer_note_fault(struct weir_peer *peer, enum peer_outcome outcome, int error, ui
 void
 peer_account_read(struct peer_account *a, int board, uint64_t now)
 {
-	const board_word *words = board_shared(board);
-	uint64_t          setting = atomic_load(&words[PEER_SETTING]);
-	uint64_t          order = atomic_load(&words[PEER_ORDER]);
-	uint64_t          failed = atomic_load(&words[PEER_FAILED_UNTIL]);
-	uint64_t          fault = atomic_load(&words[PEER_FAULT]);
+	const board_word  *words = board_shared(board);
+	uint64_t           setting = atomic_load(&words[PEER_SETTING]);
+	uint64_t           order = atomic_load(&words[PEER_ORDER]);
+	uint64_t           failed = atomic_load(&words[PEER_FAILED_UNTIL]);
+	uint64_t           fault = atomic_load(&words[PEER_FAULT]);
+	uint64_t           checked = atomic_load(&words[PEER_CHECKED]);
+	enum health_result result;
+	int                error;
 
 	*a = (struct peer_account){ .order = peer_order_of(order),
 		.down = (setting & SETTING_DOWN) != 0,
 		.backup = (setting & SETTING_BACKUP) != 0,
 		.failed = failed != 0,
+		.unhealthy = health_read(atomic_load(&words[PEER_HEALTH])).state == HEALTH_DOWN,
 		.weight = (unsigned)peer_weight(setting, order),
 		.configured = (unsigned)(setting & SETTING_WEIGHT),
 		.max_conns = atomic_load(&words[PEER_MOST]),
@@ -481,6 +550,8 @@ peer_account_read(struct peer_account *a, int board, uint64_t now)
 	if (fault != 0)
 		a->fault = peer_explain((enum peer_outcome)(fault >> FAULT_OUTCOME_AT),
 		    (int)(fault >> FAULT_ERROR_AT & 0xffff));
+	result = health_noted(checked, &error, &a->checked_at);
+	a->check = health_explain(result, error);
 }
 
 const char *
@@ -490,6 +561,8 @@ peer_account_state(const struct peer_account *a, uint64_t connections)
 		return connections > 0 ? "draining" : "drained";
 	if (a->order == PEER_ORDERED_DOWN || (a->down && a->order != PEER_ORDERED_UP))
 		return "down";
+	if (a->unhealthy)
+		return "unhealthy";
 	return a->failed ? "failed" : "up";
 }
 
@@ -503,6 +576,8 @@ peer_order_state(int board, int upstream, enum peer_order state, uint64_t now)
 	if (state == PEER_ORDERED_UP) {
 		atomic_store(&words[PEER_FAILS], 0);
 		was_failed = atomic_exchange(&words[PEER_FAILED_UNTIL], 0);
+		if (health_read(atomic_load(&words[PEER_HEALTH])).state == HEALTH_DOWN)
+			was_failed |= atomic_exchange(&words[PEER_HEALTH], 0);
 	}
 	if (state == ((setting & SETTING_DOWN) != 0 ? PEER_ORDERED_DOWN : PEER_ORDERED_UP))
 		state = PEER_AS_CONFIGURED;

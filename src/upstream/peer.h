@@ -5,12 +5,21 @@
  *
  *	configuration ── PEER_SETTING ──┐
  *	commands ── PEER_ORDER ─────────┤
- *	traffic ── PEER_FAILED_UNTIL ───┼──► peer_assess ──► roster, balancers
+ *	traffic ── PEER_FAILED_UNTIL ───┤
+ *	checks ─── PEER_HEALTH ─────────┼──► peer_assess ──► roster, balancers
  *	its return ── PEER_RETURNED ────┘
  *
  * What decides lies in the words that the peer's board entry shares: so it is the same
  * for all workers, of whatever generation, and lasts over reloads. Whoever changes one
  * of them counts UPSTREAM_CHANGES up, and all workers look again.
+ *
+ * What checks find (upstream/checker) and what traffic does are one decision:
+ *
+ *	checked down	it is not used at all, until `rise` checks in a row were good
+ *	traffic fails	max_fails: it is used when no other is left, for fail_timeout, and is
+ *			checked at once: a bad check now is enough to take it out, whatever
+ *			`fall` says; `rise` good ones in a row end fail_timeout early
+ *	both are good	it is used
  */
 #ifndef UPSTREAM_PEER_H
 #define UPSTREAM_PEER_H
@@ -21,6 +30,7 @@
 #include "conf/place.h"
 #include "net/addr.h"
 #include "upstream/board.h"
+#include "upstream/health.h"
 #include "weir.h"
 
 struct dial_tls;
@@ -81,6 +91,8 @@ enum peer_field {
 	PEER_TLS_RESUMED,
 	PEER_TLS_FAILED,
 	PEER_TLS_WAITED,	/* for others that were open */
+	PEER_CHECKS,		/* of its health */
+	PEER_CHECKS_FAILED,
 	PEER_FIELDS
 };
 
@@ -96,6 +108,8 @@ enum peer_word {
 	PEER_MOST,		/* max_conns of the newest configuration */
 	PEER_SINCE,		/* ms: it has been used, or not been, since then */
 	PEER_FAULT,		/* its last failure, and when; 0: none */
+	PEER_HEALTH,		/* what checks say of it (upstream/health); 0: nothing */
+	PEER_CHECKED,		/* the last check, and when */
 };
 
 /* What an operator may say of a peer at run time, whatever its configuration says. */
@@ -172,12 +186,24 @@ enum peer_outcome {
 };
 void peer_report(struct weir_peer *, enum peer_outcome, int error, uint64_t now);
 
+/* Keeper: a health check has ended; why: how, in words. Logs the changes. */
+void peer_checked(struct weir_peer *, enum health_result, int error, const char *why,
+    uint64_t now);
+
+/* Keeper: own traffic has just found the peer to fail: only checks from now on speak for it. */
+void peer_doubt(struct weir_peer *);
+
+/* Whether traffic finds it failing; whether an operator or the configuration has taken it out. */
+bool peer_is_failing(const struct weir_peer *);
+bool peer_is_withdrawn(const struct weir_peer *);
+
 /* What the board says of the peer with this entry, for whoever has no configuration. */
 struct peer_account {
 	enum peer_order   order;
 	bool              down;		/* by its configuration */
 	bool              backup;
 	bool              failed;	/* from max_fails on, until an attempt succeeds */
+	bool              unhealthy;	/* checks say that it is down */
 	unsigned          weight;	/* in force */
 	unsigned          configured;	/* its weight there */
 	uint64_t          max_conns;
@@ -185,10 +211,12 @@ struct peer_account {
 	uint64_t          since;	/* ms: of its state */
 	uint64_t          fault_at;	/* ms; 0: there was none */
 	const char       *fault;	/* in words, until the next call */
+	uint64_t          checked_at;	/* ms: its last check; 0: there was none */
+	const char       *check;	/* "good", or in words what was wrong; the same */
 };
 void peer_account_read(struct peer_account *, int board, uint64_t now);
 
-/* One word for its state: "up", "down", "draining", "drained", "failed". */
+/* One word for its state: "up", "down", "draining", "drained", "unhealthy", "failed". */
 const char *peer_account_state(const struct peer_account *, uint64_t connections);
 
 /* An operator's word, for all workers at once: board entries of the peer and its upstream.

@@ -75,6 +75,10 @@ static const struct weir_key keys[] = {
 	  .offset = HERE(slow_start), .initial = "off", .min = 1, .max = UPSTREAM_TIME_MAX,
 	  .flags = WEIR_OFF,
 	  .help = "a peer that comes back, or joins others, gets its full share after this" },
+	{ .name = "health_check", .where = WEIR_IN_UPSTREAM, .type = WEIR_OWN,
+	  .offset = HERE(health), .initial = "off", .flags = WEIR_WORDS, .parse = health_key_parse,
+	  .syntax = health_syntax,
+	  .help = "each peer is connected to from time to time, and left out while it is down" },
 	{ .name = "connect_timeout", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
 	  .offset = HERE(connect_timeout), .initial = "2s", .min = 1, .max = 3600000,
 	  .help = "how long a connection to a peer may take" },
@@ -205,6 +209,8 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_TLS_RESUMED] = { "tls_resumed", BOARD_COUNTER },
 	[PEER_TLS_FAILED] = { "tls_failed", BOARD_COUNTER },
 	[PEER_TLS_WAITED] = { "tls_waited", BOARD_COUNTER },
+	[PEER_CHECKS] = { "checks", BOARD_COUNTER },
+	[PEER_CHECKS_FAILED] = { "checks_failed", BOARD_COUNTER },
 };
 static const struct board_schema upstream_schema = { "upstream", upstream_fields, UPSTREAM_FIELDS };
 static const struct board_schema peer_schema = { "peer", peer_fields, PEER_FIELDS };
@@ -492,6 +498,10 @@ upstream_check(struct weir_scope *scope)
 		    "opened ahead have none: leave pool_min_idle out");
 	if ((wrong = source_check(scope, u)) != NULL && !scope_is_wrong(scope, "source"))
 		conf_error(scope, "source", "%s", wrong);
+	for (unsigned i = 0; u->health.port != 0 && i < u->peer_count; i++)
+		if (u->peers[i].addr.sa.sa_family == AF_UNIX)
+			conf_error_at(scope, u->peers[i].place,
+			    "health_check has port=N, and a UNIX socket has no ports");
 	peer_tls_check(scope, u);
 	if (!scope_is_wrong(scope, "balance"))
 		upstream_check_balance(scope, u);

@@ -17,6 +17,7 @@
 #include "net/proxy_header.h"
 #include "net/sock.h"
 #include "upstream/board.h"
+#include "upstream/health.h"
 #include "upstream/peer.h"
 #include "upstream/source.h"
 #include "weir.h"
@@ -50,6 +51,7 @@ struct weir_upstream {
 	uint64_t                  retries;		/* other peers tried */
 	const char               *tls_name;		/* of the [tls]; NULL: none */
 	uint64_t                  handshake_timeout;	/* ms */
+	struct health_check       health;
 	struct sock_options       options;
 	struct source_list        sources;
 	enum proxy_version        send_proxy;	/* in front of what its peers are sent */

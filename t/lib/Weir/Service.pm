@@ -2,6 +2,7 @@
 # A real server behind weir: started by the test, ended with it.
 #
 #	my $s = Weir::Service->start([@command], ready => sub { ... }, %option);
+#	$s->pid
 #	$s->stop
 #
 # ready is asked until it is true (20 seconds); options: user, dir, env, output.
@@ -26,6 +27,8 @@ sub start($class, $command, %option)
 	open(my $fh, '<', $output);
 	die "$command->[0] does not start:\n", $fh ? readline($fh) : ();
 }
+
+sub pid($self) { return $self->{pid} }
 
 # INT, for PostgreSQL: do not wait for clients.
 sub stop($self)

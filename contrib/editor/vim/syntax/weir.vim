@@ -41,7 +41,7 @@ syntax keyword weirDirective contained certificate protocols ciphers ciphersuite
 syntax keyword weirDirective contained client_ca client_verify verify verify_depth ca crl server_name
 syntax keyword weirDirective contained session_tickets ticket_lifetime ktls
 " [upstream]
-syntax keyword weirDirective contained server balance connect_timeout retries source
+syntax keyword weirDirective contained server balance health_check connect_timeout retries source
 syntax keyword weirDirective contained pool pool_size pool_min_idle pool_idle_timeout pool_idle_check pool_lifetime
 syntax keyword weirDirective contained pool_queue pool_wait pipeline_spread pipeline_depth
 syntax keyword weirDirective contained reply_timeout reply_max
@@ -53,6 +53,7 @@ syntax keyword weirDirective contained rcvbuf sndbuf
 
 syntax match   weirOption      "\<\%(backlog\|reuseport\|fastopen\|device\|mode\|owner\)=\@=" contained
 syntax match   weirOption      "\<\%(weight\|max_conns\|max_fails\|fail_timeout\)=\@=" contained
+syntax match   weirOption      "\<\%(interval\|timeout\|rise\|fall\|send\|expect\|port\)=\@=" contained
 syntax match   weirOption      "\s\@<=\%(deferred\|v6only\|transparent\|backup\|down\)\ze\%(\s\|$\)" contained
 syntax match   weirSwitch      "\%(\s\|=\)\@<=\%(on\|off\|auto\)\ze\%(\s\|$\)" contained
 syntax match   weirSwitch      "\%(=\s*\)\@<=\%(echo\|line_proxy\|stream_proxy\|round_robin\|stderr\)\ze\%(\s\|$\)" contained
