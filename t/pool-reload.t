@@ -75,4 +75,28 @@ for my $workers (1, 2) {
 	};
 }
 
+it 'who waits keeps its place, and its time' => sub {
+	my $b = backend('line');
+	$b->tell('keep');
+	my $p = Weir::Pool->new(peers => [$b], workers => 1,
+	    upstream => "pool = request\npool_size = 1\npool_wait = 1h\nreply_timeout = 1h\n");
+	my $holder = $p->client;
+	my ($late, $early) = map { $p->client } 1, 2;	# in the order that they are moved in
+	$holder->send("holder\n");
+	$b->wait_report(sub ($r) { $r->{lines} == 1 });
+	$early->send("early\n");
+	$p->until(sub ($p) { $p->upstream->{waiting} == 1 }, 'one waits');
+	my $seen = now();
+	ok wait_for { now() - $seen > 0.02 }, 'for longer, by a coarse clock';
+	$late->send("late\n");
+	$p->until(sub ($p) { $p->upstream->{waiting} == 2 }, 'and another');
+	like $p->weir->reload->{text}, qr/2 moved/;
+	is $p->upstream->{waiting}, 2, 'both still do';
+	$b->tell('release');
+	is $holder->line, "holder\n";
+	is $_->[0]->line, $_->[1] for [$early, "early\n"], [$late, "late\n"];
+	is join('', map { $_->{text} } $b->report->{conns}->@*), "holder\nearly\nlate\n", 'in that order';
+	$p->end;
+};
+
 done_testing;

@@ -18,6 +18,12 @@
 /* Replies shorter than this are gathered, and leave together. */
 #define EXCHANGE_GATHER_MAX 16384u
 
+/* What of its waiting for a link goes with a session to another worker. */
+struct exchange_wait {
+	uint64_t since;		/* ms; 0: it does not wait */
+	uint64_t given_up;	/* not 0: it has waited long enough */
+};
+
 static void        exchange_run(struct weir_session *);
 static void        exchange_deadline(const struct weir_session *, struct session_deadline *);
 static void        exchange_expired(struct weir_session *, enum session_reason);
@@ -230,22 +236,21 @@ exchange_bound(const struct weir_session *s, const struct move_heir *heir)
 static bool
 exchange_rests(struct weir_session *s)
 {
-	struct exchange   *e = exchange_of(s);
-	const struct link *l = exchange_own_link(s);
+	const struct exchange *e = exchange_of(s);
+	const struct link     *l = exchange_own_link(s);
 
-	if (e->requester.count > 0 || e->outlook != EXCHANGE_GOES_ON ||
-	    (l != NULL && !link_rests(l)))
-		return false;
-	if (s->pauses)
-		queue_leave(s->server->upstream, &e->requester);
-	return e->requester.waiter == NULL;
+	return e->requester.count == 0 && e->outlook == EXCHANGE_GOES_ON &&
+	    (l == NULL || link_rests(l));
 }
 
 static void
 exchange_pack(const struct weir_session *s, struct parcel *p)
 {
-	const struct link *l = exchange_own_link(s);
+	const struct exchange     *e = exchange_of(s);
+	const struct link         *l = exchange_own_link(s);
+	const struct exchange_wait wait = { queue_waits_since(&e->requester), e->given_up };
 
+	parcel_put(p, &wait, sizeof wait);
 	if (l == NULL)
 		return;
 	parcel_put_fd(p, conn_fd(&l->conn));
@@ -256,13 +261,22 @@ exchange_pack(const struct weir_session *s, struct parcel *p)
 static bool
 exchange_unpack(struct weir_session *s, struct parcel *p, struct weir_peer *peer)
 {
-	const struct weir_upstream *u = s->server->upstream;
-	struct requester           *q = &exchange_of(s)->requester;
-	int                         fd;
+	struct weir_upstream *u = s->server->upstream;
+	struct exchange      *e = exchange_of(s);
+	struct requester     *q = &e->requester;
+	struct exchange_wait  wait;
+	int                   fd;
 
-	exchange_of(s)->stalled = s->client.in != NULL && !s->client.unread;
-	if (peer == NULL)
+	parcel_get(p, &wait, sizeof wait);
+	if (p->bad)
+		return false;
+	e->stalled = s->client.in != NULL && !s->client.unread;
+	e->given_up = wait.given_up != 0;
+	if (peer == NULL) {
+		if (wait.since != 0 && e->stalled)
+			pool_return(q, u, wait.since);
 		return true;
+	}
 	if (peer->upstream != u || u->mode != POOL_SESSION || (fd = parcel_get_fd(p)) < 0)
 		return false;
 	record_renew_options(p, fd, &u->options);
@@ -277,6 +291,7 @@ exchange_depart(struct weir_session *s)
 {
 	struct link *l = exchange_own_link(s);
 
+	queue_leave(s->server->upstream, &exchange_of(s)->requester);
 	if (l != NULL)
 		link_depart(l);
 }

@@ -23,7 +23,7 @@
 #include "weir.h"
 
 /* Of what is written: another one cannot be read. */
-#define PARCEL_VERSION 1u
+#define PARCEL_VERSION 2u
 
 #define PARCEL_SIZE   49152u	/* bytes of one message */
 #define PARCEL_FDS      250u

@@ -157,6 +157,15 @@ pool_give_up(struct requester *q, struct weir_upstream *u)
 	queue_leave(u, q);
 }
 
+/* Served in the next pass: it is not whole yet. */
+void
+pool_return(struct requester *q, struct weir_upstream *u, uint64_t since)
+{
+	queue_return(u, q, since);
+	pools.watching = true;
+	loop_timer_start(&pools.tick, 0);
+}
+
 void
 pool_leave(struct requester *q, struct weir_upstream *u)
 {

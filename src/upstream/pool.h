@@ -72,6 +72,9 @@ pool_may_ask(const struct requester *q, const struct weir_upstream *u)
 /* pool_wait is over: it leaves the queue, and what it had there fails. */
 void pool_give_up(struct requester *, struct weir_upstream *);
 
+/* It has waited for a link since then (ms) in another worker, and goes on here. */
+void pool_return(struct requester *, struct weir_upstream *, uint64_t since);
+
 /* It goes: its requests must have gone before (request_orphan). A link that was its
  * alone is released. */
 void pool_leave(struct requester *, struct weir_upstream *);

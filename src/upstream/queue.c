@@ -9,7 +9,7 @@
 #include "net/loop.h"
 #include "upstream/upstream.h"
 
-static bool queue_append(struct weir_upstream *, struct requester *);
+static struct waiter *queue_append(struct weir_upstream *, struct requester *);
 
 static struct slab queue_waiters;
 
@@ -39,7 +39,7 @@ queue_enter(struct weir_upstream *u, struct requester *q, enum weir_failure *why
 	if (q->waiter != NULL)
 		return true;
 	*why = u->queued >= u->queue_most ? WEIR_FAILED_POOL_QUEUE : WEIR_FAILED_NO_MEMORY;
-	return u->queued < u->queue_most && queue_append(u, q);
+	return u->queued < u->queue_most && queue_append(u, q) != NULL;
 }
 
 bool
@@ -49,13 +49,29 @@ queue_request(struct weir_upstream *u, struct request *r, struct weir_span bytes
 
 	if (r->bytes == NULL && buf_append(&r->bytes, bytes) < 0)
 		return false;
-	if (q->waiter == NULL && !queue_append(u, q)) {
+	if (q->waiter == NULL && queue_append(u, q) == NULL) {
 		buf_return(&r->bytes);
 		return false;
 	}
 	request_enter(r, REQUEST_QUEUED);
 	list_append(&q->waiter->requests, &r->of_link);
 	return true;
+}
+
+void
+queue_return(struct weir_upstream *u, struct requester *q, uint64_t since)
+{
+	struct waiter *w = queue_append(u, q);
+	struct node   *n;
+
+	if (w == NULL)
+		return;
+	w->since = since < w->since ? since : w->since;
+	n = w->node.prev;
+	while (n != &u->queue && container_of(n, struct waiter, node)->since > w->since)
+		n = n->prev;
+	node_unlink(&w->node);
+	list_prepend(n, &w->node);
 }
 
 void
@@ -79,13 +95,13 @@ queue_waits_since(const struct requester *q)
 	return q->waiter != NULL ? q->waiter->since : 0;
 }
 
-static bool
+static struct waiter *
 queue_append(struct weir_upstream *u, struct requester *q)
 {
 	struct waiter *w = slab_take(&queue_waiters);
 
 	if (w == NULL)
-		return false;
+		return NULL;
 	list_init(&w->requests);
 	w->requester = q;
 	w->since = loop_now();
@@ -94,5 +110,5 @@ queue_append(struct weir_upstream *u, struct requester *q)
 	u->queued++;
 	board_add(&u->cell[UPSTREAM_WAITING], 1);
 	board_add(&u->cell[UPSTREAM_WAITED], 1);
-	return true;
+	return w;
 }

@@ -48,6 +48,10 @@ bool queue_enter(struct weir_upstream *, struct requester *, enum weir_failure *
 bool queue_request(struct weir_upstream *, struct request *, struct weir_span bytes)
     __attribute__((warn_unused_result));
 
+/* It has waited since then (ms) in another worker: it comes before those that have waited
+ * less, however many there are. When memory is short it begins anew. */
+void queue_return(struct weir_upstream *, struct requester *, uint64_t since);
+
 /* It waits no more. Its QUEUED requests must have been taken off before. */
 void queue_leave(struct weir_upstream *, struct requester *);
 
