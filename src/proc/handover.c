@@ -43,6 +43,8 @@ struct arrivals {
 struct heir {
 	int      fd;
 	unsigned seat;
+	unsigned given;		/* sessions, that its own word does not count yet … */
+	uint64_t given_at;	/* … in ms */
 };
 
 static struct {
@@ -170,7 +172,7 @@ handover_take_heirs(struct message *m)
 		memcpy(&seat, (const char *)m->data + handover.heir_count * sizeof seat,
 		    sizeof seat);
 		handover.heirs[handover.heir_count] =
-		    (struct heir){ m->fds[handover.heir_count], seat };
+		    (struct heir){ .fd = m->fds[handover.heir_count], .seat = seat };
 	}
 	handover.home = handover.next =
 	    handover.heir_count > 0 ? handover.slot % handover.heir_count : 0;
@@ -482,15 +484,21 @@ handover_rebalance(uint64_t now, uint64_t sessions)
 	for (unsigned i = 0; i < handover.heir_count; i++) {
 		beat = board_beat_read(handover.heirs[i].seat);
 		loads[i].sessions = beat.sessions;
+		if (beat.at <= handover.heirs[i].given_at)
+			loads[i].sessions += handover.heirs[i].given;
 		loads[i].present = beat.at + 3 * REBALANCE_TICK >= now &&
 		    board_slot_get(i, &generation) == BOARD_SLOT_ACCEPTING &&
 		    generation == handover.generation;
 	}
 	loads[handover.slot] = (struct rebalance_load){ sessions, true };
 	heir = rebalance_choose(loads, handover.heir_count, handover.slot, &count);
-	if (heir < 0)
+	if (heir < 0) {
+		move_some(0);	/* what has not gone stays */
 		return;
+	}
 	handover.next = (unsigned)heir;
+	handover.heirs[heir].given = count;
+	handover.heirs[heir].given_at = now;
 	move_some(count);
 }
 

@@ -117,8 +117,9 @@ move_none(void)
 void
 move_some(unsigned count)
 {
+	if (count > 0 || moves.wanted > 0)
+		move_again(0);
 	moves.wanted = count;
-	move_again(0);
 }
 
 static void

@@ -58,8 +58,8 @@ struct move_ops {
 void moves_start(const struct conf *, unsigned seat, const struct move_ops *);
 void moves_stop(void);
 
-/* All sessions are to go, or as many, or none after all; with all, those that stayed are
- * looked at again, too. */
+/* All sessions are to go; or as many, instead of what is left of another number; or none
+ * after all. With all, those that stayed are looked at again, too. */
 void move_all(void);
 void move_some(unsigned count);
 void move_none(void);

@@ -313,7 +313,8 @@ service_accepted(struct listener *l, int fd, const struct addr *from)
 		return false;
 	}
 	/* With nothing between the two: a worker that dies here counts both, or neither. So
-	 * accepted is the sum of all ends and what is open, whatever happens. */
+	 * accepted is the sum of all ends and what is open, whenever a worker dies; but for
+	 * what it was about to send to another. */
 	board_add(&s->cell[SERVER_ACCEPTED], 1);
 	if (session_open(s, fd, from))
 		return true;

@@ -7,7 +7,7 @@
  *	       ▲                     from: 1 announced
  *	       └──────withdraw────────────┘
  *
- * It is never counted less than once; for a moment, between two words, it may be twice.
+ * While both live it is never counted less than once; between two words it may be twice.
  * Behind the gauge stand a field of BOARD_ARRIVING and one of BOARD_ANNOUNCED.
  *
  * A worker may be killed at any point. Then nobody knows whether what it had announced was
