@@ -69,7 +69,9 @@ main(int argc, char **argv, char **envp)
 	switch (a.job) {
 	case JOB_TEST:
 	case JOB_PRINT:
-		status = test_run(&o, a.job == JOB_PRINT);
+		status = a.command.options[OPTION_RUNNING] != NULL
+		    ? command_print_running(&o, &a.command)
+		    : test_run(&o, a.job == JOB_PRINT);
 		break;
 	case JOB_SIGNAL:
 		status = command_signal(&o, a.signal, &a.command);
@@ -110,6 +112,7 @@ arguments_read(struct arguments *a, int argc, char **argv)
 #undef X
 		{ NULL, 0, NULL, 0 },
 	};
+	unsigned                   options = 0;
 	int                        option, status;
 
 	opterr = 0;
@@ -122,7 +125,12 @@ arguments_read(struct arguments *a, int argc, char **argv)
 	if (optind == argc) {
 		if (a->job == JOB_SIGNAL)
 			return 0;
-		return command_takes(&a->command, 0, "weir without a command") ? 0 : 2;
+		if (a->job == JOB_PRINT && a->command.options[OPTION_RUNNING] != NULL)
+			options = 1u << OPTION_RUNNING | 1u << OPTION_TIMEOUT;
+		return command_takes(&a->command, options,
+			   a->job == JOB_PRINT ? "-T" : "weir without a command")
+		    ? 0
+		    : 2;
 	}
 	if (a->job != JOB_SERVE) {
 		fprintf(stderr, "weir: %s: not together with -s, -t, -T, -v, -V or -h\n",
@@ -275,7 +283,8 @@ main_print_usage(FILE *to)
 	    "  -p PREFIX         relative paths begin here, instead of at " PREFIX "\n"
 	    "  -g 'KEY = VALUE'  a key of [weir], in the place of the file's; may repeat\n"
 	    "  -t                checks the configuration and ends\n"
-	    "  -T                the same, and prints it with every default\n"
+	    "  -T                the same, and prints it with every default; --running: what the\n"
+	    "                    running weir has, and what was changed there by commands\n"
 	    "  -q                prints errors only\n"
 	    "  -s SIGNAL         tells the running weir to reload, upgrade, quit, stop or reopen\n"
 	    "  --force           with -s reload: even if that closes every listener\n"

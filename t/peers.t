@@ -127,6 +127,24 @@ it 'a weight is in force at once, and as long as the line says what it said' => 
 	ok $w->wait_log(qr/peer \Q$one\E of upstream behind: its line .* is another: the weight that was set by command/);
 };
 
+it 'what was said is told with the configuration that runs, whatever is in the file' => sub {
+	order('behind', $two, 'down');
+	order('behind', $two, 'weight', 9);
+	$w->edit_conf(sub { s/max_conns=100/max_conns=101/ });
+	my $result = $w->command('-T', '--running');
+	is $result->{exit}, 0 or diag $result->{err};
+	like $result->{out}, qr/\A# weir peer behind \Q$two\E down\n# weir peer behind \Q$two\E weight 9\n/;
+	like $result->{out}, qr/^server = \Q$two\E max_conns=100\b/m;
+	is $w->reload->{exit}, 0;
+	like $w->command('-T', '--running')->{out}, qr/^server = \Q$two\E max_conns=101\b/m;
+	order('behind', $two, 'weight', 1);
+	order('behind', $two, 'up');
+	unlike $w->command('-T', '--running')->{out}, qr/weir peer/;
+	my $other = $w->command('-p', '/', '-T', '--running');
+	is $other->{exit}, 1;
+	is $w->command('status', '--running')->{exit}, 2;
+};
+
 it 'drain is waited for' => sub {
 	order('behind', $two, 'down');
 	my $c = client($port);

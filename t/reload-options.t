@@ -29,7 +29,7 @@ sub refused($result, $why)
 	is $result->{exit}, 1;
 	is $result->{out}, '', 'nothing runs anew';
 	like $result->{err}, $why, 'what differs is named';
-	like $result->{err}, qr/^nothing was reloaded: .*-c, -p and -g/m, 'and what to do';
+	like $result->{err}, qr/^nothing was done: .*-c, -p and -g/m, 'and what to do';
 	like $w->command('generations')->{out}, qr/^generation 1: running/m;
 }
 

@@ -17,6 +17,7 @@
 #include "proc/control_line.h"
 #include "proc/fdtable.h"
 #include "proc/options.h"
+#include "proc/test.h"
 #include "proc/text.h"
 #include "session/survey.h"
 
@@ -101,6 +102,19 @@ command_signal(const struct options *o, const char *name, const struct command_l
 	    "weir: -s %s: there is no such; there are reload, upgrade, quit, stop, reopen\n",
 	    name);
 	return 2;
+}
+
+int
+command_print_running(const struct options *o, const struct command_line *line)
+{
+	struct client_channel channel;
+	int                   status = command_send(o, line, "configuration", &channel);
+
+	fflush(stdout);
+	if (channel.fd >= 0 && status == 0)
+		status = test_print_kept(o, channel.fd);
+	command_drop_channel(&channel);
+	return status;
 }
 
 int

@@ -17,6 +17,7 @@ struct options;
 	X(SERVER, "server", true)                                              \
 	X(PEER, "peer", true)                                                  \
 	X(FROM, "from", true)                                                  \
+	X(RUNNING, "running", false)                                           \
 	X(LIMIT, "limit", true)                                                \
 	X(RATE, "rate", true)                                                  \
 	X(GRACE, "grace", true)
@@ -38,6 +39,9 @@ struct command_line {
 /* Whether all options that were given are of these (bits), for what is called so. Says
  * which is not. */
 bool command_takes(const struct command_line *, unsigned options, const char *what);
+
+/* weir -T --running: what runs, and what was said of it since. */
+int command_print_running(const struct options *, const struct command_line *);
 
 /* weir -s NAME. Returns the exit status; 2: there is no such. */
 int command_signal(const struct options *, const char *name, const struct command_line *);

@@ -3,6 +3,7 @@
 #include "proc/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,7 @@ static void client_peers(struct client *, const struct control_line *);
 static void client_peer(struct client *, const struct control_line *);
 static void client_await_peer(struct deadline *);
 static void client_sessions(struct client *, const struct control_line *);
+static void client_configuration(struct client *);
 static void client_inquiry_told(struct inquiry *, const char *failed);
 static ssize_t client_send(struct client *);
 static void client_print_queue(struct client *);
@@ -216,6 +218,7 @@ client_accept(struct watch *w, short what)
 			clients[i].slot = i;
 			clients[i].caller = caller;
 			clients[i].channel = -1;
+			clients[i].inquiry.client = i;
 			client_open(&clients[i], fd);
 			return;
 		}
@@ -382,7 +385,8 @@ client_note(const struct client *c, const struct control_line *l, const char *te
 {
 	enum weir_level level = WEIR_NOTICE;
 
-	if (l->command == CONTROL_STATUS || l->command == CONTROL_GENERATIONS ||
+	if (l->command == CONTROL_CONFIGURATION || l->command == CONTROL_STATUS ||
+	    l->command == CONTROL_GENERATIONS ||
 	    l->command == CONTROL_PEERS)
 		level = WEIR_DEBUG;
 	log_write(level, "command: %s: by %s", text, c->caller.text);
@@ -417,6 +421,9 @@ client_command(struct client *c, const struct control_line *l)
 		return;
 	case CONTROL_REOPEN:
 		client_finish(c, ops->reopen(&c->out) == 0);
+		return;
+	case CONTROL_CONFIGURATION:
+		client_configuration(c);
 		return;
 	case CONTROL_PEERS:
 		client_peers(c, l);
@@ -525,6 +532,33 @@ client_sessions(struct client *c, const struct control_line *l)
 	inquiry_print(&c->inquiry, &c->out);
 	text_add(&c->out, "\n");
 	inquiry_tell(&c->inquiry);
+}
+
+/* As it was read, and what was said since by command. */
+static void
+client_configuration(struct client *c)
+{
+	const struct generation *g = generation_running();
+	struct text              text = { 0 };
+	int                      fd = -1;
+
+	if (!ops->match(c->written, &c->out)) {
+		client_finish(c, false);
+		return;
+	}
+	if (g != NULL)
+		fd = fcntl(fdtable_find(&master_fds, FD_SNAPSHOT, g->name, 0), F_DUPFD_CLOEXEC, 0);
+	if (fd < 0 || fdtable_add(&master_fds, FD_SURVEY, "", 2 * c->slot, fd) < 0) {
+		text_add(&c->out, "!error: %s\n",
+		    g == NULL ? "no generation runs" : strerror(errno));
+		fd_close(&fd);
+		client_finish(c, false);
+		return;
+	}
+	c->channel = fd;
+	text_add(&c->out, ">%u\n", g->number);
+	peers_print_orders(&text);
+	client_answer_text(c, &text);
 }
 
 static void

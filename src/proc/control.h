@@ -10,7 +10,8 @@
  *	'!'  an error or a warning, for stderr
  *	'+'  it has begun, which may take a while: reload and stop; says no more
  *	'>'  sessions and close: with the first byte of the answer a descriptor has come, from
- *	     which is read what workers say (session/survey): of these, "SLOT:GENERATION …"
+ *	     which is read what workers say (session/survey): of these, "SLOT:GENERATION …".
+ *	     configuration: the text of the one that runs (conf/snapshot); its number
  *	'='  the last one: the exit status, 0 or 1
  */
 #ifndef PROC_CONTROL_H

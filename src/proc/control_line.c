@@ -52,6 +52,7 @@ static const struct control_form {
 	[CONTROL_REOPEN] = { "reopen", 0, "reopen" },
 	[CONTROL_STATUS] = { "status", BIT(WORD_JSON), "status [json]" },
 	[CONTROL_GENERATIONS] = { "generations", 0, "generations" },
+	[CONTROL_CONFIGURATION] = { "configuration", 0, "configuration" },
 	[CONTROL_PEERS] = { "peers", BIT(WORD_JSON) | BIT(WORD_UPSTREAM),
 	    "peers [json] [upstream=NAME]" },
 	[CONTROL_PEER] = { "peer", BIT(WORD_WAIT),

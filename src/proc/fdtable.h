@@ -18,7 +18,8 @@ enum fd_kind {
 	FD_PID,			/* the pid file, locked */
 	FD_CONTROL,		/* where clients of the control socket are accepted */
 	FD_CLIENT,		/* slot: which */
-	FD_SURVEY,		/* slot: of a client, twice and one more: both ends of a survey */
+	FD_SURVEY,		/* slot: of a client, doubled: what it is sent; and one more: the
+				 * other end of that */
 	FD_STARTER,		/* who waits for the daemon to be ready */
 	FD_REPORTS,		/* the master's mailbox: where it reads … */
 	FD_MASTER,		/* … and where workers write */

@@ -197,7 +197,7 @@ field_list_compare(const struct field_list *own, const struct field_list *others
 	}
 	if (!same)
 		text_add(answer,
-		    "!nothing was reloaded: a reload takes what weir was started with: repeat its "
+		    "!nothing was done: weir reads what it was started with: repeat its "
 		    "-c, -p and -g; for others, stop weir and start it\n");
 	return same;
 }

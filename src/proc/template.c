@@ -106,7 +106,7 @@ template_load(struct template *t)
 		memset(progress, 0, sizeof *progress);
 		conf_progress(progress);
 	}
-	if (t->job->mode == TEMPLATE_SERVE)
+	if (t->job->mode == TEMPLATE_SERVE || t->job->kept >= 0)
 		request.snapshot = &snapshot;
 	if (request.snapshot != NULL && t->job->kept >= 0 &&
 	    snapshot_read(&snapshot, t->job->kept) < 0)
@@ -115,7 +115,7 @@ template_load(struct template *t)
 	template_report_messages(t);
 	if (conf_errors(t->conf) > 0 || !template_has_server(t))
 		return false;
-	if (request.snapshot != NULL && snapshot_write(&snapshot, t->job->snapshot) < 0)
+	if (t->job->mode == TEMPLATE_SERVE && snapshot_write(&snapshot, t->job->snapshot) < 0)
 		return template_complain(t, "keeping the text of the configuration");
 	snapshot_free(&snapshot);
 	template_close_snapshots(t->job);

@@ -34,7 +34,7 @@ struct template_job {
 	enum template_mode    mode;
 	int                   channel;
 	int                   snapshot;	/* SERVE: memfd for what it reads … */
-	int                   kept;	/* … or that of another, which it reads; -1 */
+	int                   kept;	/* … or that of another, which it reads (PRINT, too); -1 */
 	uint32_t              generation;	/* its number */
 	unsigned              index;		/* and what the board knows it by */
 	pid_t                 master;

@@ -26,6 +26,7 @@ enum verdict {
 	UNPRINTED,	/* good, and could not be written out */
 };
 
+static int          test_job(struct template_job *);
 static enum verdict test_listen(const struct options *, int channel, pid_t template);
 static bool         test_gets_on(struct loading *, int channel);
 static enum verdict test_end(pid_t template, enum verdict);
@@ -35,10 +36,33 @@ test_run(const struct options *options, bool print)
 {
 	struct template_job job = { .options = options,
 		.mode = print ? TEMPLATE_PRINT : TEMPLATE_TEST,
+		.snapshot = -1,
+		.kept = -1,
 		.master = getpid() };
-	enum verdict        verdict;
-	int                 ends[2];
-	pid_t               template;
+
+	return test_job(&job);
+}
+
+int
+test_print_kept(const struct options *options, int kept)
+{
+	struct template_job job = { .options = options,
+		.mode = TEMPLATE_PRINT,
+		.snapshot = -1,
+		.kept = kept,
+		.forced = true,
+		.master = getpid() };
+
+	return test_job(&job);
+}
+
+static int
+test_job(struct template_job *job)
+{
+	const struct options *options = job->options;
+	enum verdict          verdict;
+	int                   ends[2];
+	pid_t                 template;
 
 	template_progress();
 	if (message_pair(ends, false) < 0) {
@@ -49,8 +73,8 @@ test_run(const struct options *options, bool print)
 	template = fork();
 	if (template == 0) {
 		fd_close(&ends[0]);
-		job.channel = ends[1];
-		template_run(&job);
+		job->channel = ends[1];
+		template_run(job);
 	}
 	fd_close(&ends[1]);
 	if (template < 0) {
@@ -62,7 +86,7 @@ test_run(const struct options *options, bool print)
 	fd_close(&ends[0]);
 	if (verdict == BAD)
 		fprintf(stderr, "weir: configuration %s test failed\n", options->path);
-	else if (!options->quiet)
+	else if (!options->quiet && job->kept < 0)
 		fprintf(stderr, "weir: configuration %s is good\n", options->path);
 	return verdict == GOOD ? 0 : 1;
 }

@@ -12,4 +12,7 @@ struct options;
  * that is wanted and it is good. Returns the exit status. */
 int test_run(const struct options *, bool print);
 
+/* The same, of the text that another process has kept (conf/snapshot). */
+int test_print_kept(const struct options *, int kept);
+
 #endif
