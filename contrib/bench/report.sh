@@ -67,7 +67,7 @@ report() {
 # What weir costs, beside the limit and its peers
 
 Written by \`contrib/bench/run\`: $ROUNDS rounds of $SECS s, interleaved over the servers, with weir-stress as
-the client. One worker (one process, one thread; in idle and reload-* several) of each server on core 0, client
+the client. One worker (one process, one thread; in idle, move-idle and reload-* several) of each server on core 0, client
 and backend on core 1 ($client_class).
 Figures are the median and, in brackets, the lowest round; ratios and goals go by the lowest. Rounds in
 which the hypervisor took more than 5 % of a core are left out while two others remain. Every byte that

@@ -63,6 +63,18 @@ churn connect, 64 B, close
 stream stream_proxy
 line line_proxy
 END
+	cat <<END
+move-idle|move-idle|a reload with $IDLE idle echo sessions: so many have moved||-
+move-idle-lost|move-idle|requests and connections lost||max 0
+move-idle-time|move-idle|until no old worker is left|s|max 5
+move-idle-memory|move-idle|growth of all processes meanwhile, at most, per session|bytes|-
+move-idle-quiet|move-idle|99th percentile of 100 other connections before|ms|-
+move-idle-p99|move-idle|and during the reload|ms|max 100
+outlive|outlive|a reload with 1,000 streams in use, 10 s later: those that the new configuration serves||-
+outlive-lost|outlive|requests and connections lost||max 0
+outlive-old|outlive|processes of the old configuration||max 0
+outlive-memory|outlive|memory of all processes|MiB|-
+END
 }
 
 # What is drawn, and has no line in the table.
@@ -117,6 +129,8 @@ row() {
 	reload-churn) reload "$1" echo 0 churn ;;
 	reload-stream) reload "$1" stream "$echo_port" line ;;
 	reload-line) reload "$1" line "$line_port" line ;;
+	move-idle) move_idle "$1" ;;
+	outlive) outlive "$1" ;;
 	plot-cpu) plot_cpu ;;
 	plot-memory) plot_memory ;;
 	plot-latency) plot_latency ;;

@@ -30,8 +30,8 @@ stop() {	# PID
 	pids=(${left[@]+"${left[@]}"})
 }
 
-until_true() {	# COMMAND...: waits up to ten seconds for it
-	local end=$((SECONDS + 10))
+until_true() {	# COMMAND...: waits up to ten seconds for it, or `patience`
+	local end=$((SECONDS + ${patience:-10}))
 	until "$@"; do
 		[ "$SECONDS" -lt "$end" ] || { tail -5 "$tmp/out" >&2; return 1; }
 		sleep 0.05
