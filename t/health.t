@@ -4,13 +4,14 @@
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Weir::Stress;
 use Weir::Test;
 
 Weir::Build::ignore_leaks();
 
 # All of a check, and the time between two.
-my $SOON = 'interval=30ms timeout=' . int(patience(1) * 1000) . 'ms';
-my $NEVER = 'interval=1h timeout=' . int(patience(1) * 1000) . 'ms';
+my $SOON = 'interval=30ms timeout=1h';
+my $NEVER = 'interval=1h timeout=1h';
 
 sub start($check, $peers, %option)
 {
@@ -60,6 +61,30 @@ it 'a peer that is killed is taken out, and brought back' => sub {
 	my $c = $p->client;
 	cmp_ok scalar(grep { who($c) eq "a\n" } 1 .. 100), '<', 20, 'it begins slowly';
 	is count_log($p, qr/is down: health/), 1, 'only changes are told';
+	$p->end;
+};
+
+it 'killed under load it costs what it had in flight at the most' => sub {
+	my @peers = (backend('line'), backend('line'));
+	my $p = start("$SOON fall=1 rise=1", [map { deaf($_) } @peers], workers => 2);
+	checked($p, $_) for 0, 1;
+	my $crowd = crowd('line', '-c', 20, '--failure', '-failed', $p->address);
+	for (1 .. 2) {
+		$crowd->moving;
+		$peers[0]->tell('down');
+		$peers[0]->tell('drop_all');
+		state_is($p, 0, 'unhealthy');
+		$crowd->moving;
+		my $sent = $p->peer->{requests};
+		$crowd->moving;
+		is $p->peer->{requests}, $sent, 'nothing goes there any more';
+		$peers[0]->tell('up');
+		state_is($p, 0, 'up');
+	}
+	my $of = $crowd->end->{of};
+	is "$of->{errors} $of->{lost}", '0 0', 'no client is closed, no reply is wrong';
+	cmp_ok $of->{failed}, '<=', 2 * 20, 'one request of each client at the most';
+	$p->until(sub ($p) { $p->peer->{requests} > 0 }, 'it is used');
 	$p->end;
 };
 
@@ -163,6 +188,20 @@ it 'it lasts over the death of the keeper, and over reloads' => sub {
 	$w->edit_conf(sub { s/^health_check.*\n//m });
 	is $w->reload->{exit}, 0;
 	state_is($p, 0, 'up', 'without checks nothing speaks against it');
+	$p->end;
+};
+
+it 'no more than 256 are made at a time, and all have their turn' => sub {
+	my $b = backend('silent', address => '0.0.0.0');
+	my @peers = map { "127.1.@{[$_ >> 7]}.@{[1 + ($_ & 127)]}:@{[$b->port]} max_fails=0" } 0 .. 299;
+	my $p = start('interval=100ms timeout=1h expect=never', \@peers);
+	$b->wait_report(sub ($r) { $r->{accepted} >= 256 });
+	# All were due by then.
+	until_time(now() + 0.2);
+	is $b->report->{accepted}, 256;
+	$b->tell('drop_all');
+	$b->wait_report(sub ($r) { $r->{accepted} >= 300 });
+	is $b->report->{peak}, 256;
 	$p->end;
 };
 

@@ -335,7 +335,7 @@ target_read(struct target *t)
 	if (t->received >= HEALTH_REPLY_MAX)
 		target_end(t, HEALTH_ENDLESS, 0, NULL);
 	else if (c->eof || c->broken)
-		target_end(t, HEALTH_CLOSED, c->error, conn_explain(c));
+		target_end(t, HEALTH_CLOSED, c->error, conn_is_plain(c) ? NULL : conn_explain(c));
 }
 
 /* *used: bytes in which it does not begin. */
