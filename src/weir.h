@@ -246,6 +246,10 @@ struct weir_balancer {
 
 	/* weir_peer_in_flight has changed. NULL: not called. */
 	void              (*load)(struct weir_peer *);
+
+	/* A request has a peer of its own: weir_peer_usable says yes of one whose links are
+	 * all busy, and the request that is given it waits for them, at most pool_wait. */
+	bool               waits;
 };
 
 /* weir_peer_share of a peer with a weight of 1. */

@@ -84,6 +84,7 @@ static struct weir_peer *hash_pick(struct weir_upstream *, const struct weir_att
 static const struct weir_balancer hash_balancer = {
 	.pick  = hash_pick,
 	.words = hash_words,
+	.waits = true,
 };
 
 const struct weir_module hash_module = {

@@ -5,6 +5,7 @@
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/../../t/lib";
+use Weir::Pool;
 use Weir::Test;
 
 my @peers = map { backend('named', name => $_) } 'a' .. 'd';
@@ -73,6 +74,28 @@ it 'gives clients to a peer that is added' => sub {
 	cmp_ok scalar(grep { $_ eq 'd' } @{$now{$_}}), '>', 0, "$_: it has clients" for sort keys %now;
 	my @moved = grep { $now{ring}[$_] ne 'd' } differing($then{ring}, $now{ring});
 	is scalar(@moved), 0, 'on a ring no others have moved';
+};
+
+it 'waits for its peer when all links there are busy, and holds up nobody else' => sub {
+	for my $mode ('pool = request', 'pipeline_depth = 1') {
+		my ($a, $b) = map { my $name = $_; backend('line', reply => sub { "$name\n" }) } 'a', 'b';
+		my $p = Weir::Pool->new(peers => [$a, $b], upstream => "balance = hash client\n$mode\npool_size = 1\n");
+		my %of;
+		for my $source (@clients[0 .. 15]) {
+			my $c = $p->client(source => $source);
+			$of{$c->ask("?\n", "a\n")} //= $source;
+		}
+		my @mine = map { $p->client(source => $of{"a\n"}) } 1 .. 3;
+		my $other = $p->client(source => $of{"b\n"});
+		$a->tell('keep');
+		$_->send("x\n") for @mine;
+		$p->until(sub ($p) { $p->upstream->{waiting} == 2 }, 'two wait');
+		is $other->ask("x\n", "b\n"), "b\n", "$mode: who has another peer is served";
+		$a->tell('release');
+		is $_->line, "a\n", 'and they are when there is room' for @mine;
+		is_deeply $p->failures, {};
+		$p->end;
+	}
 };
 
 it 'says what may stand behind it' => sub {

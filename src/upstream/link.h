@@ -48,6 +48,7 @@ enum link_state { LINK_CONNECTING, LINK_OPEN, LINK_DRAINING, LINK_PARTING, LINK_
 struct pool {
 	struct weir_peer *peer;
 	struct node       links;
+	struct node       queue;	/* who waits for a link of this peer, and no other */
 	struct link      *filling;	/* goes first in pool = pipeline; NULL: none */
 	unsigned          count;	/* links, in whatever state */
 	unsigned          connecting;

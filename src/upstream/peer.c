@@ -245,7 +245,7 @@ weir_peer_usable(const struct weir_peer *peer, const struct weir_attempt *a)
 	if (!peer_fits(peer, a))
 		return false;
 	if (a->pooled)
-		return !peer->full;
+		return !peer->full || peer->upstream->balancer->balancer->waits;
 	if (!peer_is_full(peer))
 		return true;
 	board_add(&peer->cell[PEER_FULL], 1);

@@ -21,10 +21,15 @@ pick_link(struct weir_upstream *u, struct weir_attempt *a, bool *busy)
 	struct weir_peer *peer;
 	struct link      *l;
 
+	a->awaits = NULL;
 	for (a->stage = ATTEMPT_GOOD; a->stage <= ATTEMPT_FAILED; a->stage++) {
-		while (a->tried <= u->retries && (peer = upstream_pick(u, a)) != NULL)
+		while (a->awaits == NULL && a->tried <= u->retries &&
+		    (peer = upstream_pick(u, a)) != NULL) {
 			if ((l = pick_from(peer, a, busy)) != NULL)
 				return l;
+			if (*busy && u->balancer->balancer->waits)
+				a->awaits = peer;
+		}
 		if (*busy || pick_any_full(u, a)) {
 			*busy = true;
 			a->ruled_out = failed;	/* it is looked for again */
@@ -45,6 +50,10 @@ pick_from(struct weir_peer *peer, struct weir_attempt *a, bool *busy)
 	bool         full = false;
 	struct link *l;
 
+	if (peer->full || (a->newcomer && !list_empty(&p->queue))) {
+		*busy = true;
+		return NULL;
+	}
 	a->probes = false;
 	l = a->alone ? pick_unused(p, a, &full) : pick_shared(p, a, &full);
 	if (l == NULL && full) {

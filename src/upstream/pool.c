@@ -27,7 +27,8 @@ static bool pool_borrows(const struct weir_upstream *, const struct request *);
 static void pool_moved(struct request *, struct weir_span bytes, const struct weir_peer *failed);
 static void pool_settled(struct link *);
 static void pool_closed(struct link *);
-static void pool_serve(struct weir_upstream *);
+static void pool_serve(struct weir_upstream *, struct pool *);
+static void pool_serve_line(struct weir_upstream *, struct node *line);
 static bool pool_serve_requests(struct weir_upstream *, struct waiter *);
 static bool pool_serve_waiter(struct weir_upstream *, struct waiter *);
 static void pools_watch(void);
@@ -81,6 +82,7 @@ pools_start(const struct pools_worker *worker)
 			u->peers[k].pool = p;
 			p->peer = &u->peers[k];
 			list_init(&p->links);
+			list_init(&p->queue);
 			share_start(p);
 			p->kept = (unsigned)(u->pool_min_idle / self->slots +
 			    (self->slot < u->pool_min_idle % self->slots));
@@ -136,7 +138,7 @@ pool_heard(enum share_word word, int peer, unsigned slot)
 			share_wanted(&pools.all[i], slot);
 		else {
 			share_freed(&pools.all[i]);
-			pool_serve(pools.all[i].peer->upstream);
+			pool_serve(pools.all[i].peer->upstream, &pools.all[i]);
 		}
 	}
 }
@@ -187,8 +189,9 @@ pool_ask(struct weir_upstream *u, struct request *r, struct weir_span bytes, boo
 	struct requester *q = r->requester;
 	enum pool_answer  answer = POOL_BUSY;
 
-	/* Those that came first go first. */
-	if (q->link != NULL || u->queued == 0 || u->served == q)
+	/* Those that came first go first; where a request has a peer of its own, pick_link
+	 * knows who did. */
+	if (q->link != NULL || u->queued == 0 || u->served == q || u->balancer->balancer->waits)
 		answer = pool_place(u, r, bytes, why);
 	if (answer == POOL_BUSY && !patient) {
 		*why = WEIR_FAILED_POOL_WAIT;
@@ -242,6 +245,7 @@ pool_find(struct weir_upstream *u, struct request *r, struct weir_span bytes, st
 	struct weir_attempt fresh, *a = r->attempt;
 	bool                alone = pool_borrows(u, r), busy = false;
 
+	q->line = NULL;
 	if (q->link != NULL && (q->link->borrower == q || !alone) &&
 	    (q->link->borrower == q || (r->flags & REQUEST_KEYED) == 0)) {
 		*link = q->link;
@@ -259,11 +263,14 @@ pool_find(struct weir_upstream *u, struct request *r, struct weir_span bytes, st
 	a->now = loop_now();
 	a->pooled = true;
 	a->alone = alone || u->mode != POOL_PIPELINE;
+	a->newcomer = r->state == REQUEST_NEW && u->served != q;
 	if ((*link = pick_link(u, a, &busy)) != NULL) {
 		if (a->tried > 0)
 			board_add(&u->cell[UPSTREAM_RETRIED], 1);
 		return POOL_PLACED;
 	}
+	if (a->awaits != NULL)
+		q->line = &a->awaits->pool->queue;
 	*why = a->tried > 0 ? WEIR_FAILED_CONNECT : WEIR_FAILED_NO_PEER;
 	return busy ? POOL_BUSY : POOL_FAILED;
 }
@@ -313,27 +320,41 @@ fail:
 
 /* --------------------------------------------------------------- the queue */
 
-/* Room may have come. Those that are particular, because peers have failed them, or
- * they have a key, do not hold up the others. */
+/* Room may have come at a peer. */
 static void
-pool_serve(struct weir_upstream *u)
+pool_serve(struct weir_upstream *u, struct pool *p)
+{
+	pool_serve_line(u, &u->queue);
+	pool_serve_line(u, &p->queue);
+}
+
+/* Those that are particular, because peers have failed them, or they need a link alone, do
+ * not hold up the others. Who waits for another peer by now stands there. */
+static void
+pool_serve_line(struct weir_upstream *u, struct node *line)
 {
 	struct node    aside, *n;
 	struct waiter *w;
+	bool           moves;
 
 	list_init(&aside);
-	while (!pools.holding && (n = list_first(&u->queue)) != NULL) {
+	while (!pools.holding && (n = list_first(line)) != NULL) {
 		w = container_of(n, struct waiter, node);
 		if (pool_serve_requests(u, w) && pool_serve_waiter(u, w))
 			continue;
-		if (!w->particular)
+		moves = queue_line(u, w->requester) != line;
+		if (!moves && !w->particular)
 			break;
+		if (moves) {
+			queue_move(u, w);
+			continue;
+		}
 		node_unlink(n);
 		list_append(&aside, n);
 	}
 	while ((n = list_last(&aside)) != NULL) {
 		node_unlink(n);
-		list_prepend(&u->queue, n);
+		list_prepend(line, n);
 	}
 }
 
@@ -385,7 +406,7 @@ pool_serve_waiter(struct weir_upstream *u, struct waiter *w)
 	/* Behind the others with what is left. */
 	w->since = loop_now();
 	node_unlink(&w->node);
-	list_append(&u->queue, &w->node);
+	list_append(queue_line(u, q), &w->node);
 	return true;
 }
 
@@ -397,7 +418,7 @@ pool_settled(struct link *l)
 	struct weir_upstream *u = l->pool->peer->upstream;
 
 	if (u->queued > 0)
-		pool_serve(u);
+		pool_serve(u, l->pool);
 }
 
 static void
@@ -454,7 +475,9 @@ pool_look_after(struct weir_upstream *u)
 
 	for (unsigned i = 0; i < u->peer_count; i++)
 		roster_set_full(&u->peers[i], false);
-	pool_serve(u);
+	pool_serve_line(u, &u->queue);
+	for (unsigned i = 0; i < u->peer_count; i++)
+		pool_serve_line(u, &u->peers[i].pool->queue);
 	more = u->queued > 0;
 	for (unsigned i = 0; i < u->peer_count; i++) {
 		p = u->peers[i].pool;

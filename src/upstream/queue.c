@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* queue: who waits for a link of an upstream, the longest first. */
+/* queue: who waits for a link of an upstream, or of one peer, the longest first. */
 #include "upstream/queue.h"
 
 #include <assert.h>
@@ -62,15 +62,22 @@ void
 queue_return(struct weir_upstream *u, struct requester *q, uint64_t since)
 {
 	struct waiter *w = queue_append(u, q);
-	struct node   *n;
 
 	if (w == NULL)
 		return;
 	w->since = since < w->since ? since : w->since;
-	n = w->node.prev;
-	while (n != &u->queue && container_of(n, struct waiter, node)->since > w->since)
-		n = n->prev;
+	queue_move(u, w);
+}
+
+void
+queue_move(struct weir_upstream *u, struct waiter *w)
+{
+	struct node *line = queue_line(u, w->requester), *n;
+
 	node_unlink(&w->node);
+	for (n = line->prev; n != line; n = n->prev)
+		if (container_of(n, struct waiter, node)->since <= w->since)
+			break;
 	list_prepend(n, &w->node);
 }
 
@@ -87,6 +94,12 @@ queue_leave(struct weir_upstream *u, struct requester *q)
 	q->waiter = NULL;
 	u->queued--;
 	board_give(u->board, UPSTREAM_WAITING, u->seat);
+}
+
+struct node *
+queue_line(struct weir_upstream *u, const struct requester *q)
+{
+	return q->line != NULL ? q->line : &u->queue;
 }
 
 uint64_t
@@ -106,7 +119,7 @@ queue_append(struct weir_upstream *u, struct requester *q)
 	w->requester = q;
 	w->since = loop_now();
 	q->waiter = w;
-	list_append(&u->queue, &w->node);
+	list_append(queue_line(u, q), &w->node);
 	u->queued++;
 	board_add(&u->cell[UPSTREAM_WAITING], 1);
 	board_add(&u->cell[UPSTREAM_WAITED], 1);

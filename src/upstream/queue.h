@@ -21,7 +21,7 @@
 struct weir_upstream;
 
 struct waiter {
-	struct node       node;		/* of the upstream's queue */
+	struct node       node;		/* of the upstream's queue, or of a pool's */
 	struct node       requests;	/* QUEUED, in the order they were asked */
 	struct requester *requester;
 	uint64_t          since;	/* ms */
@@ -51,6 +51,12 @@ bool queue_request(struct weir_upstream *, struct request *, struct weir_span by
 /* It has waited since then (ms) in another worker: it comes before those that have waited
  * less, however many there are. When memory is short it begins anew. */
 void queue_return(struct weir_upstream *, struct requester *, uint64_t since);
+
+/* Where it stands, or would: as requester.line says. */
+struct node *queue_line(struct weir_upstream *, const struct requester *);
+
+/* There, before those that have waited less. */
+void queue_move(struct weir_upstream *, struct waiter *);
 
 /* It waits no more. Its QUEUED requests must have been taken off before. */
 void queue_leave(struct weir_upstream *, struct requester *);

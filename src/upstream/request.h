@@ -124,7 +124,8 @@ struct request {
  */
 struct requester {
 	struct link    *link;	/* where the next one goes, or that is its alone; NULL: any */
-	struct waiter  *waiter;	/* its place in the upstream's queue; NULL: it does not wait */
+	struct waiter  *waiter;	/* its place in a queue; NULL: it does not wait */
+	struct node    *line;	/* the queue where that is, or would be; NULL: the upstream's */
 	struct request *last;	/* of its requests, a ring; NULL: none */
 	uint32_t        held;	/* bytes of replies that wait for their turn */
 	uint16_t        count;	/* requests that are not DONE */

@@ -82,7 +82,7 @@ struct weir_upstream {
 	unsigned                  full;			/* peers that are */
 	unsigned                  seat;
 	unsigned                  turn;			/* weir_upstream_turn */
-	struct node               queue;		/* who waits for a link (upstream/queue) */
+	struct node               queue;		/* who waits for any link */
 	unsigned                  queued;
 	uint64_t                  queue_most;		/* may wait */
 	struct requester         *served;		/* asks in place of the queue's first */
@@ -158,8 +158,10 @@ struct weir_attempt {
 	bool               probes;	/* the last peer chosen had failed; this finds out */
 	bool               pooled;	/* wants a link: one that there is will do … */
 	bool               alone;	/* … if nobody else uses it */
+	bool               newcomer;	/* … and nobody waits for the same peer */
 	uint8_t            ruled_out;	/* how many of peers[] */
 	uint16_t           peers[UPSTREAM_RETRIES_MAX + 1];	/* by their index */
+	struct weir_peer  *awaits;	/* its links are busy, and no other peer will do */
 };
 
 static inline void
@@ -170,7 +172,8 @@ attempt_begin(struct weir_attempt *a, const struct addr_packed *client, uint64_t
 	a->now = now;
 	a->stage = ATTEMPT_GOOD;
 	a->tried = a->ruled_out = 0;
-	a->probes = a->pooled = a->alone = false;
+	a->probes = a->pooled = a->alone = a->newcomer = false;
+	a->awaits = NULL;
 }
 
 static inline bool
