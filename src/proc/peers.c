@@ -30,6 +30,7 @@ struct peer_row {
 static void peer_row_read(struct peer_row *, const struct board_view *, uint64_t now);
 static void peer_row_print_text(const struct peer_row *, struct text *, uint64_t now);
 static void peer_row_print_json(const struct peer_row *, struct text *, uint64_t now);
+static void peer_row_print_fault(struct text *, const char *fault, uint64_t at, uint64_t now);
 static const char *peer_row_state(const struct peer_row *, char *out, size_t size, uint64_t now);
 static void peers_complain(const char *upstream, const char *address, struct text *err);
 static void peers_align(const struct text *rows, struct text *out);
@@ -127,7 +128,7 @@ peer_row_print_text(const struct peer_row *row, struct text *t, uint64_t now)
 {
 	const struct peer_account *a = &row->account;
 	char                       state[128], weight[48], limit[24] = "-";
-	char                       since[STR_UNIT_MAX] = "-", ago[STR_UNIT_MAX];
+	char                       since[STR_UNIT_MAX] = "-";
 
 	snprintf(weight, sizeof weight, "%u", a->weight);
 	if (a->weight != a->configured)
@@ -141,12 +142,23 @@ peer_row_print_text(const struct peer_row *row, struct text *t, uint64_t now)
 	    row->address, peer_row_state(row, state, sizeof state, now), weight, row->in_flight,
 	    row->links, row->connections > row->links ? row->connections - row->links : 0, limit,
 	    since);
-	if (a->fault_at == 0)
+	/* What its state comes of, or what it was last. */
+	if (a->unhealthy || a->fault_at == 0)
+		peer_row_print_fault(t, a->unhealthy ? a->check : NULL, a->checked_at, now);
+	else
+		peer_row_print_fault(t, a->fault, a->fault_at, now);
+}
+
+static void
+peer_row_print_fault(struct text *t, const char *fault, uint64_t at, uint64_t now)
+{
+	char ago[STR_UNIT_MAX];
+
+	if (fault == NULL)
 		text_add(t, "-\n");
 	else
-		text_add(t, "%s, %s ago\n", a->fault,
-		    str_print_time(
-			now > a->fault_at ? (now - a->fault_at) / 1000 * 1000 : 0, ago));
+		text_add(t, "%s, %s ago\n", fault,
+		    str_print_time(now > at ? (now - at) / 1000 * 1000 : 0, ago));
 }
 
 static void
@@ -175,6 +187,9 @@ peer_row_print_json(const struct peer_row *row, struct text *t, uint64_t now)
 	text_json_string(t, "error", a->fault_at != 0 ? a->fault : "");
 	text_json_number(t, "error_ms",
 	    a->fault_at != 0 && a->fault_at <= now ? now - a->fault_at : 0);
+	text_json_string(t, "health_check", a->check);
+	text_json_number(t, "health_check_ms",
+	    a->checked_at != 0 && now > a->checked_at ? now - a->checked_at : 0);
 	text_json_close(t, '}');
 }
 
