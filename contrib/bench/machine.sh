@@ -102,12 +102,13 @@ build() {
 		"$CC" "${flags[@]}" -o "$bin/$p" "$here/$p.c" "$here/bench.c" ||
 		    fail "$p does not build"
 	done
-	weir=${WEIR:-$dir/weir/weir} stress=${STRESS:-$dir/weir/weir-stress}
+	weir=${WEIR:-$dir/weir/weir} stress=${STRESS:-$dir/weir/weir-stress} picks=
 	if [ -z "${WEIR:-}" ] || [ -z "${STRESS:-}" ]; then
 		build_weir "$dir/weir" >"$tmp/build.log" 2>&1 || {
 			tail -20 "$tmp/build.log" >&2
 			fail "weir does not build"
 		}
+		picks=$dir/weir/obj/bench/picks
 	fi
 	[ -x "$weir" ] || fail "no program $weir"
 	[ -x "$stress" ] || fail "no program $stress"
@@ -122,7 +123,7 @@ build() {
 build_weir() {	# DIRECTORY
 	cd "$1" || return 1
 	"$top/configure" || { [ "$(id -u)" -eq 0 ] && "$top/configure" --install-deps; } || return 1
-	make -j"$(nproc)"
+	make -j"$(nproc)" && make obj/bench/picks
 }
 
 nginx_takes_streams() {	# sets nginx_module to what has to be loaded for it

@@ -140,6 +140,18 @@ memory() {
 
 all_closed() { [ -z "$(ss -Htn state established "( sport = :$1 )" | head -1)" ]; }
 
+# ROW: balancers from within, without a socket.
+picks() {
+	local key server ns i
+	[ -n "$picks" ] || { say "$1: needs objects of this tree, and is left out with WEIR"; return 0; }
+	for ((i = 0; i < ROUNDS; i++)); do
+		"${server_core[@]}" "$picks" >"$tmp/picks" 2>&1 || { miss "$1: $(tail -1 "$tmp/picks")"; return 0; }
+		while read -r key server ns; do
+			note "$key" "$server" "$ns" - - - - - - -
+		done <"$tmp/picks"
+	done
+}
+
 # KEY: as many idle connections as descriptors allow, over many processes on both sides.
 idle() {
 	local key=$1 each=$((nofile - 2000)) workers processes port=$front_port begun before left opened

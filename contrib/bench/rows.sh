@@ -48,6 +48,14 @@ pool-redis-50-backend|pool-redis-50|Redis's CPU per request|µs|bare 1.15
 pool-redis-1000|pool-redis-1000|Redis INCR, 1,000 clients over one link: CPU per request|µs|twemproxy 1.00
 pool-redis-1000-backend|pool-redis-1000|Redis's CPU per request|µs|bare 1.15
 pool-redis-direct|pool-redis-direct|without a proxy, one connection, 50 deep: Redis's CPU per request|µs|-
+picks-round_robin|picks|round_robin, 1,000 peers, 8,192 sessions under way: CPU per pick|ns|max 100
+picks-least_conn|picks|least_conn|ns|max 100
+picks-least_time|picks|least_time|ns|max 100
+picks-random|picks|random|ns|max 100
+picks-hash|picks|hash client|ns|max 100
+picks-consistent|picks|hash client consistent|ns|max 100
+picks-maglev|picks|hash client maglev|ns|max 100
+picks-million|picks|least_conn, a million sessions under way|ns|picks-least_conn 2.00
 END
 	local row what
 	while read -r row what; do
@@ -125,6 +133,7 @@ row() {
 		*) timed "$1" redis "$redis_port" redis -c "${1##*-}" ;;
 		esac
 		;;
+	picks) picks "$1" ;;
 	reload-echo) reload "$1" echo 0 line ;;
 	reload-churn) reload "$1" echo 0 churn ;;
 	reload-stream) reload "$1" stream "$echo_port" line ;;

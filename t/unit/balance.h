@@ -130,7 +130,7 @@ choose(unsigned client)
 	return peer != NULL ? (int)peer->index : -1;
 }
 
-static int
+__attribute__((unused)) static int
 chosen(unsigned client)
 {
 	int i = choose(client);
@@ -151,13 +151,13 @@ turns(unsigned count)
 	return text;
 }
 
-static void
+__attribute__((unused)) static void
 fail(unsigned i)
 {
 	peer_report(&peers[i], PEER_REFUSED, 111, loop_clock);
 }
 
-static void
+__attribute__((unused)) static void
 recover(unsigned i)
 {
 	peer_report(&peers[i], PEER_CONNECTED, 0, loop_clock);
