@@ -329,9 +329,14 @@ struct weir_peer *weir_upstream_peer(const struct weir_upstream *, unsigned inde
 unsigned          weir_upstream_turn(const struct weir_upstream *);
 void             *weir_upstream_memory(struct weir_upstream *);
 void             *weir_peer_memory(struct weir_peer *);
-unsigned          weir_peer_weight(const struct weir_peer *);	/* as configured, 1 to 65535 */
+unsigned          weir_peer_weight(const struct weir_peer *);	/* as configured, to 65535, or 0 */
 
-/* The rest since 1.5. In check, of an [upstream]: it, with its peers. */
+/* The rest since 1.5. Whether peers come and go while weir runs: a number is a place then, which
+ * may be empty: its weight is 0 and weir_peer_usable says no. `change` tells when that is another.
+ * In check none is there yet but those that stay. */
+bool weir_upstream_varies(const struct weir_upstream *);
+
+/* In check, of an [upstream]: it, with its peers. */
 struct weir_upstream *weir_scope_upstream(struct weir_scope *);
 
 /* The balancer's block in the section, as configured. */

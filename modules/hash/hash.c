@@ -37,22 +37,34 @@ struct hash_point {
 	uint32_t peer;
 };
 
-struct hash_conf {
-	enum hash_way      way;
-	bool               keys;
+struct hash_table {
 	unsigned           size;	/* of the ends, points or entries */
 	uint64_t          *ends;	/* spread: of each peer's weight; a backup has none */
 	struct hash_point *points;	/* consistent: in the order of `at` … */
 	uint32_t          *starts;	/* … the first of those with these first bits, */
 	unsigned           shift;	/* which are what is left of 32 */
 	uint16_t          *entries;	/* maglev */
+	uint32_t          *order;	/* which peers are meant by 0, 1, …; NULL: those of that
+					   number */
+};
+
+struct hash_conf {
+	enum hash_way     way;
+	bool              keys;
+	struct hash_table table;	/* of peers that stay */
+};
+
+/* In a worker, of an upstream whose peers come and go. */
+struct hash_memory {
+	struct hash_table table;
 };
 
 /* One client's way over the places that it may go to. */
 struct hash_walk {
-	const struct hash_conf *conf;
-	uint64_t                hash;
-	unsigned                place;	/* of the last, on a ring */
+	enum hash_way            way;
+	const struct hash_table *table;
+	uint64_t                 hash;
+	unsigned                 place;	/* of the last, on a ring */
 };
 
 static uint64_t hash_mix(uint64_t);
@@ -60,17 +72,26 @@ static uint64_t hash_of(const struct hash_conf *, const struct weir_attempt *);
 static uint64_t hash_client(struct weir_span);
 static uint64_t hash_key(struct weir_span);
 static unsigned hash_walk_next(struct hash_walk *, unsigned step);
-static unsigned hash_find_weight(const struct hash_conf *, uint64_t hash);
-static unsigned hash_ring_find(const struct hash_conf *, uint32_t at);
+static unsigned hash_find_weight(const struct hash_table *, uint64_t hash);
+static unsigned hash_ring_find(const struct hash_table *, uint32_t at);
 static bool hash_is_let_in(const struct weir_peer *, uint64_t hash);
-static const char *hash_make_spread(struct hash_conf *, const struct weir_upstream *,
+static bool hash_build(struct hash_table *, enum hash_way, const struct weir_upstream *,
     struct weir_scope *);
-static const char *hash_make_ring(struct hash_conf *, const struct weir_upstream *,
+static bool hash_sort(struct hash_table *, const struct weir_upstream *);
+static int hash_name_compare(const void *, const void *, void *);
+static struct weir_peer *hash_peer(const struct hash_table *, const struct weir_upstream *,
+    unsigned number);
+static unsigned hash_walk_place(struct hash_walk *, unsigned step);
+static void *hash_alloc(struct weir_scope *, size_t count, size_t size);
+static bool hash_make_spread(struct hash_table *, const struct weir_upstream *,
+    struct weir_scope *);
+static bool hash_make_ring(struct hash_table *, const struct weir_upstream *,
     struct weir_scope *);
 static unsigned hash_ring_points(const struct weir_peer *, uint64_t weights, unsigned peers);
-static void hash_ring_add(struct hash_conf *, const struct weir_peer *, unsigned points);
+static void hash_ring_add(struct hash_table *, const struct weir_peer *, unsigned number,
+    unsigned points);
 static int hash_point_compare(const void *, const void *);
-static const char *hash_make_maglev(struct hash_conf *, const struct weir_upstream *,
+static bool hash_make_maglev(struct hash_table *, const struct weir_upstream *,
     struct weir_scope *);
 static uint64_t hash_weights(const struct weir_upstream *, unsigned *peers);
 static void hash_md5_text(const char *text, size_t length, uint32_t digest[4]);
@@ -79,12 +100,15 @@ static void hash_md5_text(const char *text, size_t length, uint32_t digest[4]);
 
 static const char *hash_words(struct weir_scope *, char *words);
 static const char *hash_check(struct weir_scope *);
+static void hash_change(struct weir_upstream *);
 static struct weir_peer *hash_pick(struct weir_upstream *, const struct weir_attempt *);
 
 static const struct weir_balancer hash_balancer = {
-	.pick  = hash_pick,
-	.words = hash_words,
-	.waits = true,
+	.upstream_size = sizeof(struct hash_memory),
+	.change        = hash_change,
+	.pick          = hash_pick,
+	.words         = hash_words,
+	.waits         = true,
 };
 
 const struct weir_module hash_module = {
@@ -121,18 +145,84 @@ hash_check(struct weir_scope *scope)
 {
 	struct hash_conf           *c = weir_scope_conf(scope, &hash_module);
 	const struct weir_upstream *u = weir_scope_upstream(scope);
-	unsigned                    peers;
+
+	if (!weir_upstream_varies(u))
+		hash_build(&c->table, c->way, u, scope);
+	return NULL;
+}
+
+/* A worker makes it when peers have come or gone; without memory clients go anywhere. */
+static void
+hash_change(struct weir_upstream *u)
+{
+	const struct hash_conf *c = weir_upstream_conf(u);
+	struct hash_memory     *m = weir_upstream_memory(u);
+
+	if (!weir_upstream_varies(u))
+		return;
+	free(m->table.ends);
+	free(m->table.points);
+	free(m->table.starts);
+	free(m->table.entries);
+	free(m->table.order);
+	m->table = (struct hash_table){ .size = 0 };
+	if (!hash_sort(&m->table, u) || !hash_build(&m->table, c->way, u, NULL))
+		m->table.size = 0;
+}
+
+/* scope: whose memory; NULL: the heap. */
+static bool
+hash_build(struct hash_table *t, enum hash_way way, const struct weir_upstream *u,
+    struct weir_scope *scope)
+{
+	unsigned peers;
 
 	if (hash_weights(u, &peers) == 0)
-		return NULL;	/* backups alone: any of them will do */
-	switch (c->way) {
+		return true;	/* backups alone: any of them will do */
+	switch (way) {
 	case HASH_CONSISTENT:
-		return hash_make_ring(c, u, scope);
+		return hash_make_ring(t, u, scope);
 	case HASH_MAGLEV:
-		return hash_make_maglev(c, u, scope);
+		return hash_make_maglev(t, u, scope);
 	default:
-		return hash_make_spread(c, u, scope);
+		return hash_make_spread(t, u, scope);
 	}
+}
+
+/* Numbers of peers that come and go are others in each worker: tables are not, made in the
+ * order of their names. */
+static bool
+hash_sort(struct hash_table *t, const struct weir_upstream *u)
+{
+	unsigned count = weir_upstream_peers(u);
+
+	t->order = calloc(count, sizeof *t->order);
+	for (unsigned i = 0; t->order != NULL && i < count; i++)
+		t->order[i] = i;
+	if (t->order != NULL)
+		qsort_r(t->order, count, sizeof *t->order, hash_name_compare, (void *)(uintptr_t)u);
+	return t->order != NULL;
+}
+
+static int
+hash_name_compare(const void *left, const void *right, void *upstream)
+{
+	const uint32_t *a = left, *b = right;
+
+	return strcmp(weir_peer_name(weir_upstream_peer(upstream, *a)),
+	    weir_peer_name(weir_upstream_peer(upstream, *b)));
+}
+
+static struct weir_peer *
+hash_peer(const struct hash_table *t, const struct weir_upstream *u, unsigned number)
+{
+	return weir_upstream_peer(u, t->order != NULL ? t->order[number] : number);
+}
+
+static void *
+hash_alloc(struct weir_scope *scope, size_t count, size_t size)
+{
+	return scope != NULL ? weir_scope_alloc(scope, count * size) : calloc(count + 1, size);
 }
 
 /* Of those that have places. */
@@ -145,7 +235,7 @@ hash_weights(const struct weir_upstream *u, unsigned *peers)
 	*peers = 0;
 	for (unsigned i = 0; i < weir_upstream_peers(u); i++) {
 		peer = weir_upstream_peer(u, i);
-		if (weir_peer_backup(peer))
+		if (weir_peer_backup(peer) || weir_peer_weight(peer) == 0)
 			continue;
 		weights += weir_peer_weight(peer);
 		(*peers)++;
@@ -158,12 +248,14 @@ hash_weights(const struct weir_upstream *u, unsigned *peers)
 static struct weir_peer *
 hash_pick(struct weir_upstream *u, const struct weir_attempt *attempt)
 {
-	const struct hash_conf *c = weir_upstream_conf(u);
-	struct hash_walk        w = { c, hash_of(c, attempt), 0 };
-	struct weir_peer       *peer, *slow = NULL;
-	unsigned                at, last = UINT32_MAX;
+	const struct hash_conf   *c = weir_upstream_conf(u);
+	const struct hash_memory *m = weir_upstream_memory(u);
+	struct hash_walk          w = { c->way,
+		weir_upstream_varies(u) ? &m->table : &c->table, hash_of(c, attempt), 0 };
+	struct weir_peer         *peer, *slow = NULL;
+	unsigned                  at, last = UINT32_MAX;
 
-	for (unsigned i = 0; i < NEXT_MAX && c->size > 0; i++, last = at) {
+	for (unsigned i = 0; i < NEXT_MAX && w.table->size > 0; i++, last = at) {
 		at = hash_walk_next(&w, i);
 		peer = weir_upstream_peer(u, at);
 		if (at == last || !weir_peer_usable(peer, attempt))
@@ -177,49 +269,57 @@ hash_pick(struct weir_upstream *u, const struct weir_attempt *attempt)
 	return slow != NULL ? slow : weir_upstream_draw(u, attempt, w.hash);
 }
 
-/* Where the walk comes to in this step, from 0 on. */
+/* The peer that the walk comes to in this step, from 0 on. */
 static unsigned
 hash_walk_next(struct hash_walk *w, unsigned step)
 {
-	const struct hash_conf *c = w->conf;
-	uint64_t                hash = step == 0 ? w->hash : hash_mix(w->hash + step);
+	unsigned place = hash_walk_place(w, step);
 
-	switch (c->way) {
+	return w->table->order != NULL ? w->table->order[place] : place;
+}
+
+static unsigned
+hash_walk_place(struct hash_walk *w, unsigned step)
+{
+	const struct hash_table *t = w->table;
+	uint64_t                 hash = step == 0 ? w->hash : hash_mix(w->hash + step);
+
+	switch (w->way) {
 	case HASH_CONSISTENT:
-		w->place = step == 0 ? hash_ring_find(c, (uint32_t)(hash >> 32))
-				     : (w->place + 1) % c->size;
-		return c->points[w->place].peer;
+		w->place = step == 0 ? hash_ring_find(t, (uint32_t)(hash >> 32))
+				     : (w->place + 1) % t->size;
+		return t->points[w->place].peer;
 	case HASH_MAGLEV:
-		return c->entries[hash % c->size];
+		return t->entries[hash % t->size];
 	default:
-		return hash_find_weight(c, hash);
+		return hash_find_weight(t, hash);
 	}
 }
 
 /* The peer whose weight ends behind the place, which is among all weights. */
 static unsigned
-hash_find_weight(const struct hash_conf *c, uint64_t hash)
+hash_find_weight(const struct hash_table *t, uint64_t hash)
 {
-	uint64_t place = hash % c->ends[c->size - 1];
-	unsigned begin = 0, count = c->size, half;
+	uint64_t place = hash % t->ends[t->size - 1];
+	unsigned begin = 0, count = t->size, half;
 
 	/* No branch: the processor could not foretell it. */
 	for (; count > 1; count -= half) {
 		half = count / 2;
-		begin += half & -(unsigned)(c->ends[begin + half - 1] <= place);
+		begin += half & -(unsigned)(t->ends[begin + half - 1] <= place);
 	}
 	return begin;
 }
 
 /* The first point at or behind the place, and behind the last the first. */
 static unsigned
-hash_ring_find(const struct hash_conf *c, uint32_t at)
+hash_ring_find(const struct hash_table *t, uint32_t at)
 {
-	unsigned i = c->starts[at >> c->shift];
+	unsigned i = t->starts[at >> t->shift];
 
-	while (i < c->size && c->points[i].at < at)
+	while (i < t->size && t->points[i].at < at)
 		i++;
-	return i < c->size ? i : 0;
+	return i < t->size ? i : 0;
 }
 
 /* One that begins slowly has its own clients come little by little, always the same first. */
@@ -272,51 +372,57 @@ hash_client(struct weir_span address)
 
 /* ---------------------------------------------------------------------- spread */
 
-static const char *
-hash_make_spread(struct hash_conf *c, const struct weir_upstream *u, struct weir_scope *scope)
+static bool
+hash_make_spread(struct hash_table *t, const struct weir_upstream *u, struct weir_scope *scope)
 {
 	const struct weir_peer *peer;
 	uint64_t                end = 0;
 
-	c->size = weir_upstream_peers(u);
-	c->ends = weir_scope_alloc(scope, c->size * sizeof *c->ends);
-	for (unsigned i = 0; i < c->size; i++) {
-		peer = weir_upstream_peer(u, i);
+	t->size = weir_upstream_peers(u);
+	t->ends = hash_alloc(scope, t->size, sizeof *t->ends);
+	if (t->ends == NULL)
+		return false;
+	for (unsigned i = 0; i < t->size; i++) {
+		peer = hash_peer(t, u, i);
 		end += weir_peer_backup(peer) ? 0 : weir_peer_weight(peer);
-		c->ends[i] = end;
+		t->ends[i] = end;
 	}
-	return NULL;
+	return true;
 }
 
 /* ------------------------------------------------------------------------ ring */
 
-static const char *
-hash_make_ring(struct hash_conf *c, const struct weir_upstream *u, struct weir_scope *scope)
+static bool
+hash_make_ring(struct hash_table *t, const struct weir_upstream *u, struct weir_scope *scope)
 {
 	unsigned                peers, count = 0, bits = 1, i = 0;
 	uint64_t                weights = hash_weights(u, &peers);
 	const struct weir_peer *peer;
 
 	for (unsigned k = 0; k < weir_upstream_peers(u); k++)
-		count += hash_ring_points(weir_upstream_peer(u, k), weights, peers);
-	c->points = weir_scope_alloc(scope, count * sizeof *c->points);
+		count += hash_ring_points(hash_peer(t, u, k), weights, peers);
+	t->points = hash_alloc(scope, count, sizeof *t->points);
+	if (t->points == NULL)
+		return false;
 	for (unsigned k = 0; k < weir_upstream_peers(u); k++) {
-		peer = weir_upstream_peer(u, k);
-		hash_ring_add(c, peer, hash_ring_points(peer, weights, peers));
+		peer = hash_peer(t, u, k);
+		hash_ring_add(t, peer, k, hash_ring_points(peer, weights, peers));
 	}
-	qsort(c->points, c->size, sizeof *c->points, hash_point_compare);
+	qsort(t->points, t->size, sizeof *t->points, hash_point_compare);
 	/* About eight points for each start: these are one line of the cache, and all starts fit
 	 * into it. */
 	while (bits < 31 && 8u << bits < count)
 		bits++;
-	c->shift = 32 - bits;
-	c->starts = weir_scope_alloc(scope, (sizeof *c->starts) << bits);
+	t->shift = 32 - bits;
+	t->starts = hash_alloc(scope, (size_t)1 << bits, sizeof *t->starts);
+	if (t->starts == NULL)
+		return false;
 	for (unsigned start = 0; start < 1u << bits; start++) {
-		while (i < c->size && c->points[i].at >> c->shift < start)
+		while (i < t->size && t->points[i].at >> t->shift < start)
 			i++;
-		c->starts[start] = i;
+		t->starts[start] = i;
 	}
-	return NULL;
+	return true;
 }
 
 /* Rounded as they round it, in floats. */
@@ -332,7 +438,7 @@ hash_ring_points(const struct weir_peer *peer, uint64_t weights, unsigned peers)
 }
 
 static void
-hash_ring_add(struct hash_conf *c, const struct weir_peer *peer, unsigned points)
+hash_ring_add(struct hash_table *t, const struct weir_peer *peer, unsigned number, unsigned points)
 {
 	const char *name = weir_peer_name(peer);
 	size_t      length = strlen(name), bare = strlen(RING_BARE_PORT);
@@ -346,8 +452,7 @@ hash_ring_add(struct hash_conf *c, const struct weir_peer *peer, unsigned points
 		n = snprintf(text, sizeof text, "%.*s-%u", (int)length, name, i);
 		hash_md5_text(text, (size_t)n, digest);
 		for (unsigned k = 0; k < RING_PER_HASH; k++)
-			c->points[c->size++] = (struct hash_point){ digest[k],
-				weir_peer_index(peer) };
+			t->points[t->size++] = (struct hash_point){ digest[k], number };
 	}
 }
 
@@ -374,13 +479,13 @@ struct maglev_order {
 	uint64_t rest;	/* of that, which is no whole entry yet */
 };
 
-static unsigned maglev_orders_start(struct maglev_order *, const struct hash_conf *,
+static unsigned maglev_orders_start(struct maglev_order *, const struct hash_table *,
     const struct weir_upstream *);
 
 /* In rounds, each takes those that it likes best of what is left: so one that goes leaves its
  * own to all others, and they keep nearly all of theirs. */
-static const char *
-hash_make_maglev(struct hash_conf *c, const struct weir_upstream *u, struct weir_scope *scope)
+static bool
+hash_make_maglev(struct hash_table *t, const struct weir_upstream *u, struct weir_scope *scope)
 {
 	const uint16_t       vacant = UINT16_MAX;
 	unsigned             peers, left, n;
@@ -388,29 +493,34 @@ hash_make_maglev(struct hash_conf *c, const struct weir_upstream *u, struct weir
 	struct maglev_order *orders, *o;
 
 	for (unsigned i = 0; i < sizeof maglev_sizes / sizeof *maglev_sizes; i++)
-		if (c->size < MAGLEV_EACH * peers)
-			c->size = maglev_sizes[i];
-	c->entries = weir_scope_alloc(scope, c->size * sizeof *c->entries);
-	memset(c->entries, 0xff, c->size * sizeof *c->entries);
-	orders = weir_scope_alloc(scope, peers * sizeof *orders);
-	n = maglev_orders_start(orders, c, u);
-	for (left = c->size; left > 0;)
+		if (t->size < MAGLEV_EACH * peers)
+			t->size = maglev_sizes[i];
+	t->entries = hash_alloc(scope, t->size, sizeof *t->entries);
+	orders = calloc(peers, sizeof *orders);
+	if (t->entries == NULL || orders == NULL) {
+		free(orders);
+		return false;
+	}
+	memset(t->entries, 0xff, t->size * sizeof *t->entries);
+	n = maglev_orders_start(orders, t, u);
+	for (left = t->size; left > 0;)
 		for (o = orders; o < orders + n; o++)
 			for (o->rest += o->share; o->rest >= weights && left > 0; left--) {
-				while (c->entries[o->next] != vacant)
-					o->next = (o->next + o->step) % c->size;
-				c->entries[o->next] = (uint16_t)o->peer;
+				while (t->entries[o->next] != vacant)
+					o->next = (o->next + o->step) % t->size;
+				t->entries[o->next] = (uint16_t)o->peer;
 				o->rest -= weights;
 			}
-	return NULL;
+	free(orders);
+	return true;
 }
 
 static unsigned
-maglev_orders_start(struct maglev_order *orders, const struct hash_conf *c,
+maglev_orders_start(struct maglev_order *orders, const struct hash_table *t,
     const struct weir_upstream *u)
 {
 	unsigned                peers, n = 0;
-	uint64_t                weights = hash_weights(u, &peers), round = c->size / MAGLEV_EACH;
+	uint64_t                weights = hash_weights(u, &peers), round = t->size / MAGLEV_EACH;
 	const struct weir_peer *peer;
 	uint32_t                digest[4];
 
@@ -418,13 +528,13 @@ maglev_orders_start(struct maglev_order *orders, const struct hash_conf *c,
 	if (round > weights)
 		round = weights;
 	for (unsigned i = 0; i < weir_upstream_peers(u); i++) {
-		peer = weir_upstream_peer(u, i);
-		if (weir_peer_backup(peer))
+		peer = hash_peer(t, u, i);
+		if (weir_peer_backup(peer) || weir_peer_weight(peer) == 0)
 			continue;
 		hash_md5_text(weir_peer_name(peer), strlen(weir_peer_name(peer)), digest);
 		/* The first entry comes in the first round: nobody is without one. */
-		orders[n++] = (struct maglev_order){ digest[0] % c->size,
-			digest[1] % (c->size - 1) + 1, i, weir_peer_weight(peer) * round,
+		orders[n++] = (struct maglev_order){ digest[0] % t->size,
+			digest[1] % (t->size - 1) + 1, i, weir_peer_weight(peer) * round,
 			weights - 1 };
 	}
 	return n;

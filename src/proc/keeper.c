@@ -24,6 +24,7 @@
 #include "upstream/board.h"
 #include "upstream/checker.h"
 #include "upstream/duty.h"
+#include "upstream/naming.h"
 
 #define KEEPER_SCRATCH 65536u
 #define KEEPER_BEAT    10000u	/* ms, when nobody watches for it */
@@ -31,6 +32,7 @@
 /* In the order of their start. */
 static const struct duty *const duties[] = {
 	&checker_duty,
+	&naming_duty,
 	NULL
 };
 
@@ -133,6 +135,7 @@ keeper_work(void)
 	const struct duty_keeper self = {
 		.conf = keeper.template->conf,
 		.seat = clone_self.seat,
+		.number = keeper.template->job->generation,
 		.generation = keeper.template->job->index,
 		.acts = keeper_acts,
 		.changed = keeper_tell_changed,
@@ -141,6 +144,7 @@ keeper_work(void)
 	if (keeper.working)
 		return;
 	keeper.working = true;
+	board_pin();
 	for (; duties[keeper.started] != NULL; keeper.started++)
 		if (duties[keeper.started]->start(&self) < 0)
 			clone_fail("%s: %s", duties[keeper.started]->name, strerror(errno));

@@ -15,6 +15,7 @@
 #include "session/listen.h"
 #include "session/server.h"
 #include "upstream/tls_scope.h"
+#include "upstream/naming.h"
 #include "upstream/upstream.h"
 
 #define FIELDS_MAX 96u	/* of what is written; the command line has fewer */
@@ -50,6 +51,7 @@ static const struct weir_module *const core_modules[] = {
 	&settings_module,
 	&tls_scope_module,
 	&upstream_module,
+	&naming_module,
 	&server_module,
 	NULL,
 };

@@ -31,6 +31,7 @@
 /* Descriptors that a worker needs besides those of sessions, listeners and
  * channels: logs, the loop, pipes to splice with, what libraries open. */
 #define SETTINGS_SPARE 128u
+#define SETTINGS_MEMBERS 8u	/* peers that a name is thought to have */
 
 /* Bytes for each session: nearly every ClientHello fits into them. */
 #define SETTINGS_PREREAD 2048u
@@ -356,7 +357,7 @@ settings_links(const struct conf *conf)
 		if ((protocol = settings_fronting(conf, server)) != NULL &&
 		    protocol->exchange != NULL && server->upstream_name != NULL &&
 		    (u = upstream_find(conf, server->upstream_name)) != NULL)
-			count += u->peer_count * u->pool_size;
+			count += (u->fixed + u->line_count * SETTINGS_MEMBERS) * u->pool_size;
 	return count;
 }
 

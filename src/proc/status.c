@@ -15,6 +15,7 @@
 #include "proc/template.h"
 #include "proc/text.h"
 #include "upstream/board.h"
+#include "upstream/naming.h"
 #include "upstream/upstream.h"
 
 static void status_print_text(struct text *, uint64_t uptime, bool stopping);
@@ -28,6 +29,7 @@ static uint64_t status_oldest(const struct post *);
 static void status_text_companion(struct text *);
 static void status_text_worker(struct text *, const struct post *);
 static void status_text_keeper(struct text *, const struct generation *);
+static void status_text_naming(struct text *, int upstream);
 static void status_text_fields(struct text *, const struct board_view *);
 static void status_count_sessions(void);
 static void status_add_up(int entry, unsigned field, uint64_t sums[BOARD_SEATS]);
@@ -160,6 +162,8 @@ status_print_text(struct text *t, uint64_t uptime, bool stopping)
 			status_text_peer(t, &view);
 		if (strcmp(view.kind, "log") == 0 && loss_lines(view.id) > 0)
 			text_add(t, "  %-24s %" PRIu64 "\n", "lines_lost", loss_lines(view.id));
+		if (strcmp(view.kind, "upstream") == 0)
+			status_text_naming(t, view.id);
 		status_text_fields(t, &view);
 	}
 }
@@ -273,7 +277,8 @@ status_json_board(struct text *t)
 	struct board_view view = { .id = -1 };
 	char              kind[BOARD_KIND_MAX] = "";
 	enum board_type   type;
-	const char       *name;
+	const char       *name, *what;
+	uint64_t          since;
 
 	while (board_next(&view)) {
 		if (strcmp(kind, view.kind) != 0) {
@@ -285,6 +290,8 @@ status_json_board(struct text *t)
 		text_json_open(t, view.name, '{');
 		if (strcmp(view.kind, "peer") == 0)
 			status_json_peer(t, &view);
+		if (strcmp(view.kind, "upstream") == 0 && naming_state(view.id, &what, &since))
+			text_json_string(t, "names", what);
 		if (strcmp(view.kind, "log") == 0)
 			text_json_number(t, "lines_lost", loss_lines(view.id));
 		for (unsigned f = 0; (name = board_field_name(view.id, f, &type)) != NULL; f++)
@@ -342,6 +349,20 @@ status_text_keeper(struct text *t, const struct generation *g)
 	if (watchdog_silence(p) > 0)
 		text_add(t, " for %s", str_print_time(watchdog_silence(p) / 1000 * 1000, time));
 	text_add(t, "\n");
+}
+
+/* "names: the name servers do not answer, for 12s" */
+static void
+status_text_naming(struct text *t, int upstream)
+{
+	const char *what;
+	uint64_t    since, now = wait_now();
+	char        time[STR_UNIT_MAX];
+
+	if (!naming_state(upstream, &what, &since))
+		return;
+	text_add(t, "  %-24s %s, for %s\n", "names", what,
+	    str_print_time(now > since ? (now - since) / 1000 * 1000 : 0, time));
 }
 
 /* What is open now, and what has been counted at all. */

@@ -32,10 +32,13 @@
 #include "proc/worker.h"
 #include "session/server.h"
 #include "upstream/board.h"
+#include "upstream/naming.h"
 
 static bool template_load(struct template *);
 static bool template_complain(const struct template *, const char *what);
 static void template_close_snapshots(const struct template_job *);
+static void template_look_up(struct template *);
+static void template_warn(void *, const struct place *, const char *text);
 static bool template_enter_board(struct template *);
 static bool template_can_listen(const struct template *);
 static bool template_has_server(const struct template *);
@@ -120,6 +123,7 @@ template_load(struct template *t)
 	snapshot_free(&snapshot);
 	template_close_snapshots(t->job);
 	t->settings = settings_of(t->conf);
+	template_look_up(t);
 	if (!template_enter_board(t) || !template_can_listen(t))
 		return false;
 	if (digest_send(t->conf, t->job->channel) < 0)
@@ -150,13 +154,37 @@ template_close_snapshots(const struct template_job *job)
 	fd_close(&kept);
 }
 
+/* So that workers begin with peers. A template that only tests has no board yet. */
+static void
+template_look_up(struct template *t)
+{
+	if (t->job->mode != TEMPLATE_SERVE)
+		t->board = board_create();
+	if (progress != NULL) {
+		snprintf(progress->doing, sizeof progress->doing, "looking up names");
+		progress->own_value = true;
+	}
+	naming_begin(t->conf);
+	naming_warn(t->conf, template_warn, t);
+	if (progress != NULL)
+		memset(progress, 0, sizeof *progress);
+}
+
+static void
+template_warn(void *argument, const struct place *at, const char *what)
+{
+	char text[1024];
+
+	snprintf(text, sizeof text, "%s:%u: warning: %s", at->file, at->line, what);
+	template_tell(argument, WEIR_WARN, text);
+}
+
 /* -t does it as well, on a board of its own: what does not fit is an error there. */
 static bool
 template_enter_board(struct template *t)
 {
 	const struct settings_logs *logs = &t->settings->logs;
 	uint64_t                    entries = servers_entries(t->conf) + logs->count;
-	int                         board = -1;
 	bool                        entered;
 	char                        text[384];
 
@@ -168,11 +196,13 @@ template_enter_board(struct template *t)
 		template_tell(t, WEIR_ERROR, text);
 		return false;
 	}
-	if (t->job->mode == TEMPLATE_SERVE || (board = board_create()) >= 0) {
-		fd_close(&board);
+	if (t->job->mode == TEMPLATE_SERVE || t->board >= 0) {
+		fd_close(&t->board);
 		board_entering_begin();
 		entered = servers_enter(t->conf, t->job->index) == 0 &&
-		    loss_enter(logs->specs, logs->count, t->job->index) == 0;
+		    loss_enter(logs->specs, logs->count, t->job->index) == 0 &&
+		    naming_publish(t->conf,
+			(struct member_source){ t->job->generation, t->job->index }) == 0;
 		board_entering_end();
 		if (entered)
 			return true;

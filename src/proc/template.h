@@ -60,6 +60,7 @@ struct template {
 	struct fdtable             fds;
 	char                       name[16];	/* the generation, as fds call it */
 	unsigned                   sockets;	/* slots that have sockets */
+	int                        board;	/* -t: its own */
 };
 
 #endif

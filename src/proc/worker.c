@@ -31,6 +31,7 @@
 #include "session/session.h"
 #include "session/survey.h"
 #include "upstream/board.h"
+#include "upstream/upstream.h"
 
 #define WORKER_STOP_TIMEOUT   1000u	/* ms that closing everything may take */
 #define WORKER_SCRATCH_MIN   65536u
@@ -275,6 +276,9 @@ worker_took_mail(struct message *m)
 		pool_heard(m->kind == MESSAGE_LINK_WANTED ? SHARE_WANTED : SHARE_FREED, (int)m->a,
 		    m->b);
 		break;
+	case MESSAGE_PEERS:
+		upstreams_follow(worker.template->conf);
+		break;
 	case MESSAGE_TICKETS:
 		worker_take_tickets(m);
 		break;
@@ -332,6 +336,7 @@ worker_beat(void *argument)
 
 	(void)argument;
 	next = s->watchdog > 0 ? watchdog_interval(s->watchdog) : WORKER_BEAT;
+	upstreams_follow(worker.template->conf);
 	board_beat_write(worker.seat, beat);
 	if (((s->rebalance && s->workers > 1) || beat.room < HANDOVER_LOW) && next > REBALANCE_TICK)
 		next = REBALANCE_TICK;

@@ -13,6 +13,7 @@
 #include "session/parcel.h"
 #include "session/server.h"
 #include "session/session.h"
+#include "upstream/member.h"
 #include "upstream/token.h"
 #include "upstream/upstream.h"
 
@@ -321,8 +322,10 @@ record_read_head(struct parcel *p, struct record_head *h, unsigned sent_to)
 		h->server = weir_scope_conf(scope, &server_module);
 		token_receive(h->server->board, SERVER_SESSIONS, records.seat, sent_to);
 	}
-	if (upstream[0] != '\0' && (u = upstream_find(records.conf, upstream)) != NULL)
+	if (upstream[0] != '\0' && (u = upstream_find(records.conf, upstream)) != NULL) {
+		member_follow(u, loop_now());
 		h->peer = upstream_peer(u, peer);
+	}
 	if (h->peer != NULL)
 		tokens_receive(h->peer->board, h->holds, records.seat, sent_to);
 }

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "net/loop.h"
+#include "upstream/member.h"
 #include "upstream/peer_tls.h"
 #include "upstream/roster.h"
 #include "upstream/upstream.h"
@@ -47,6 +48,7 @@ upstreams_start(const struct conf *conf, unsigned seat, unsigned generation, uns
 	}
 	if ((memories = calloc(1, size + 1)) == NULL)
 		return -1;
+	board_pin();
 	at = memories;
 	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++) {
 		s = balance_sizes_of(u);
@@ -57,11 +59,14 @@ upstreams_start(const struct conf *conf, unsigned seat, unsigned generation, uns
 		roster_start(u, at);
 		u->memory = at + s.roster;
 		at += s.roster + s.upstream;
-		for (unsigned k = 0; k < u->peer_count; k++) {
+		for (unsigned k = 0; k < u->peer_count; k++, at += s.peer) {
+			u->peers[k].memory = at;
+			if (k >= u->fixed) {
+				member_vacate(&u->peers[k]);
+				continue;
+			}
 			u->peers[k].cell = board_cell(u->peers[k].board, seat);
 			u->peers[k].shared = board_shared(u->peers[k].board);
-			u->peers[k].memory = at;
-			at += s.peer;
 		}
 		balance_introduce_peers(u, generation);
 	}
@@ -73,9 +78,20 @@ balance_introduce_peers(struct weir_upstream *u, unsigned generation)
 {
 	bool joins = atomic_load(&u->shared[UPSTREAM_SERVED]) != 0;
 
-	for (unsigned k = 0; k < u->peer_count; k++)
+	for (unsigned k = 0; k < u->fixed; k++)
 		peer_introduce(&u->peers[k], generation, joins, loop_now());
 	atomic_store(&u->shared[UPSTREAM_SERVED], 1);
+	u->set_late = true;
+	member_follow(u, loop_now());
+}
+
+void
+upstreams_follow(const struct conf *conf)
+{
+	struct weir_upstream *u;
+
+	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++)
+		member_follow(u, loop_now());
 }
 
 void
@@ -84,7 +100,7 @@ upstreams_settle(const struct conf *conf, unsigned generation, bool claims)
 	struct weir_upstream *u;
 
 	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++)
-		for (unsigned k = 0; k < u->peer_count; k++)
+		for (unsigned k = 0; k < u->fixed; k++)
 			peer_settle(&u->peers[k], generation, claims, loop_now());
 }
 
@@ -121,6 +137,7 @@ upstream_choose(struct weir_upstream *u, struct weir_attempt *a)
 struct weir_peer *
 upstream_pick(struct weir_upstream *u, const struct weir_attempt *a)
 {
+	member_follow(u, a->now);
 	roster_refresh(u, a->now);
 	if (!u->chosen)
 		balance_begin(u);
@@ -188,6 +205,12 @@ unsigned
 weir_upstream_peers(const struct weir_upstream *u)
 {
 	return u->peer_count;
+}
+
+bool
+weir_upstream_varies(const struct weir_upstream *u)
+{
+	return u->peer_count > u->fixed;
 }
 
 struct weir_peer *

@@ -120,6 +120,7 @@ static const uint32_t limits[8] = { BOARD_FIELDS, BOARD_SHARED, BOARD_SEATS, BOA
 
 static struct board *board;
 static unsigned      mapped;	/* chunks */
+static bool          pinned;	/* what is mapped stays where it is */
 static int           file = -1;	/* of whoever made it or was given it */
 
 /* Of the process that enters entries: where they are (ids plus 1, by kind and name),
@@ -166,13 +167,20 @@ board_map_entries(unsigned n)
 
 	if (chunks <= mapped)
 		return 0;
-	b = mremap(board, board_size(mapped), board_size(chunks), MREMAP_MAYMOVE);
+	/* Of a size of 0, mremap(2) makes a second mapping of the same memory. */
+	b = mremap(board, pinned ? 0 : board_size(mapped), board_size(chunks), MREMAP_MAYMOVE);
 	if (b == MAP_FAILED)
 		return -1;
 	board = b;
 	mapped = chunks;
 	board_seating_move(&board->seating);
 	return 0;
+}
+
+void
+board_pin(void)
+{
+	pinned = true;
 }
 
 /* As large as it may become: the limit on the size of files is meant for others. */
@@ -638,6 +646,31 @@ board_give(int id, unsigned field, unsigned seat)
 
 	assert(held > 0);
 	atomic_store_explicit(own, held - 1, memory_order_release);
+}
+
+unsigned
+board_entries(void)
+{
+	return board_entries_used();
+}
+
+board_word *
+board_users(int id)
+{
+	return &entry_of(id)->generations;
+}
+
+bool
+board_names(int id, const struct board_schema *schema, const char *prefix,
+    char name[BOARD_NAME_MAX])
+{
+	const struct entry *e = entry_of(id);
+
+	if (entry_users(e) == 0 || strncmp(e->name, prefix, strlen(prefix)) != 0 ||
+	    !schema_equals(entry_schema(e), schema))
+		return false;
+	board_copy_name(name, BOARD_NAME_MAX, e->name + strlen(prefix));
+	return true;
 }
 
 bool

@@ -121,6 +121,18 @@ void     board_number_give(uint32_t);
  * lost. reclaim: called for each of its seats first. */
 void board_inherit(void (*reclaim)(unsigned seat));
 
+/* In a process that holds addresses of cells and shared words, while others enter entries:
+ * from here on they stay where they are, however much more is mapped. */
+void board_pin(void);
+
+/* For upstream/member, whose entries come and go while generations live: 0 … n-1 have been
+ * used at least once; who uses one (bits of generations; 0: it is free, and may be another's
+ * at any time); and what its name has behind this, if it is in use and counts that. */
+unsigned    board_entries(void);
+board_word *board_users(int id);
+bool        board_names(int id, const struct board_schema *, const char *prefix,
+    char name[BOARD_NAME_MAX]);
+
 /* The fields of one seat. */
 board_word *board_cell(int id, unsigned seat);
 

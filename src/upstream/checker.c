@@ -16,6 +16,7 @@
 #include "net/dial.h"
 #include "upstream/duty.h"
 #include "upstream/health.h"
+#include "upstream/member.h"
 #include "upstream/peer_tls.h"
 #include "upstream/source.h"
 #include "upstream/upstream.h"
@@ -26,6 +27,7 @@
 
 struct target {
 	struct weir_peer peer;		/* a copy: its address has the port that is checked */
+	struct weir_peer *of;		/* what it is a copy of */
 	struct conn      conn;		/* and the timer, between checks too */
 	struct dial      dial;
 	struct node      waiting;	/* for a place */
@@ -39,7 +41,10 @@ struct target {
 static bool checker_wanted(const struct conf *);
 static int  checker_start(const struct duty_keeper *);
 static void checker_stop(void);
-static void checker_add(struct weir_upstream *, const struct weir_peer *);
+static void checker_add(struct weir_upstream *, struct weir_peer *);
+static void checker_fill(struct target *);
+static void checker_follow(void);
+static void checker_exchange(struct target *);
 static void checker_tick(void *);
 static void checker_look(struct target *);
 static void target_ready(struct conn *);
@@ -122,6 +127,7 @@ checker_start(const struct duty_keeper *keeper)
 		for (unsigned k = 0; u->health.on && k < u->peer_count; k++)
 			checker_add(u, &u->peers[k]);
 	}
+	checker_follow();
 	loop_timer_init(&checker.tick, checker_tick, NULL);
 	loop_timer_start(&checker.tick, checker.pause);
 	return 0;
@@ -144,10 +150,27 @@ checker_stop(void)
 }
 
 static void
-checker_add(struct weir_upstream *u, const struct weir_peer *peer)
+checker_add(struct weir_upstream *u, struct weir_peer *peer)
 {
 	struct target             *t = &checker.targets[checker.count++];
 	const struct health_check *check = &u->health;
+
+	t->of = peer;
+	t->peer.board = -1;
+	t->conn.handler = &target_handler;
+	if (checker.pause > check->interval / 4)
+		checker.pause = check->interval / 4 > TICK_LEAST ? check->interval / 4 : TICK_LEAST;
+	if (peer->index >= u->fixed)
+		member_vacate(peer);	/* checker_follow */
+	else
+		checker_fill(t);
+}
+
+static void
+checker_fill(struct target *t)
+{
+	struct weir_peer          *peer = t->of;
+	const struct health_check *check = &peer->upstream->health;
 	int                        error;
 
 	t->peer = *peer;
@@ -156,11 +179,42 @@ checker_add(struct weir_upstream *u, const struct weir_peer *peer)
 	if (check->port != 0)
 		addr_set_port(&t->peer.addr, (uint16_t)check->port);
 	t->failing = peer_is_failing(&t->peer);
-	t->conn.handler = &target_handler;
 	(void)health_noted(atomic_load(&t->peer.shared[PEER_CHECKED]), &error, &t->began);
-	if (checker.pause > check->interval / 4)
-		checker.pause = check->interval / 4 > TICK_LEAST ? check->interval / 4 : TICK_LEAST;
 	target_schedule(t);
+}
+
+/* Members have come and gone: the places that they had are others' now, or nobody's. */
+static void
+checker_follow(void)
+{
+	struct weir_upstream *u;
+
+	for (unsigned i = 0; (u = upstream_at(checker.keeper.conf, i)) != NULL; i++)
+		if (u->health.on)
+			member_follow(u, loop_now());
+	for (unsigned i = 0; i < checker.count; i++)
+		if (checker.targets[i].peer.board != checker.targets[i].of->board)
+			checker_exchange(&checker.targets[i]);
+}
+
+static void
+checker_exchange(struct target *t)
+{
+	struct weir_peer *of = t->of;
+
+	if (t->running) {
+		dial_cancel(&t->dial);
+		checker.running--;
+	}
+	conn_close(&t->conn);
+	if (node_linked(&t->waiting))
+		node_unlink(&t->waiting);
+	memset(t, 0, sizeof *t);
+	t->of = of;
+	t->peer.board = -1;
+	t->conn.handler = &target_handler;
+	if (of->board >= 0)
+		checker_fill(t);
 }
 
 static uint32_t
@@ -176,8 +230,10 @@ static void
 checker_tick(void *argument)
 {
 	(void)argument;
+	checker_follow();
 	for (unsigned i = 0; i < checker.count; i++)
-		checker_look(&checker.targets[i]);
+		if (checker.targets[i].peer.board >= 0)
+			checker_look(&checker.targets[i]);
 	loop_timer_start(&checker.tick, checker.pause);
 }
 

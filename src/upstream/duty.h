@@ -20,7 +20,8 @@ struct conf;
 struct duty_keeper {
 	const struct conf *conf;
 	unsigned           seat;	/* its cells on the board */
-	unsigned           generation;	/* what the board knows its generation by */
+	uint32_t           number;	/* of its generation, … */
+	unsigned           generation;	/* … and what the board knows that by */
 
 	/*
 	 * Whether it is the one that acts. Two are alive for a moment at each reload, and

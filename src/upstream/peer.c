@@ -10,13 +10,6 @@
 #include "net/loop.h"
 #include "upstream/upstream.h"
 
-/* PEER_SETTING: the number of the configuration's generation above, and below it: */
-#define SETTING_WEIGHT UINT64_C(0xffff)
-#define SETTING_DOWN   (UINT64_C(1) << 16)
-#define SETTING_THERE  (UINT64_C(1) << 17)
-#define SETTING_BACKUP (UINT64_C(1) << 18)
-#define SETTING_GENERATION_AT 32
-
 /* PEER_ORDER: a weight (0: none), and enum peer_order. */
 #define ORDER_WEIGHT UINT64_C(0xffff)
 #define ORDER_STATE_AT 16
@@ -541,6 +534,7 @@ peer_account_read(struct peer_account *a, int board, uint64_t now)
 		.backup = (setting & SETTING_BACKUP) != 0,
 		.failed = failed != 0,
 		.unhealthy = health_read(atomic_load(&words[PEER_HEALTH])).state == HEALTH_DOWN,
+		.gone = (setting & SETTING_GONE) != 0,
 		.weight = (unsigned)peer_weight(setting, order),
 		.configured = (unsigned)(setting & SETTING_WEIGHT),
 		.max_conns = atomic_load(&words[PEER_MOST]),
@@ -557,6 +551,8 @@ peer_account_read(struct peer_account *a, int board, uint64_t now)
 const char *
 peer_account_state(const struct peer_account *a, uint64_t connections)
 {
+	if (a->gone)
+		return connections > 0 ? "leaving" : "gone";
 	if (a->order == PEER_ORDERED_DRAIN)
 		return connections > 0 ? "draining" : "drained";
 	if (a->order == PEER_ORDERED_DOWN || (a->down && a->order != PEER_ORDERED_UP))

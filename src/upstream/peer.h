@@ -58,6 +58,7 @@ struct weir_peer {
 	uint32_t              in_flight;	/* of this worker: sessions that are relayed
 						   to it, and requests without a reply */
 	bool                  full;		/* all links are, as far as is known */
+	bool                  listed;		/* upstream/member: it is in the set */
 };
 
 enum peer_field {
@@ -111,6 +112,18 @@ enum peer_word {
 	PEER_HEALTH,		/* what checks say of it (upstream/health); 0: nothing */
 	PEER_CHECKED,		/* the last check, and when */
 };
+
+/* PEER_SETTING: the number of the configuration's generation above, and below it: */
+#define SETTING_WEIGHT UINT64_C(0xffff)
+#define SETTING_DOWN   (UINT64_C(1) << 16)
+#define SETTING_THERE  (UINT64_C(1) << 17)
+#define SETTING_BACKUP (UINT64_C(1) << 18)
+/* … of a member of a set (upstream/member): */
+#define SETTING_GONE   (UINT64_C(1) << 19)	/* it has left, and is `down` */
+#define SETTING_MEMBER (UINT64_C(1) << 20)
+#define SETTING_KEY_AT 21			/* whose set: struct name */
+#define SETTING_KEY    UINT64_C(0x7ff)
+#define SETTING_GENERATION_AT 32
 
 /* What an operator may say of a peer at run time, whatever its configuration says. */
 enum peer_order {
@@ -204,6 +217,7 @@ struct peer_account {
 	bool              backup;
 	bool              failed;	/* from max_fails on, until an attempt succeeds */
 	bool              unhealthy;	/* checks say that it is down */
+	bool              gone;		/* its name has it no more */
 	unsigned          weight;	/* in force */
 	unsigned          configured;	/* its weight there */
 	uint64_t          max_conns;
@@ -216,7 +230,8 @@ struct peer_account {
 };
 void peer_account_read(struct peer_account *, int board, uint64_t now);
 
-/* One word for its state: "up", "down", "draining", "drained", "unhealthy", "failed". */
+/* One word for its state: "up", "down", "draining", "drained", "unhealthy", "failed", and of
+ * members that have left "leaving", "gone". */
 const char *peer_account_state(const struct peer_account *, uint64_t connections);
 
 /* An operator's word, for all workers at once: board entries of the peer and its upstream.

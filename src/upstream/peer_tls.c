@@ -8,6 +8,7 @@
 #include "conf/conf.h"
 #include "net/dial.h"
 #include "net/tls.h"
+#include "upstream/name.h"
 #include "upstream/tls_scope.h"
 #include "upstream/upstream.h"
 
@@ -49,8 +50,18 @@ peer_tls_check(struct weir_scope *scope, struct weir_upstream *u)
 		return;
 	}
 	context = tls_scope_client(scope_conf(scope), t);
-	all = weir_scope_alloc(scope, (u->peer_count + 1) * sizeof *all);
-	for (unsigned i = 0; i < u->peer_count; i++) {
+	all = weir_scope_alloc(scope, (u->peer_count + u->line_count + 1) * sizeof *all);
+	for (unsigned i = u->fixed; i < u->peer_count; i++)
+		u->peers[i].tls = &all[i];	/* a member has its line's */
+	for (unsigned i = 0; i < u->line_count; i++) {
+		u->lines[i].model.tls = &all[u->peer_count + i];
+		*u->lines[i].model.tls = (struct dial_tls){
+			.context = context,
+			.name = peer_tls_name(scope, &u->lines[i].model, t),
+			.timeout = u->handshake_timeout,
+		};
+	}
+	for (unsigned i = 0; i < u->fixed; i++) {
 		all[i] = (struct dial_tls){
 			.context = context,
 			.name = peer_tls_name(scope, &u->peers[i], t),

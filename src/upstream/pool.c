@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "upstream/member.h"
 #include "upstream/pick.h"
 #include "upstream/roster.h"
 
@@ -457,8 +458,10 @@ pools_tick(void *argument)
 
 	(void)argument;
 	for (unsigned i = 0; (u = upstream_at(pools.conf, i)) != NULL; i++)
-		if (u->framed_by != NULL)
+		if (u->framed_by != NULL) {
+			member_follow(u, loop_now());
 			more |= pool_look_after(u);
+		}
 	pools.watching = more;
 	if (more)
 		loop_timer_start(&pools.tick, SHARE_TICK);
@@ -481,6 +484,10 @@ pool_look_after(struct weir_upstream *u)
 	more = u->queued > 0;
 	for (unsigned i = 0; i < u->peer_count; i++) {
 		p = u->peers[i].pool;
+		if (u->peers[i].board < 0) {
+			more |= p->kept > 0 && !pools.retiring;
+			continue;
+		}
 		share_look(p);
 		if (p->count > p->leaving && peer_state(p->peer, loop_now()) == PEER_OUT)
 			pool_withdraw(p);

@@ -134,6 +134,13 @@ roster_refresh(struct weir_upstream *u, uint64_t now)
 		roster_look_at_full(u, now);
 }
 
+void
+roster_renew(struct weir_upstream *u, uint64_t now)
+{
+	u->roster->changes = atomic_load(&u->shared[UPSTREAM_CHANGES]);
+	roster_look(u, now);
+}
+
 static void
 roster_look(struct weir_upstream *u, uint64_t now)
 {

@@ -42,6 +42,9 @@ void   roster_start(struct weir_upstream *, void *memory);
 /* Before the balancer is asked: what has changed on the board meanwhile. */
 void roster_refresh(struct weir_upstream *, uint64_t now);
 
+/* The same at once: peers are others than they were. */
+void roster_renew(struct weir_upstream *, uint64_t now);
+
 /* Whether all links to the peer are full: as far as is known it is not usable for who
  * wants one. */
 void roster_set_full(struct weir_peer *, bool full);

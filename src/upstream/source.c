@@ -62,7 +62,7 @@ source_check(struct weir_scope *scope, struct weir_upstream *u)
 	struct in6_addr         ip;
 
 	u->sources.rests = weir_scope_alloc(scope, source_pairs(u) * sizeof *u->sources.rests);
-	for (unsigned i = 0; u->sources.count > 0 && i < u->peer_count; i++) {
+	for (unsigned i = 0; u->sources.count > 0 && i < u->fixed; i++) {
 		peer = &u->peers[i];
 		if (peer->addr.sa.sa_family == AF_UNIX ||
 		    source_count(&u->sources, &peer->addr) > 0)

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "conf/conf.h"
 #include "upstream/idle.h"
+#include "upstream/name.h"
 #include "upstream/peer_tls.h"
 #include "upstream/sock_keys.h"
 
@@ -30,7 +31,11 @@
 	    "write fail_timeout=T, a time like 10s (small letters)")                          \
 	X(BACKUP, "backup", "", NULL, "is used only when no other can be",                    \
 	    "write backup, without a value")                                                  \
-	X(DOWN, "down", "", NULL, "is not used at all", "write down, without a value")
+	X(DOWN, "down", "", NULL, "is not used at all", "write down, without a value")        \
+	X(RESOLVE, "resolve", "", NULL, "its addresses are looked up again and again",        \
+	    "write resolve, without a value")                                                 \
+	X(SERVICE, "service", "=NAME", NULL, "which SRV records name hosts and ports",        \
+	    "write service=NAME, like service=_memcache._tcp")
 
 #define PEER_OPTION_SYNTAX(constant, name, value, initial, help, form) " [" name value "]"
 
@@ -46,9 +51,9 @@ static const char *upstream_parse_pool(struct weir_scope *, const char *, void *
 static const char *upstream_parse_send_proxy(struct weir_scope *, const char *, void *);
 static const char *upstream_parse_server(struct weir_scope *, const char *, void *);
 static const char *upstream_parse_server_option(struct weir_scope *, struct weir_peer *,
-    char *word, unsigned *seen);
-static bool upstream_set_server_option(struct weir_peer *, enum peer_option,
-    const char *value);
+    const char **service, char *word, unsigned *seen);
+static bool upstream_set_server_option(struct weir_peer *, const char **service,
+    enum peer_option, const char *value);
 static const char *upstream_phrase(struct weir_scope *, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static const char *upstream_add_peer(struct weir_scope *, struct weir_upstream *,
@@ -79,6 +84,16 @@ static const struct weir_key keys[] = {
 	  .offset = HERE(health), .initial = "off", .flags = WEIR_WORDS, .parse = health_key_parse,
 	  .syntax = health_syntax,
 	  .help = "each peer is connected to from time to time, and left out while it is down" },
+	{ .name = "resolve_peers", .where = WEIR_IN_UPSTREAM, .type = WEIR_NUMBER,
+	  .offset = HERE(resolve_peers), .initial = "128", .min = 1,
+	  .max = UPSTREAM_PEERS_MAX / NAME_PLACES / 2,
+	  .help = "most peers that a name with resolve stands for" },
+	{ .name = "resolve_min", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
+	  .offset = HERE(resolve_min), .initial = "1s", .min = 10, .max = 3600000,
+	  .help = "a name is not looked up more often, however short its TTL is" },
+	{ .name = "resolve_max", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
+	  .offset = HERE(resolve_max), .initial = "5m", .min = 10, .max = 86400000,
+	  .help = "a name is looked up again after this, however long its TTL is" },
 	{ .name = "connect_timeout", .where = WEIR_IN_UPSTREAM, .type = WEIR_TIME,
 	  .offset = HERE(connect_timeout), .initial = "2s", .min = 1, .max = 3600000,
 	  .help = "how long a connection to a peer may take" },
@@ -177,6 +192,9 @@ static const struct board_field upstream_fields[UPSTREAM_FIELDS] = {
 	FAILED(SHUTDOWN, "shutdown"),
 	[UPSTREAM_NO_PEER] = { "no_peer", BOARD_COUNTER },
 	[UPSTREAM_RETRIED] = { "retried", BOARD_COUNTER },
+	[UPSTREAM_LOOKUPS] = { "lookups", BOARD_COUNTER },
+	[UPSTREAM_LOOKUPS_FAILED] = { "lookups_failed", BOARD_COUNTER },
+	[UPSTREAM_LEFT_OUT] = { "left_out", BOARD_OPTIONAL_GAUGE },
 };
 static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_CONNS] = { "connections", BOARD_GAUGE },
@@ -213,7 +231,7 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_CHECKS_FAILED] = { "checks_failed", BOARD_COUNTER },
 };
 static const struct board_schema upstream_schema = { "upstream", upstream_fields, UPSTREAM_FIELDS };
-static const struct board_schema peer_schema = { "peer", peer_fields, PEER_FIELDS };
+const struct board_schema upstream_peer_schema = { "peer", peer_fields, PEER_FIELDS };
 
 const char *
 upstream_failure_name(enum weir_failure why)
@@ -264,7 +282,7 @@ upstreams_entries(const struct conf *conf)
 	uint64_t                    count = 0;
 
 	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++)
-		count += 1 + u->peer_count;
+		count += 1 + u->peer_count;	/* members, and those that have left */
 	return count;
 }
 
@@ -277,9 +295,9 @@ upstreams_enter(const struct conf *conf, unsigned generation)
 	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++) {
 		if ((u->board = board_enter(&upstream_schema, u->name, generation)) < 0)
 			return -1;
-		for (unsigned k = 0; k < u->peer_count; k++) {
+		for (unsigned k = 0; k < u->fixed; k++) {
 			snprintf(name, sizeof name, "%s/%s", u->name, u->peers[k].name);
-			u->peers[k].board = board_enter(&peer_schema, name, generation);
+			u->peers[k].board = board_enter(&upstream_peer_schema, name, generation);
 			if (u->peers[k].board < 0)
 				return -1;
 		}
@@ -345,7 +363,7 @@ upstream_parse_server(struct weir_scope *scope, const char *text, void *value)
 	struct addr           addresses[ADDRESSES_MAX];
 	unsigned              n, seen = 0;
 	char                  copy[512], *rest = copy, *word, *address;
-	const char           *wrong;
+	const char           *wrong, *service = NULL;
 
 	(void)value;
 	peer.place = scope_value_place(scope);
@@ -355,8 +373,13 @@ upstream_parse_server(struct weir_scope *scope, const char *text, void *value)
 		return "is empty: write an address like 127.0.0.1:6379, db.example:5432 or "
 		       "unix:run/app.sock";
 	while ((word = weir_word(&rest)) != NULL)
-		if ((wrong = upstream_parse_server_option(scope, &peer, word, &seen)) != NULL)
+		if ((wrong = upstream_parse_server_option(scope, &peer, &service, word, &seen)) !=
+		    NULL)
 			return wrong;
+	if ((seen & 1u << OPTION_RESOLVE) != 0)
+		return name_add(scope, u, address, service, &peer);
+	if (service != NULL)
+		return "has service=, which needs resolve";
 	peer.host = peer_tls_host(scope, address);
 	wrong = addr_resolve(addresses, ADDRESSES_MAX, &n, address,
 	    conf_address_base(scope_conf(scope), address));
@@ -401,6 +424,15 @@ upstream_add_name(struct weir_scope *scope, struct weir_upstream *u, const struc
 		u->names[upstream_name_place(u, u->peers[i].name)] = (uint16_t)(i + 1);
 }
 
+void
+upstream_rename(struct weir_upstream *u)
+{
+	memset(u->names, 0, u->names_size * sizeof *u->names);
+	for (unsigned i = 0; i < u->peer_count; i++)
+		if (u->peers[i].name[0] != '\0')
+			u->names[upstream_name_place(u, u->peers[i].name)] = (uint16_t)(i + 1);
+}
+
 static const char *const peer_option_forms[PEER_OPTION_COUNT] = {
 #define X(constant, name, value, initial, help, form) form,
 	PEER_OPTIONS(X)
@@ -416,8 +448,8 @@ const struct conf_option peer_option_table[] = {
 
 /* seen: bits of enum peer_option. */
 static const char *
-upstream_parse_server_option(struct weir_scope *scope, struct weir_peer *peer, char *word,
-    unsigned *seen)
+upstream_parse_server_option(struct weir_scope *scope, struct weir_peer *peer,
+    const char **service, char *word, unsigned *seen)
 {
 	char    *value = strchr(word, '=');
 	unsigned option = 0;
@@ -433,14 +465,15 @@ upstream_parse_server_option(struct weir_scope *scope, struct weir_peer *peer, c
 		return upstream_phrase(scope, "has %s twice; leave one", word);
 	*seen |= 1u << option;
 	if ((value != NULL) != (*peer_option_table[option].value != '\0') ||
-	    !upstream_set_server_option(peer, (enum peer_option)option, value))
+	    !upstream_set_server_option(peer, service, (enum peer_option)option, value))
 		return peer_option_forms[option];
 	return NULL;
 }
 
 /* False: that is no value for it. */
 static bool
-upstream_set_server_option(struct weir_peer *peer, enum peer_option option, const char *value)
+upstream_set_server_option(struct weir_peer *peer, const char **service, enum peer_option option,
+    const char *value)
 {
 	uint64_t n;
 
@@ -459,6 +492,11 @@ upstream_set_server_option(struct weir_peer *peer, enum peer_option option, cons
 	case OPTION_BACKUP:
 		peer->backup = true;
 		return true;
+	case OPTION_RESOLVE:
+		return true;
+	case OPTION_SERVICE:
+		*service = value;
+		return *value != '\0';
 	default:
 		peer->down = true;
 		return true;
@@ -485,10 +523,17 @@ upstream_check(struct weir_scope *scope)
 	const char           *wrong;
 
 	u->name = weir_scope_name(scope);
+	if ((wrong = name_make_places(scope, u)) != NULL)
+		conf_error(scope, "resolve_peers", "%s", wrong);
+	else if (u->line_count > 0)
+		upstream_rename(u);
 	for (unsigned i = 0; i < u->peer_count; i++)
 		u->peers[i].upstream = u;
 	if (u->peer_count == 0 && !scope_sets(scope, "server"))
 		conf_error(scope, "server", "no backend: add server = ADDRESS");
+	if (u->resolve_min > u->resolve_max && !scope_is_wrong(scope, "resolve_max"))
+		conf_error(scope, "resolve_min",
+		    "resolve_min is more than resolve_max: raise that, or lower this");
 	if (u->pool_min_idle > u->pool_size && !scope_is_wrong(scope, "pool_size"))
 		conf_error(scope, "pool_min_idle",
 		    "pool_min_idle is more than pool_size: raise that, or lower this");

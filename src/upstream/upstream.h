@@ -22,6 +22,7 @@
 #include "upstream/source.h"
 #include "weir.h"
 
+struct name;
 struct requester;
 struct roster;
 
@@ -44,6 +45,12 @@ struct weir_upstream {
 	const void               *balancer_conf;	/* its block here; NULL: it has none */
 	struct weir_peer         *peers;
 	unsigned                  peer_count;
+	unsigned                  fixed;		/* of them; what is behind is for members */
+	struct name              *lines;		/* whose members they are */
+	unsigned                  line_count;
+	uint64_t                  resolve_peers;	/* members of each line, at most */
+	uint64_t                  resolve_min;		/* ms: bounds of what a TTL says */
+	uint64_t                  resolve_max;
 	uint16_t                 *names;		/* a table of peers by their names, */
 	unsigned                  names_size;		/* a power of two; index + 1; 0: none */
 	uint64_t                  slow_start;		/* ms; 0: off */
@@ -78,6 +85,9 @@ struct weir_upstream {
 	board_word               *shared;
 	void                     *memory;		/* the balancer's */
 	struct roster            *roster;
+	uint64_t                  set_seen;	/* UPSTREAM_SET as its members were seen */
+	bool                      set_late;	/* there was no place for one of them */
+	uint64_t                  complained_late;
 	bool                      chosen;		/* from: the balancer has begun */
 	unsigned                  full;			/* peers that are */
 	unsigned                  seat;
@@ -101,6 +111,9 @@ enum upstream_field {
 	UPSTREAM_MOVED,		/* went to another link unsent */
 	UPSTREAM_NO_PEER,
 	UPSTREAM_RETRIED,
+	UPSTREAM_LOOKUPS,	/* of names, by the keeper */
+	UPSTREAM_LOOKUPS_FAILED,
+	UPSTREAM_LEFT_OUT,	/* optional gauge: addresses beyond resolve_peers */
 	UPSTREAM_ORPHANED,	/* replies to requesters that had gone */
 	UPSTREAM_FAILED,	/* + enum weir_failure */
 	UPSTREAM_FIELDS = UPSTREAM_FAILED + WEIR_FAILURES
@@ -110,11 +123,16 @@ enum upstream_field {
 enum upstream_word {
 	UPSTREAM_CHANGES,	/* grows whenever a word of a peer has changed */
 	UPSTREAM_SERVED,	/* its peers have been there before: others join them */
+	UPSTREAM_SET,		/* grows whenever members have come or gone */
+	UPSTREAM_NAMING,	/* what came of the last lookup of a name (upstream/naming) */
 };
 
 /* Keys and checks of [upstream NAME], for conf_request.core; options of its server lines. */
 extern const struct weir_module upstream_module;
 extern const struct conf_option peer_option_table[];
+
+/* What entries of peers count. */
+extern const struct board_schema upstream_peer_schema;
 
 /* "pool_wait": as its counter is called behind failed_. */
 const char *upstream_failure_name(enum weir_failure);
@@ -126,11 +144,17 @@ struct weir_upstream *upstream_at(const struct conf *, unsigned index);
 /* Its peer of that name, or NULL. */
 struct weir_peer *upstream_peer(const struct weir_upstream *, const char *name);
 
+/* Peers have come or gone: the table of names is made anew. */
+void upstream_rename(struct weir_upstream *);
+
 /* Template: how many entries of the board they take, upstreams and peers; and takes them.
  * Returns 0, or -1 with errno. */
 uint64_t upstreams_entries(const struct conf *);
 int      upstreams_enter(const struct conf *, unsigned generation)
     __attribute__((warn_unused_result));
+
+/* Worker: what has become of members meanwhile, of all upstreams. */
+void upstreams_follow(const struct conf *);
 
 /* Worker: cells, rosters and the balancers' memory. Returns 0, or -1 with errno. */
 int  upstreams_start(const struct conf *, unsigned seat, unsigned generation, unsigned slot)

@@ -8,6 +8,7 @@
 
 #include "net/loop.h"
 #include "tap.h"
+#include "upstream/member.h"
 #include "upstream/peer_tls.h"
 #include "upstream/roster.h"
 #include "upstream/upstream.h"
@@ -26,6 +27,18 @@ upstream_at(const struct conf *conf, unsigned index)
 {
 	(void)conf;
 	return index == 0 ? &upstream : NULL;
+}
+
+void
+member_follow(struct weir_upstream *u, uint64_t now)
+{
+	(void)u, (void)now;
+}
+
+void
+member_vacate(struct weir_peer *peer)
+{
+	(void)peer;
 }
 
 void
@@ -66,7 +79,7 @@ static void
 upstream_make(const struct weir_module *balancer, unsigned count)
 {
 	upstream = (struct weir_upstream){ .name = "u", .balancer = balancer, .peers = peers,
-		.peer_count = count };
+		.peer_count = count, .fixed = count };
 	for (unsigned i = 0; i < count; i++) {
 		peers[i] = (struct weir_peer){ .upstream = &upstream, .index = i, .weight = 1,
 			.max_fails = 1, .fail_timeout = 1000 };
@@ -81,6 +94,7 @@ upstream_start(unsigned generation, unsigned slot)
 {
 	char name[64];
 
+	upstream.fixed = upstream.peer_count;
 	snprintf(name, sizeof name, "%u", upstreams);
 	upstream.board = board_enter(schema_of(false), name, generation);
 	for (unsigned i = 0; i < upstream.peer_count; i++) {

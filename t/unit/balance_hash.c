@@ -167,10 +167,10 @@ test_maglev_shares(void)
 	for (unsigned i = 0; i < 100; i++)
 		weights += peers[i].weight = i + 1;
 	hash_make("client maglev");
-	for (unsigned i = 0; i < hash_conf.size; i++)
-		counts[hash_conf.entries[i]]++;
+	for (unsigned i = 0; i < hash_conf.table.size; i++)
+		counts[hash_conf.table.entries[i]]++;
 	for (unsigned i = 0; i < 100; i++) {
-		part = hash_conf.size * peers[i].weight / weights;
+		part = hash_conf.table.size * peers[i].weight / weights;
 		wrong += counts[i] + part / 100 + 1 < part || counts[i] > part + part / 100 + 2;
 	}
 	is_number(wrong, 0, "maglev: of 100 weights each has its share within one in 100");
@@ -181,7 +181,7 @@ test_maglev_shares(void)
 static unsigned
 ring_owner(uint32_t at)
 {
-	return hash_conf.points[hash_ring_find(&hash_conf, at)].peer;
+	return hash_conf.table.points[hash_ring_find(&hash_conf.table, at)].peer;
 }
 
 /* Where keys are, of three peers with weights of 1, 2 and 3; they stay. */
@@ -287,7 +287,7 @@ test_ketama(void)
 	for (unsigned i = 0; i < 50; i++)
 		others += chosen(i) != chosen(0);
 	ok(others > 10, "without a key the client counts: %u of 50 elsewhere", others);
-	is_number(hash_ring_find(&hash_conf, UINT32_MAX), 0, "behind the last the first");
+	is_number(hash_ring_find(&hash_conf.table, UINT32_MAX), 0, "behind the last the first");
 	strcpy(peers[0].name, "127.0.0.1:11211");
 	hash_end();
 	hash_make("client consistent");

@@ -17,6 +17,7 @@
 #include "session/order.h"
 #include "unit/simulation.h"
 #include "unit/tap.h"
+#include "upstream/member.h"
 #include "upstream/pool.h"
 
 enum { CLIENTS = 12, PEERS = 3, SOCKETS = 64, ASKED_MAX = 24, REPLY_MOST = 400 };
@@ -302,6 +303,18 @@ upstream_at(const struct conf *conf, unsigned index)
 {
 	(void)conf;
 	return index == 0 ? &upstream : NULL;
+}
+
+void
+member_follow(struct weir_upstream *u, uint64_t now)
+{
+	(void)u, (void)now;
+}
+
+void
+member_vacate(struct weir_peer *peer)
+{
+	(void)peer;
 }
 
 const char *
@@ -785,8 +798,9 @@ begin(enum pool_mode mode, unsigned size, unsigned depth)
 	if (board_create() < 0 || (seat = board_seat_take()) < 0)
 		bail_out("there is no board");
 	upstream = (struct weir_upstream){ .name = "main", .balancer = &module, .peers = peers,
-		.peer_count = PEERS, .connect_timeout = 100, .retries = 1, .framed_by = &module,
-		.mode = mode, .pool_size = size, .pool_min_idle = mode == POOL_PIPELINE,
+		.peer_count = PEERS, .fixed = PEERS, .connect_timeout = 100, .retries = 1,
+		.framed_by = &module, .mode = mode,
+		.pool_size = size, .pool_min_idle = mode == POOL_PIPELINE,
 		.pool_idle_timeout = 200, .pool_idle_check = 100, .pool_lifetime = 2000,
 		.pool_queue = WEIR_AUTOMATIC,
 		.pool_wait = 60, .pipeline_spread = 4, .pipeline_depth = depth,

@@ -6,7 +6,9 @@
 #	$s->has_server(NAME)
 #	$s->sessions		of all servers
 #	$s->generation		the newest number
-#	$s->workers		[{ slot, generation, pid, state, sessions }, ...]
+#	$s->workers		({ slot, generation, pid, state, sessions }, ...)
+#	$s->keepers		({ generation, pid, state }, ...)
+#	$s->peers(UPSTREAM)	all of it: { ADDRESS => fields }
 #	$s->sum(KIND, FIELD, ...)	of these fields of all entries of that kind
 #	$s->failures(UPSTREAM)	{ REASON => number } of requests that failed, without zeros
 #	$s->open		what is open: name => number, nothing where it is zero; the
@@ -36,6 +38,14 @@ sub log($self, $name) { return $self->_entry('log', $name) }
 sub has_server($self, $name) { return exists $self->{json}{server}{$name} }
 sub generation($self) { return $self->{json}{generation} }
 sub workers($self) { return @{$self->{json}{workers}} }
+sub keepers($self) { return @{$self->{json}{keepers}} }
+
+# All of an upstream: address => fields.
+sub peers($self, $upstream)
+{
+	my $all = $self->{json}{peer} // {};
+	return { map { m{^\Q$upstream\E/(.*)} ? ($1 => $all->{$_}) : () } keys %$all };
+}
 
 sub sessions($self)
 {
