@@ -52,7 +52,7 @@ it 'a peer that is killed is taken out, and brought back' => sub {
 	cmp_ok $p->peer->{checks_failed}, '>=', 3, 'after three checks';
 	is $p->peer->{health_check}, 'connect: Connection refused';
 	like $p->weir->command('status')->{out}, qr/health_check\s+connect: Connection refused, \d+s ago/;
-	like $p->weir->command('peers')->{out}, qr/unhealthy/;
+	like $p->weir->command('peers')->{out}, qr/unhealthy .*connect: Connection refused, \d+s ago$/m;
 	is who($p->client), "b\n", 'nobody is sent there' for 1 .. 4;
 	is $p->peer->{connect_failed}, 0;
 	$peers[0]->tell('up');
