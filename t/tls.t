@@ -66,6 +66,16 @@ it 'echo, in both versions' => sub {
 	like $pki->shake($echo), qr/TLSv1.3/;
 };
 
+it 'weir sessions tells of it, and weir close ends it' => sub {
+	my @c = map { my $c = $pki->client($_); $c->ping; $c } $echo, $old;
+	my $table = $w->command('sessions')->{out};
+	like $table, qr/^\d+\.\d+ .* talk +TLSv1\.3 +-$/m;
+	like $table, qr/^\d+\.\d+ +old .* talk +TLSv1\.2 +-$/m;
+	is $w->command('close', '--from', '127.0.0.0/8', '--rate', 0, '--wait')->{out}, "2 sessions closed\n";
+	is $_->ending, 'eof' for @c;
+	$_->close for @c;
+};
+
 it 'line_proxy and stream_proxy over it' => sub {
 	my $c = $pki->client($lines);
 	is $c->ask("a\nb\nc\n"), "a\nb\nc\n";
