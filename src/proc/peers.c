@@ -249,18 +249,15 @@ bool
 peers_find(const struct control_line *l, struct peer_place *place, struct text *err)
 {
 	struct board_view view = { .id = -1 };
-	struct peer_row   row;
+	char              name[BOARD_NAME_MAX];
 
+	snprintf(name, sizeof name, "%s/%s", l->upstream, l->address);
 	*place = (struct peer_place){ -1, -1 };
-	while (board_next(&view)) {
+	while (board_next(&view))
 		if (strcmp(view.kind, "upstream") == 0 && strcmp(view.name, l->upstream) == 0)
 			place->upstream = view.id;
-		if (strcmp(view.kind, "peer") != 0)
-			continue;
-		peer_row_read(&row, &view, 0);
-		if (strcmp(row.upstream, l->upstream) == 0 && strcmp(row.address, l->address) == 0)
+		else if (strcmp(view.kind, "peer") == 0 && strcmp(view.name, name) == 0)
 			place->board = view.id;
-	}
 	if (place->board >= 0 && place->upstream >= 0)
 		return true;
 	peers_complain(l->upstream, l->address, err);
