@@ -113,7 +113,7 @@ peer_row_state(const struct peer_row *row, char *out, size_t size, uint64_t now)
 
 	if (a->order != PEER_AS_CONFIGURED)
 		by = " by command";
-	else if (a->down)
+	else if (a->down && !a->gone)
 		by = " as configured";
 	else if (a->failed_until > now)
 		snprintf(more, sizeof more, ", for %s",
@@ -248,8 +248,9 @@ peers_complain(const char *upstream, const char *address, struct text *err)
 bool
 peers_find(const struct control_line *l, struct peer_place *place, struct text *err)
 {
-	struct board_view view = { .id = -1 };
-	char              name[BOARD_NAME_MAX];
+	struct board_view   view = { .id = -1 };
+	struct peer_account account;
+	char                name[BOARD_NAME_MAX];
 
 	snprintf(name, sizeof name, "%s/%s", l->upstream, l->address);
 	*place = (struct peer_place){ -1, -1 };
@@ -258,8 +259,14 @@ peers_find(const struct control_line *l, struct peer_place *place, struct text *
 			place->upstream = view.id;
 		else if (strcmp(view.kind, "peer") == 0 && strcmp(view.name, name) == 0)
 			place->board = view.id;
-	if (place->board >= 0 && place->upstream >= 0)
-		return true;
+	if (place->board >= 0 && place->upstream >= 0) {
+		peer_account_read(&account, place->board, wait_now());
+		if (!account.gone)
+			return true;
+		text_add(err, "peer %s of upstream %s has left: its name stands for others now\n",
+		    l->address, l->upstream);
+		return false;
+	}
 	peers_complain(l->upstream, l->address, err);
 	return false;
 }

@@ -19,7 +19,7 @@ struct peer_place {
  * so. */
 bool peers_print(const struct control_line *, struct text *out, struct text *err);
 
-/* The peer that a command names. False as above. */
+/* The peer that a command names. False as above, or it has left its upstream. */
 bool peers_find(const struct control_line *, struct peer_place *, struct text *err);
 
 /* Does what the command says with it, for all workers. */
