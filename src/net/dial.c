@@ -45,6 +45,7 @@ static bool            dial_may_begin(struct dial *);
 static bool            dial_may_compute(void);
 static enum dial_state dial_begin_handshake(struct dial *);
 static void            dial_end_handshake(struct dial *);
+static void            dial_wake_next(void);
 static enum dial_state dial_fail_handshake(struct dial *, const char *why, const char *advice,
     int error);
 static void            dial_attempt(struct dial *);
@@ -149,6 +150,7 @@ dial_begin_handshake(struct dial *d)
 		node_unlink(&d->link);
 	d->open = true;
 	secure.count++;
+	dial_wake_next();
 	if ((d->ops->preface != NULL && dial_send_preface(d) < 0) ||
 	    tls_connect(d->conn, t->context, t->name, t->session) < 0) {
 		d->secures = false;
@@ -163,13 +165,20 @@ dial_begin_handshake(struct dial *d)
 static void
 dial_end_handshake(struct dial *d)
 {
-	struct node *first;
-
 	if (d->open)
 		secure.count--;
 	else if (node_linked(&d->link))
 		node_unlink(&d->link);
 	d->open = false;
+	dial_wake_next();
+}
+
+/* When it begins it wakes the one behind it: several may have ended in one pass. */
+static void
+dial_wake_next(void)
+{
+	struct node *first;
+
 	if (secure.count < secure.most && (first = list_first(&secure.waiting)) != NULL)
 		conn_again(container_of(first, struct dial, link)->conn);
 }

@@ -394,6 +394,10 @@ test_crowd(void)
 	is_number(crowd_count(true), HANDSHAKES, "one that waits is cancelled");
 	dial_cancel(&crowd_find(true)->dial);
 	ok(run_until(crowd_goes_on), "one that is open is: the next begins");
+	begun = HANDSHAKES;
+	for (unsigned i = 0; i < HANDSHAKES; i++)
+		dial_cancel(&crowd_find(true)->dial);
+	ok(run_until(crowd_goes_on), "all that are open are, at once: as many begin");
 	whom.timeout = 50;
 	ops = &by_tls;
 	dial_begin(GUARD);
