@@ -4,6 +4,7 @@
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use File::Temp;
 use Weir::Test;
 use Weir::DNS;
 
@@ -149,6 +150,31 @@ it 'services: ports, weights, the first priority, and the others as backups' => 
 	$w->stop;
 };
 
+it 'requests over a pool: links to one that has left are closed, no request is lost' => sub {
+	my $line_port = free_port;
+	my @lines = map { backend('line', name => "l$_", address => "127.0.0.$_:$line_port") } 1, 2;
+	$dns->zone(addresses(1));
+	my $text = conf("db.test:$line_port resolve", my $listen = free_port, 'balance = hash client consistent', 'pool_min_idle = 1',
+	    'health_check = on interval=100ms');
+	my $w = weir($text =~ s/stream_proxy/line_proxy/r);
+	my $c = client($listen);
+	is $c->ask("a\n"), "a\n";
+	ok $lines[0]->report->{open} >= 1;
+	$dns->zone(addresses(2));
+	has($w, '1:gone 2:up');
+	ok wait_for { $lines[1]->report->{open} >= 1 }, 'one is kept ready';
+	is $c->ask("$_\n"), "$_\n" for 1 .. 5;
+	ok wait_for { $lines[0]->report->{open} == 0 }, 'and none with the other';
+	is $lines[1]->report->{lines}, 5;
+	ok wait_for { $w->status->peer('u', "127.0.0.2:$line_port")->{checks} >= 2 }, 'it is checked';
+	my $checks = $w->status->peer('u', "127.0.0.1:$line_port")->{checks};
+	$lines[1]->tell('down');
+	ok wait_for { $w->status->peer('u', "127.0.0.2:$line_port")->{state} eq 'unhealthy' };
+	is $w->status->peer('u', "127.0.0.1:$line_port")->{checks}, $checks, 'the other is not any more';
+	$c->close;
+	$w->stop;
+};
+
 it 'thousands of servers: as many as resolve_peers, over TCP' => sub {
 	my %hosts = ('h1.test' => { A => ['127.0.0.1'], ttl => 1 });
 	$dns->zone({ %hosts, '_s._tcp.test' => { SRV => [map { [1, 1, 1000 + $_, 'h1.test'] } 1 .. 2000] } });
@@ -177,6 +203,31 @@ it 'the keeper comes back, and stands alone' => sub {
 	is $w->reload->{exit}, 0;
 	is scalar(my @none = $w->status->keepers), 0, 'without names there is none';
 	is reached($listen, 2), '1';
+	$w->stop;
+};
+
+it 'dnsmasq: a change is followed within its TTL' => sub {
+	my $program = program('dnsmasq') // plan skip_all => 'no dnsmasq';
+	my $dir = File::Temp->newdir;
+	my ($at, $listen) = (free_port, free_port);
+	spurt("$dir/hosts", "127.0.0.1 db.test\n127.0.0.2 db.test\n");
+	my $output = "$dir/log";
+	my $pid = Weir::Process::spawn([$program, '--keep-in-foreground', "--port=$at", '--listen-address=127.0.0.1',
+	    '--bind-interfaces', '--no-resolv', '--no-hosts', "--addn-hosts=$dir/hosts", '--local-ttl=1', '--pid-file=',
+	    '--user=' . getpwuid($<), '--log-facility=-'], output => $output);
+	ok wait_for { slurp($output) =~ /started/ };
+	my $w = weir("[weir]\nresolver = 127.0.0.1:$at\n[server s]\nlisten = 127.0.0.1:$listen\nprotocol = stream_proxy\n" .
+	    "upstream = u\n[upstream u]\nserver = db.test:$port resolve\n");
+	is members($w), '1:up 2:up';
+	my @stay = map { my $c = client($listen); $c->line; $c } 1 .. 4;
+	spurt("$dir/hosts", "127.0.0.2 db.test\n127.0.0.3 db.test\n");
+	kill HUP => $pid;
+	has($w, '1:leaving 2:up 3:up');
+	is $_->ask('x'), 'x' for @stay;
+	is reached($listen), '23';
+	kill TERM => $pid;
+	Weir::Process::reap($pid);
+	$_->close for @stay;
 	$w->stop;
 };
 
