@@ -111,7 +111,9 @@ peer_row_state(const struct peer_row *row, char *out, size_t size, uint64_t now)
 	const char                *state = peer_account_state(a, row->connections), *by = "";
 	char                       left[STR_UNIT_MAX], more[STR_UNIT_MAX + 16] = "";
 
-	if (a->order != PEER_AS_CONFIGURED)
+	if (a->gone)
+		by = "";		/* whatever was said of it */
+	else if (a->order != PEER_AS_CONFIGURED)
 		by = " by command";
 	else if (a->down && !a->gone)
 		by = " as configured";

@@ -60,6 +60,8 @@ peer_order_of(uint64_t order)
 static bool
 peer_is_out(uint64_t setting, uint64_t order)
 {
+	if ((setting & SETTING_GONE) != 0)
+		return true;
 	switch (peer_order_of(order)) {
 	case PEER_ORDERED_UP:
 		return false;
