@@ -300,16 +300,17 @@ resolver_wait(uint64_t ms)
 	ares_socket_t  sockets[ARES_GETSOCK_MAXNUM];
 	struct pollfd  polled[ARES_GETSOCK_MAXNUM];
 	struct timeval longest, left;
-	int            bits;
+	unsigned       bits;
 
 	for (; resolver.open > 0 && now < end; now = clock_ns() / 1000000) {
 		nfds_t n = 0;
 
-		bits = ares_getsock(resolver.channel, sockets, ARES_GETSOCK_MAXNUM);
+		bits = (unsigned)ares_getsock(resolver.channel, sockets, ARES_GETSOCK_MAXNUM);
 		for (unsigned i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-			short events = ARES_GETSOCK_READABLE(bits, i) ? POLLIN : 0;
+			/* Not by its macros, which shift into the sign. */
+			short events = (bits >> i & 1) != 0 ? POLLIN : 0;
 
-			if (ARES_GETSOCK_WRITABLE(bits, i))
+			if ((bits >> (i + ARES_GETSOCK_MAXNUM) & 1) != 0)
 				events |= POLLOUT;
 			if (events != 0)
 				polled[n++] = (struct pollfd){ sockets[i], events, 0 };
