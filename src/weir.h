@@ -332,8 +332,9 @@ void             *weir_peer_memory(struct weir_peer *);
 unsigned          weir_peer_weight(const struct weir_peer *);	/* as configured, to 65535, or 0 */
 
 /* The rest since 1.5. Whether peers come and go while weir runs: a number is a place then, which
- * may be empty: its weight is 0 and weir_peer_usable says no. `change` tells when that is another.
- * In check none is there yet but those that stay. */
+ * may be empty: its weight is 0 and weir_peer_usable says no. `change` tells when that is
+ * another, and at the end, when all weights are 0: let go of what was made of them. In check
+ * none is there yet but those that stay. */
 bool weir_upstream_varies(const struct weir_upstream *);
 
 /* In check, of an [upstream]: it, with its peers. */

@@ -157,6 +157,7 @@ hash_change(struct weir_upstream *u)
 {
 	const struct hash_conf *c = weir_upstream_conf(u);
 	struct hash_memory     *m = weir_upstream_memory(u);
+	unsigned                peers;
 
 	if (!weir_upstream_varies(u))
 		return;
@@ -166,6 +167,8 @@ hash_change(struct weir_upstream *u)
 	free(m->table.entries);
 	free(m->table.order);
 	m->table = (struct hash_table){ .size = 0 };
+	if (hash_weights(u, &peers) == 0)
+		return;
 	if (!hash_sort(&m->table, u) || !hash_build(&m->table, c->way, u, NULL))
 		m->table.size = 0;
 }

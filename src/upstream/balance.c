@@ -19,6 +19,7 @@ struct balance_sizes {
 static struct balance_sizes balance_sizes_of(const struct weir_upstream *);
 static void balance_introduce_peers(struct weir_upstream *, unsigned generation);
 static void balance_begin(struct weir_upstream *);
+static void balance_end(struct weir_upstream *);
 
 static char *memories;		/* of all upstreams */
 
@@ -109,8 +110,11 @@ upstreams_stop(const struct conf *conf)
 {
 	struct weir_upstream *u;
 
-	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++)
+	for (unsigned i = 0; (u = upstream_at(conf, i)) != NULL; i++) {
+		if (weir_upstream_varies(u))
+			balance_end(u);
 		peer_tls_stop(u);
+	}
 	free(memories);
 	memories = NULL;
 }
@@ -153,6 +157,19 @@ balance_begin(struct weir_upstream *u)
 	if (b->change != NULL)
 		b->change(u);
 	u->chosen = true;
+}
+
+/* All peers have left: a balancer that has made something of them lets that go. */
+static void
+balance_end(struct weir_upstream *u)
+{
+	const struct weir_balancer *b = u->balancer->balancer;
+
+	for (unsigned i = 0; i < u->peer_count; i++)
+		u->peers[i].weight = 0;
+	if (u->chosen && b->change != NULL)
+		b->change(u);
+	u->chosen = false;
 }
 
 void
