@@ -76,7 +76,7 @@ template_waits_for_system(void)
 _Noreturn void
 template_run(const struct template_job *job)
 {
-	struct template t = { .job = job };
+	struct template t = { .job = job, .board = -1 };
 	struct message  loaded = { .kind = MESSAGE_LOADED };
 
 	child_tie(job->master);
