@@ -106,7 +106,37 @@ CONF
 	$w->stop;
 };
 
-it 'handshakes with peers are bounded, too, and wait for their turn' => sub {
+# Both are there when the worker looks: the client's first message, and its end.
+it 'who goes while it waits costs nothing' => sub {
+	my $port = free_port;
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+worker_handshakes = 1
+error_log = logs/error.log info
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+tls = edge
+handshake_timeout = 5m
+[tls edge]
+certificate = $certificate
+CONF
+	my $open = client($port)->send($hello);
+	ok length($open->recv(1)), 'one is open';
+	my ($worker) = $w->workers;
+	kill STOP => $worker;
+	my $gone = client($port);
+	$gone->send_fin($hello);
+	kill CONT => $worker;
+	is $gone->rest, '', 'another one, which has gone, is not answered';
+	my $s = $w->status->server('echo');
+	is "$s->{handshakes_waited} $s->{end_client_closed} $s->{end_handshake_overload}", '1 1 0', 'and nobody gives way to it';
+	$_->close for $open, $gone;
+	$w->stop;
+};
+
+it 'handshakes with peers are bounded, too, and the oldest give way' => sub {
 	my $mute = backend('sink');
 	my ($far, $near, $dead) = free_ports(3);
 	my $w = weir(<<"CONF");
@@ -143,12 +173,15 @@ CONF
 	my $first = client($dead);
 	$mute->wait_report(sub ($r) { $r->{in} > 0 });
 	my $c = client($near)->send('hello');
-	await { $w->status->server('far')->{handshakes} == 1 } 'a second one is connected';
-	is $w->status->peer('far', "127.0.0.1:$far")->{tls_full}, 0, 'and waits';
-	$first->reset;
-	is $c->recv(5), 'hello', 'until the first has gone';
-	my $peer = $w->status->peer('far', "127.0.0.1:$far");
-	is "$peer->{tls_full} $peer->{tls_waited}", '1 1';
+	is $c->recv(5), 'hello', 'a second one waits until the first is given up';
+	my $status = $w->status;
+	my $peer = $status->peer('far', "127.0.0.1:$far");
+	is "$peer->{tls_full} $peer->{tls_waited} $peer->{tls_overload}", '1 1 0', 'which is counted';
+	is $first->rest, '', 'that session ends';
+	$first->close;
+	ok wait_for { $w->status->server('dead')->{end_handshake_overload} == 1 }, 'by that reason';
+	$peer = $w->status->peer('dead', $mute->address);
+	is "$peer->{tls_waited} $peer->{tls_overload} $peer->{tls_failed} $peer->{state}", '0 1 0 up', 'and nothing is said against the peer';
 	$c->reset;
 	$w->stop;
 };

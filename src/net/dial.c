@@ -22,14 +22,7 @@ static struct {
 	struct loop_timer timer;	/* runs while there are some */
 } busy;
 
-/* Handshakes. */
-static struct {
-	struct node waiting;	/* the oldest first */
-	uint64_t    count;	/* that are open */
-	uint64_t    most;
-	uint64_t    pass;	/* of loop_micros … */
-	unsigned    computed;	/* … and how many have in it */
-} secure;
+static struct admission handshakes;
 
 /* What the last one that has failed in its handshake had to say. */
 static struct {
@@ -41,11 +34,8 @@ static enum dial_state dial_check_connect(struct dial *);
 static enum dial_state dial_secure(struct dial *);
 static int             dial_send_preface(struct dial *);
 static enum dial_state dial_check_handshake(struct dial *);
-static bool            dial_may_begin(struct dial *);
-static bool            dial_may_compute(void);
+static enum dial_state dial_await_turn(struct dial *, enum admission_answer);
 static enum dial_state dial_begin_handshake(struct dial *);
-static void            dial_end_handshake(struct dial *);
-static void            dial_wake_next(void);
 static enum dial_state dial_fail_handshake(struct dial *, const char *why, const char *advice,
     int error);
 static void            dial_attempt(struct dial *);
@@ -56,11 +46,9 @@ static enum dial_state dial_fail(struct dial *, int error);
 static bool            dial_reached_itself(const struct dial *);
 
 void
-dial_init(uint64_t handshakes)
+dial_init(uint64_t most)
 {
-	list_init(&secure.waiting);
-	secure.count = 0;
-	secure.most = handshakes;
+	admission_start(&handshakes, most);
 	list_init(&busy.list);
 	busy.count = 0;
 	loop_timer_init(&busy.timer, dial_retry, NULL);
@@ -89,6 +77,12 @@ dial_check(struct dial *d)
 	if (d->state != DIAL_GOING)
 		return d->state;
 	return d->secures ? dial_check_handshake(d) : dial_check_connect(d);
+}
+
+bool
+dial_awaits_turn(const struct dial *d)
+{
+	return d->state == DIAL_GOING && d->secures && (!d->place.open || d->conn->readable);
 }
 
 const char *
@@ -136,6 +130,8 @@ dial_secure(struct dial *d)
 	if (t == NULL)
 		return d->state = DIAL_DONE;
 	d->secures = true;
+	d->place.conn = d->conn;
+	d->place.with = t;
 	d->give_up = loop_now() + t->timeout;
 	return dial_check_handshake(d);
 }
@@ -146,11 +142,6 @@ dial_begin_handshake(struct dial *d)
 {
 	struct dial_tls *t = d->ops->tls(d);
 
-	if (node_linked(&d->link))
-		node_unlink(&d->link);
-	d->open = true;
-	secure.count++;
-	dial_wake_next();
 	if ((d->ops->preface != NULL && dial_send_preface(d) < 0) ||
 	    tls_connect(d->conn, t->context, t->name, t->session) < 0) {
 		d->secures = false;
@@ -159,56 +150,6 @@ dial_begin_handshake(struct dial *d)
 	tls_session_keep(d->conn, &t->session);
 	d->give_up = loop_now() + t->timeout;
 	return DIAL_GOING;
-}
-
-/* It is over, or is given up while it waits: another one may have its turn. */
-static void
-dial_end_handshake(struct dial *d)
-{
-	if (d->open)
-		secure.count--;
-	else if (node_linked(&d->link))
-		node_unlink(&d->link);
-	d->open = false;
-	dial_wake_next();
-}
-
-/* When it begins it wakes the one behind it: several may have ended in one pass. */
-static void
-dial_wake_next(void)
-{
-	struct node *first;
-
-	if (secure.count < secure.most && (first = list_first(&secure.waiting)) != NULL)
-		conn_again(container_of(first, struct dial, link)->conn);
-}
-
-static bool
-dial_may_begin(struct dial *d)
-{
-	const struct node *first = list_first(&secure.waiting);
-
-	if (secure.count >= secure.most || (first != NULL && first != &d->link)) {
-		d->waited = true;
-		if (!node_linked(&d->link))
-			list_append(&secure.waiting, &d->link);
-		return false;
-	}
-	if (dial_may_compute())
-		return true;
-	conn_again(d->conn);
-	return false;
-}
-
-/* Established sessions have their turn in between. */
-static bool
-dial_may_compute(void)
-{
-	if (loop_micros() != secure.pass) {
-		secure.pass = loop_micros();
-		secure.computed = 0;
-	}
-	return secure.computed++ < DIAL_BATCH;
 }
 
 /* It leaves with the first record: a socket that has just been connected has room for it. */
@@ -234,20 +175,20 @@ dial_check_handshake(struct dial *d)
 	struct conn   *c = d->conn;
 	enum tls_state state;
 
-	if (!d->open && !dial_may_begin(d))
-		return loop_now() < d->give_up ? DIAL_GOING
-					       : dial_fail_handshake(d,
-						     "it had no turn within its time", NULL, EBUSY);
-	if (!d->open) {
+	if (d->place.given_up)
+		return dial_fail_handshake(d, "it was given up, because others wait", NULL, EBUSY);
+	if (!d->place.open) {
+		enum admission_answer answer = admission_enter(&handshakes, &d->place);
+
+		if (answer != ADMISSION_OPEN)
+			return dial_await_turn(d, answer);
 		if (dial_begin_handshake(d) == DIAL_FAILED)
 			return DIAL_FAILED;
-	} else if (c->readable && !dial_may_compute()) {
-		conn_again(c);
+	} else if (c->readable && !admission_may_compute(&handshakes, &d->place))
 		return DIAL_GOING;
-	}
 	state = tls_handshake(c, true);
 	if (state == TLS_DONE) {
-		dial_end_handshake(d);
+		admission_leave(&handshakes, &d->place);
 		return d->state = DIAL_DONE;
 	}
 	if (state == TLS_GONE)
@@ -265,6 +206,17 @@ dial_check_handshake(struct dial *d)
 }
 
 static enum dial_state
+dial_await_turn(struct dial *d, enum admission_answer answer)
+{
+	if (answer == ADMISSION_GONE)
+		return dial_fail_handshake(d, "it has gone while it waited for its turn", NULL,
+		    EBUSY);
+	if (loop_now() >= d->give_up)
+		return dial_fail_handshake(d, "it had no turn within its time", NULL, EBUSY);
+	return DIAL_GOING;
+}
+
+static enum dial_state
 dial_fail_handshake(struct dial *d, const char *why, const char *advice, int error)
 {
 	struct dial_tls *t = d->ops->tls(d);
@@ -273,7 +225,7 @@ dial_fail_handshake(struct dial *d, const char *why, const char *advice, int err
 	snprintf(words.text, sizeof words.text, "%s%s%s", why, advice != NULL ? ": " : "",
 	    advice != NULL ? advice : "");
 	/* It may have been what was resumed. */
-	if (d->open) {
+	if (d->place.open && error != EBUSY) {
 		tls_session_free(t->session);
 		t->session = NULL;
 	}
@@ -336,10 +288,8 @@ dial_stop_waiting(struct dial *d)
 static enum dial_state
 dial_fail(struct dial *d, int error)
 {
-	if (d->secures || d->open)
-		dial_end_handshake(d);
-	else
-		dial_stop_waiting(d);
+	admission_leave(&handshakes, &d->place);
+	dial_stop_waiting(d);
 	conn_hang_up(d->conn);
 	d->error = (uint16_t)error;
 	return d->state = DIAL_FAILED;

@@ -13,9 +13,8 @@
  * DONE the dial is of no use any more until it is started again.
  *
  * Where TLS is spoken its handshake is part of it: it begins when the socket is connected,
- * and has a time of its own, so that give_up changes. After a storm of connects sessions that
- * are there have their turn all the same: only so many handshakes are open at a time, and
- * DIAL_BATCH of them compute in a pass; others wait, in the order they came.
+ * and has a time of its own, so that give_up changes. How many of them are open at a time, and
+ * which are given up for others, is net/admission's.
  *
  * Found out here, for all who connect:
  *
@@ -30,7 +29,9 @@
  *	too late	give_up has come: ETIMEDOUT
  *	TLS		the handshake has failed: EPROTO, what the socket said, or ECONNRESET
  *			when the other end has gone
- *	crowded		the handshake had no turn within its time: EBUSY
+ *	crowded		EBUSY: the handshake had no turn within its time, or the peer has gone
+ *			while it waited for one; or it was given up for others. That
+ *			says nothing of the peer
  */
 #ifndef NET_DIAL_H
 #define NET_DIAL_H
@@ -41,6 +42,7 @@
 #include <sys/types.h>
 
 #include "base/list.h"
+#include "net/admission.h"
 #include "net/proxy_header.h"
 
 struct addr;
@@ -52,7 +54,6 @@ struct tls_session;
 
 #define DIAL_RETRY 10u	/* ms between attempts to reach UNIX sockets that are busy … */
 #define DIAL_SHARE 128u	/* … of which there are so many at a time, in turn */
-#define DIAL_BATCH 4u	/* handshakes that compute in a pass: a few ms */
 
 enum dial_state {
 	DIAL_NONE,	/* never started, or cancelled */
@@ -86,13 +87,12 @@ struct dial {
 	struct conn           *conn;
 	const struct dial_ops *ops;
 	uint64_t               give_up;	/* ms, of loop_now */
-	struct node            link;	/* of those whose peer is busy, or whose handshake waits */
+	struct node            link;	/* of those whose peer is busy */
+	struct admission_place place;	/* of its handshake */
 	uint16_t               port;	/* of the peer; 0: it has none */
 	uint16_t               error;	/* errno of DIAL_FAILED */
 	uint8_t                state;	/* enum dial_state */
 	bool                   secures;	/* it is connected: what goes on, or has failed, is TLS */
-	bool                   open;	/* its handshake has begun, and is not over */
-	bool                   waited;	/* its handshake had to */
 };
 
 /*
@@ -108,6 +108,10 @@ enum dial_state dial_start(struct dial *, struct conn *, const struct conn_handl
  * give_up has come. DONE and FAILED are final. While it is GOING the owner sees to its
  * timer: give_up may be another. */
 enum dial_state dial_check(struct dial *);
+
+/* Whether its handshake goes on, and what it needs is this process's turn: the peer is not to
+ * be blamed. */
+bool dial_awaits_turn(const struct dial *);
 
 /* In words, why it has FAILED. Valid until another one fails. */
 const char *dial_explain(const struct dial *);

@@ -4,18 +4,15 @@
 
 #include "base/log.h"
 #include "base/slab.h"
+#include "net/admission.h"
 #include "net/tls.h"
 #include "session/preread.h"
 #include "session/server.h"
 #include "session/session.h"
 
-#define HANDSHAKE_LOOK 100u	/* ms between looks at those that are open, while others wait */
-
 struct handshake {
 	struct weir_session *session;
-	struct node          link;	/* of those that are open, or of those that wait */
-	uint64_t             since;	/* ms: it is open, or waits, since then */
-	bool                 open;
+	struct admission_place place;
 	struct preread       preread;	/* of one that is not open */
 };
 
@@ -24,13 +21,10 @@ static void        handshake_run(struct weir_session *);
 static void        handshake_deadline(const struct weir_session *, struct session_deadline *);
 static void        handshake_leave(struct weir_session *);
 static const char *handshake_explain(const struct weir_session *, enum session_reason);
-static bool        handshake_may_compute(void);
 static enum tls_state handshake_begin(struct handshake *);
-static void        handshake_wait(struct handshake *);
+static void        handshake_told_to_wait(const struct handshake *);
 static void        handshake_done(struct weir_session *);
 static void        handshake_failed(struct weir_session *);
-static void        handshakes_wake(void);
-static void        handshakes_refuse_old(void *);
 
 const struct session_mode handshake_mode = {
 	.name     = "handshake",
@@ -43,15 +37,9 @@ const struct session_mode handshake_mode = {
 
 static struct {
 	struct slab       slab;
-	struct node       open;		/* the oldest first */
-	struct node       waiting;	/* the same */
-	uint64_t          count;	/* that are open */
+	struct admission  admission;
 	uint64_t          most;
 	unsigned          seat;
-	struct loop_timer look;		/* runs while some wait */
-	bool              looking;
-	uint64_t          pass;		/* of loop_micros … */
-	unsigned          computed;	/* … and how many have in it */
 	uint64_t          complained;	/* of loop_complain */
 } all;
 
@@ -59,19 +47,15 @@ void
 handshakes_start(uint64_t most, unsigned seat)
 {
 	slab_init(&all.slab, sizeof(struct handshake));
-	list_init(&all.open);
-	list_init(&all.waiting);
-	all.count = 0;
+	admission_start(&all.admission, most);
 	all.most = most;
 	all.seat = seat;
-	all.looking = false;
-	loop_timer_init(&all.look, handshakes_refuse_old, NULL);
 }
 
 void
 handshakes_stop(void)
 {
-	loop_timer_stop(&all.look);
+	admission_stop(&all.admission);
 	slab_finish(&all.slab);
 }
 
@@ -87,6 +71,7 @@ handshake_enter(struct weir_session *s)
 	s->handshake = slab_take(&all.slab);
 	if (s->handshake != NULL) {
 		s->handshake->session = s;
+		s->handshake->place.conn = &s->client;
 		board_add(&s->server->cell[SERVER_HANDSHAKES], 1);
 	}
 	if (s->handshake == NULL || tls_accept(&s->client, s->server->tls) < 0) {
@@ -107,11 +92,13 @@ handshake_run(struct weir_session *s)
 		session_close(s, session_failure(c, SESSION_CLIENT_FAILED));
 		return;
 	}
-	if (h->open && c->readable && !handshake_may_compute()) {
-		conn_again(c);
+	if (h->place.given_up) {
+		session_close(s, SESSION_HANDSHAKE_OVERLOAD);
 		return;
 	}
-	state = tls_handshake(c, h->open);
+	if (h->place.open && c->readable && !admission_may_compute(&all.admission, &h->place))
+		return;
+	state = tls_handshake(c, h->place.open);
 	if (state == TLS_READY)
 		state = handshake_begin(h);
 	if (state == TLS_DONE)
@@ -121,7 +108,7 @@ handshake_run(struct weir_session *s)
 	else if (state == TLS_GONE)
 		session_close(s, SESSION_CLIENT_CLOSED);
 	else
-		preread_note(&h->preread, s, h->open ? 0 : tls_kept(c));
+		preread_note(&h->preread, s, h->place.open ? 0 : tls_kept(c));
 }
 
 static void
@@ -131,8 +118,8 @@ handshake_deadline(const struct weir_session *s, struct session_deadline *d)
 
 	if (h != NULL)
 		session_deadline_add(d, s->start, s->server->handshake_timeout,
-		    !h->open && node_linked(&h->link) ? SESSION_HANDSHAKE_OVERLOAD
-						      : SESSION_HANDSHAKE_TIMEOUT);
+		    admission_waits(&h->place) ? SESSION_HANDSHAKE_OVERLOAD
+					       : SESSION_HANDSHAKE_TIMEOUT);
 }
 
 static void
@@ -145,12 +132,7 @@ handshake_leave(struct weir_session *s)
 	s->handshake = NULL;
 	preread_leave(&h->preread);
 	board_give(s->server->board, SERVER_HANDSHAKES, all.seat);
-	if (node_linked(&h->link))
-		node_unlink(&h->link);
-	if (h->open)
-		all.count--;
-	/* Whoever it is: this one may have been woken, and passes it on. */
-	handshakes_wake();
+	admission_leave(&all.admission, &h->place);
 	slab_give(&all.slab, h);
 }
 
@@ -162,93 +144,28 @@ handshake_explain(const struct weir_session *s, enum session_reason reason)
 
 /* -------------------------------------------------------------- its own affairs */
 
-/* Established sessions have their turn in between. */
-static bool
-handshake_may_compute(void)
-{
-	if (loop_micros() != all.pass) {
-		all.pass = loop_micros();
-		all.computed = 0;
-	}
-	return all.computed++ < HANDSHAKE_BATCH;
-}
-
 /* The client's first record is there. */
 static enum tls_state
 handshake_begin(struct handshake *h)
 {
-	struct conn *c = &h->session->client;
+	bool                  waited = h->place.waited;
+	enum admission_answer answer = admission_enter(&all.admission, &h->place);
 
-	/* Those that wait already come first. */
-	if (all.count >= all.most ||
-	    (!list_empty(&all.waiting) && list_first(&all.waiting) != &h->link)) {
-		handshake_wait(h);
-		return TLS_READY;
-	}
-	if (!handshake_may_compute()) {
-		conn_again(c);
-		return TLS_READY;
-	}
-	if (node_linked(&h->link))
-		node_unlink(&h->link);
-	h->open = true;
-	h->since = loop_now();
-	list_append(&all.open, &h->link);
-	all.count++;
-	handshakes_wake();
-	return tls_handshake(c, true);
-}
-
-/* The first that waits, if there is room for it. */
-static void
-handshakes_wake(void)
-{
-	struct node *first = list_first(&all.waiting);
-
-	if (all.count < all.most && first != NULL)
-		conn_again(&container_of(first, struct handshake, link)->session->client);
+	if (h->place.waited && !waited)
+		handshake_told_to_wait(h);
+	if (answer == ADMISSION_OPEN)
+		return tls_handshake(&h->session->client, true);
+	return answer == ADMISSION_GONE ? TLS_GONE : TLS_READY;
 }
 
 static void
-handshake_wait(struct handshake *h)
+handshake_told_to_wait(const struct handshake *h)
 {
-	const struct server *server = h->session->server;
-
-	if (node_linked(&h->link))
-		return;
-	board_add(&server->cell[SERVER_HANDSHAKES_WAITED], 1);
-	h->since = loop_now();
-	list_append(&all.waiting, &h->link);
+	board_add(&h->session->server->cell[SERVER_HANDSHAKES_WAITED], 1);
 	if (loop_complain(&all.complained))
 		log_warn("worker_handshakes = %llu are open: clients wait, and the oldest "
 			 "handshakes are given up; raise it, or workers",
 		    (unsigned long long)all.most);
-	if (!all.looking) {
-		all.looking = true;
-		loop_timer_start(&all.look, HANDSHAKE_LOOK);
-	}
-}
-
-/* Until there is room for all that wait; but each has its time. */
-static void
-handshakes_refuse_old(void *argument)
-{
-	uint64_t          waiting = 0;
-	struct handshake *h;
-	struct node      *n, *next;
-
-	(void)argument;
-	list_each(n, next, &all.waiting)
-		waiting++;
-	while (all.most - all.count < waiting && (n = list_first(&all.open)) != NULL) {
-		h = container_of(n, struct handshake, link);
-		if (h->since + HANDSHAKE_AGE > loop_now())
-			break;
-		session_close(h->session, SESSION_HANDSHAKE_OVERLOAD);
-	}
-	all.looking = !list_empty(&all.waiting);
-	if (all.looking)
-		loop_timer_start(&all.look, HANDSHAKE_LOOK);
 }
 
 static void

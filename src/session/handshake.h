@@ -8,17 +8,14 @@
  *	                                                          others wait
  *
  * Those who are connected come before those who are not: at most worker_handshakes are
- * open, and of a pass few compute. Who has to wait costs his first record
- * (session/preread), until handshake_timeout. So clients that stop in mid-handshake, however many,
- * keep nobody else out for longer than a second.
+ * open (net/admission). Who has to wait costs his first record (session/preread), until
+ * handshake_timeout. So clients that stop in mid-handshake, however many, keep nobody else out
+ * for longer than a second; and who goes while he waits leaves at once.
  */
 #ifndef SESSION_HANDSHAKE_H
 #define SESSION_HANDSHAKE_H
 
 #include <stdint.h>
-
-#define HANDSHAKE_BATCH  4u	/* that compute in a pass: a few ms */
-#define HANDSHAKE_AGE 1000u	/* ms: those that are open for so long may be refused */
 
 extern const struct session_mode handshake_mode;
 

@@ -359,9 +359,12 @@ relay_connect_failed(struct relay *r)
 	else
 		peer_unreported(r->peer, &o->attempt);
 	relay_give_token(r);
-	if (!relay_connect(r, &why))
+	if (!relay_connect(r, &why)) {
+		/* Of the last attempt. */
+		if (why == SESSION_CONNECT_FAILED && o->dial.secures && o->dial.error == EBUSY)
+			why = SESSION_HANDSHAKE_OVERLOAD;
 		session_finish(r->session, why);
-	else
+	} else
 		session_watch(r->session);
 }
 

@@ -399,7 +399,7 @@ peer_remedy(int error)
 		return "raise worker_rlimit_nofile or lower worker_connections";
 	case EBUSY:
 		return "so many TLS handshakes are open that it had no turn within "
-		       "handshake_timeout: raise worker_handshakes, or that";
+		       "handshake_timeout, or was given up for others: raise worker_handshakes";
 	case ENFILE:
 		return "raise fs.file-max";
 	case ENOMEM:

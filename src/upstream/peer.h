@@ -92,6 +92,7 @@ enum peer_field {
 	PEER_TLS_RESUMED,
 	PEER_TLS_FAILED,
 	PEER_TLS_WAITED,	/* for others that were open */
+	PEER_TLS_OVERLOAD,	/* given up for them, or while they waited */
 	PEER_CHECKS,		/* of its health */
 	PEER_CHECKS_FAILED,
 	PEER_FIELDS

@@ -20,7 +20,7 @@ peer_handshake_done(struct weir_peer *peer, const struct dial *d)
 
 	if (peer->tls == NULL)
 		return;
-	board_add(&peer->cell[PEER_TLS_WAITED], d->waited);
+	board_add(&peer->cell[PEER_TLS_WAITED], d->place.waited);
 	info = tls_info(d->conn);
 	board_add(&peer->cell[info.resumed ? PEER_TLS_RESUMED : PEER_TLS_FULL], 1);
 	if (log_wanted(WEIR_DEBUG))
@@ -30,7 +30,8 @@ peer_handshake_done(struct weir_peer *peer, const struct dial *d)
 bool
 peer_handshake_failed(struct weir_peer *peer, const struct dial *d, uint64_t now)
 {
-	board_add(&peer->cell[PEER_TLS_WAITED], d->waited);
+	board_add(&peer->cell[PEER_TLS_WAITED], d->place.waited);
+	board_add(&peer->cell[PEER_TLS_OVERLOAD], d->error == EBUSY);
 	if (d->error == ENOMEM || d->error == EBUSY)
 		return peer_refused(peer, d->error, now);
 	peer_handshake_report(peer, dial_explain(d), now);

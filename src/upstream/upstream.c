@@ -227,6 +227,7 @@ static const struct board_field peer_fields[PEER_FIELDS] = {
 	[PEER_TLS_RESUMED] = { "tls_resumed", BOARD_COUNTER },
 	[PEER_TLS_FAILED] = { "tls_failed", BOARD_COUNTER },
 	[PEER_TLS_WAITED] = { "tls_waited", BOARD_COUNTER },
+	[PEER_TLS_OVERLOAD] = { "tls_overload", BOARD_COUNTER },
 	[PEER_CHECKS] = { "checks", BOARD_COUNTER },
 	[PEER_CHECKS_FAILED] = { "checks_failed", BOARD_COUNTER },
 };

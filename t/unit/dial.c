@@ -315,10 +315,10 @@ static void
 crowd_ready(struct conn *c)
 {
 	struct crowded *one = container_of(c, struct crowded, conn);
-	bool            open = one->dial.open;
+	bool            open = one->dial.place.open;
 
 	(void)dial_check(&one->dial);
-	begun += one->dial.open && !open;
+	begun += one->dial.place.open && !open;
 }
 
 static const struct conn_handler crowd_handler = { crowd_ready, crowd_ready };
@@ -339,7 +339,7 @@ crowd_count(bool open)
 
 	for (unsigned i = 0; i < CROWD; i++)
 		n += crowd[i].dial.state == DIAL_GOING && crowd[i].dial.secures &&
-		    crowd[i].dial.open == open;
+		    crowd[i].dial.place.open == open;
 	return n;
 }
 
@@ -368,9 +368,25 @@ static struct crowded *
 crowd_find(bool open)
 {
 	for (unsigned i = 0; i < CROWD; i++)
-		if (crowd[i].dial.state == DIAL_GOING && crowd[i].dial.open == open)
+		if (crowd[i].dial.state == DIAL_GOING && crowd[i].dial.place.open == open)
 			return &crowd[i];
 	bail_out("there is none");
+}
+
+/* All that may be are open: it is not the peer's fault that it has not heard from us. */
+static void
+test_crowded_out(int listening)
+{
+	int far;
+
+	ops = &by_tls;
+	dial_begin(GUARD);
+	far = accept(listening, NULL, NULL);
+	ok(run_until(is_securing) && dial.state == DIAL_GOING, "one that is connected waits");
+	close(far);
+	ok(run_until(is_over) && dial.state == DIAL_FAILED, "its peer goes");
+	is_number(dial.error, EBUSY, "which is nobody's fault, either");
+	is_string(dial_explain(&dial), "it has gone while it waited for its turn", "in words");
 }
 
 static void
@@ -386,9 +402,10 @@ test_crowd(void)
 			GUARD) != DIAL_GOING)
 			bail_out("a dial does not begin");
 	ok(run_until(crowd_is_secured), "some handshakes are open, others wait");
-	ok(most_begun <= DIAL_BATCH, "not all began in one pass, but %u at the most", most_begun);
+	ok(most_begun <= ADMISSION_BATCH, "not all began in one pass, but %u at the most",
+	    most_begun);
 	for (unsigned i = 0; i < CROWD; i++)
-		n += crowd[i].dial.waited;
+		n += crowd[i].dial.place.waited;
 	is_number(n, CROWD - HANDSHAKES, "those that had to wait know it");
 	dial_cancel(&crowd_find(false)->dial);
 	is_number(crowd_count(true), HANDSHAKES, "one that waits is cancelled");
@@ -398,17 +415,19 @@ test_crowd(void)
 	for (unsigned i = 0; i < HANDSHAKES; i++)
 		dial_cancel(&crowd_find(true)->dial);
 	ok(run_until(crowd_goes_on), "all that are open are, at once: as many begin");
+	for (unsigned i = 0; i < CROWD; i++)
+		far[i] = accept(fd, NULL, NULL);
+	test_crowded_out(fd);
 	whom.timeout = 50;
 	ops = &by_tls;
 	dial_begin(GUARD);
 	ok(run_until(is_securing), "another one is connected");
+	ok(dial_awaits_turn(&dial), "and waits for us");
 	conn_arm(&conn, dial.give_up);
 	ok(run_until(is_over) && dial.state == DIAL_FAILED, "and has no turn in time");
 	is_number(dial.error, EBUSY, "which is nobody's fault");
 	is_string(dial_explain(&dial), "it had no turn within its time", "in words");
 	ops = &to_target;
-	for (unsigned i = 0; i < CROWD; i++)
-		far[i] = accept(fd, NULL, NULL);
 	for (unsigned i = 0; i < CROWD; i++)
 		close(far[i]);
 	close(fd);
