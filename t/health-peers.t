@@ -14,13 +14,14 @@ Weir::TLS->needs;
 my $OFTEN = 'interval=30ms rise=1 fall=1';
 
 # One [upstream u] of that peer, with stream_proxy before it.
-sub start($peer, $upstream, $more = '')
+sub start($peer, $upstream, $more = '', $global = '')
 {
 	my $port = free_port;
 	return weir(<<"CONF");
 [weir]
 workers = 1
 error_log = logs/error.log info
+$global
 [server s]
 listen = 127.0.0.1:$port
 protocol = stream_proxy
@@ -111,5 +112,55 @@ CONF
     ['version 1', 'proxy_protocol = on', 'send_proxy_protocol = v1', 'up', qr/^good$/],
     ['version 2 before TLS', "proxy_protocol = on\ntls = edge", "send_proxy_protocol = v2\ntls = back", 'up', qr/^good$/],
     ['none, where one is asked for', 'proxy_protocol = on', '', 'unhealthy', qr/^closed before the reply/];
+
+# A check of the mute one never ends; the other one says good-bye as soon as TLS is agreed on.
+it 'checks over TLS wait for no other, and resume' => sub {
+	my $pki = Weir::TLS->new;
+	my $pair = $pki->certificate('server', names => ['127.0.0.1']);
+	my $mute = backend('sink');
+	my $port = free_port;
+	my $w = start("127.0.0.1:$port", <<"CONF", <<"MORE", 'worker_handshakes = 1');
+server = @{[$mute->address]}
+tls = back
+health_check = on $OFTEN timeout=1h
+CONF
+[server far]
+listen = 127.0.0.1:$port
+protocol = echo
+tls = edge
+[tls edge]
+certificate = $pair
+[tls back]
+ca = @{[$pki->path('server.pem')]}
+MORE
+	$mute->wait_report(sub ($r) { $r->{in} > 0 });
+	my $peer = sub { $w->status->peer('u', "127.0.0.1:$port") };
+	my $before = $peer->()->{checks};
+	ok wait_for { $peer->()->{checks} > $before + 3 }, 'the other is checked';
+	is $peer->()->{checks_failed}, 0;
+	ok wait_for { $w->status->server('far')->{handshakes_resumed} > 2 }, 'and resumes';
+	$w->stop;
+};
+
+# In TLS 1.3 that is said behind the handshake.
+it 'a peer that wants a certificate of us is bad' => sub {
+	my $pki = Weir::TLS->new;
+	my $pair = $pki->certificate('server', names => ['127.0.0.1']);
+	my $port = free_port;
+	my $w = start("127.0.0.1:$port", "tls = back\nhealth_check = on $OFTEN timeout=1h", <<"CONF");
+[server far]
+listen = 127.0.0.1:$port
+protocol = echo
+tls = edge
+[tls edge]
+certificate = $pair
+client_verify = on
+client_ca = @{[$pki->path('server.pem')]}
+[tls back]
+ca = @{[$pki->path('server.pem')]}
+CONF
+	is_state($w, "127.0.0.1:$port", 'unhealthy', qr/^TLS handshake$/);
+	$w->stop;
+};
 
 done_testing;

@@ -143,6 +143,9 @@ void                tls_session_free(struct tls_session *);
  * place of the one that was there. It outlives the conn. */
 void tls_session_keep(struct conn *, struct tls_session **newest);
 
+/* Whether one has come on this conn; or none is kept of it. */
+bool tls_session_came(const struct conn *);
+
 /* ---------------------------------------------------------------- ticket keys */
 
 #define TLS_TICKET_KEY_SIZE 80u		/* name 16, HMAC-SHA256 32, AES-256-CBC 32 */

@@ -39,6 +39,7 @@ struct tls_conn {
 	bool             heard : 1;	/* something has come */
 	bool             ended : 1;	/* close_notify has come */
 	bool             told : 1;	/* ours has gone */
+	bool             given : 1;	/* a session has come that it may be resumed by */
 };
 
 static inline struct tls_conn *

@@ -66,6 +66,14 @@ tls_session_keep(struct conn *c, struct tls_session **newest)
 	t->session = SSL_get1_session(t->ssl);
 }
 
+bool
+tls_session_came(const struct conn *c)
+{
+	const struct tls_conn *t = tls_conn_of(c);
+
+	return t->newest == NULL || t->given;
+}
+
 /* One comes at the end of a handshake (TLS 1.2), or with what is read behind it (1.3), of
  * which two may have come by then. With the library's callback those that come on a
  * connection that was itself resumed would be marked as not resumable (OpenSSL 3.0,
@@ -77,6 +85,7 @@ tls_session_note(struct tls_conn *t)
 
 	if (session == NULL || session == t->session || SSL_SESSION_is_resumable(session) != 1)
 		return;
+	t->given = true;
 	tls_session_date(session);
 	SSL_SESSION_free(t->session);
 	t->session = SSL_get1_session(t->ssl);

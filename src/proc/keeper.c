@@ -91,7 +91,7 @@ keeper_open_loop(void)
 	if (loop_open(KEEPER_SCRATCH, conn_fired) < 0)
 		clone_fail("event loop: %s", strerror(errno));
 	conn_start();
-	dial_init(keeper.template->settings->handshakes);
+	dial_init(CHECKER_MOST);
 	if (tls_start() < 0)
 		clone_fail("TLS: %s", strerror(errno));
 	clone_listen(keeper_took_mail, keeper_signalled);

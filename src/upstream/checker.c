@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "net/conn.h"
 #include "net/dial.h"
+#include "net/tls.h"
 #include "upstream/duty.h"
 #include "upstream/health.h"
 #include "upstream/member.h"
@@ -25,6 +26,9 @@
 #define TICK_LEAST 10u	/* ms */
 #define TICK_MOST  100u
 
+/* For what a TLS server gives behind its handshake: a ticket, by which the next check resumes. */
+#define LINGER 100u	/* ms */
+
 struct target {
 	struct weir_peer peer;		/* a copy: its address has the port that is checked */
 	struct weir_peer *of;		/* what it is a copy of */
@@ -34,6 +38,7 @@ struct target {
 	uint64_t         began;		/* ms: the last one */
 	size_t           received;	/* bytes of a reply */
 	bool             running;
+	bool             lingers;	/* it is good, and waits for a session to resume */
 	bool             failing;	/* own traffic has found it so, as was seen last */
 	bool             again;		/* at once, when this one is over */
 };
@@ -51,6 +56,8 @@ static void target_ready(struct conn *);
 static void target_expired(struct conn *);
 static void target_begin(struct target *);
 static void target_connected(struct target *);
+static void target_linger(struct target *);
+static void target_await_session(struct target *);
 static void target_read(struct target *);
 static bool target_finds(struct target *, struct weir_span in, size_t *used);
 static void target_overdue(struct target *);
@@ -272,7 +279,9 @@ target_expired(struct conn *c)
 {
 	struct target *t = container_of(c, struct target, conn);
 
-	if (t->running)
+	if (t->lingers)
+		target_end(t, HEALTH_GOOD, 0, NULL);
+	else if (t->running)
 		target_overdue(t);
 	else if (checker.running >= CHECKER_MOST)
 		list_append(&checker.waiting, &t->waiting);
@@ -336,6 +345,8 @@ target_ready(struct conn *c)
 		return;
 	if (t->dial.state == DIAL_GOING && dial_check(&t->dial) == DIAL_DONE)
 		target_connected(t);
+	else if (t->lingers)
+		target_await_session(t);
 	else if (t->dial.state == DIAL_DONE)
 		target_read(t);
 	else if (t->dial.state == DIAL_FAILED)
@@ -358,10 +369,37 @@ target_connected(struct target *t)
 		(void)conn_flush(&t->conn);	/* when it cannot be, reading says why */
 	if (!sent)
 		target_end(t, HEALTH_NONE, ENOMEM, NULL);
-	else if (check->send.len == 0 && check->expect.len == 0)
+	else if (check->send.len > 0 || check->expect.len > 0)
+		target_read(t);
+	else if (t->peer.tls == NULL || tls_session_came(&t->conn))
 		target_end(t, HEALTH_GOOD, 0, NULL);
 	else
-		target_read(t);
+		target_linger(t);
+}
+
+/* In TLS 1.3 the server gives a session only when the handshake is over, or says then that it
+ * does not like our certificate. */
+static void
+target_linger(struct target *t)
+{
+	uint64_t end = t->began + t->peer.upstream->health.timeout;
+
+	t->lingers = true;
+	conn_arm(&t->conn, end < loop_now() + LINGER ? end : loop_now() + LINGER);
+	target_await_session(t);
+}
+
+static void
+target_await_session(struct target *t)
+{
+	struct conn *c = &t->conn;
+
+	if (c->readable)
+		(void)conn_read(c, loop_scratch(), HEALTH_REPLY_MAX);
+	if (c->broken && tls_advice(c) != NULL)
+		target_end(t, HEALTH_INSECURE, 0, conn_explain(c));
+	else if (tls_session_came(c) || c->eof || c->broken)
+		target_end(t, HEALTH_GOOD, 0, NULL);
 }
 
 static void
@@ -415,6 +453,8 @@ target_overdue(struct target *t)
 		target_connected(t);
 	else if (t->dial.state == DIAL_FAILED)
 		target_failed(t);
+	else if (dial_awaits_turn(&t->dial))
+		target_end(t, HEALTH_NONE, EBUSY, NULL);
 	else
 		target_end(t, t->dial.secures ? HEALTH_INSECURE : HEALTH_UNREACHED, ETIMEDOUT,
 		    t->dial.secures ? "it was not over in time" : NULL);
@@ -456,11 +496,14 @@ target_end(struct target *t, enum health_result result, int error, const char *w
 	    why != NULL ? ": " : "", why != NULL ? why : "");
 	dial_cancel(&t->dial);
 	conn_close(&t->conn);
-	t->running = false;
+	t->running = t->lingers = false;
 	checker.running--;
 	if (result == HEALTH_NONE && loop_complain(&checker.complained))
 		log_error("health check of peer %s of upstream %s cannot be made: %s", peer->name,
-		    peer->upstream->name, strerror(error));
+		    peer->upstream->name,
+		    error == EBUSY ? "its TLS handshake had no turn in time, because this process "
+				     "is too busy: make the checks rarer (interval)"
+				   : strerror(error));
 	if (result != HEALTH_NONE && checker.keeper.acts())
 		peer_checked(peer, result, error, text, loop_now());
 	/* What it has just found is no news. */

@@ -13,7 +13,9 @@
 
 struct duty;
 
-#define CHECKER_MOST 256u	/* checks at a time: others, which are due, wait for a place */
+/* Checks at a time: others, which are due, wait for a place. So many TLS handshakes may be
+ * open in the keeper, so that those of checks wait for nobody. */
+#define CHECKER_MOST 256u
 
 extern const struct duty checker_duty;
 
