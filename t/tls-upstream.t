@@ -192,6 +192,63 @@ CONF
 	}
 };
 
+# A weir with peers whose certificates are on a list that is good for so many seconds, once sessions have been resumed,
+# and until when; nothing: that took longer.
+sub listed($pair, $seconds)
+{
+	my %far = (new => free_port, old => free_port);
+	my $list = $pki->revoke('keeper', 'fallen', $seconds);
+	my $until = time() + $seconds;
+	my $n = weir("[weir]\nworkers = 1\n" . join('', map { <<"CONF" } sort keys %far));
+[server far_$_]
+listen = 127.0.0.1:$far{$_}
+protocol = echo
+tls = far_$_
+[tls far_$_]
+certificate = $pair
+protocols = @{[$_ eq 'new' ? 'TLSv1.3' : 'TLSv1.2']}
+[server $_]
+listen = unix:run/$_.sock
+protocol = stream_proxy
+upstream = $_
+[upstream $_]
+server = 127.0.0.1:$far{$_}
+tls = $_
+[tls $_]
+ca = @{[$pki->path('keeper.pem')]}
+crl = $list
+CONF
+	$n->allow(qr/warn .*TLS with peer/, qr/warn .*fails \(TLS handshake/, qr/warn .*out of date/);
+	for my $name (map { ($_) x 2 } sort keys %far) {
+		my $c = client($n->address($name));
+		eval { $c->ping };
+		$c->close;
+	}
+	return ($n, $until, %far) if time() < $until - 1;
+	$n->stop;
+	return;
+}
+
+it 'no session is resumed once the list of those revoked is out of date' => sub {
+	$pki->certificate('keeper', ca => 1);
+	my $pair = $pki->certificate('kept', by => 'keeper', names => ['127.0.0.1']);
+	$pki->certificate('fallen', by => 'keeper');
+	my ($n, $until, %far);
+	for my $seconds (3, 12, 48) {
+		last if ($n, $until, %far) = listed($pair, $seconds);
+	}
+	skip_all('the machine is too slow') if !$n;
+	my $resumed = sub ($name) { $n->status->peer($name, "127.0.0.1:$far{$name}")->{tls_resumed} };
+	is $resumed->($_), 1, "$_: until then it may be" for sort keys %far;
+	ok wait_for { time() > $until } $until - time() + 5;
+	for my $name (sort keys %far) {
+		isnt client($n->address($name))->ending, 'open', "$name: the peer is not believed any more";
+		is $resumed->($name), 1;
+	}
+	$n->wait_log(qr/TLS with peer .*its certificate: CRL has expired/);
+	$n->stop;
+};
+
 it 'a pool over it' => sub {
 	my @clients = map { client($lines) } 1 .. 4;
 	$_->send("a\nb\n") for @clients;

@@ -30,7 +30,9 @@ tls_session_is_good(struct tls_session *session, const struct tls *context)
 	time_t       begin = (time_t)(intptr_t)SSL_SESSION_get_ex_data(s, begin_index);
 
 	return time(NULL) < begin + SSL_CTX_get_timeout(context->ssl) &&
-	    (shown == NULL || X509_cmp_time(X509_get0_notAfter(shown), NULL) > 0);
+	    (shown == NULL ||
+		(time(NULL) < context->crl_until &&
+		    X509_cmp_time(X509_get0_notAfter(shown), NULL) > 0));
 }
 
 struct tls_session *
