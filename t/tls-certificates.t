@@ -139,6 +139,9 @@ CONF
 	$w->wait_log(qr/handshake_failed: its certificate: unable to get local issuer certificate/);
 	like $pki->shake($must), qr/Acceptable client certificate CA names\n.*CN ?= ?ca/, 'they are told whose';
 
+	my @sent = $pki->shake($must, args => ['-showcerts']) =~ /^-----BEGIN CERTIFICATE/mg;
+	is scalar(@sent), 1, 'client_ca is no chain: the file alone says what is sent';
+
 	# One that was let in with a certificate resumes with it.
 	my $file = $pki->path('known');
 	my $c = $pki->client($must, args => ['-sess_out', $file, @{$shown[0]}]);

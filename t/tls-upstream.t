@@ -25,7 +25,10 @@ my %shown = (
 	expired => $pki->expired('expired', by => 'ca', names => ['127.0.0.1']),
 );
 my $client_pair = $pki->certificate('client', by => 'ca', names => ['weir.test']);
+$pki->certificate('between', ca => 1, by => 'ca');
+my $lone_pair = $pki->certificate('lone', by => 'between', names => ['weir.test']);
 my $ca = $pki->path('ca.pem');
+my $all_cas = spurt($pki->path('all.pem'), join('', map { slurp($pki->path("$_.pem")) } 'ca', 'between'));
 my $crl = $pki->revoke('ca', 'revoked');
 
 # The far side: each kind of certificate, in front of an echo; one that wants ours; lines.
@@ -56,6 +59,7 @@ my %near = (
 	expired => ['expired', "ca = $ca"],
 	system => ['good', ''],
 	anonymous => ['mutual', "ca = $ca"],
+	chainless => ['mutual', "ca = $all_cas\ncertificate = $lone_pair"],
 	listed => ['good', "ca = $ca\ncrl = $crl"],
 	revoked => ['revoked', "ca = $ca\ncrl = $crl"],
 );
@@ -145,6 +149,7 @@ it 'a peer that wants a certificate of ours' => sub {
 	$c->ending;
 	$w->wait_log(qr/closed: (?:peer_failed|connect_failed)/);
 	unlike $w->log_since, qr/warn .*TLS with/, 'it is told once a minute';
+	like refused('chainless'), qr/it sent the alert "unknown CA"/, 'ca is no chain: the file alone says what is sent';
 };
 
 it 'sessions are resumed, in both versions' => sub {
