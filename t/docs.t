@@ -126,14 +126,20 @@ it 'every example is right' => sub {
 	}
 };
 
+sub shown($path)
+{
+	my $shown = Weir::Process::run(['mandoc', '-T', 'utf8', '-O', 'width=78', "$src/$path"])->{out};
+	utf8::decode($shown);
+	return $shown =~ s/.\x08//gr;
+}
+
 # [PAGE, COMMAND] of all that stands behind a prompt, with the lines that it goes on in, as a
 # page of 78 columns shows them.
 sub commands()
 {
 	my @found;
 	for my $path (sort keys %page) {
-		my $shown = Weir::Process::run(['mandoc', '-T', 'utf8', '-O', 'width=78', "$src/$path"])->{out};
-		$shown =~ s/.\x08//g;
+		my $shown = shown($path);
 		while ($shown =~ /^( +)[\$#] (.*\n(?:\1(?![\$#] ) *\S.*\n)*)/mg) {
 			my ($page, $text) = (basename($path), $2);
 			# What is printed stands below its command.
@@ -143,6 +149,14 @@ sub commands()
 	}
 	return @found;
 }
+
+# Dq and Ql reach to the end of their line, and take what follows into their quotes.
+it 'quotes end where they should' => sub {
+	plan skip_all => 'no mandoc' if !program('mandoc');
+	for my $path (sort keys %page) {
+		is_deeply [shown($path) =~ /(\x{201c}[^\x{201d}]*\x{201c}|\x{2018}[^\x{2019}]*\x{2018})/g], [], $path;
+	}
+};
 
 it 'every command of an example can be copied and run' => sub {
 	plan skip_all => 'no mandoc' if !program('mandoc');
