@@ -4,6 +4,7 @@
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Weir::TLS;
 use Weir::Test;
 use Weir::Stress;
 
@@ -429,6 +430,37 @@ it 'listeners: UNIX sockets keep their files, others come and go' => sub {
 	$c->close;
 	$w->stop;
 	is run_files($w), '', 'all files are removed';
+};
+
+# The name of the key that a ticket was made with.
+sub ticket_key($pki, $port, $file)
+{
+	my $c = $pki->client($port, args => ['-tls1_2', '-sess_out', $pki->path($file)]);
+	$c->ping;
+	$c->close;
+	my ($name) = $pki->openssl('sess_id', '-in', $pki->path($file), '-noout', '-text') =~
+	    /TLS session ticket:\n\s+0000 - ((?:\w\w[ -]){15}\w\w)/;
+	return $name // die 'no ticket';
+}
+
+it 'keys of TLS tickets go on, and are changed when it is time, however often it is upgraded' => sub {
+	Weir::TLS->needs;
+	my $pki = Weir::TLS->new;
+	my $tls = "tls = edge\n[tls edge]\ncertificate = @{[$pki->certificate('server')]}\nticket_lifetime = 1h";
+	my $w = upgradable(conf(my $port = free_port, '', $tls));
+	my $first = ticket_key($pki, $port, 'ticket');
+	is upgrade($w)->{exit}, 0;
+	like $pki->shake($port, args => ['-tls1_2', '-sess_in', $pki->path('ticket')]), qr/^Reused, /m, 'a ticket is good for the newer one';
+	is ticket_key($pki, $port, 'another'), $first, 'and it makes them with the same key';
+	$w->edit_conf(sub { s/^ticket_lifetime = .*/ticket_lifetime = 2s/m });
+	my $until = now() + 20;
+	my $upgrades = 0;
+	while (now() < $until && ticket_key($pki, $port, 'ticket') eq $first) {
+		is upgrade($w)->{exit}, 0;
+		$upgrades++;
+	}
+	isnt ticket_key($pki, $port, 'ticket'), $first, "a key has had its time, behind $upgrades more";
+	$w->stop;
 };
 
 done_testing;

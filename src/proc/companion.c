@@ -84,7 +84,7 @@ static void companion_flush_due(struct deadline *);
 static bool companion_send(enum companion_word);
 static bool companion_send_table(void);
 static int  companion_send_runs(struct text *);
-static int  companion_send_tickets(const struct text *);
+static int  companion_send_tickets(struct text *);
 static int  companion_send_text(int fd, const struct text *, const int *fds, unsigned count);
 static char *companion_text(const struct message *);
 static enum companion_word companion_word(const char *text);
@@ -139,7 +139,7 @@ companion_take_first(struct companion_welcome *w, bool *ready)
 	struct message         m;
 	char                  *text;
 	struct tls_ticket_keys keys;
-	uint64_t               pid = 0, number = 0, daemon = 0;
+	uint64_t               pid = 0, number = 0, daemon = 0, since = 0;
 
 	if (message_receive(way.fd, &m) != 1 || m.kind != MESSAGE_COMPANION)
 		return false;
@@ -163,9 +163,9 @@ companion_take_first(struct companion_welcome *w, bool *ready)
 	case COMPANION_DESCRIPTORS:
 		return companion_take_descriptors(&m, text);
 	case COMPANION_TICKETS:
-		if (m.size == strlen(words[COMPANION_TICKETS]) + 1 + sizeof keys) {
+		if (m.size > sizeof keys && companion_number(text, "since", &since)) {
 			memcpy(&keys, text + m.size - sizeof keys, sizeof keys);
-			tickets_adopt(&keys);
+			tickets_adopt(&keys, since);
 			explicit_bzero(&keys, sizeof keys);
 		}
 		explicit_bzero(text, m.size);
@@ -470,14 +470,15 @@ companion_send_runs(struct text *text)
 	return companion_send_text(way.fd, text, m.fds, m.fd_count);
 }
 
-/* Behind the word as they are, which text_add cannot write. */
+/* Behind the text as they are, which text_add cannot write. */
 static int
-companion_send_tickets(const struct text *text)
+companion_send_tickets(struct text *text)
 {
 	char           data[64 + sizeof(struct tls_ticket_keys)];
 	struct message m = { .kind = MESSAGE_COMPANION, .data = data };
 	int            result;
 
+	text_add(text, "since %" PRIu64 "\n", tickets_since());
 	if (tickets_keys() == NULL || text->size > 64)
 		return 0;
 	memcpy(data, text->data, text->size);

@@ -15,12 +15,14 @@ enum ticket_role { TICKET_CURRENT, TICKET_NEXT, TICKET_PREVIOUS };
 
 static struct {
 	struct tls_ticket_keys *keys;	/* by enum ticket_role */
-	uint64_t                lifetime;	/* ms */
+	uint64_t                since;	/* ms of wait_now: when the current one became it */
+	uint64_t                lifetime;	/* ms; 0: not known yet */
 	struct deadline         rotation;
 	void                  (*rotated)(void);
 } tickets;
 
 static void tickets_rotate(struct deadline *);
+static void tickets_set_rotation(void);
 static bool tickets_make(void);
 static bool tickets_draw(unsigned char *key);
 
@@ -48,14 +50,18 @@ tickets_wanted(uint64_t lifetime)
 	    lifetime == tickets.lifetime)
 		return;
 	tickets.lifetime = lifetime;
-	deadline_set(&tickets.rotation, lifetime, tickets_rotate);
+	tickets_set_rotation();
 }
 
 void
-tickets_adopt(const struct tls_ticket_keys *keys)
+tickets_adopt(const struct tls_ticket_keys *keys, uint64_t since)
 {
-	if (keys->count == TLS_TICKET_KEYS && (tickets.keys != NULL || tickets_make()))
-		*tickets.keys = *keys;
+	if (keys->count != TLS_TICKET_KEYS || (tickets.keys == NULL && !tickets_make()))
+		return;
+	*tickets.keys = *keys;
+	tickets.since = since < wait_now() ? since : wait_now();
+	if (tickets.lifetime != 0)
+		tickets_set_rotation();
 }
 
 const struct tls_ticket_keys *
@@ -64,12 +70,30 @@ tickets_keys(void)
 	return tickets.keys;
 }
 
+uint64_t
+tickets_since(void)
+{
+	return tickets.since;
+}
+
+/* However often the lifetime has changed meanwhile, or the master. */
+static void
+tickets_set_rotation(void)
+{
+	uint64_t age = wait_now() - tickets.since;
+
+	deadline_set(&tickets.rotation, age < tickets.lifetime ? tickets.lifetime - age : 0,
+	    tickets_rotate);
+}
+
 static void
 tickets_rotate(struct deadline *d)
 {
 	unsigned char(*key)[TLS_TICKET_KEY_SIZE] = tickets.keys->keys;
 
-	deadline_set(d, tickets.lifetime, tickets_rotate);
+	(void)d;
+	tickets.since = wait_now();
+	tickets_set_rotation();
 	memcpy(key[TICKET_PREVIOUS], key[TICKET_CURRENT], sizeof *key);
 	memcpy(key[TICKET_CURRENT], key[TICKET_NEXT], sizeof *key);
 	if (!tickets_draw(key[TICKET_NEXT]))
@@ -94,6 +118,7 @@ tickets_make(void)
 		if (!tickets_draw(tickets.keys->keys[i]))
 			goto fail;
 	tickets.keys->count = TLS_TICKET_KEYS;
+	tickets.since = wait_now();
 	return true;
 fail:
 	log_error("keys for TLS tickets: %s: sessions are resumed only where they began",

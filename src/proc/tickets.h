@@ -20,13 +20,18 @@ struct tls_ticket_keys;
 void tickets_start(void (*rotated)(void));
 void tickets_stop(void);
 
-/* A worker starts whose tickets are good for so many ms; 0: it needs no keys. */
+/* A worker starts whose tickets are good for so many ms; 0: it needs no keys. Another
+ * lifetime counts from when the current key became it, too. */
 void tickets_wanted(uint64_t lifetime);
 
-/* Goes on with those of another master: they are copied. */
-void tickets_adopt(const struct tls_ticket_keys *);
+/* Goes on with those of another master, which are copied, and with its tickets_since: they
+ * are rotated when that would have done it. */
+void tickets_adopt(const struct tls_ticket_keys *, uint64_t since);
 
 /* NULL: nobody wants any, or there are none to be had. */
 const struct tls_ticket_keys *tickets_keys(void);
+
+/* When the current one became it, in ms of CLOCK_MONOTONIC. */
+uint64_t tickets_since(void);
 
 #endif
