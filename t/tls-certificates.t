@@ -151,6 +151,46 @@ CONF
 	$w->stop;
 };
 
+it 'a client certificate, and a ticket got with one, under another name' => sub {
+	my ($edge, $elsewhere) = free_ports(2);
+	my %shown = map { $_ => ['-cert', $pki->path("$_.pem"), '-key', $pki->path("$_.key")] } qw(client other);
+	my ($ca, $stranger) = map { $pki->path("$_.pem") } qw(ca stranger);
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+[defaults server]
+protocol = echo
+[server edge]
+listen = 127.0.0.1:$edge
+tls = edge
+[server elsewhere]
+listen = 127.0.0.1:$elsewhere
+tls = elsewhere
+[tls edge]
+certificate = $pair{first}
+certificate = $pair{wild}
+client_ca = $ca
+[tls elsewhere]
+certificate = $pair{wild}
+client_ca = $stranger
+CONF
+	for my $version ('-tls1_3', '-tls1_2') {
+		my @as = map { [$version, '-servername', $_] } 'first.test', 'a.wild.test';
+		is enter($edge, @$_, @{$shown{client}}), 'in', "@$_: a good one" for @as;
+		is enter($edge, @$_, @{$shown{other}}), 'unknown ca', 'a wrong one' for @as;
+		my $ticket = $pki->path("named$version");
+		is enter($edge, @{$as[0]}, '-sess_out', $ticket, @{$shown{client}}), 'in';
+		like $pki->shake($edge, args => [@$_, '-sess_in', $ticket]), qr/^Reused, /m,
+		    'whom the section trusts it trusts under each name' for @as;
+		like enter($elsewhere, @{$as[1]}, '-sess_in', $ticket), qr/certificate required|handshake failure/,
+		    'the ticket is nothing to a section that trusts others';
+		is enter($elsewhere, @{$as[1]}, '-sess_in', $ticket, @{$shown{client}}), 'unknown ca', 'nor is the certificate';
+		is enter($elsewhere, @{$as[1]}, @{$shown{other}}), 'in';
+	}
+	is $w->status->server('elsewhere')->{handshakes_resumed}, 0;
+	$w->stop;
+};
+
 it 'an OCSP response is stapled' => sub {
 	my ($good, $other, $port) = ($pki->staple('ca', 'first'), $pki->staple('ca', 'wild'), free_port);
 	my $chain = spurt($pki->path('chain.pem'), slurp($pki->path('first.pem')) . slurp($pki->path('ca.pem')));
