@@ -111,6 +111,32 @@ it 'all modes' => sub {
 	}
 };
 
+it 'connections that stay end with a close_notify' => sub {
+	my $port = free_port;
+	my $w = weir(<<"CONF");
+[weir]
+workers = 1
+[server echo]
+listen = 127.0.0.1:$port
+protocol = echo
+tls = edge
+[tls edge]
+certificate = $good $dir/good.key
+CONF
+	my $count = 0;
+	each_version(sub ($version, $called) {
+		for my $mode ('line -n 100 -c 5', 'line -d 100ms -c 5', 'idle -c 5 -i 50ms -d 100ms', 'echo -n 50 -c 5 -s 1k') {
+			my $r = stress(split(/ /, $mode), @client, '--tls-version', $version, "127.0.0.1:$port");
+			is $r->{exit}, 0, "$mode, $version" or diag $r->{text};
+			ok wait_for { $w->status->sessions == 0 };
+			my $s = $w->status->server('echo');
+			is $s->{end_client_closed}, $count += 5, 'and not as a truncation';
+			is $s->{end_client_failed}, 0;
+		}
+	});
+	$w->stop;
+};
+
 it 'what is expected of handshakes' => sub {
 	my $b = serve('line', @server);
 	my $r = stress('handshake', '-n', 20, '-c', 2, '--expect', 'errors==0,handshakes==20,resumed==0,handshake.max<60s,answered==20',

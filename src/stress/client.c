@@ -20,6 +20,7 @@
 #define PAUSES_MAX 5u		/* … so often */
 #define USED_UP_MS 1000u	/* a source without ports is not asked again for so long */
 #define TURNS_MAX  128u		/* clients that are given room in a pass */
+#define LEAVING_MS 2000u	/* for all last words; the parent waits no longer than 5 s */
 
 static void stress_client_ready(struct conn *);
 static void stress_client_expired(struct conn *);
@@ -758,5 +759,21 @@ stress_client_settle_all(void)
 			stress_client_fault(c, FAULT_CONNECT_TIMEOUT, ETIMEDOUT);
 		else if (c->state == CLIENT_SHAKING && worker.mode->fresh)
 			stress_client_fault(c, FAULT_TLS_TIMEOUT, 0);
+	}
+}
+
+/* A FIN alone, which the kernel sends by itself, is a truncation to TLS. */
+void
+stress_client_leave_all(void)
+{
+	uint64_t until = clock_ns() + (uint64_t)LEAVING_MS * 1000000;
+
+	for (unsigned i = 0; i < worker.begun; i++) {
+		struct stress_client *c = &worker.clients[i];
+
+		if (c->state == CLIENT_OPEN && !conn_is_plain(&c->conn))
+			conn_finish(&c->conn);
+		if (clock_ns() >= until)
+			break;
 	}
 }

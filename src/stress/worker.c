@@ -267,8 +267,10 @@ static void
 stress_worker_begin_phase(uint32_t phase, uint64_t now)
 {
 	worker.phase = phase;
-	if (phase == PHASE_END)
+	if (phase == PHASE_END) {
+		stress_client_leave_all();
 		_exit(0);
+	}
 	stress_worker_begin_requests(phase, now);
 	/* What a connection does from its first moment on is to be measured. */
 	worker.opens = phase >= PHASE_DRAIN

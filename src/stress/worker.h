@@ -76,4 +76,7 @@ void stress_client_measure_all(void);	/* the measuring begins: none has been ser
 /* What is owed on any connection is not waited for any longer. */
 void stress_client_settle_all(void);
 
+/* The process ends: with TLS each server is told so, as far as its socket takes it. */
+void stress_client_leave_all(void);
+
 #endif
