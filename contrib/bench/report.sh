@@ -53,8 +53,8 @@ END
 
 configurations() {
 	local f
-	for f in weir-echo.conf weir-stream.conf weir-line.conf weir-tls.conf nginx.conf nginx-tls.conf haproxy.cfg \
-	    haproxy-tls.cfg hitch.conf twemproxy.yml redis.conf; do
+	for f in weir-echo.conf weir-stream.conf weir-line.conf weir-tls.conf weir-tls-echo.conf nginx.conf \
+	    nginx-tls.conf haproxy.cfg haproxy-tls.cfg hitch.conf twemproxy.yml redis.conf; do
 		[ -f "$tmp/$f" ] || continue
 		printf '%s:\n\n' "$f"
 		sed -e "s|$tmp|DIR|g" -e '/^$/!s/^/    /' "$tmp/$f"

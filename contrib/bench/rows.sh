@@ -11,6 +11,7 @@ memory-echo|memory-echo|user memory per idle echo session|bytes|max 512
 memory-stream|memory-stream|user memory per idle proxied stream|bytes|max 1024
 memory-stream-16k|memory-stream-16k|the same, after 16,000 bytes each way|bytes|max 1024
 memory-tls|memory-tls|user memory per idle TLS session, proxied (14.5 KiB, and 1 for the stream)|bytes|max 15872
+memory-tls-echo|memory-tls-echo|the same, of an echo session (14.5 KiB)|bytes|max 14848
 memory-line|memory-line|user memory per idle line_proxy session|bytes|max 512
 idle|idle|$IDLE idle echo sessions, a ping each 30 s: growth of weir, per session|bytes|max 512
 idle-machine|idle|growth of the machine, both ends, per session|bytes|max 8000
@@ -109,6 +110,7 @@ row() {
 	memory-stream) memory "$1" stream "$echo_port" "$pairs" 64 ;;
 	memory-stream-16k) memory "$1" stream "$echo_port" "$pairs" 16000 ;;
 	memory-tls) memory "$1" tls "$echo_port" "$pairs" 64 --tls ;;
+	memory-tls-echo) memory "$1" tls-echo 0 "$CONNS" 64 --tls ;;
 	idle) idle "$1" ;;
 	echo-100) timed "$1" echo 0 line -c 100 ;;
 	echo-10k) timed "$1" echo 0 line -c 10000 --source "$sources" ;;

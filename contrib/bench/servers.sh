@@ -4,7 +4,7 @@
 #
 # KIND is what a server does: echo, stream (bytes to a backend of each client's own), line (lines of
 # all clients over one connection), full (the same, with few in flight), tls (stream, and TLS towards
-# the client), redis (before a Redis).
+# the client), tls-echo (echo, and the same: weir alone), redis (before a Redis).
 
 addr=127.0.2.1
 echo_port=17001 source_port=17002 line_port=17003 redis_port=17004 stats_port=17009
@@ -142,7 +142,7 @@ start_server() {
 	subject=$child
 }
 
-start_weir() {	# echo|stream|line PORT BACKEND CONNECTIONS WORKERS
+start_weir() {	# KIND PORT BACKEND CONNECTIONS WORKERS
 	mkdir -p "$tmp/weir/logs" "$tmp/weir/run"
 	configure "weir-$1.conf" "$2" "$3" "$4" "$5"
 	weir_is=("$weir" -p "$tmp/weir" -c "$tmp/weir-$1.conf")
@@ -150,7 +150,7 @@ start_weir() {	# echo|stream|line PORT BACKEND CONNECTIONS WORKERS
 }
 
 servers_for() {	# KIND
-	[ "$1" = tls ] || echo bare
+	case $1 in tls | tls-echo) ;; *) echo bare ;; esac
 	echo weir
 	case $1 in
 	echo) [ -z "$have_go" ] || echo go ;;
