@@ -285,14 +285,14 @@ it 'a module that crashes costs its worker, not weir' => sub {
 it 'workers that crash again and again: back to the configuration of before' => sub {
 	my ($steady, $brittle) = (build('steady', word => 'steady'), build('brittle', open => 'abort();'));
 	my $w = weir(conf(my $port = free_port, $steady));
-	$w->allow(qr/worker|its workers crash/);
+	$w->allow(qr/worker|its processes crash/);
 	my $old = client($port);
 	is $old->line, "steady\n";
 	my $provoke = sub {
 		wait_for {
 			my $c = Weir::Client->try("127.0.0.1:$port");
 			eval { $c->ending } if $c;
-			$w->log_since =~ /its workers crash: going back to the configuration of before/;
+			$w->log_since =~ /its processes crash: going back to the configuration of before/;
 		} 30;
 	};
 	my $good = $w->conf;
@@ -302,7 +302,7 @@ it 'workers that crash again and again: back to the configuration of before' => 
 		is $w->reload->{exit}, 0, 'it loads, and begins';
 		my $crashing = $w->status->generation;
 		ok $provoke->(), 'its workers crash';
-		$w->wait_log(qr/alert \d+ master: generation $crashing: its workers crash/);
+		$w->wait_log(qr/alert \d+ master: generation $crashing: its processes crash/);
 		ok((wait_for { $w->status->generation == $crashing + 1 } 20), 'the next one runs');
 		is client($port)->line, "steady\n", 'as it was before';
 		is $w->conf, $bad, 'whatever is in the files';

@@ -231,16 +231,24 @@ it 'not when other certificates are revoked since then' => sub {
 };
 
 it 'not once the list of those revoked is out of date' => sub {
-	my $seconds = patience(3);
 	$pki->certificate('keeper', ca => 1);
 	$pki->certificate($_, by => 'keeper') for qw(fine fallen);
-	my $crl = $pki->revoke('keeper', 'fallen', $seconds);
-	my $until = time() + $seconds;
+	my $crl = $pki->revoke('keeper', 'fallen', 3600);
 	my $w = weir(conf(my $port = free_port, more => "client_ca = @{[$pki->path('keeper.pem')]}\ncrl = $crl"));
 	my @shown = ('-cert', $pki->path('fine.pem'), '-key', $pki->path('fine.key'));
-	my %ticket = map { $_ => session($port, "listed$_", @shown, $_) } '-tls1_3', '-tls1_2';
-	is resumes($port, $ticket{$_}, @shown, $_), 1, "$_: it may come back" for keys %ticket;
-	ok wait_for { time() > $until } $seconds + 5;
+	my ($until, %ticket);
+	# A machine that is too slow for a short list gets a longer one.
+	for my $seconds (map { $_ * patience(3) } 1, 4, 16) {
+		$pki->revoke('keeper', 'fallen', $seconds);
+		$until = time() + $seconds;
+		is $w->reload->{exit}, 0;
+		%ticket = map { $_ => session($port, "listed$_", @shown, $_) } '-tls1_3', '-tls1_2';
+		my $back = grep { resumes($port, $ticket{$_}, @shown, $_) } keys %ticket;
+		next if $back < 2 && time() >= $until;
+		is $back, 2, 'it may come back';
+		last;
+	}
+	ok wait_for { time() > $until } patience(60);
 	unlike $pki->shake($port, args => ['-sess_in', $ticket{$_}, @shown, $_]), qr/^Reused, /m, "$_: until then"
 	    for keys %ticket;
 	$w->wait_log(qr/handshake_failed: its certificate: CRL has expired/);
