@@ -53,7 +53,7 @@ hash_make(const char *words)
 	strcpy(copy, words);
 	wrong = hash_words(NULL, copy);
 	if (wrong == NULL)
-		wrong = hash_check(NULL);
+		wrong = hash_check((struct weir_scope *)(void *)arena);	/* not the heap */
 	if (wrong != NULL)
 		bail_out("%s: %s", words, wrong);
 }

@@ -489,7 +489,7 @@ test_full(void)
 static void
 test_growth(void)
 {
-	unsigned many = getenv("WEIR_VALGRIND") != NULL ? 200 : 5000;
+	unsigned many = getenv("WEIR_VALGRIND") != NULL ? 1500 : 5000;
 	unsigned own = (unsigned)seat();
 	char     name[32];
 	int      id = -1, status, ends[2];
