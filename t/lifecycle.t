@@ -259,7 +259,7 @@ CONF
 		kill('KILL', $victim);
 		$there = wait_for { my $new = $w->worker(1); $new && $new != $victim };
 		ok $there, 'a worker comes of it';
-		is scalar($w->workers), 2, 'with the same number of workers';
+		ok wait_for { $w->workers == 2 }, 'with the same number of workers';
 		ok client($port)->ping, 'and the same listener';
 		unlike $w->log, qr/conf:\d+/, 'no file was read';
 		$w->write_conf("$conf\n[nonsense]\n");
